@@ -1,0 +1,1 @@
+//! The keepwell program: pilot, node, wallet, records, verify, audit, bench.

@@ -1,0 +1,1 @@
+//! The wallet and the verifier: builds commands, opens records, checks every answer.

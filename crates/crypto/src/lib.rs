@@ -1,0 +1,1 @@
+//! Sign, seal, grant, release: the only crate that names an algorithm.

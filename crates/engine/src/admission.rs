@@ -1,0 +1,407 @@
+//! The way in: commands are decoded, their signatures checked in batches, and the good ones wait for a
+//! block here and at every other validator.
+//!
+//! ```text
+//!  client ──> offer ──┐                                   ┌─> mempool ─> a block
+//!                     ├─> decode ─> verify (in batches) ──┤
+//!  peers  ──> channel ┘                                   └─> peers (clients' commands only)
+//! ```
+//!
+//! Signatures are checked here, off the path of consensus: a block whose commands all came in this way
+//! costs no signature check when it arrives.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use commonware_codec::{Encode as _, RangeCfg, Read as _};
+use commonware_p2p::{Receiver, Recipients, Sender};
+use commonware_runtime::{Clock, Handle, Spawner};
+use futures::{FutureExt as _, pin_mut, select};
+use keepwell_crypto::command::{SignatureError, Verified, verify_all};
+use keepwell_ledger::state::{Key, Value};
+use keepwell_types::{
+    DecodeError,
+    command::{Entry, SignedCommand},
+    id::{ChainId, CommandId, Location, OrganisationId},
+    limits::{COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX},
+    member::Party,
+    outcome::{Outcome, Rejection},
+    time::{BlockTime, Window},
+};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    application::now,
+    block::{EngineKey, RawEntry},
+    core::{Core, NoOutcome},
+    mempool::{Busy, Inserted, Pending},
+    reader::{ReadError, Reader, entry_at},
+};
+
+/// Commands that may wait for their signatures to be checked.
+const OFFERS_MAX: usize = 8_192;
+/// Signatures are checked for so many commands at once.
+const BATCH_MAX: usize = 256;
+/// Bytes of commands in one message to peers.
+pub const FORWARD_BYTES_MAX: usize = 256 * 1024;
+/// How far a command's window may begin after the newest block, in milliseconds: a client's clock is
+/// not the ledger's.
+const EARLY_MS_MAX: u64 = 5_000;
+
+/// Why a command was not taken in. Nothing of it is kept; whose fault it is stands in the variant.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum Refused {
+    /// The bytes are not a command.
+    #[error("not a command: {0}")]
+    Malformed(#[from] DecodeError),
+    /// A signature is bad.
+    #[error("{0}")]
+    Signature(#[from] SignatureError),
+    /// Made for another consortium.
+    #[error("the command is for consortium {given}, this is {ours}; check which genesis file the client uses")]
+    WrongChain {
+        /// The command's.
+        given: ChainId,
+        /// This node's.
+        ours: ChainId,
+    },
+    /// The window has passed.
+    #[error("the command's window ended at {until} and it is {now}; sign a new command")]
+    Expired {
+        /// Its end.
+        until: BlockTime,
+        /// Block time.
+        now: BlockTime,
+    },
+    /// The window has not begun.
+    #[error("the command's window begins at {from} and it is {now}; check the client's clock")]
+    NotYet {
+        /// Its beginning.
+        from: BlockTime,
+        /// Block time.
+        now: BlockTime,
+    },
+    /// The window is empty or too long.
+    #[error("the command's window is {len_ms} ms long; it must be between 1 and {max_ms} ms")]
+    Window {
+        /// Its length.
+        len_ms: u64,
+        /// The limit.
+        max_ms: u64,
+    },
+    /// Another command with this id was sent before.
+    #[error("another command with this id was sent before; draw a new random id")]
+    IdTaken,
+    /// The ledger would refuse it for who signed it.
+    #[error("{0}")]
+    Signer(Rejection),
+    /// Too much waits.
+    #[error("{0}")]
+    Busy(#[from] Busy),
+    /// It waited until its window had passed.
+    #[error("no block took the command before its window ended; sign a new one and send it again")]
+    Missed,
+    /// This node cannot answer now.
+    #[error("{0}")]
+    Unavailable(#[from] ReadError),
+    /// The node is stopping.
+    #[error("this node is stopping; send the command to another, or again in a minute")]
+    Stopping,
+}
+
+type OutcomeOf = oneshot::Receiver<Result<Outcome, NoOutcome>>;
+
+struct Offer {
+    bytes: Vec<u8>,
+    /// Where the answer goes; peers want none.
+    answer: Option<oneshot::Sender<Result<Outcome, Refused>>>,
+}
+
+/// Takes commands in. Cheap to clone.
+#[derive(Clone)]
+pub struct Admission {
+    offers: mpsc::Sender<Offer>,
+}
+
+impl Admission {
+    /// Starts taking commands in, from clients through the value returned and from peers through
+    /// `channel`.
+    pub fn start<E, S, R>(
+        runtime: E,
+        core: Arc<Core>,
+        reader: Arc<dyn Reader>,
+        (sender, receiver): (S, R),
+    ) -> (Self, Handle<()>)
+    where
+        E: Clock + Spawner,
+        S: Sender<PublicKey = EngineKey>,
+        R: Receiver<PublicKey = EngineKey>,
+    {
+        let (offers, queue) = mpsc::channel(OFFERS_MAX);
+        let handle = runtime.spawn(move |runtime| {
+            Worker { runtime, core, reader, sender }.run(receiver, queue)
+        });
+        (Self { offers }, handle)
+    }
+
+    /// Offers a command and waits until it is final, or refused.
+    pub async fn submit(&self, bytes: Vec<u8>) -> Result<Outcome, Refused> {
+        let (answer, outcome) = oneshot::channel();
+        let offer = Offer { bytes, answer: Some(answer) };
+        self.offers.send(offer).await.map_err(|_| Refused::Stopping)?;
+        outcome.await.map_err(|_| Refused::Stopping)?
+    }
+}
+
+struct Worker<E, S> {
+    runtime: E,
+    core: Arc<Core>,
+    reader: Arc<dyn Reader>,
+    sender: S,
+}
+
+impl<E, S> Worker<E, S>
+where
+    E: Clock + Spawner,
+    S: Sender<PublicKey = EngineKey>,
+{
+    async fn run<R>(mut self, mut peers: R, mut clients: mpsc::Receiver<Offer>)
+    where
+        R: Receiver<PublicKey = EngineKey>,
+    {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            {
+                let from_peers = peers.recv().fuse();
+                let from_clients = clients.recv_many(&mut batch, BATCH_MAX).fuse();
+                pin_mut!(from_peers, from_clients);
+                select! {
+                    message = from_peers => {
+                        let Ok((_, message)) = message else { return };
+                        drop(from_clients);
+                        let offers = read_forwarded(message.coalesce().as_ref());
+                        batch.extend(offers.into_iter().map(|bytes| Offer { bytes, answer: None }));
+                    }
+                    count = from_clients => if count == 0 { return },
+                }
+            }
+            self.admit(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    /// Takes a batch in; answers each client when its command is refused or final.
+    async fn admit(&mut self, offers: Vec<Offer>) {
+        let mut answers = Vec::with_capacity(offers.len());
+        let mut commands = Vec::with_capacity(offers.len());
+        for offer in offers {
+            match SignedCommand::decode(&offer.bytes) {
+                Ok(command) => {
+                    commands.push(command);
+                    answers.push(offer.answer);
+                }
+                Err(error) => reply(offer.answer, Err(error.into())),
+            }
+        }
+        let verified = verify_all(commands);
+        let owners = self.organisations(&verified).await;
+        let mut forward = Vec::new();
+        for ((verified, owner), answer) in verified.into_iter().zip(owners).zip(answers) {
+            let admitted = match verified {
+                Ok(verified) => self.place(verified, owner).await,
+                Err(error) => Err(error.into()),
+            };
+            match (admitted, answer) {
+                (Ok(Placed::Waits { raw, outcome }), Some(answer)) => {
+                    forward.push(raw);
+                    self.answer_when_final(outcome, answer);
+                }
+                (Ok(Placed::Waits { .. }), None) => {}
+                (Ok(Placed::Final(outcome)), answer) => reply(answer, Ok(outcome)),
+                (Err(error), answer) => reply(answer, Err(error)),
+            }
+        }
+        self.forward(&forward);
+    }
+
+    /// The organisation that each command counts against, as the state has it now.
+    async fn organisations(
+        &self,
+        commands: &[Result<Verified, SignatureError>],
+    ) -> Vec<Result<OrganisationId, Refused>> {
+        let parties: Vec<_> = commands
+            .iter()
+            .map(|command| command.as_ref().ok().and_then(|it| it.command().signers.first().copied()))
+            .collect();
+        let keys: BTreeSet<Key> = parties.iter().flatten().filter_map(owner_key).collect();
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let values = match self.reader.state(&keys).await {
+            Ok(values) => values,
+            Err(error) => return vec![Err(error.into()); commands.len()],
+        };
+        let owner = |party: &Party| {
+            let value = owner_key(party)
+                .and_then(|key| keys.binary_search(&key).ok())
+                .and_then(|index| values[index].as_ref());
+            match (party, value) {
+                (Party::Administrator(organisation), _) => Ok(*organisation),
+                (_, Some(Value::Member(member))) => Ok(member.organisation),
+                (_, Some(Value::Chart(chart))) => Ok(chart.organisation),
+                (Party::Member(member), _) => {
+                    Err(Refused::Signer(Rejection::UnknownMember(*member)))
+                }
+                (Party::Controller(chart) | Party::Claimant(chart), _) => {
+                    Err(Refused::Signer(Rejection::UnknownChart(*chart)))
+                }
+            }
+        };
+        parties
+            .iter()
+            .map(|party| match party {
+                Some(party) => owner(party),
+                None => Err(Refused::Signer(Rejection::WrongSigners)),
+            })
+            .collect()
+    }
+
+    async fn place(
+        &self,
+        verified: Verified,
+        owner: Result<OrganisationId, Refused>,
+    ) -> Result<Placed, Refused> {
+        let organisation = owner?;
+        let command = verified.command();
+        if command.chain != self.core.chain {
+            return Err(Refused::WrongChain { given: command.chain, ours: self.core.chain });
+        }
+        let (id, window) = (command.id, command.window);
+        let raw = RawEntry::encode(&Entry::Signed(verified.signed().clone()));
+        // A command that was sent before is answered with what became of it, even after its window.
+        if let Some(location) = self.core.index.command(id).map_err(|_| ReadError::Storage)? {
+            return self.first_outcome(&raw, location).await;
+        }
+        self.check_window(window)?;
+        // Whoever waits is noted first: the outcome may come before the next line is done.
+        let outcome = self.core.wait_for(id);
+        let pending = Pending { verified, raw: raw.clone(), organisation };
+        match self.core.mempool.insert(pending) {
+            Ok(Inserted::New | Inserted::Known) => Ok(Placed::Waits { raw, outcome }),
+            Ok(Inserted::IdTaken) => Err(self.no_wait(id, outcome, Refused::IdTaken)),
+            Err(busy) => Err(self.no_wait(id, outcome, busy.into())),
+        }
+    }
+
+    fn no_wait(&self, id: CommandId, outcome: OutcomeOf, refused: Refused) -> Refused {
+        drop(outcome);
+        self.core.forget_waiters(id);
+        refused
+    }
+
+    fn check_window(&self, window: Window) -> Result<(), Refused> {
+        let len_ms = window.len_ms();
+        if len_ms == 0 || len_ms > COMMAND_WINDOW_MS_MAX {
+            return Err(Refused::Window { len_ms, max_ms: COMMAND_WINDOW_MS_MAX });
+        }
+        // The chain's time lags the clock by up to a heartbeat, and after an outage by more.
+        let now = self.core.tip().time().max(now(&self.runtime));
+        if window.until <= now {
+            return Err(Refused::Expired { until: window.until, now });
+        }
+        if window.from > now.plus_ms(EARLY_MS_MAX) {
+            return Err(Refused::NotYet { from: window.from, now });
+        }
+        Ok(())
+    }
+
+    async fn first_outcome(
+        &self,
+        raw: &RawEntry,
+        location: Location,
+    ) -> Result<Placed, Refused> {
+        let block = self.reader.block(location.height).await?;
+        let entry = entry_at(&block, location.index)?;
+        if RawEntry::encode(&entry).leaf() != raw.leaf() {
+            return Err(Refused::IdTaken);
+        }
+        let line = self.core.index.block(location.height).map_err(|_| ReadError::Storage)?;
+        let outcomes = line.ok_or(ReadError::NotHere)?.outcomes;
+        let outcome = outcomes.get(location.index as usize).ok_or(ReadError::Storage)?;
+        Ok(Placed::Final(outcome.clone()))
+    }
+
+    fn answer_when_final(
+        &self,
+        outcome: OutcomeOf,
+        answer: oneshot::Sender<Result<Outcome, Refused>>,
+    ) {
+        self.runtime.child("answer").spawn(move |_| async move {
+            let outcome = match outcome.await {
+                Ok(Ok(outcome)) => Ok(outcome),
+                Ok(Err(NoOutcome::Expired)) => Err(Refused::Missed),
+                Err(_) => Err(Refused::Stopping),
+            };
+            reply(Some(answer), outcome);
+        });
+    }
+
+    /// Sends commands to all other validators, as many as fit in each message.
+    fn forward(&mut self, commands: &[RawEntry]) {
+        let mut message: Vec<Vec<u8>> = Vec::new();
+        let mut size = 0;
+        for command in commands {
+            let bytes = command.bytes();
+            if size + bytes.len() > FORWARD_BYTES_MAX - 4_096 {
+                self.send(std::mem::take(&mut message));
+                size = 0;
+            }
+            size += bytes.len() + 8;
+            message.push(bytes.to_vec());
+        }
+        if !message.is_empty() {
+            self.send(message);
+        }
+    }
+
+    fn send(&mut self, commands: Vec<Vec<u8>>) {
+        // A peer that misses it hears of the command when a leader that has it proposes.
+        let _ = self.sender.send(Recipients::All, commands.encode(), false);
+    }
+}
+
+enum Placed {
+    /// It waits for a block.
+    Waits { raw: RawEntry, outcome: OutcomeOf },
+    /// It was final already.
+    Final(Outcome),
+}
+
+fn reply(
+    answer: Option<oneshot::Sender<Result<Outcome, Refused>>>,
+    outcome: Result<Outcome, Refused>,
+) {
+    if let Some(answer) = answer {
+        // A client that hung up needs no answer.
+        let _ = answer.send(outcome);
+    }
+}
+
+/// Where the state says to which organisation a signer belongs.
+fn owner_key(party: &Party) -> Option<Key> {
+    match party {
+        Party::Member(member) => Some(Key::Member(*member)),
+        Party::Controller(chart) | Party::Claimant(chart) => Some(Key::Chart(*chart)),
+        Party::Administrator(_) => None,
+    }
+}
+
+/// The commands in a peer's message: block entries; a message that is not one has none.
+fn read_forwarded(message: &[u8]) -> Vec<Vec<u8>> {
+    let config = (RangeCfg::new(0..=BATCH_MAX), (RangeCfg::new(0..=COMMAND_BYTES_MAX), ()));
+    let entries = Vec::<Vec<u8>>::read_cfg(&mut &message[..], &config).unwrap_or_default();
+    entries
+        .iter()
+        .filter_map(|bytes| match keepwell_types::decode(bytes, COMMAND_BYTES_MAX) {
+            Ok(Entry::Signed(signed)) => Some(signed.encode()),
+            Ok(Entry::Genesis(_)) | Err(_) => None,
+        })
+        .collect()
+}

@@ -1,0 +1,412 @@
+//! The ledger as the engine sees it: builds blocks, executes blocks, and hears which are final.
+//!
+//! ```text
+//!  commands wait ──> propose ──┐                       ┌──> index, waiters, listeners
+//!                              ├─> execute ─> (engine) ─> finalized
+//!  a peer's block ──> process ─┘    pure rules of keepwell-ledger
+//! ```
+//!
+//! # Invariants
+//!
+//! * A block is refused only for what its bytes and its ancestry say, for ever and on every node. The
+//!   local clock delays a vote and never refuses one.
+//! * Time of blocks strictly increases and grows by at most [`BLOCK_STEP_MS_MAX`], which bounds how
+//!   long a leader with a fast clock can make others wait.
+//! * Block 1 is the genesis entries, byte for byte; no other block has a genesis entry.
+//! * The state root, outcome root and history root in a header are recomputed before a vote.
+
+use std::{collections::BTreeSet, sync::Arc, time::{Duration, UNIX_EPOCH}};
+
+use commonware_consensus::{marshal::ancestry::Ancestry, simplex};
+use commonware_cryptography::{Digestible as _, sha256};
+use commonware_glue::stateful::{
+    Application as StatefulApplication, Finality, Input, Proposed,
+    db::{DatabaseSet, Merkleized as _, Unmerkleized as _},
+};
+use commonware_runtime::{Clock, Spawner};
+use commonware_storage::{Context as StorageContext, qmdb::sync::Target};
+use commonware_utils::non_empty_range;
+use futures::{FutureExt as _, StreamExt as _, pin_mut, select};
+use keepwell_crypto::command::{Verified, verify_all};
+use keepwell_ledger::{
+    BlockContext,
+    execute::{ApplyError, CheckedEntry, Executed, Execution, keys_of},
+    state::{Key, Value},
+};
+use keepwell_types::{
+    block::{HEADER_VERSION, Header, SyncTarget},
+    command::Entry,
+    id::{BlockId, CommandId, Digest, Height},
+    limits::{BLOCK_AHEAD_MS_MAX, COMMAND_BYTES_MAX},
+    time::BlockTime,
+};
+use rand_core::Rng;
+
+use crate::{
+    block::{Block, Context, EngineDigest, EngineKey, RawEntry, payload_digest, round_of, to_engine},
+    core::{Core, FinalBlock, Tip},
+    speculation::ExecutedBlock,
+    state::Databases,
+};
+
+/// The signing scheme of certificates.
+pub type Scheme = simplex::scheme::ed25519::Scheme;
+
+/// How long a leader with nothing to propose waits before it proposes an empty block.
+pub const HEARTBEAT: Duration = Duration::from_millis(1_500);
+/// How much later than its parent a block may be. After an outage the chain's time catches up in
+/// steps of this size.
+pub const BLOCK_STEP_MS_MAX: u64 = 20_000;
+
+/// The application.
+#[derive(Clone)]
+pub struct Application {
+    core: Arc<Core>,
+    /// Added to the clock when this validator leads; not zero only in tests of a bad clock.
+    clock_skew_ms: i64,
+}
+
+type Unmerkleized<E> = <Databases<E> as DatabaseSet<E>>::Unmerkleized;
+type Merkleized<E> = <Databases<E> as DatabaseSet<E>>::Merkleized;
+
+/// What executing a block gives.
+struct Run<E: StorageContext + Spawner> {
+    merkleized: Merkleized<E>,
+    executed: Executed,
+    included: Vec<(RawEntry, Option<CommandId>)>,
+}
+
+impl Application {
+    /// The application of the validator that `core` belongs to.
+    pub const fn new(core: Arc<Core>, clock_skew_ms: i64) -> Self {
+        Self { core, clock_skew_ms }
+    }
+
+    /// Loads keys for executing a block on `parent`.
+    async fn load<E: StorageContext + Spawner>(
+        &self,
+        batch: &Unmerkleized<E>,
+        parent: BlockId,
+        keys: BTreeSet<Key>,
+        execution: &mut Execution,
+    ) {
+        let (records, stored): (Vec<Key>, Vec<Key>) =
+            keys.into_iter().partition(|key| matches!(key, Key::Record(..)));
+        for key in records {
+            let Key::Record(chart, position) = key else { continue };
+            let record = self.core.speculation.record(parent, chart, position).or_else(|| {
+                let line = self.core.index.log(chart, position);
+                line.expect("the index answers; a disk that fails stops the validator")?.record
+            });
+            execution.load(key, record.map(Value::Record));
+        }
+        let digests: Vec<_> = stored.iter().map(|key| to_engine(key.to_bytes())).collect();
+        let values = batch
+            .get_many(&digests.iter().collect::<Vec<_>>())
+            .await
+            .expect("the state answers; a disk that fails stops the validator");
+        for (key, value) in stored.into_iter().zip(values) {
+            let value = value.map(|bytes| {
+                Value::decode(&bytes).expect("the state holds only what the ledger encoded")
+            });
+            execution.load(key, value);
+        }
+    }
+
+    /// Executes `entries` on `parent`. With `skip_unfit`, entries that make a block invalid are left
+    /// out; without, they make it invalid.
+    async fn run<E: StorageContext + Spawner>(
+        &self,
+        context: BlockContext,
+        mut batch: Unmerkleized<E>,
+        entries: Vec<(RawEntry, CheckedEntry)>,
+        skip_unfit: bool,
+    ) -> Option<Run<E>> {
+        let parent = context.parent;
+        let mut execution = Execution::new(context);
+        let keys = entries.iter().flat_map(|(_, entry)| keys_of(entry)).collect();
+        self.load::<E>(&batch, parent, keys, &mut execution).await;
+        let mut included = Vec::with_capacity(entries.len());
+        for (raw, entry) in entries {
+            loop {
+                match execution.apply(&entry) {
+                    Ok(_) => {
+                        included.push((raw, entry.id()));
+                        break;
+                    }
+                    Err(ApplyError::Lacks(key)) => {
+                        self.load::<E>(&batch, parent, BTreeSet::from([key]), &mut execution).await;
+                    }
+                    Err(ApplyError::Inadmissible(reason)) if skip_unfit => {
+                        tracing::debug!(%reason, "left a command out of the block");
+                        self.core.mempool.remove(entry.id());
+                        break;
+                    }
+                    Err(ApplyError::Inadmissible(reason)) => {
+                        tracing::warn!(%reason, "refused a block");
+                        return None;
+                    }
+                }
+            }
+        }
+        let executed = loop {
+            match execution.finish() {
+                Ok(executed) => break executed,
+                Err((unfinished, key)) => {
+                    execution = unfinished;
+                    self.load::<E>(&batch, parent, BTreeSet::from([key]), &mut execution).await;
+                }
+            }
+        };
+        for (key, value) in &executed.changes {
+            let value = value.as_ref().map(Value::encode);
+            batch = batch.write(to_engine(key.to_bytes()), value);
+        }
+        let merkleized =
+            batch.merkleize().await.expect("a disk that fails stops the validator");
+        Some(Run { merkleized, executed, included })
+    }
+
+    fn context(&self, parent: &Block, time: BlockTime) -> BlockContext {
+        BlockContext {
+            chain: self.core.chain,
+            parameters: self.core.genesis.parameters,
+            height: Height(parent.header().height.0 + 1),
+            time,
+            parent: parent.id(),
+        }
+    }
+
+    fn remember(&self, block: &Block, run: Executed, ids: Vec<Option<CommandId>>) {
+        let header = block.header();
+        let executed =
+            ExecutedBlock::new(header.height, header.parent, run.outcomes, ids, run.leaves);
+        self.core.speculation.insert(block.id(), executed);
+    }
+
+    /// Waits until there is something to propose or the heartbeat is due.
+    async fn entries<E: Clock>(
+        &self,
+        runtime: &E,
+        parent: &Block,
+    ) -> Vec<(RawEntry, CheckedEntry)> {
+        if parent.header().height == Height(0) {
+            return self.check(&self.core.genesis_entries).expect("the genesis entries are ours");
+        }
+        let heartbeat = runtime.sleep(HEARTBEAT).fuse();
+        pin_mut!(heartbeat);
+        loop {
+            let arrival = self.core.mempool.arrival();
+            pin_mut!(arrival);
+            // From here on an arrival is not missed.
+            arrival.as_mut().enable();
+            let candidates =
+                self.core.mempool.candidates(&self.core.speculation.ids(parent.id()));
+            if !candidates.is_empty() {
+                return candidates
+                    .into_iter()
+                    .map(|it| (it.raw.clone(), CheckedEntry::Signed(it.verified.clone())))
+                    .collect();
+            }
+            let mut arrival = arrival.fuse();
+            select! {
+                () = arrival => {}
+                () = heartbeat => return Vec::new(),
+            }
+        }
+    }
+
+    /// Checks everything about entries that needs no state: encoding and signatures. Those that came
+    /// in before are not checked again.
+    fn check(&self, entries: &[RawEntry]) -> Option<Vec<(RawEntry, CheckedEntry)>> {
+        let mut checked: Vec<Option<CheckedEntry>> = Vec::with_capacity(entries.len());
+        let mut unknown = Vec::new();
+        for (index, raw) in entries.iter().enumerate() {
+            if let Some(pending) = self.core.mempool.verified(&raw.leaf()) {
+                checked.push(Some(CheckedEntry::Signed(pending.verified.clone())));
+                continue;
+            }
+            match keepwell_types::decode(raw.bytes(), COMMAND_BYTES_MAX).ok()? {
+                Entry::Genesis(payload) => {
+                    checked.push(Some(CheckedEntry::genesis(payload, index as u32)));
+                }
+                Entry::Signed(signed) => {
+                    checked.push(None);
+                    unknown.push(signed);
+                }
+            }
+        }
+        let mut verified = verify_all(unknown).into_iter();
+        entries
+            .iter()
+            .zip(checked)
+            .map(|(raw, entry)| match entry {
+                Some(entry) => Some((raw.clone(), entry)),
+                None => Some((raw.clone(), CheckedEntry::Signed(verified.next()?.ok()?))),
+            })
+            .collect()
+    }
+
+    /// Waits until the block is no longer ahead of this validator's clock.
+    async fn wait_for_time<E: Clock>(&self, runtime: &E, time: BlockTime) {
+        loop {
+            let ahead = time.ms_since(now(runtime).plus_ms(BLOCK_AHEAD_MS_MAX));
+            if ahead == 0 {
+                return;
+            }
+            runtime.sleep(Duration::from_millis(ahead)).await;
+        }
+    }
+
+    fn time_of_proposal<E: Clock>(&self, runtime: &E, parent: &Block) -> BlockTime {
+        let clock = BlockTime(now(runtime).0.saturating_add_signed(self.clock_skew_ms));
+        let parent = parent.header().time;
+        clock.clamp(parent.plus_ms(1), parent.plus_ms(BLOCK_STEP_MS_MAX))
+    }
+}
+
+/// The runtime's clock.
+pub fn now<E: Clock>(runtime: &E) -> BlockTime {
+    let elapsed = runtime.current().duration_since(UNIX_EPOCH).unwrap_or_default();
+    BlockTime(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
+    type SigningScheme = Scheme;
+    type Context = simplex::types::Context<EngineDigest, EngineKey>;
+    type Block = Block;
+    type Databases = Databases<E>;
+    type Captured = ();
+    type Provider = ();
+    type Input = ();
+
+    fn sync_targets(block: &Block) -> <Self::Databases as DatabaseSet<E>>::SyncTargets {
+        let SyncTarget { root, start, end } = block.header().sync;
+        Target::new(sha256::Digest(root.0), non_empty_range!(start.into(), end.into()))
+    }
+
+    async fn genesis(&mut self) -> Block {
+        self.core.genesis_block.clone()
+    }
+
+    async fn propose(
+        &mut self,
+        (runtime, context): (E, Context),
+        ancestry: impl Ancestry<Block>,
+        batch: Unmerkleized<E>,
+        _: Input<(), ()>,
+    ) -> Option<Proposed<Self, E>> {
+        let parent = Box::pin(ancestry).next().await?;
+        let parent = parent.inner();
+        let entries = self.entries(&runtime, parent).await;
+        let time = self.time_of_proposal(&runtime, parent);
+        let block_context = self.context(parent, time);
+        let run = self.run::<E>(block_context, batch, entries, true).await?;
+        let (entries, ids): (Vec<_>, Vec<_>) = run.included.into_iter().unzip();
+        let header = Header {
+            version: HEADER_VERSION,
+            chain: self.core.chain,
+            height: Height(parent.header().height.0 + 1),
+            parent: parent.id(),
+            time,
+            payload: payload_digest(&entries),
+            entries: entries.len() as u32,
+            outcomes: run.executed.outcome_root,
+            state: Digest(run.merkleized.root().0),
+            history: run.executed.history_root,
+            sync: sync_target::<E>(&run.merkleized),
+            round: round_of(&context),
+        };
+        let block = Block::new(header, entries.into());
+        self.remember(&block, run.executed, ids);
+        Some(Proposed { block, merkleized: run.merkleized })
+    }
+
+    async fn process(
+        &mut self,
+        (runtime, _): (E, Context),
+        ancestry: impl Ancestry<Block>,
+        batch: Unmerkleized<E>,
+        finality: Finality,
+    ) -> Option<Merkleized<E>> {
+        let mut ancestry = Box::pin(ancestry);
+        let block = ancestry.next().await?;
+        let block = block.inner();
+        let parent = ancestry.next().await?;
+        let parent = parent.inner();
+        let header = block.header();
+        let time_fits = parent.header().time < header.time
+            && header.time.ms_since(parent.header().time) <= BLOCK_STEP_MS_MAX;
+        let first = parent.header().height == Height(0);
+        if !block.is_of(self.core.chain)
+            || header.parent != parent.id()
+            || !time_fits
+            || (first && *block.entries() != self.core.genesis_entries)
+        {
+            return None;
+        }
+        if finality == Finality::Candidate {
+            self.wait_for_time(&runtime, header.time).await;
+        }
+        let entries = self.check(block.entries())?;
+        let ids = entries.iter().map(|(_, entry)| entry.id()).collect();
+        let run =
+            self.run::<E>(self.context(parent, header.time), batch, entries, false).await?;
+        let as_executed = header.state.0 == run.merkleized.root().0
+            && header.outcomes == run.executed.outcome_root
+            && header.history == run.executed.history_root
+            && header.sync == sync_target::<E>(&run.merkleized);
+        if !as_executed {
+            tracing::warn!(height = header.height.0, "refused a block whose roots are wrong");
+            return None;
+        }
+        self.remember(block, run.executed, ids);
+        Some(run.merkleized)
+    }
+
+    async fn capture(
+        &mut self,
+        _: (E, Context),
+        _: &Block,
+        _: &Merkleized<E>,
+        _: <Self::Databases as DatabaseSet<E>>::Readers,
+    ) {
+    }
+
+    async fn finalized(
+        &mut self,
+        _: (E, Context),
+        block: &Block,
+        (): (),
+        _: <Self::Databases as DatabaseSet<E>>::Readers,
+    ) {
+        let executed = self
+            .core
+            .speculation
+            .block(block.id())
+            .expect("a final block was executed here before it was applied");
+        self.core.note_final(block, &executed);
+    }
+}
+
+fn sync_target<E: StorageContext + Spawner>(merkleized: &Merkleized<E>) -> SyncTarget {
+    SyncTarget {
+        root: Digest(merkleized.ops_root().0),
+        start: *merkleized.sync_boundary(),
+        end: *merkleized.bounds().tip.size,
+    }
+}
+
+impl Core {
+    /// Indexes a final block and tells everyone who waits for it.
+    fn note_final(&self, block: &Block, executed: &ExecutedBlock) {
+        self.index
+            .apply(block.id(), executed)
+            .expect("the index takes what is final; a disk that fails stops the validator");
+        let touched = executed.leaves.iter().map(|leaf| (leaf.chart, leaf.position)).collect();
+        let tip = Tip { id: block.id(), header: block.header().clone() };
+        let event = FinalBlock { tip, touched, outcomes: executed.outcomes.as_slice().into() };
+        self.finished(event, &executed.ids);
+        self.speculation.forget(executed.height);
+    }
+}

@@ -1,0 +1,189 @@
+//! What the parts of one validator share: the founding facts, the commands that wait, what is final.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use keepwell_crypto::command::chain_id;
+use keepwell_types::{
+    block::Header,
+    genesis::Genesis,
+    id::{BlockId, ChainId, ChartId, CommandId, Height, LogPosition},
+    outcome::Outcome,
+    time::BlockTime,
+};
+use tokio::sync::{broadcast, oneshot, watch};
+
+use crate::{
+    block::{Block, RawEntry},
+    index::Index,
+    mempool::Mempool,
+    speculation::Speculation,
+};
+
+/// Headers of the newest blocks that are kept at hand.
+const RECENT_HEADERS: usize = 64;
+/// Final blocks that a slow listener may lag behind before it misses some.
+const EVENTS: usize = 256;
+
+/// The newest final block that is executed here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tip {
+    /// Its id.
+    pub id: BlockId,
+    /// Its header.
+    pub header: Header,
+}
+
+impl Tip {
+    /// Its height.
+    pub const fn height(&self) -> Height {
+        self.header.height
+    }
+
+    /// Its time.
+    pub const fn time(&self) -> BlockTime {
+        self.header.time
+    }
+}
+
+/// A final block, as listeners hear of it.
+#[derive(Clone, Debug)]
+pub struct FinalBlock {
+    /// The block.
+    pub tip: Tip,
+    /// What it appended to logs of charts.
+    pub touched: Arc<[(ChartId, LogPosition)]>,
+    /// Its outcomes, in order.
+    pub outcomes: Arc<[Outcome]>,
+}
+
+/// Why waiting for a command's outcome ended without one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoOutcome {
+    /// Its window passed before a block had it.
+    Expired,
+}
+
+type Waiter = oneshot::Sender<Result<Outcome, NoOutcome>>;
+
+/// Shared by everything in one validator.
+pub struct Core {
+    /// The founding file.
+    pub genesis: Genesis,
+    /// Its digest.
+    pub chain: ChainId,
+    /// The block that all start from.
+    pub genesis_block: Block,
+    /// The entries of block 1.
+    pub genesis_entries: Arc<[RawEntry]>,
+    /// Commands that wait.
+    pub mempool: Mempool,
+    /// Executed blocks that the index lacks.
+    pub speculation: Speculation,
+    /// Where final things are.
+    pub index: Index,
+    tip: watch::Sender<Tip>,
+    recent: Mutex<VecDeque<Header>>,
+    waiters: Mutex<BTreeMap<CommandId, Vec<Waiter>>>,
+    events: broadcast::Sender<FinalBlock>,
+}
+
+impl Core {
+    /// Begins at the genesis block.
+    pub fn new(genesis: Genesis, genesis_block: Block, index: Index) -> Self {
+        let genesis_entries = genesis
+            .entries
+            .iter()
+            .map(|payload| {
+                RawEntry::encode(&keepwell_types::command::Entry::Genesis(payload.clone()))
+            })
+            .collect();
+        let tip = Tip { id: genesis_block.id(), header: genesis_block.header().clone() };
+        Self {
+            chain: chain_id(&genesis),
+            genesis,
+            genesis_entries,
+            mempool: Mempool::default(),
+            speculation: Speculation::default(),
+            index,
+            recent: Mutex::new(VecDeque::from([genesis_block.header().clone()])),
+            genesis_block,
+            tip: watch::Sender::new(tip),
+            waiters: Mutex::default(),
+            events: broadcast::Sender::new(EVENTS),
+        }
+    }
+
+    /// The newest final block that is executed here.
+    pub fn tip(&self) -> Tip {
+        self.tip.borrow().clone()
+    }
+
+    /// Follows the tip.
+    pub fn watch_tip(&self) -> watch::Receiver<Tip> {
+        self.tip.subscribe()
+    }
+
+    /// Hears of each final block from now on.
+    pub fn events(&self) -> broadcast::Receiver<FinalBlock> {
+        self.events.subscribe()
+    }
+
+    /// Hears of the outcome of a command, once.
+    pub fn wait_for(&self, id: CommandId) -> oneshot::Receiver<Result<Outcome, NoOutcome>> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiters().entry(id).or_default().push(sender);
+        receiver
+    }
+
+    /// Forgets those who no longer wait for a command.
+    pub fn forget_waiters(&self, id: CommandId) {
+        let mut waiters = self.waiters();
+        let Some(waiting) = waiters.get_mut(&id) else { return };
+        waiting.retain(|waiter| !waiter.is_closed());
+        if waiting.is_empty() {
+            waiters.remove(&id);
+        }
+    }
+
+    /// The header of a recent block with this state root.
+    pub fn header_with_state(&self, root: [u8; 32]) -> Option<Header> {
+        self.recent().iter().rev().find(|header| header.state.0 == root).cloned()
+    }
+
+    /// A block is final, executed and in the index: tells everyone who waits for it.
+    pub fn finished(&self, block: FinalBlock, ids: &[Option<CommandId>]) {
+        self.mempool.remove(ids.iter().flatten().copied());
+        let expired = self.mempool.expire(block.tip.time());
+        let mut waiters = self.waiters();
+        for (id, outcome) in ids.iter().zip(block.outcomes.iter()) {
+            for waiter in id.and_then(|id| waiters.remove(&id)).unwrap_or_default() {
+                // Whoever gave up waiting needs no answer.
+                let _ = waiter.send(Ok(outcome.clone()));
+            }
+        }
+        for waiter in expired.iter().filter_map(|id| waiters.remove(id)).flatten() {
+            let _ = waiter.send(Err(NoOutcome::Expired));
+        }
+        drop(waiters);
+        let mut recent = self.recent();
+        if recent.len() == RECENT_HEADERS {
+            recent.pop_front();
+        }
+        recent.push_back(block.tip.header.clone());
+        drop(recent);
+        self.tip.send_replace(block.tip.clone());
+        // Nobody may be listening.
+        let _ = self.events.send(block);
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, BTreeMap<CommandId, Vec<Waiter>>> {
+        self.waiters.lock().expect("nobody panics while holding this lock")
+    }
+
+    fn recent(&self) -> MutexGuard<'_, VecDeque<Header>> {
+        self.recent.lock().expect("nobody panics while holding this lock")
+    }
+}

@@ -1,0 +1,191 @@
+//! Where things are: an index of final blocks, derived from them and never the truth.
+//!
+//! ```text
+//! log      chart ‖ position      -> location ‖ record entry, if the outcome added a record
+//! command  id                    -> window end ‖ location
+//! block    height                -> block id ‖ outcomes
+//! history  node position         -> digest, of the mountain range of block ids
+//! tip      ()                    -> height
+//! ```
+//!
+//! # Invariants
+//!
+//! * A block is written whole or not at all, in the order of heights.
+//! * Being ahead of the state is harmless: positions are bounded by the chart's log in the state, and
+//!   what stands at a position of a final chain never changes.
+//! * The engine is told that a block is done only after [`Index::persist`], so after a crash it brings
+//!   every block again that the index lost.
+//!
+//! Sequential writes matter more than reads here, which is why this is an LSM tree: a B-tree would
+//! rewrite one page for each of thousands of scattered charts in every block.
+
+use std::path::Path;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use keepwell_ledger::{execute::Leaf, state::RecordEntry};
+use keepwell_merkle::range::NodeSource;
+use keepwell_types::{
+    encoding::List,
+    id::{BlockId, ChartId, CommandId, Digest, Height, Location, LogPosition},
+    limits::BLOCK_COMMANDS_MAX,
+    outcome::Outcome,
+};
+use minicbor::{Decode, Encode};
+use thiserror::Error;
+
+use crate::speculation::ExecutedBlock;
+
+/// Bytes of cache for the index of one validator.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of an encoded line of the index.
+const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The index could not be read or written.
+#[derive(Debug, Error)]
+pub enum IndexError {
+    /// The disk, or the files on it.
+    #[error("the index cannot be read or written: {0}; remove its folder to have it built again")]
+    Storage(#[from] fjall::Error),
+    /// A line that cannot be read.
+    #[error("a line of the index is damaged; remove its folder to have it built again")]
+    Damaged,
+}
+
+/// What stands at one position of a chart's log.
+#[derive(Clone, Debug, Decode, Encode)]
+pub struct LogLine {
+    /// The entry.
+    #[n(0)]
+    pub location: Location,
+    /// The record that it added.
+    #[n(1)]
+    pub record: Option<RecordEntry>,
+}
+
+/// A final block.
+#[derive(Clone, Debug, Decode, Encode)]
+pub struct BlockLine {
+    /// Its id.
+    #[n(0)]
+    pub id: BlockId,
+    /// Its outcomes.
+    #[n(1)]
+    pub outcomes: List<Outcome, BLOCK_COMMANDS_MAX>,
+}
+
+/// The index of one node.
+#[derive(Clone)]
+pub struct Index {
+    database: Database,
+    log: Keyspace,
+    command: Keyspace,
+    block: Keyspace,
+    history: Keyspace,
+    tip: Keyspace,
+}
+
+impl Index {
+    /// Opens the index in `folder`, or begins one there.
+    pub fn open(folder: &Path) -> Result<Self, IndexError> {
+        let database =
+            Database::builder(folder).cache_size(CACHE_BYTES).worker_threads(1).open()?;
+        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        Ok(Self {
+            log: keyspace("log")?,
+            command: keyspace("command")?,
+            block: keyspace("block")?,
+            history: keyspace("history")?,
+            tip: keyspace("tip")?,
+            database,
+        })
+    }
+
+    /// The newest block that it holds; 0 for none.
+    pub fn height(&self) -> Result<Height, IndexError> {
+        let Some(bytes) = self.tip.get([])? else { return Ok(Height(0)) };
+        let bytes = <[u8; 8]>::try_from(&*bytes).map_err(|_| IndexError::Damaged)?;
+        Ok(Height(u64::from_be_bytes(bytes)))
+    }
+
+    /// Adds a final block, with the nodes that its parent's id brought to the history.
+    pub fn apply(
+        &self,
+        id: BlockId,
+        executed: &ExecutedBlock,
+        history: &[(u64, Digest)],
+    ) -> Result<(), IndexError> {
+        if executed.height <= self.height()? {
+            return Ok(());
+        }
+        let mut batch = self.database.batch();
+        for leaf in &executed.leaves {
+            let line = LogLine { location: leaf.location, record: leaf.record.clone() };
+            batch.insert(&self.log, log_key(leaf), keepwell_types::encode(&line));
+        }
+        for (command, outcome) in executed.ids.iter().zip(&executed.outcomes) {
+            if let Some(command) = command {
+                batch.insert(&self.command, command.0, keepwell_types::encode(&outcome.location));
+            }
+        }
+        let line = BlockLine {
+            id,
+            outcomes: List::from_vec(executed.outcomes.clone()).map_err(|_| IndexError::Damaged)?,
+        };
+        batch.insert(&self.block, executed.height.0.to_be_bytes(), keepwell_types::encode(&line));
+        for (position, digest) in history {
+            batch.insert(&self.history, position.to_be_bytes(), digest.0);
+        }
+        batch.insert(&self.tip, [], executed.height.0.to_be_bytes());
+        Ok(batch.commit()?)
+    }
+
+    /// Makes everything applied so far durable.
+    pub fn persist(&self) -> Result<(), IndexError> {
+        Ok(self.database.persist(PersistMode::SyncData)?)
+    }
+
+    /// What stands at a position of a chart's log.
+    pub fn log(
+        &self,
+        chart: ChartId,
+        position: LogPosition,
+    ) -> Result<Option<LogLine>, IndexError> {
+        read(&self.log, position_key(chart, position))
+    }
+
+    /// Where the command with this id stands.
+    pub fn command(&self, id: CommandId) -> Result<Option<Location>, IndexError> {
+        read(&self.command, id.0)
+    }
+
+    /// A final block's id and outcomes.
+    pub fn block(&self, height: Height) -> Result<Option<BlockLine>, IndexError> {
+        read(&self.block, height.0.to_be_bytes())
+    }
+}
+
+impl NodeSource for Index {
+    fn node(&self, position: u64) -> Option<Digest> {
+        let bytes = self.history.get(position.to_be_bytes()).ok()??;
+        <[u8; 32]>::try_from(&*bytes).ok().map(Digest)
+    }
+}
+
+fn log_key(leaf: &Leaf) -> [u8; 40] {
+    position_key(leaf.chart, leaf.position)
+}
+
+fn position_key(chart: ChartId, position: LogPosition) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..32].copy_from_slice(&chart.0);
+    key[32..].copy_from_slice(&position.0.to_be_bytes());
+    key
+}
+
+fn read<T>(keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<Option<T>, IndexError>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
+    let Some(bytes) = keyspace.get(key)? else { return Ok(None) };
+    keepwell_types::decode(&bytes, LINE_BYTES_MAX).map(Some).map_err(|_| IndexError::Damaged)
+}

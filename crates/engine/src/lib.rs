@@ -1,0 +1,20 @@
+//! One validator's consensus: blocks, execution, state, mempool, and their wiring to the engine.
+//!
+//! The engine (Commonware's simplex and its companions) orders blocks, certifies and stores them;
+//! `keepwell-ledger` decides what is in them; this crate ties the two. It changes seldom and compiles
+//! slowly, which is why it is a crate of its own and hides the runtime's type behind
+//! [`reader::Reader`] and [`admission::Admission`].
+//!
+//! Not here: custody, release and the interfaces for clients (`keepwell-node`).
+
+pub mod admission;
+pub mod application;
+pub mod block;
+pub mod core;
+pub mod index;
+pub mod mempool;
+pub mod network;
+pub mod reader;
+pub mod speculation;
+pub mod state;
+pub mod wiring;

@@ -1,0 +1,230 @@
+//! Commands that wait for a block.
+//!
+//! Every command in here has good signatures. A leader takes from the organisations in turn, so that
+//! one that floods delays itself and nobody else.
+//!
+//! # Invariants
+//!
+//! * At most [`ORGANISATION_COMMANDS_MAX`] commands of one organisation and [`POOL_BYTES_MAX`] bytes
+//!   in all wait; more are refused as [`Busy`], before they cost anything else.
+//! * A command leaves when a final block has it or when its window has passed; taking candidates
+//!   leaves them here, since the block that has them may never become final.
+//!
+//! Not here: whether a command is allowed, which the ledger decides in the block.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use keepwell_crypto::command::Verified;
+use keepwell_types::{
+    id::{CommandId, Digest, OrganisationId},
+    limits::{BLOCK_BYTES_MAX, BLOCK_COMMANDS_MAX},
+    time::BlockTime,
+};
+use thiserror::Error;
+use tokio::sync::Notify;
+
+use crate::block::RawEntry;
+
+/// Commands of one organisation that may wait.
+pub const ORGANISATION_COMMANDS_MAX: usize = 16_384;
+/// Bytes of all commands that may wait.
+pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A command that waits.
+#[derive(Debug)]
+pub struct Pending {
+    /// The command, with good signatures.
+    pub verified: Verified,
+    /// Its bytes as a block carries them.
+    pub raw: RawEntry,
+    /// The organisation that it counts against.
+    pub organisation: OrganisationId,
+}
+
+impl Pending {
+    fn id(&self) -> CommandId {
+        self.verified.command().id
+    }
+
+    fn until(&self) -> BlockTime {
+        self.verified.command().window.until
+    }
+}
+
+/// Too much waits already.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Busy {
+    /// This organisation has too many commands waiting.
+    #[error("{max} commands of this organisation wait already; send this one again in a second")]
+    Organisation {
+        /// The limit.
+        max: usize,
+    },
+    /// The pool is full.
+    #[error("{max} bytes of commands wait already; send this one again in a second")]
+    Pool {
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// What became of a command that was offered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Inserted {
+    /// It waits now.
+    New,
+    /// It waited already, byte for byte.
+    Known,
+    /// Another command with the same id waits; ids are used once.
+    IdTaken,
+}
+
+#[derive(Default)]
+struct Queues {
+    by_organisation: BTreeMap<OrganisationId, VecDeque<Arc<Pending>>>,
+    by_id: BTreeMap<CommandId, Arc<Pending>>,
+    by_leaf: BTreeMap<Digest, Arc<Pending>>,
+    by_end: BTreeSet<(BlockTime, CommandId)>,
+    bytes: usize,
+    /// The organisation that is served first next time.
+    next: Option<OrganisationId>,
+}
+
+/// The pool.
+#[derive(Default)]
+pub struct Mempool {
+    queues: Mutex<Queues>,
+    arrival: Notify,
+}
+
+impl Mempool {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().expect("nobody panics while holding this lock")
+    }
+
+    /// Takes `pending` in, and wakes a leader that waits.
+    pub fn insert(&self, pending: Pending) -> Result<Inserted, Busy> {
+        let mut queues = self.queues();
+        if let Some(known) = queues.by_id.get(&pending.id()) {
+            let same = known.raw.leaf() == pending.raw.leaf();
+            return Ok(if same { Inserted::Known } else { Inserted::IdTaken });
+        }
+        let size = pending.raw.bytes().len();
+        if queues.bytes + size > POOL_BYTES_MAX {
+            return Err(Busy::Pool { max: POOL_BYTES_MAX });
+        }
+        let queue = queues.by_organisation.entry(pending.organisation).or_default();
+        if queue.len() >= ORGANISATION_COMMANDS_MAX {
+            return Err(Busy::Organisation { max: ORGANISATION_COMMANDS_MAX });
+        }
+        let pending = Arc::new(pending);
+        queue.push_back(pending.clone());
+        queues.bytes += size;
+        queues.by_end.insert((pending.until(), pending.id()));
+        queues.by_leaf.insert(pending.raw.leaf(), pending.clone());
+        queues.by_id.insert(pending.id(), pending);
+        drop(queues);
+        self.arrival.notify_waiters();
+        Ok(Inserted::New)
+    }
+
+    /// The command with these exact bytes, so that its signatures need not be checked again.
+    pub fn verified(&self, leaf: &Digest) -> Option<Arc<Pending>> {
+        self.queues().by_leaf.get(leaf).cloned()
+    }
+
+    /// Commands for a block, the organisations in turn, without those in `skip`.
+    pub fn candidates(&self, skip: &BTreeSet<CommandId>) -> Vec<Arc<Pending>> {
+        let mut queues = self.queues();
+        let mut room = BLOCK_BYTES_MAX;
+        let mut taken = Vec::new();
+        let start = queues.next.unwrap_or(OrganisationId([0; 16]));
+        let mut turns: VecDeque<_> = queues
+            .by_organisation
+            .range(start..)
+            .chain(queues.by_organisation.range(..start))
+            .map(|(organisation, queue)| {
+                (*organisation, queue.iter().filter(|it| !skip.contains(&it.id())))
+            })
+            .collect();
+        let mut last = None;
+        while let Some((organisation, mut queue)) = turns.pop_front() {
+            let Some(pending) = queue.next() else { continue };
+            let size = pending.raw.bytes().len();
+            if taken.len() == BLOCK_COMMANDS_MAX || size > room {
+                break;
+            }
+            room -= size;
+            last = Some(organisation);
+            taken.push(pending.clone());
+            turns.push_back((organisation, queue));
+        }
+        let next = last.and_then(|last| {
+            queues.by_organisation.keys().find(|it| **it > last).copied()
+        });
+        queues.next = next;
+        taken
+    }
+
+    /// Forgets commands that a final block has.
+    pub fn remove(&self, ids: impl IntoIterator<Item = CommandId>) {
+        let mut queues = self.queues();
+        let mut touched = BTreeSet::new();
+        for id in ids {
+            if let Some(organisation) = queues.forget(&id) {
+                touched.insert(organisation);
+            }
+        }
+        queues.sweep(&touched);
+    }
+
+    /// Forgets commands whose window has passed, and says which.
+    pub fn expire(&self, now: BlockTime) -> Vec<CommandId> {
+        let mut queues = self.queues();
+        let (mut expired, mut touched) = (Vec::new(), BTreeSet::new());
+        while let Some((until, id)) = queues.by_end.first().copied() {
+            if now < until {
+                break;
+            }
+            touched.extend(queues.forget(&id));
+            expired.push(id);
+        }
+        queues.sweep(&touched);
+        expired
+    }
+
+    /// How many commands wait, and how many bytes they have.
+    pub fn load(&self) -> (usize, usize) {
+        let queues = self.queues();
+        (queues.by_id.len(), queues.bytes)
+    }
+
+    /// Resolves when a command has arrived after the call; create it before looking for candidates.
+    pub fn arrival(&self) -> tokio::sync::futures::Notified<'_> {
+        self.arrival.notified()
+    }
+}
+
+impl Queues {
+    /// Removes a command from the indexes; [`Self::sweep`] then removes it from its queue.
+    fn forget(&mut self, id: &CommandId) -> Option<OrganisationId> {
+        let pending = self.by_id.remove(id)?;
+        self.by_leaf.remove(&pending.raw.leaf());
+        self.by_end.remove(&(pending.until(), *id));
+        self.bytes -= pending.raw.bytes().len();
+        Some(pending.organisation)
+    }
+
+    fn sweep(&mut self, organisations: &BTreeSet<OrganisationId>) {
+        for organisation in organisations {
+            let Some(queue) = self.by_organisation.get_mut(organisation) else { continue };
+            queue.retain(|pending| self.by_id.contains_key(&pending.id()));
+            if queue.is_empty() {
+                self.by_organisation.remove(organisation);
+            }
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! How one validator is put together: channels, consensus, block store, execution, admission.
+//!
+//! ```text
+//!  channel 0 votes ─┐
+//!          1 certs ─┼─> simplex ──> deferred ──> stateful ──> Application
+//!          2 fetch ─┘       │                       ^
+//!          3 backfill ──> marshal (final blocks, in order) ──┴─> Flusher (acknowledges when durable)
+//!          4 blocks ────> broadcast
+//!          5 state, 6 probe: reserved for syncing state
+//!          7 commands ──> admission ──> mempool
+//! ```
+//!
+//! Generic over the runtime and the network, so that the simulator runs this very code. Aborting the
+//! handle of a [`Validator`] stops everything in it at once, like a crash.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use commonware_actor::Feedback;
+use commonware_broadcast::buffered;
+use commonware_consensus::{
+    Reporter, Reporters,
+    marshal::{
+        self, Update,
+        core::Actor as MarshalActor,
+        resolver::p2p as marshal_resolver,
+        standard::{Deferred, Standard},
+    },
+    simplex::{
+        self, SkipBudget,
+        config::{Floor, ForwardPolicy, SkipPolicy},
+        elector::RoundRobin,
+    },
+    types::{Epoch, FixedEpocher, ViewDelta},
+};
+use commonware_cryptography::{
+    Digested, Digestible as _, Sha256,
+    certificate::{ConstantProvider, Verifier as _},
+};
+use commonware_glue::stateful::{
+    Config as StatefulConfig, PruneConfig, Stateful, SyncPlan,
+    db::{DatabaseSet, SyncEngineConfig},
+};
+use commonware_p2p::{Blocker, Provider, Receiver, Sender, max_message_size};
+use commonware_parallel::Sequential;
+use commonware_runtime::{
+    Clock, Handle, Metrics, Quota, Spawner, Storage, buffer::paged::CacheRef,
+};
+use commonware_storage::{archive::prunable, translator::TwoCap};
+use commonware_utils::{
+    Acknowledgement as _, NZDuration, NZU16, NZU32, NZU64, NZUsize, acknowledgement::Exact,
+};
+use keepwell_types::{block::SyncTarget, genesis::Genesis, id::Digest};
+use rand_core::CryptoRng;
+use tokio::sync::mpsc;
+
+use crate::{
+    admission::{Admission, FORWARD_BYTES_MAX},
+    application::{Application, Scheme},
+    block::{Block, EngineDigest, EngineKey},
+    core::Core,
+    index::{Index, IndexError},
+    reader::{EngineReader, Reader},
+    state::{Databases, NoStateSync, state_config},
+};
+
+/// One epoch without end: membership changes come with epochs, and their numbers are in every
+/// certificate from the first day.
+const EPOCH_LENGTH: std::num::NonZeroU64 = NZU64!(u64::MAX);
+/// Final blocks that may be executed before the index is durable.
+const PENDING_ACKNOWLEDGEMENTS: usize = 64;
+/// How often the index is made durable while blocks come.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Channels between validators, in the order of [`Channels`], with each peer's quota of messages.
+pub fn channels() -> Vec<(u64, Quota)> {
+    let quota = Quota::per_second(NZU32!(1_024));
+    (0..8).map(|channel| (channel, quota)).collect()
+}
+
+/// Bytes of the longest message between validators.
+pub fn message_bytes_max(validators: u32) -> u32 {
+    let limit = max_message_size(&[
+        simplex::max_payload_size::<Scheme, EngineDigest>(validators),
+        marshal::max_payload_size::<Standard<Block>, Scheme>(validators, &()),
+    ]);
+    limit.max(FORWARD_BYTES_MAX as u32)
+}
+
+/// A validator's ends of the channels.
+pub struct Channels<S, R> {
+    votes: (S, R),
+    certificates: (S, R),
+    fetch: (S, R),
+    backfill: (S, R),
+    blocks: (S, R),
+    /// Registered so that their numbers are taken; nothing is sent on them yet.
+    _reserved: [(S, R); 2],
+    commands: (S, R),
+}
+
+impl<S, R> Channels<S, R> {
+    /// Takes the ends in the order of [`channels`].
+    pub fn new(ends: impl IntoIterator<Item = (S, R)>) -> Self {
+        let mut ends = ends.into_iter();
+        let mut next = || ends.next().expect("one end for each of `channels`");
+        Self {
+            votes: next(),
+            certificates: next(),
+            fetch: next(),
+            backfill: next(),
+            blocks: next(),
+            _reserved: [next(), next()],
+            commands: next(),
+        }
+    }
+}
+
+/// What one validator chooses for itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Begins the names of its partitions in the runtime's storage.
+    pub prefix: String,
+    /// Folder of its index.
+    pub index: PathBuf,
+    /// How long a view waits for its leader.
+    pub leader_timeout: Duration,
+    /// How long a view waits for its certificate.
+    pub certification_timeout: Duration,
+    /// Added to the clock when it leads; not zero only in tests of a bad clock.
+    pub clock_skew_ms: i64,
+}
+
+impl Settings {
+    /// Settings for links of some milliseconds.
+    pub fn local(prefix: String, index: PathBuf) -> Self {
+        Self {
+            prefix,
+            index,
+            leader_timeout: Duration::from_secs(3),
+            certification_timeout: Duration::from_secs(4),
+            clock_skew_ms: 0,
+        }
+    }
+}
+
+/// A running validator.
+pub struct Validator {
+    /// Ends when consensus ends; aborting it stops everything in the validator.
+    pub handle: Handle<()>,
+    /// What its parts share.
+    pub core: Arc<Core>,
+    /// Reads what is final.
+    pub reader: Arc<dyn Reader>,
+    /// Takes commands in.
+    pub admission: Admission,
+}
+
+fn archive_config<C>(
+    prefix: &str,
+    name: &str,
+    page_cache: CacheRef,
+    codec_config: C,
+) -> prunable::Config<TwoCap, C> {
+    prunable::Config {
+        translator: TwoCap,
+        metadata_partition: format!("{prefix}-{name}-metadata"),
+        key_partition: format!("{prefix}-{name}-key"),
+        key_page_cache: page_cache,
+        value_partition: format!("{prefix}-{name}-value"),
+        compression: None,
+        codec_config,
+        items_per_section: NZU64!(64),
+        key_write_buffer: NZUsize!(1 << 16),
+        value_write_buffer: NZUsize!(1 << 20),
+        replay_buffer: NZUsize!(1 << 20),
+    }
+}
+
+/// Starts a validator; `listener`, if there is one, hears what the block store reports.
+#[allow(clippy::too_many_arguments, reason = "each is a different part of the machine under it")]
+#[allow(clippy::too_many_lines, reason = "wiring: one screen would only hide its order")]
+pub async fn start<E, P, B, S, R, X>(
+    context: E,
+    me: EngineKey,
+    scheme: Scheme,
+    genesis: Genesis,
+    peers: P,
+    blocker: B,
+    channels: Channels<S, R>,
+    settings: Settings,
+    listener: Option<X>,
+) -> Result<Validator, IndexError>
+where
+    E: Clock + CryptoRng + Spawner + Storage + Metrics,
+    P: Provider<PublicKey = EngineKey>,
+    B: Blocker<PublicKey = EngineKey> + Sync,
+    S: Sender<PublicKey = EngineKey>,
+    R: Receiver<PublicKey = EngineKey>,
+    X: Reporter<Activity = Update<Block>>,
+{
+    let Settings { prefix, index, leader_timeout, certification_timeout, clock_skew_ms } = settings;
+    let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(4096));
+    let mailbox = NZUsize!(1024);
+    let buffer_bytes = NZUsize!(1 << 20);
+    let index = Index::open(&index)?;
+
+    let resolver = marshal_resolver::init(
+        context.child("marshal_resolver"),
+        marshal_resolver::Config {
+            public_key: me.clone(),
+            peer_provider: peers.clone(),
+            blocker: blocker.clone(),
+            mailbox_size: mailbox,
+            fetch_timeout: NZDuration!(Duration::from_secs(5)),
+            fetch_retry_delay: Duration::from_millis(100),
+            priority_requests: false,
+            priority_responses: false,
+        },
+        channels.backfill,
+    );
+    let (broadcast, buffer) = buffered::Engine::new(
+        context.child("broadcast"),
+        buffered::Config {
+            public_key: me,
+            mailbox_size: mailbox,
+            deque_size: 16,
+            priority: true,
+            codec_config: (),
+            peer_provider: peers,
+            strategy: Sequential,
+        },
+    );
+    broadcast.start(channels.blocks);
+
+    let finalizations = prunable::Archive::init(
+        context.child("finalizations"),
+        archive_config(
+            &prefix,
+            "finalizations",
+            page_cache.clone(),
+            Scheme::certificate_codec_config_unbounded(),
+        ),
+    )
+    .await
+    .expect("the store of certificates opens; a disk that fails stops the validator");
+    let blocks = prunable::Archive::init(
+        context.child("blocks"),
+        archive_config(&prefix, "blocks", page_cache.clone(), ()),
+    )
+    .await
+    .expect("the store of blocks opens; a disk that fails stops the validator");
+
+    let empty = <Databases<E> as DatabaseSet<E>>::initial_sync_targets();
+    let genesis_block = Block::genesis(
+        &genesis,
+        SyncTarget {
+            root: Digest(empty.root.0),
+            start: *empty.range.start(),
+            end: *empty.range.end(),
+        },
+    );
+    let core = Arc::new(Core::new(genesis, genesis_block.clone(), index));
+
+    let plan = SyncPlan::init(context.child("plan"), prefix.clone()).await;
+    let provider = ConstantProvider::new(scheme.clone());
+    let genesis_digest = genesis_block.digest();
+    let (marshal_actor, marshal, floor) = MarshalActor::<_, Standard<Block>, _, _, _, _, _>::init(
+        context.child("marshal"),
+        finalizations,
+        blocks,
+        marshal::Config {
+            provider,
+            epocher: FixedEpocher::new(EPOCH_LENGTH),
+            start: plan.marshal_start(Digested::precomputed(genesis_block, genesis_digest)),
+            partition_prefix: format!("{prefix}-marshal"),
+            mailbox_size: mailbox,
+            view_retention: ViewDelta::new(256),
+            prunable_items_per_section: NZU64!(64),
+            page_cache: page_cache.clone(),
+            replay_buffer: buffer_bytes,
+            key_write_buffer: NZUsize!(1 << 16),
+            value_write_buffer: buffer_bytes,
+            block_codec_config: (),
+            max_repair: NZUsize!(16),
+            max_pending_acks: NZUsize!(PENDING_ACKNOWLEDGEMENTS),
+            strategy: Sequential,
+        },
+    )
+    .await;
+
+    let (stateful_actor, stateful) = Stateful::new(
+        context.child("stateful"),
+        StatefulConfig {
+            application: Application::new(core.clone(), clock_skew_ms),
+            db_config: state_config(&prefix, page_cache.clone()),
+            provider: (),
+            marshal: (marshal.clone(), floor),
+            mailbox_size: mailbox,
+            plan,
+            resolvers: NoStateSync,
+            sync_config: SyncEngineConfig {
+                fetch_batch_size: NZU64!(256),
+                apply_batch_size: NZU64!(1024),
+                max_outstanding_requests: NZUsize!(8),
+            },
+            prune_config: None::<PruneConfig>,
+            strategy: Sequential,
+        },
+    );
+    let deferred = Deferred::new(
+        context.child("deferred"),
+        stateful.clone(),
+        marshal.clone(),
+        FixedEpocher::new(EPOCH_LENGTH),
+    );
+
+    let flusher = Flusher::start(context.child("flusher"), core.index.clone());
+    let reporters: Reporters<_, X> = (Both(stateful.clone(), flusher), listener).into();
+    marshal_actor.start(reporters, buffer, resolver);
+    stateful_actor.start();
+
+    let engine = simplex::Engine::new(
+        context.child("simplex"),
+        simplex::Config {
+            scheme,
+            elector: RoundRobin::<Sha256>::default(),
+            blocker,
+            automaton: deferred.clone(),
+            relay: deferred.clone(),
+            reporter: deferred,
+            track_historical_votes: false,
+            strategy: Sequential,
+            partition: format!("{prefix}-simplex"),
+            mailbox_size: mailbox,
+            epoch: Epoch::zero(),
+            floor: Floor::Genesis(genesis_digest),
+            replay_buffer: buffer_bytes,
+            write_buffer: buffer_bytes,
+            page_cache,
+            leader_timeout,
+            certification_timeout,
+            timeout_retry: Duration::from_secs(2),
+            view_retention: ViewDelta::new(256),
+            skip: SkipPolicy::Enabled {
+                timeout: Duration::from_secs(11),
+                budget: SkipBudget::Participants,
+            },
+            fetch_timeout: NZDuration!(Duration::from_secs(2)),
+            fetch_retry_delay: Duration::from_millis(200),
+            forward: ForwardPolicy::SilentVoters,
+        },
+    );
+    let handle = engine.start(channels.votes, channels.certificates, channels.fetch);
+
+    let databases = stateful.subscribe_databases().await;
+    let reader: Arc<dyn Reader> =
+        Arc::new(EngineReader::<E>::new(core.clone(), databases, marshal));
+    let (admission, _) = Admission::start(
+        context.child("admission"),
+        core.clone(),
+        reader.clone(),
+        channels.commands,
+    );
+    Ok(Validator { handle, core, reader, admission })
+}
+
+/// Two listeners that both must acknowledge a block.
+#[derive(Clone)]
+struct Both<A, B>(A, B);
+
+impl<A, B> Reporter for Both<A, B>
+where
+    A: Reporter<Activity = Update<Block>>,
+    B: Reporter<Activity = Update<Block>>,
+{
+    type Activity = Update<Block>;
+
+    fn report(&mut self, activity: Update<Block>) -> Feedback {
+        let _ = self.1.report(activity.clone());
+        self.0.report(activity)
+    }
+}
+
+/// Acknowledges final blocks once the index holds them durably.
+///
+/// The index is written when a block is executed and made durable in groups: the block store does not
+/// move on from a block before, and so brings it again after a crash.
+#[derive(Clone)]
+struct Flusher {
+    blocks: mpsc::UnboundedSender<(u64, Exact)>,
+}
+
+impl Flusher {
+    fn start<E: Clock + Spawner>(runtime: E, index: Index) -> Self {
+        let (blocks, mut queue) = mpsc::unbounded_channel::<(u64, Exact)>();
+        runtime.spawn(move |runtime| async move {
+            let mut waiting: Vec<(u64, Exact)> = Vec::new();
+            while let Some(block) = queue.recv().await {
+                waiting.push(block);
+                while !waiting.is_empty() {
+                    runtime.sleep(FLUSH_INTERVAL).await;
+                    while let Ok(block) = queue.try_recv() {
+                        waiting.push(block);
+                    }
+                    let held = index.height().and_then(|height| index.persist().map(|()| height));
+                    let held = held.expect("the index is durable; a disk that fails stops the validator");
+                    waiting.retain_mut(|(height, _)| *height > held.0);
+                }
+            }
+        });
+        Self { blocks }
+    }
+}
+
+impl Reporter for Flusher {
+    type Activity = Update<Block>;
+
+    fn report(&mut self, activity: Update<Block>) -> Feedback {
+        if let Update::Block(block, acknowledgement) = activity {
+            let height = block.inner().header().height.0;
+            // The flusher ends only with the validator.
+            let _ = self.blocks.send((height, acknowledgement));
+        }
+        Feedback::Ok
+    }
+}

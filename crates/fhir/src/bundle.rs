@@ -1,0 +1,657 @@
+//! A Bundle, or a single resource, cut into resources with their exact bytes.
+//!
+//! ```text
+//! json -- size -- UTF-8 -- depth -- Bundle? -- entry[i].resource --> Resource { json, type, id, labels }
+//!                                      \------ the resource itself ----^            |
+//!                                              owners, by reference inside the Bundle <
+//! ```
+//!
+//! # Invariants
+//!
+//! * [`Resource::json`] is a slice of the input: nothing is re-written, so a digest of it is a digest
+//!   of what was sent.
+//! * Each (type, id) and each full URL stands once. A `history` Bundle, which repeats them, is refused.
+//! * A resource has each key once, at every depth, so no two readers see different labels.
+//! * A label of the Bundle that none of its resources carries holds for each of them: a Bundle's label
+//!   is a high-water mark, so something in it must reach it.
+//! * Every error says where, as an offset into the input.
+//!
+//! Not here: what a resource means ([`crate::classify`](mod@crate::classify)), and rewriting references.
+
+use alloc::{
+    borrow::{Cow, ToOwned},
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::String,
+    vec::Vec,
+};
+use core::fmt;
+
+use serde::Deserialize;
+use serde_json::{error::Category, value::RawValue};
+use thiserror::Error;
+
+use crate::{
+    classify::{CONFIDENTIALITY, Classification, SecurityLabel, classify, kind_of},
+    tree::{Fields, Tree, offset, too_deep},
+};
+
+/// How many objects and lists may stand inside each other.
+pub const DEPTH_MAX: usize = 64;
+/// Characters of a resource type or id (FHIR's limit on ids).
+const NAME_CHARS_MAX: usize = 64;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const INLINE_LABEL: &str =
+    "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
+
+/// The elements that say whom a resource is about, over all R4 types.
+const PATIENT_ELEMENTS: [&str; 6] =
+    ["subject", "patient", "beneficiary", "for", "individual", "actor"];
+/// The elements by which a resource belongs to whom another resource belongs to (Provenance, Binary).
+const FOLLOWED_ELEMENTS: [&str; 2] = ["target", "securityContext"];
+
+/// The resources of one import.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Bundle<'a> {
+    /// `Bundle.type`; nothing for a single resource.
+    pub bundle_type: Option<String>,
+    /// The resources, in the order of the input.
+    pub resources: Vec<Resource<'a>>,
+    /// What a person should look at; none of it stops an import.
+    pub warnings: Vec<Warning>,
+}
+
+impl Bundle<'_> {
+    /// The patients whom the resources belong to, each once.
+    pub fn patients(&self) -> BTreeSet<&Owner> {
+        let is_patient = |owner: &&Owner| matches!(owner, Owner::Here(_) | Owner::Elsewhere(_));
+        self.resources.iter().map(|resource| &resource.owner).filter(is_patient).collect()
+    }
+}
+
+/// One resource.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resource<'a> {
+    /// Its exact bytes.
+    pub json: &'a str,
+    /// Where they begin in the input.
+    pub at: usize,
+    /// The URL that names it inside its Bundle.
+    pub full_url: Option<String>,
+    /// Its type: 1 to 64 ASCII letters.
+    pub resource_type: String,
+    /// Its id, if it has one.
+    pub id: Option<String>,
+    /// Whom it belongs to.
+    pub owner: Owner,
+    /// Its security labels, each once: its own, those of what it contains or labels inline, and those
+    /// that it inherits from its Bundle.
+    pub labels: Vec<SecurityLabel>,
+}
+
+impl Resource<'_> {
+    /// Its record kind and sensitivity.
+    pub fn classify(&self) -> Classification {
+        classify(&self.resource_type, &self.labels)
+    }
+}
+
+/// Whom a resource belongs to.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Owner {
+    /// The Patient at this place among the Bundle's resources.
+    Here(usize),
+    /// A patient who is not in the Bundle: the reference as written, or `system|value`.
+    Elsewhere(String),
+    /// More than one patient: it must not go into one patient's chart unread.
+    Several,
+    /// No patient: an Organization, a Practitioner.
+    Nobody,
+}
+
+/// Why an input is refused.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum BundleError {
+    /// The input is larger than the caller allows.
+    #[error("{bytes} bytes are more than {bytes_max}; split the Bundle into smaller ones")]
+    TooLarge {
+        /// Bytes of the input.
+        bytes: usize,
+        /// Bytes allowed.
+        bytes_max: usize,
+    },
+
+    /// The input is not UTF-8.
+    #[error("byte {at} is not UTF-8; save the file as UTF-8")]
+    NotUtf8 {
+        /// The first byte that is not.
+        at: usize,
+    },
+
+    /// The input is not JSON, or ends too early.
+    #[error("not JSON at byte {at}; is the file complete, and FHIR in JSON rather than XML?")]
+    NotJson {
+        /// Where reading stopped.
+        at: usize,
+    },
+
+    /// Objects and lists stand too deep inside each other.
+    #[error("more than {depth_max} levels of nesting at byte {at}; no FHIR resource needs them")]
+    TooDeep {
+        /// The first bracket too deep.
+        at: usize,
+        /// Levels allowed.
+        depth_max: usize,
+    },
+
+    /// A key stands twice in one object, or is one that JSON readers reserve for themselves.
+    #[error("a key near byte {at} stands twice or is reserved; write each key once")]
+    AmbiguousKey {
+        /// Where reading stopped.
+        at: usize,
+    },
+
+    /// What stands here is no resource: not an object, or without a `resourceType` of letters.
+    #[error("no FHIR resource at byte {at}: it needs a resourceType")]
+    NotAResource {
+        /// Where it begins.
+        at: usize,
+    },
+
+    /// An element that this crate reads has the wrong JSON type.
+    #[error("{element} of what begins at byte {at} has the wrong JSON type")]
+    WrongType {
+        /// Where the resource or entry begins.
+        at: usize,
+        /// The element.
+        element: &'static str,
+    },
+
+    /// Two resources have one type and id.
+    #[error("{resource_type}/{id:?} stands at byte {first} and again at byte {second}")]
+    DuplicateId {
+        /// Their type.
+        resource_type: String,
+        /// Their id.
+        id: String,
+        /// Where the first begins.
+        first: usize,
+        /// Where the second begins.
+        second: usize,
+    },
+
+    /// Two entries have one full URL.
+    #[error("fullUrl {full_url:?} names what stands at byte {first} and again at byte {second}")]
+    DuplicateFullUrl {
+        /// Their full URL.
+        full_url: String,
+        /// Where the first resource begins.
+        first: usize,
+        /// Where the second begins.
+        second: usize,
+    },
+
+    /// Nothing in the input belongs to a patient.
+    #[error("nothing here belongs to a patient; a chart takes only what is about one")]
+    NoPatient,
+}
+
+/// What does not stop an import, but a person should look at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Warning {
+    /// R4 has no such resource type; it is kept as record kind `other`.
+    UnknownType {
+        /// Where the resource begins.
+        at: usize,
+        /// Its type.
+        resource_type: String,
+    },
+    /// An entry has no resource (a request to read or delete); it is left out.
+    NoResource {
+        /// Where the entry begins.
+        at: usize,
+    },
+    /// FHIR does not allow such an id; it is kept.
+    InvalidId {
+        /// Where the resource begins.
+        at: usize,
+        /// Its id.
+        id: String,
+    },
+    /// A reference to something inside the Bundle that is not there.
+    DanglingReference {
+        /// Where the resource begins.
+        at: usize,
+        /// The reference.
+        reference: String,
+    },
+    /// The patient is described inside the resource and has no identity outside it.
+    ContainedPatient {
+        /// Where the resource begins.
+        at: usize,
+    },
+    /// The resource is about more than one patient.
+    SeveralPatients {
+        /// Where the resource begins.
+        at: usize,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownType { at, resource_type } => {
+                write!(f, "byte {at}: R4 has no {resource_type}; kept as kind other")
+            }
+            Self::NoResource { at } => write!(f, "byte {at}: entry without a resource; left out"),
+            Self::InvalidId { at, id } => write!(f, "byte {at}: {id:?} is no FHIR id"),
+            Self::DanglingReference { at, reference } => {
+                write!(f, "byte {at}: {reference:?} is not in the Bundle")
+            }
+            Self::ContainedPatient { at } => {
+                write!(f, "byte {at}: its patient is only described inside it")
+            }
+            Self::SeveralPatients { at } => write!(f, "byte {at}: about more than one patient"),
+        }
+    }
+}
+
+/// Cuts `json`, a FHIR R4 Bundle or a single resource of at most `bytes_max` bytes, into resources.
+///
+/// A byte order mark is skipped; offsets count it.
+pub fn split(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
+    let source = Source::check(json, bytes_max)?;
+    let whole: &RawValue = source.parse(source.text)?;
+    let top = source.fields(whole.get()).map_err(|error| match error {
+        BundleError::WrongType { at, .. } => BundleError::NotAResource { at },
+        other => other,
+    })?;
+    let mut bundle = Bundle { bundle_type: None, resources: Vec::new(), warnings: Vec::new() };
+    let mut links = Vec::new();
+    let mut labels = Vec::new();
+    if source.resource_type(whole.get(), &top)? == "Bundle" {
+        bundle.bundle_type = source.text_field(whole.get(), &top, "type")?;
+        if let Some(meta) = top.raw("meta") {
+            collect_meta(&source.parse(meta)?, &mut labels);
+        }
+        let Some(entries) = top.raw("entry") else { return Err(BundleError::NoPatient) };
+        for entry in source.list(entries)? {
+            take_entry(&source, entry.get(), &mut bundle, &mut links)?;
+        }
+    } else {
+        let (resource, links_of) = read(&source, whole.get(), None, &mut bundle.warnings)?;
+        bundle.resources.push(resource);
+        links.push(links_of);
+    }
+    let names = Names::index(&bundle.resources)?;
+    assign_owners(&mut bundle, &links, &names);
+    if bundle.resources.iter().all(|resource| resource.owner == Owner::Nobody) {
+        return Err(BundleError::NoPatient);
+    }
+    inherit(&mut bundle.resources, labels);
+    Ok(bundle)
+}
+
+/// The input, known to be UTF-8, small and shallow enough.
+struct Source<'a> {
+    text: &'a str,
+    /// Bytes before `text`: a byte order mark.
+    skipped: usize,
+}
+
+impl<'a> Source<'a> {
+    fn check(json: &'a [u8], bytes_max: usize) -> Result<Self, BundleError> {
+        if json.len() > bytes_max {
+            return Err(BundleError::TooLarge { bytes: json.len(), bytes_max });
+        }
+        let bytes = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
+        let skipped = json.len() - bytes.len();
+        let text = core::str::from_utf8(bytes)
+            .map_err(|error| BundleError::NotUtf8 { at: skipped + error.valid_up_to() })?;
+        match too_deep(bytes, DEPTH_MAX) {
+            Some(at) => Err(BundleError::TooDeep { at: skipped + at, depth_max: DEPTH_MAX }),
+            None => Ok(Self { text, skipped }),
+        }
+    }
+
+    /// Where `part`, a slice of the input, begins in it.
+    fn at(&self, part: &str) -> usize {
+        self.skipped + (part.as_ptr().addr() - self.text.as_ptr().addr())
+    }
+
+    fn parse<T: Deserialize<'a>>(&self, part: &'a str) -> Result<T, BundleError> {
+        serde_json::from_str(part).map_err(|error| {
+            let at = self.at(part) + offset(part, &error);
+            match error.classify() {
+                Category::Syntax | Category::Eof | Category::Io => BundleError::NotJson { at },
+                // Our own readers take every JSON type, so what they refuse is a key.
+                Category::Data => BundleError::AmbiguousKey { at },
+            }
+        })
+    }
+
+    fn fields(&self, part: &'a str) -> Result<Fields<'a>, BundleError> {
+        if !part.starts_with('{') {
+            return Err(BundleError::WrongType { at: self.at(part), element: "entry" });
+        }
+        self.parse(part)
+    }
+
+    fn list(&self, part: &'a str) -> Result<Vec<&'a RawValue>, BundleError> {
+        if !part.starts_with('[') {
+            return Err(BundleError::WrongType { at: self.at(part), element: "entry" });
+        }
+        self.parse(part)
+    }
+
+    fn text_field(
+        &self,
+        whole: &str,
+        fields: &Fields<'a>,
+        element: &'static str,
+    ) -> Result<Option<String>, BundleError> {
+        let Some(raw) = fields.raw(element) else { return Ok(None) };
+        match self.parse(raw)? {
+            Tree::Text(text) => Ok(Some(text)),
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::List(_) | Tree::Object(_) => {
+                Err(BundleError::WrongType { at: self.at(whole), element })
+            }
+        }
+    }
+
+    fn resource_type(&self, whole: &str, fields: &Fields<'a>) -> Result<String, BundleError> {
+        let fault = BundleError::NotAResource { at: self.at(whole) };
+        let Some(raw) = fields.raw("resourceType") else { return Err(fault) };
+        match self.parse(raw)? {
+            Tree::Text(name) if is_type_name(&name) => Ok(name),
+            Tree::Text(_)
+            | Tree::Null
+            | Tree::Bool(_)
+            | Tree::Number(_)
+            | Tree::List(_)
+            | Tree::Object(_) => Err(fault),
+        }
+    }
+}
+
+fn is_type_name(name: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphabetic())
+}
+
+fn is_id(id: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    (1..=NAME_CHARS_MAX).contains(&id.len()) && id.bytes().all(allowed)
+}
+
+/// What a resource says about whom it belongs to, before references are resolved.
+#[derive(Default)]
+struct Links {
+    patients: Vec<Link>,
+    followed: Vec<String>,
+}
+
+enum Link {
+    Reference(String),
+    /// A business identifier, `system|value`.
+    Identifier(String),
+    Contained,
+}
+
+fn take_entry<'a>(
+    source: &Source<'a>,
+    entry: &'a str,
+    bundle: &mut Bundle<'a>,
+    links: &mut Vec<Links>,
+) -> Result<(), BundleError> {
+    let fields = source.fields(entry)?;
+    let full_url = source.text_field(entry, &fields, "fullUrl")?;
+    let Some(raw) = fields.raw("resource") else {
+        bundle.warnings.push(Warning::NoResource { at: source.at(entry) });
+        return Ok(());
+    };
+    let (resource, links_of) = read(source, raw, full_url, &mut bundle.warnings)?;
+    bundle.resources.push(resource);
+    links.push(links_of);
+    Ok(())
+}
+
+fn read<'a>(
+    source: &Source<'a>,
+    raw: &'a str,
+    full_url: Option<String>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(Resource<'a>, Links), BundleError> {
+    let at = source.at(raw);
+    let tree: Tree = source.parse(raw)?;
+    let resource_type = match tree.text_of("resourceType") {
+        Some(name) if is_type_name(name) => name.to_owned(),
+        Some(_) | None => return Err(BundleError::NotAResource { at }),
+    };
+    if kind_of(&resource_type).is_none() {
+        warnings.push(Warning::UnknownType { at, resource_type: resource_type.clone() });
+    }
+    let id = match tree.field("id") {
+        None => None,
+        Some(Tree::Text(id)) => Some(id.clone()),
+        Some(_) => return Err(BundleError::WrongType { at, element: "id" }),
+    };
+    if let Some(id) = id.as_ref().filter(|id| !is_id(id)) {
+        warnings.push(Warning::InvalidId { at, id: id.clone() });
+    }
+    let mut labels = Vec::new();
+    collect_labels(&tree, &resource_type, &mut labels);
+    labels.sort();
+    labels.dedup();
+    let links = links(&tree);
+    let owner = Owner::Nobody;
+    Ok((Resource { json: raw, at, full_url, resource_type, id, owner, labels }, links))
+}
+
+/// Collects the labels of `tree` and of all that stands in it. `resource_type` is that of the
+/// innermost resource around it: a Consent's own provisions label other things, not the Consent.
+fn collect_labels(tree: &Tree, resource_type: &str, labels: &mut Vec<SecurityLabel>) {
+    let fields = match tree {
+        Tree::Object(fields) => fields,
+        Tree::List(items) => {
+            return items.iter().for_each(|item| collect_labels(item, resource_type, labels));
+        }
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => return,
+    };
+    let resource_type = tree.text_of("resourceType").unwrap_or(resource_type);
+    if let Some(meta) = tree.field("meta") {
+        collect_meta(meta, labels);
+    }
+    if tree.text_of("url") == Some(INLINE_LABEL) {
+        labels.extend(tree.field("valueCoding").and_then(label));
+    }
+    if resource_type == "DocumentReference" {
+        let concepts = tree.items_of("securityLabel").iter();
+        labels.extend(concepts.flat_map(|concept| concept.items_of("coding")).filter_map(label));
+    }
+    if resource_type == "Composition"
+        && let Some(code) = tree.text_of("confidentiality")
+    {
+        let system = Some(CONFIDENTIALITY.to_owned());
+        labels.push(SecurityLabel { system, code: code.to_owned() });
+    }
+    fields.values().for_each(|value| collect_labels(value, resource_type, labels));
+}
+
+fn collect_meta(meta: &Tree, labels: &mut Vec<SecurityLabel>) {
+    labels.extend(meta.items_of("security").iter().filter_map(label));
+}
+
+fn label(coding: &Tree) -> Option<SecurityLabel> {
+    let code = coding.text_of("code")?.to_owned();
+    Some(SecurityLabel { system: coding.text_of("system").map(ToOwned::to_owned), code })
+}
+
+fn links(tree: &Tree) -> Links {
+    let mut links = Links::default();
+    for element in PATIENT_ELEMENTS {
+        links.patients.extend(tree.items_of(element).iter().filter_map(|item| link(tree, item)));
+    }
+    // Appointment says whom it is about among those who take part.
+    let actors = tree.items_of("participant").iter().flat_map(|part| part.items_of("actor"));
+    links.patients.extend(actors.filter_map(|item| link(tree, item)));
+    for element in FOLLOWED_ELEMENTS {
+        let references = tree.items_of(element).iter().filter_map(|item| item.text_of("reference"));
+        links.followed.extend(references.map(ToOwned::to_owned));
+    }
+    links
+}
+
+/// What `item`, a Reference in `tree`, points to.
+fn link(tree: &Tree, item: &Tree) -> Option<Link> {
+    if let Some(reference) = item.text_of("reference") {
+        let Some(inner) = reference.strip_prefix('#') else {
+            return Some(Link::Reference(reference.to_owned()));
+        };
+        let named = |contained: &&Tree| contained.text_of("id") == Some(inner);
+        let contained = tree.items_of("contained").iter().find(named)?;
+        return (contained.text_of("resourceType") == Some("Patient")).then_some(Link::Contained);
+    }
+    if item.text_of("type").is_some_and(|name| name != "Patient") {
+        return None;
+    }
+    let identifier = item.field("identifier")?;
+    let value = identifier.text_of("value")?;
+    let system = identifier.text_of("system").unwrap_or_default();
+    Some(Link::Identifier(format!("{system}|{value}")))
+}
+
+/// How resources are named inside the Bundle.
+struct Names {
+    full_urls: BTreeMap<String, usize>,
+    /// By `Type/id`.
+    ids: BTreeMap<String, usize>,
+}
+
+impl Names {
+    fn index(resources: &[Resource<'_>]) -> Result<Self, BundleError> {
+        let mut names = Self { full_urls: BTreeMap::new(), ids: BTreeMap::new() };
+        for (at, resource) in resources.iter().enumerate() {
+            if let Some(full_url) = &resource.full_url
+                && let Some(first) = names.full_urls.insert(normal(full_url).into_owned(), at)
+            {
+                return Err(BundleError::DuplicateFullUrl {
+                    full_url: full_url.clone(),
+                    first: resources[first].at,
+                    second: resource.at,
+                });
+            }
+            let resource_type = &resource.resource_type;
+            if let Some(id) = &resource.id
+                && let Some(first) = names.ids.insert(format!("{resource_type}/{id}"), at)
+            {
+                return Err(BundleError::DuplicateId {
+                    resource_type: resource_type.clone(),
+                    id: id.clone(),
+                    first: resources[first].at,
+                    second: resource.at,
+                });
+            }
+        }
+        Ok(names)
+    }
+
+    fn find(&self, reference: &str) -> Option<usize> {
+        let reference = unversioned(reference);
+        self.full_urls.get(normal(reference).as_ref()).or_else(|| self.ids.get(reference)).copied()
+    }
+}
+
+/// UUIDs are equal whatever their case (RFC 9562, section 4).
+fn normal(url: &str) -> Cow<'_, str> {
+    let is_uuid = url.get(..9).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:uuid:"));
+    if is_uuid { Cow::Owned(url.to_ascii_lowercase()) } else { Cow::Borrowed(url) }
+}
+
+fn unversioned(reference: &str) -> &str {
+    reference.split_once("/_history/").map_or(reference, |(resource, _)| resource)
+}
+
+fn assign_owners(bundle: &mut Bundle<'_>, links: &[Links], names: &Names) {
+    for (index, links) in links.iter().enumerate() {
+        let resource = &bundle.resources[index];
+        let owner = if resource.resource_type == "Patient" {
+            Owner::Here(index)
+        } else {
+            owner_by_links(bundle, index, links, names)
+        };
+        bundle.resources[index].owner = owner;
+    }
+    // Now that each has an owner, those who belong to another's owner can be told.
+    for (index, links) in links.iter().enumerate() {
+        if bundle.resources[index].owner == Owner::Nobody {
+            let followed = links.followed.iter().filter_map(|reference| names.find(reference));
+            let owners = followed.map(|other| bundle.resources[other].owner.clone()).collect();
+            bundle.resources[index].owner = one_owner(owners);
+        }
+    }
+    for resource in &bundle.resources {
+        if resource.owner == Owner::Several {
+            bundle.warnings.push(Warning::SeveralPatients { at: resource.at });
+        }
+    }
+}
+
+fn owner_by_links(bundle: &mut Bundle<'_>, index: usize, links: &Links, names: &Names) -> Owner {
+    let at = bundle.resources[index].at;
+    let mut owners = BTreeSet::new();
+    for link in &links.patients {
+        let reference = match link {
+            Link::Reference(reference) => reference,
+            Link::Identifier(identifier) => {
+                owners.insert(Owner::Elsewhere(identifier.clone()));
+                continue;
+            }
+            Link::Contained => {
+                bundle.warnings.push(Warning::ContainedPatient { at });
+                continue;
+            }
+        };
+        if let Some(other) = names.find(reference) {
+            if bundle.resources[other].resource_type == "Patient" {
+                owners.insert(Owner::Here(other));
+            }
+        } else if normal(reference).starts_with("urn:uuid:") {
+            // Only the Bundle could have told whether this is a patient; the element says that it may be.
+            let reference = reference.clone();
+            owners.insert(Owner::Elsewhere(reference.clone()));
+            bundle.warnings.push(Warning::DanglingReference { at, reference });
+        } else if names_patient(reference) {
+            owners.insert(Owner::Elsewhere(unversioned(reference).to_owned()));
+        }
+    }
+    one_owner(owners)
+}
+
+/// Whether a relative, absolute or conditional reference names a Patient.
+fn names_patient(reference: &str) -> bool {
+    let mut parts = unversioned(reference).rsplit('/');
+    let last = parts.next().unwrap_or_default();
+    last.starts_with("Patient?") || parts.next() == Some("Patient")
+}
+
+fn one_owner(mut owners: BTreeSet<Owner>) -> Owner {
+    owners.remove(&Owner::Nobody);
+    match owners.pop_first() {
+        None => Owner::Nobody,
+        Some(owner) if owners.is_empty() => owner,
+        Some(_) => Owner::Several,
+    }
+}
+
+/// Gives every resource the Bundle's labels that none of them carries.
+fn inherit(resources: &mut [Resource<'_>], mut labels: Vec<SecurityLabel>) {
+    labels.retain(|label| resources.iter().all(|resource| !resource.labels.contains(label)));
+    if labels.is_empty() {
+        return;
+    }
+    for resource in resources {
+        resource.labels.extend(labels.iter().cloned());
+        resource.labels.sort();
+        resource.labels.dedup();
+    }
+}

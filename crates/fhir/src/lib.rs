@@ -1,0 +1,27 @@
+//! FHIR resources to and from ledger terms, as pure functions.
+//!
+//! A resource stays the bytes it came as: FHIR's decimals, order and spacing carry meaning that no
+//! typed model keeps, and a digest of re-written JSON proves nothing. So [`bundle`] cuts a Bundle into
+//! the exact bytes of its resources, [`classify`](mod@classify) says which record kind and which
+//! compartment each belongs to, and [`summary`] says in one line what it is. [`synthetic`] makes
+//! patients who never lived.
+//!
+//! # Invariants
+//!
+//! * No input makes a function here panic, recurse without bound or take more than a small multiple
+//!   of its size in memory.
+//! * What is ambiguous is closed, not opened: a key that stands twice is refused, a sensitivity label
+//!   without a compartment of its own restricts.
+//! * No clock, IO, randomness, environment, floats or hash maps: the crate is `no_std`.
+//!
+//! Not here: validation against StructureDefinitions, search, and sealing.
+#![no_std]
+
+extern crate alloc;
+
+mod tree;
+
+pub mod bundle;
+pub mod classify;
+pub mod summary;
+pub mod synthetic;

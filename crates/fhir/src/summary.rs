@@ -1,0 +1,157 @@
+//! One line that tells a person what a resource is: its type, day, name and value.
+//!
+//! # Invariants
+//!
+//! * Any bytes give a line; it never holds a control or direction-changing character, so what a sender
+//!   wrote cannot move a terminal's cursor or disguise the line.
+//! * A line has at most [`LINE_CHARS_MAX`] characters.
+//!
+//! Not here: the narrative, which is for a browser.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+
+use crate::{
+    bundle::DEPTH_MAX,
+    tree::{Tree, too_deep},
+};
+
+/// Characters of a line.
+pub const LINE_CHARS_MAX: usize = 100;
+
+/// Where a resource says when it was, the most telling element first.
+const DATES: [&[&str]; 15] = [
+    &["effectiveDateTime"],
+    &["effectivePeriod", "start"],
+    &["onsetDateTime"],
+    &["performedDateTime"],
+    &["performedPeriod", "start"],
+    &["occurrenceDateTime"],
+    &["period", "start"],
+    &["billablePeriod", "start"],
+    &["started"],
+    &["authoredOn"],
+    &["recordedDate"],
+    &["created"],
+    &["date"],
+    &["issued"],
+    &["birthDate"],
+];
+
+/// Where a resource says what it is.
+const CONCEPTS: [&str; 8] = [
+    "code",
+    "medicationCodeableConcept",
+    "vaccineCode",
+    "description",
+    "title",
+    "type",
+    "category",
+    "class",
+];
+
+/// A line about the resource in `json`, such as `Observation  2024-05-01  Body weight 71.3 kg`.
+pub fn one_line(json: &[u8]) -> String {
+    let tree: Option<Tree> = match too_deep(json, DEPTH_MAX) {
+        Some(_) => None,
+        None => serde_json::from_slice(json).ok(),
+    };
+    let Some(tree) = tree.filter(|tree| matches!(tree, Tree::Object(_))) else {
+        return format!("unreadable  {} bytes", json.len());
+    };
+    let resource_type = tree.text_of("resourceType").unwrap_or("no resourceType");
+    let mut line = String::from(resource_type);
+    if let Some(date) = DATES.iter().find_map(|path| tree.at(path)?.text()) {
+        line.push_str("  ");
+        line.push_str(date.get(..10).unwrap_or(date));
+    }
+    if let Some(name) = person_name(&tree).or_else(|| concept_name(&tree)) {
+        line.push_str("  ");
+        line.push_str(&name);
+    }
+    if let Some(value) = value(&tree) {
+        line.push(' ');
+        line.push_str(&value);
+    }
+    printable(&line)
+}
+
+/// The official name of a Patient, or the plain name of an Organization.
+fn person_name(tree: &Tree) -> Option<String> {
+    let name = tree.items_of("name").first()?;
+    if let Some(text) = name.text().or_else(|| name.text_of("text")) {
+        return Some(text.to_string());
+    }
+    let given = name.items_of("given").iter().filter_map(Tree::text);
+    let family = name.text_of("family").into_iter();
+    let words: alloc::vec::Vec<_> = given.chain(family).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+fn concept_name(tree: &Tree) -> Option<String> {
+    CONCEPTS.iter().find_map(|element| tree.items_of(element).iter().find_map(concept))
+}
+
+/// The words of a CodeableConcept, a Coding or a plain string.
+fn concept(concept: &Tree) -> Option<String> {
+    let coding = concept.items_of("coding").first();
+    let words = concept
+        .text()
+        .or_else(|| concept.text_of("text"))
+        .or_else(|| concept.text_of("display"))
+        .or_else(|| coding?.text_of("display"))
+        .or_else(|| coding?.text_of("code"))
+        .or_else(|| concept.text_of("code"))?;
+    Some(words.to_string())
+}
+
+/// What was measured: one value, or those of the components.
+fn value(tree: &Tree) -> Option<String> {
+    if let Some(value) = single_value(tree) {
+        return Some(value);
+    }
+    let values: alloc::vec::Vec<_> =
+        tree.items_of("component").iter().filter_map(single_value).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+fn single_value(tree: &Tree) -> Option<String> {
+    if let Some(quantity) = tree.field("valueQuantity").or_else(|| tree.field("total")) {
+        let Tree::Number(digits) = quantity.field("value")? else { return None };
+        let unit = ["unit", "code", "currency"].iter().find_map(|name| quantity.text_of(name));
+        return Some(format!("{digits} {}", unit.unwrap_or_default()).trim_end().to_string());
+    }
+    if let Some(words) = tree.field("valueCodeableConcept").and_then(concept) {
+        return Some(words);
+    }
+    match ["valueInteger", "valueString", "valueBoolean"]
+        .iter()
+        .find_map(|name| tree.field(name))?
+    {
+        Tree::Number(digits) => Some(digits.clone()),
+        Tree::Text(text) => Some(text.clone()),
+        Tree::Bool(value) => Some(value.to_string()),
+        Tree::Null | Tree::List(_) | Tree::Object(_) => None,
+    }
+}
+
+/// `line` without what is not to be printed, cut at [`LINE_CHARS_MAX`] characters.
+fn printable(line: &str) -> String {
+    let mut kept: String =
+        line.chars().filter(|c| !is_hidden(*c)).take(LINE_CHARS_MAX + 1).collect();
+    if kept.chars().count() > LINE_CHARS_MAX {
+        kept = kept.chars().take(LINE_CHARS_MAX - 1).collect();
+        kept.push('…');
+    }
+    kept
+}
+
+/// Control characters, line separators, and the marks that reorder or hide text.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
+}

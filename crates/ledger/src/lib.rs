@@ -1,0 +1,1 @@
+//! The state machine: decides a command against a view of the state.

@@ -1,0 +1,44 @@
+//! The log of a chart: a hash chain over every outcome that touched it, refused ones included.
+//!
+//! ```text
+//! head(0)     = 32 zero bytes
+//! head(n + 1) = H("keepwell/merkle/chart-log/v1", head(n), n, leaf(outcome n))     n: u64, little endian
+//! ```
+//!
+//! The state holds the head and the length of each chart's log. Whoever has the outcomes from some
+//! position on, and the head before it, computes the same head, or lacks one, or has one too many.
+//!
+//! Not here: that one outcome was decided (its receipt shows that, [`crate::receipt`]); that a head is
+//! the one in the state (a proof of the state's database does). Why a chain and not a tree:
+//! `docs/decisions/0003-chart-log-is-a-hash-chain.md`.
+
+use keepwell_crypto::hash;
+use keepwell_types::{
+    id::{Digest, LogPosition},
+    outcome::Outcome,
+};
+
+use crate::block;
+
+/// Separates heads from every other digest.
+const DOMAIN: &str = "keepwell/merkle/chart-log/v1";
+
+/// Head of the log without outcomes.
+pub const EMPTY: Digest = Digest([0; 32]);
+
+/// The head after `outcome` is appended at `position` to the log whose head is `head`.
+pub fn extend(head: Digest, position: LogPosition, outcome: &Outcome) -> Digest {
+    let leaf = block::outcome_leaf(outcome);
+    hash::digest(DOMAIN, &[&head.0, &position.0.to_le_bytes(), &leaf.0])
+}
+
+/// The head after all of `outcomes` are appended, the first of them at position `from`.
+pub fn extend_all<'a>(
+    head: Digest,
+    from: LogPosition,
+    outcomes: impl IntoIterator<Item = &'a Outcome>,
+) -> Digest {
+    (from.0..).zip(outcomes).fold(head, |head, (at, outcome)| {
+        extend(head, LogPosition(at), outcome)
+    })
+}

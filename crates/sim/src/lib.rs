@@ -1,0 +1,1 @@
+//! A consortium on one thread, faults from a seed, named checkers.

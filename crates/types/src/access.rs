@@ -1,0 +1,95 @@
+//! Accesses: reads that are decided, counted and kept, allowed or not.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    encoding::List,
+    id::{ChartId, Digest, LogPosition, RecordId},
+    limits::ACCESS_RECORDS_MAX,
+    set::{CompartmentSet, vocabulary},
+};
+
+vocabulary! {
+    /// Purpose of use (HL7 v3 ActReason, PurposeOfUse). What a reader attests, under signature.
+    Purpose {
+        /// Treatment.
+        Treatment = 0, "TREAT";
+        /// Emergency treatment.
+        EmergencyTreatment = 1, "ETREAT";
+        /// Breaking the glass.
+        BreakGlass = 2, "BTG";
+        /// Coordination of care.
+        Coordination = 3, "COC";
+        /// Payment.
+        Payment = 4, "HPAYMT";
+        /// Health-care operations.
+        Operations = 5, "HOPERAT";
+        /// Research.
+        Research = 6, "HRESCH";
+        /// Clinical trial.
+        ClinicalTrial = 7, "CLINTRL";
+        /// Public health.
+        PublicHealth = 8, "PUBHLTH";
+        /// The patient asks.
+        PatientRequest = 9, "PATRQT";
+        /// The family asks.
+        FamilyRequest = 10, "FAMRQT";
+        /// Legal.
+        Legal = 11, "HLEGAL";
+        /// System administration.
+        Administration = 12, "HSYSADMIN";
+    }
+}
+
+/// A record as commands name it: where it stands in its chart's log, and which it is.
+#[derive(
+    Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub struct RecordName {
+    /// Place of the outcome of its `record.add` in the log of the chart.
+    #[n(0)]
+    pub position: LogPosition,
+    /// The record.
+    #[n(1)]
+    pub record: RecordId,
+}
+
+/// What an access asks for.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// These records.
+    #[n(0)]
+    Records(#[n(0)] List<RecordName, ACCESS_RECORDS_MAX>),
+    /// Every record in `compartments` that stands before `until` in the chart's log.
+    #[n(1)]
+    Compartments {
+        /// Which compartments.
+        #[n(0)]
+        compartments: CompartmentSet,
+        /// First position not asked for.
+        #[n(1)]
+        until: LogPosition,
+    },
+}
+
+/// `access.open`: a wish to read, and its audit entry.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct AccessOpen {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// What is asked for.
+    #[n(1)]
+    pub target: Target,
+    /// What it is for.
+    #[n(2)]
+    pub purpose: Purpose,
+    /// Digest of the fresh public key to which the shares are sealed; another key is refused.
+    #[n(3)]
+    pub reader_key: Digest,
+    /// Number of the redisclosure notice that the reader has been shown and signs here.
+    #[n(4)]
+    pub notice: u8,
+}

@@ -1,0 +1,76 @@
+//! Every limit of the ledger, in one place.
+//!
+//! A limit may grow in a later protocol version; it may never shrink while blocks made under the
+//! larger one exist. Bytes are of the canonical encoding unless a line says otherwise.
+
+/// Bytes of one signed command.
+pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
+/// Parties that sign one command.
+pub const SIGNERS_MAX: usize = 16;
+/// Longest time from `valid_from` to `valid_until` of a command, in milliseconds of block time.
+pub const COMMAND_WINDOW_MS_MAX: u64 = 10 * 60 * 1_000;
+/// Commands in one block.
+pub const BLOCK_COMMANDS_MAX: usize = 4_096;
+/// Bytes of all commands in one block.
+pub const BLOCK_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one block header.
+pub const HEADER_BYTES_MAX: usize = 1_024;
+/// How far ahead of its own clock a validator still votes for a block, in milliseconds.
+pub const BLOCK_AHEAD_MS_MAX: u64 = 1_000;
+
+/// Validators of one epoch.
+pub const VALIDATORS_MAX: usize = 64;
+/// Entries of the genesis file.
+pub const GENESIS_COMMANDS_MAX: usize = 4_096;
+/// Bytes of a genesis file.
+pub const GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of an organisation's or consortium's public name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a public address.
+pub const ADDRESS_BYTES_MAX: usize = 256;
+
+/// Compartments of every chart, used or not.
+pub const COMPARTMENTS: usize = 16;
+/// Compartments of every chart that need separate consent, used or not.
+pub const SEPARATE_CONSENT: usize = 4;
+/// Custodians that a chart names.
+pub const CUSTODIANS_MAX: usize = 8;
+/// Organisations beside the chart's own that may author in it.
+pub const CONTRIBUTORS_MAX: usize = 16;
+/// Parties whose approval one record may need.
+pub const APPROVERS_MAX: usize = 16;
+/// Sealed object: bytes of plaintext (10 GiB).
+pub const RECORD_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
+/// Sealed object: bytes of the ciphertext at a custodian, padding (Padmé adds at most 12 %), headers and tags included.
+pub const SEALED_BYTES_MAX: u64 = 12 * 1024 * 1024 * 1024;
+/// Bytes of an encoded capsule with its salt.
+pub const CAPSULE_BYTES_MAX: usize = 2_048;
+
+/// Grants in force for one subject (member, role, organisation, everyone) of one chart.
+pub const GRANTS_PER_SUBJECT_MAX: usize = 64;
+/// Bytes of the sealed part of a grant: a seed for every compartment in up to 64 epochs, with room.
+pub const SEALED_SEEDS_BYTES_MAX: usize = 64 * 1024;
+/// Records that one access names.
+pub const ACCESS_RECORDS_MAX: usize = 32;
+/// Age of an access, in milliseconds of block time, after which no validator releases for it.
+pub const RELEASE_AGE_MS_MAX: u64 = 120 * 1_000;
+/// Capsules in one request for a release.
+pub const RELEASE_CAPSULES_MAX: usize = 256;
+
+/// Documents under one anchor.
+pub const ANCHOR_DOCUMENTS_MAX: u64 = 1 << 40;
+
+/// Slots in which the ids of recent commands are remembered.
+pub const REPLAY_SLOTS: u32 = 1 << 16;
+/// Live ids in one replay slot; a command that finds its slot full is refused and may be sent again.
+pub const REPLAY_IDS_PER_SLOT_MAX: usize = 512;
+
+/// Bytes of one value of the state.
+pub const STATE_VALUE_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a receipt.
+pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
+/// Steps of a Merkle path: trees have at most 2^48 leaves.
+pub const PATH_STEPS_MAX: usize = 48;
+
+/// Difference between a signed request's time and the node's clock, in milliseconds.
+pub const REQUEST_SKEW_MS_MAX: u64 = 60 * 1_000;

@@ -1,0 +1,164 @@
+//! Organisations, and the people and devices that act for them.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    encoding::Text,
+    id::{ChartId, Digest, MemberId, OrganisationId, PublicKey},
+    limits::NAME_BYTES_MAX,
+    set::{RoleSet, vocabulary},
+};
+
+vocabulary! {
+    /// What an organisation is.
+    OrganisationKind {
+        /// A hospital or practice.
+        Hospital = 0, "hospital";
+        /// A telehealth clinic.
+        Clinic = 1, "clinic";
+        /// A laboratory.
+        Laboratory = 2, "laboratory";
+        /// A pharmacy.
+        Pharmacy = 3, "pharmacy";
+        /// An insurer.
+        Insurer = 4, "insurer";
+        /// A manufacturer.
+        Manufacturer = 5, "manufacturer";
+        /// A licensing board.
+        LicensingBoard = 6, "licensing_board";
+        /// A research sponsor.
+        Sponsor = 7, "sponsor";
+        /// An emergency trustee.
+        Trustee = 8, "trustee";
+    }
+}
+
+vocabulary! {
+    /// What a member does in its organisation.
+    Role {
+        /// Treats patients.
+        Clinician = 0, "clinician";
+        /// Nurses.
+        Nurse = 1, "nurse";
+        /// Dispenses.
+        Pharmacist = 2, "pharmacist";
+        /// Makes and signs results.
+        LaboratoryScientist = 3, "laboratory_scientist";
+        /// Opens charts and admits patients.
+        Registrar = 4, "registrar";
+        /// Assesses claims.
+        ClaimsAssessor = 5, "claims_assessor";
+        /// Answers for privacy.
+        PrivacyOfficer = 6, "privacy_officer";
+        /// A device that holds keys for charts without a wallet and for groups.
+        KeyAgent = 7, "key_agent";
+        /// A device that writes what other systems send.
+        Gateway = 8, "gateway";
+        /// Researches.
+        Researcher = 9, "researcher";
+        /// Audits.
+        Auditor = 10, "auditor";
+    }
+}
+
+/// Who signs.
+#[derive(
+    Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// A member, with its own key.
+    #[n(0)]
+    Member(#[n(0)] MemberId),
+    /// Whoever controls a chart, with the chart's key.
+    #[n(1)]
+    Controller(#[n(0)] ChartId),
+    /// Whoever holds the one-time code of a chart.
+    #[n(2)]
+    Claimant(#[n(0)] ChartId),
+    /// The administrator of an organisation.
+    #[n(3)]
+    Administrator(#[n(0)] OrganisationId),
+}
+
+/// `organisation.admit`: signed by the administrators of more than two thirds of the organisations.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct OrganisationAdmit {
+    /// The new organisation.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// What it is.
+    #[n(1)]
+    pub kind: OrganisationKind,
+    /// Its public name.
+    #[n(2)]
+    pub name: Text<NAME_BYTES_MAX>,
+    /// Verifies its administrator.
+    #[n(3)]
+    pub administrator: PublicKey,
+    /// Verifies its acknowledgements of custody, if it is a custodian.
+    #[n(4)]
+    pub custodian: Option<PublicKey>,
+}
+
+/// `organisation.suspend` and `organisation.reinstate`: signed as `organisation.admit` is.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct OrganisationStanding {
+    /// The organisation.
+    #[n(0)]
+    pub organisation: OrganisationId,
+}
+
+/// `member.enrol`: signed by the administrator of the member's organisation.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct MemberEnrol {
+    /// The new member.
+    #[n(0)]
+    pub member: MemberId,
+    /// Whose member it is, for good.
+    #[n(1)]
+    pub organisation: OrganisationId,
+    /// Verifies its commands.
+    #[n(2)]
+    pub signing: PublicKey,
+    /// Digest of the X-Wing key to which things for it are sealed.
+    #[n(3)]
+    pub sealing: Digest,
+    /// What it does.
+    #[n(4)]
+    pub roles: RoleSet,
+}
+
+/// `member.rotate`: new keys for a member. Signed by the administrator and by the new signing key.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct MemberRotate {
+    /// The member.
+    #[n(0)]
+    pub member: MemberId,
+    /// Verifies its commands from now on.
+    #[n(1)]
+    pub signing: PublicKey,
+    /// Digest of its new X-Wing key.
+    #[n(2)]
+    pub sealing: Digest,
+}
+
+/// `member.assign`: another set of roles. Signed by the administrator.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct MemberAssign {
+    /// The member.
+    #[n(0)]
+    pub member: MemberId,
+    /// What it does from now on.
+    #[n(1)]
+    pub roles: RoleSet,
+}
+
+/// `member.suspend` and `member.reinstate`: signed by the administrator.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct MemberStanding {
+    /// The member.
+    #[n(0)]
+    pub member: MemberId,
+}

@@ -1,0 +1,329 @@
+//! Outcomes: what the ledger decided.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    id::{
+        ChartId, CommandDigest, Compartment, Epoch, GrantId, Location, MemberId, OrganisationId,
+        RecordId, UniquenessTag,
+    },
+    member::{Party, Role},
+    set::CompartmentSet,
+    time::BlockTime,
+};
+
+/// The decision on one entry of a block; a leaf of the block's outcome tree.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Digest of the command, or of the genesis entry.
+    #[n(0)]
+    pub command: CommandDigest,
+    /// Where it stands.
+    #[n(1)]
+    pub location: Location,
+    /// Time of its block.
+    #[n(2)]
+    pub time: BlockTime,
+    /// What was decided.
+    #[n(3)]
+    pub verdict: Verdict,
+}
+
+/// Accepted, or why not.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Done.
+    #[n(0)]
+    Accepted,
+    /// Not done; kept all the same.
+    #[n(1)]
+    Rejected(#[n(0)] Rejection),
+}
+
+impl Verdict {
+    /// Whether it was done.
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted)
+    }
+}
+
+/// Why a command was refused.
+///
+/// A refusal is committed like any other outcome, so every validator must compute the same one.
+/// Variants carry values, never prose; the text is for people and may change.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, Error, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    /// No organisation has this id.
+    #[n(0)]
+    #[error("organisation {0} is not of this consortium")]
+    UnknownOrganisation(#[n(0)] OrganisationId),
+    /// The id is taken.
+    #[n(1)]
+    #[error("organisation {0} exists already")]
+    OrganisationExists(#[n(0)] OrganisationId),
+    /// The organisation is suspended.
+    #[n(2)]
+    #[error("organisation {0} is suspended; its administrator knows why")]
+    OrganisationSuspended(#[n(0)] OrganisationId),
+    /// No member has this id.
+    #[n(3)]
+    #[error("member {0} is not enrolled; ask the organisation's administrator to enrol it")]
+    UnknownMember(#[n(0)] MemberId),
+    /// The id is taken.
+    #[n(4)]
+    #[error("member {0} exists already")]
+    MemberExists(#[n(0)] MemberId),
+    /// The member is suspended.
+    #[n(5)]
+    #[error("member {0} is suspended; ask the organisation's administrator")]
+    MemberSuspended(#[n(0)] MemberId),
+    /// The key that signed is not the signer's.
+    #[n(6)]
+    #[error("the key that signed does not belong to this signer (any more): {0:?}")]
+    KeyNotOfSigner(#[n(0)] Party),
+    /// The command must be signed by someone else, or by more parties.
+    #[n(7)]
+    #[error("the command must be signed by others: see its documentation for whom")]
+    WrongSigners,
+    /// Too few administrators signed.
+    #[n(8)]
+    #[error("{signed} administrators signed and {needed} must")]
+    TooFewAdministrators {
+        /// Who signed.
+        #[n(0)]
+        signed: u32,
+        /// Who must.
+        #[n(1)]
+        needed: u32,
+    },
+    /// The signer lacks a role.
+    #[n(9)]
+    #[error("the signer does not have the role {0}")]
+    RoleMissing(#[n(0)] Role),
+
+    /// No chart has this id.
+    #[n(10)]
+    #[error("chart {0} does not exist")]
+    UnknownChart(#[n(0)] ChartId),
+    /// The id is taken.
+    #[n(11)]
+    #[error("chart {0} exists already; draw another random id")]
+    ChartExists(#[n(0)] ChartId),
+    /// The signer does not control the chart.
+    #[n(12)]
+    #[error("the signer does not control chart {0}")]
+    NotController(#[n(0)] ChartId),
+    /// The chart cannot be claimed, or was claimed already.
+    #[n(13)]
+    #[error("chart {0} cannot be claimed")]
+    NotClaimable(#[n(0)] ChartId),
+    /// The code is void.
+    #[n(14)]
+    #[error("the code was void from {until}; ask the organisation for a new one")]
+    ClaimExpired {
+        /// When it ended.
+        #[n(0)]
+        until: BlockTime,
+    },
+    /// A chart always has as many separate-consent compartments.
+    #[n(15)]
+    #[error("{given} compartments are flagged separate-consent; it must be {needed}")]
+    SeparateConsentCount {
+        /// Flagged.
+        #[n(0)]
+        given: u32,
+        /// Required.
+        #[n(1)]
+        needed: u32,
+    },
+    /// An organisation that stores nothing was named as custodian, or one was named twice.
+    #[n(16)]
+    #[error("organisation {0} cannot be named here as custodian")]
+    NotCustodian(#[n(0)] OrganisationId),
+    /// Too few custodians.
+    #[n(17)]
+    #[error("{given} custodians are named and {needed} must be")]
+    TooFewCustodians {
+        /// Named.
+        #[n(0)]
+        given: u32,
+        /// Required.
+        #[n(1)]
+        needed: u32,
+    },
+
+    /// The organisation of the signer may not author in the chart.
+    #[n(20)]
+    #[error("organisation {0} may not author in this chart; the patient can name it a contributor")]
+    NotContributor(#[n(0)] OrganisationId),
+    /// Sealed to a generation of the compartment's key that is not current.
+    #[n(21)]
+    #[error("compartment {} is at epoch {current}, not {given}; fetch the key sheet and seal again", .compartment.index())]
+    WrongEpoch {
+        /// The compartment.
+        #[n(0)]
+        compartment: Compartment,
+        /// The command's.
+        #[n(1)]
+        given: Epoch,
+        /// The ledger's.
+        #[n(2)]
+        current: Epoch,
+    },
+    /// A custodian's key is not the one on the ledger.
+    #[n(22)]
+    #[error("the acknowledgement of custodian {0} was signed with a key that is not its own")]
+    CustodianKey(#[n(0)] OrganisationId),
+    /// Larger than a record may be, or empty.
+    #[n(23)]
+    #[error("a sealed object of {sealed_bytes} bytes is outside the limits")]
+    RecordSize {
+        /// Bytes.
+        #[n(0)]
+        sealed_bytes: u64,
+    },
+    /// A live record of the organisation has this tag.
+    #[n(24)]
+    #[error("a live record of the organisation has this uniqueness tag already")]
+    TagTaken(#[n(0)] UniquenessTag),
+    /// The rule could never be met, or names a party twice.
+    #[n(25)]
+    #[error("the approval rule names a party twice or can never be met")]
+    ApprovalRule,
+    /// No such record stands at that position of the chart's log.
+    #[n(26)]
+    #[error("record {0} does not stand at that position of this chart's log")]
+    UnknownRecord(#[n(0)] RecordId),
+    /// The record does not wait for approvals.
+    #[n(27)]
+    #[error("record {0} does not wait for approval")]
+    NotProposed(#[n(0)] RecordId),
+    /// The signer is not asked to approve.
+    #[n(28)]
+    #[error("the signer is not one of the parties that approve record {0}")]
+    NotApprover(#[n(0)] RecordId),
+    /// The signer has approved already.
+    #[n(29)]
+    #[error("the signer has approved record {0} already")]
+    AlreadyApproved(#[n(0)] RecordId),
+    /// The approval is of something else than the record.
+    #[n(30)]
+    #[error("what was approved is not what record {0} commits to")]
+    CommitmentMismatch(#[n(0)] RecordId),
+
+    /// The id is taken in this chart.
+    #[n(40)]
+    #[error("grant {0} exists already; draw another random id")]
+    GrantExists(#[n(0)] GrantId),
+    /// No grant has this id in this chart.
+    #[n(41)]
+    #[error("grant {0} does not exist in this chart")]
+    UnknownGrant(#[n(0)] GrantId),
+    /// The grant was revoked.
+    #[n(42)]
+    #[error("grant {0} has ended")]
+    GrantEnded(#[n(0)] GrantId),
+    /// The subject has as many grants as there may be.
+    #[n(43)]
+    #[error("this grantee has {max} grants in this chart; revoke one first")]
+    TooManyGrants {
+        /// The limit.
+        #[n(0)]
+        max: u32,
+    },
+    /// The terms permit or forbid nothing.
+    #[n(44)]
+    #[error("the terms name no compartment, kind, purpose, time or access: they would do nothing")]
+    EmptyTerms,
+    /// The window is over before it begins.
+    #[n(45)]
+    #[error("the window ends at {until}, which is not after block time {now}")]
+    WindowPassed {
+        /// Its end.
+        #[n(0)]
+        until: BlockTime,
+        /// Block time.
+        #[n(1)]
+        now: BlockTime,
+    },
+    /// A limit would give more than the grant has.
+    #[n(46)]
+    #[error("grant {0} would get more than it has; give another grant instead")]
+    NotNarrower(#[n(0)] GrantId),
+    /// Separate consent was mixed with ordinary consent, or is missing.
+    #[n(47)]
+    #[error("compartments that need separate consent need a grant that names nothing else")]
+    SeparateConsent(#[n(0)] CompartmentSet),
+
+    /// Nothing allows this access.
+    #[n(60)]
+    #[error("no grant allows this; ask the patient for one")]
+    NotGranted,
+    /// The patient forbids it.
+    #[n(61)]
+    #[error("the patient has forbidden this")]
+    Denied,
+    /// Grants exist, and none for this purpose.
+    #[n(62)]
+    #[error("no grant allows this for this purpose of use")]
+    PurposeNotGranted,
+    /// Grants exist, and none at this time.
+    #[n(63)]
+    #[error("the grant is not in force at this time")]
+    OutsideWindow,
+    /// The grant's accesses are used up.
+    #[n(64)]
+    #[error("the grant's accesses are used up")]
+    AccessesUsedUp,
+    /// The access names no record, or asks beyond the end of the chart's log.
+    #[n(65)]
+    #[error("the access names nothing that stands in the chart's log")]
+    EmptyTarget,
+    /// The redisclosure notice that was signed is not the current one.
+    #[n(66)]
+    #[error("the reader signed redisclosure notice {given}; the current one is {current}")]
+    WrongNotice {
+        /// Signed.
+        #[n(0)]
+        given: u8,
+        /// Current.
+        #[n(1)]
+        current: u8,
+    },
+    /// The record waits for approvals.
+    #[n(67)]
+    #[error(
+        "record {0} is proposed, not final; only its own organisation and its approvers may open it"
+    )]
+    NotFinal(#[n(0)] RecordId),
+
+    /// An anchor of nothing, or of more than fits.
+    #[n(80)]
+    #[error("an anchor of {documents} documents is outside the limits")]
+    AnchorSize {
+        /// Documents.
+        #[n(0)]
+        documents: u64,
+    },
+    /// The organisation has used its quota of commands for this minute.
+    #[n(90)]
+    #[error(
+        "organisation {organisation} has used its {per_minute} commands of this minute; try again in the next"
+    )]
+    QuotaExceeded {
+        /// The organisation.
+        #[n(0)]
+        organisation: OrganisationId,
+        /// The quota.
+        #[n(1)]
+        per_minute: u32,
+    },
+    /// A value would outgrow its limit.
+    #[n(91)]
+    #[error("the ledger's entry would outgrow its limit")]
+    TooLarge,
+}

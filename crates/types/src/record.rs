@@ -1,0 +1,180 @@
+//! Records: what is sealed, where it is kept, and who must approve it.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::RecordName,
+    encoding::List,
+    id::{
+        ChainId, ChartId, Commitment, CommitteeId, Compartment, Digest, Epoch, OrganisationId,
+        PublicKey, RecordId, Signature, UniquenessTag, Version,
+    },
+    limits::{APPROVERS_MAX, CUSTODIANS_MAX},
+    member::Party,
+    set::vocabulary,
+};
+
+vocabulary! {
+    /// The coarse class of a record: all that the ledger learns about its content.
+    RecordKind {
+        /// Who the patient is.
+        Identity = 0, "identity";
+        /// A visit.
+        Encounter = 1, "encounter";
+        /// A problem or diagnosis.
+        Condition = 2, "condition";
+        /// A measurement or result.
+        Result = 3, "result";
+        /// An image.
+        Imaging = 4, "imaging";
+        /// A medicine taken or given.
+        Medication = 5, "medication";
+        /// An order for a medicine.
+        Prescription = 6, "prescription";
+        /// An allergy.
+        Allergy = 7, "allergy";
+        /// A vaccination.
+        Immunization = 8, "immunization";
+        /// Something done.
+        Procedure = 9, "procedure";
+        /// A plan or order.
+        Plan = 10, "plan";
+        /// A note or other document.
+        Document = 11, "document";
+        /// Consent, directives and other legal matter.
+        Legal = 12, "legal";
+        /// Cover, claims and money.
+        Financial = 13, "financial";
+        /// A device.
+        Device = 14, "device";
+        /// Anything else.
+        Other = 15, "other";
+    }
+}
+
+/// Everything that a release depends on; bound into both locks and into the ciphertext.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct Label {
+    /// The consortium.
+    #[n(0)]
+    pub chain: ChainId,
+    /// The chart.
+    #[n(1)]
+    pub chart: ChartId,
+    /// The record.
+    #[n(2)]
+    pub record: RecordId,
+    /// The record's version.
+    #[n(3)]
+    pub version: Version,
+    /// The compartment whose key is the first lock.
+    #[n(4)]
+    pub compartment: Compartment,
+    /// The generation of that key.
+    #[n(5)]
+    pub epoch: Epoch,
+    /// The committee whose key is the second lock.
+    #[n(6)]
+    pub committee: CommitteeId,
+    /// Root of the Merkle tree of the body's chunks, as they lie at a custodian.
+    #[n(7)]
+    pub content: Digest,
+    /// Bytes of the body, padded and encrypted.
+    #[n(8)]
+    pub sealed_bytes: u64,
+}
+
+/// What a custodian signs when it has stored a sealed object durably.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct CustodyStatement {
+    /// The consortium.
+    #[n(0)]
+    pub chain: ChainId,
+    /// Who stores.
+    #[n(1)]
+    pub custodian: OrganisationId,
+    /// The record.
+    #[n(2)]
+    pub record: RecordId,
+    /// Its version.
+    #[n(3)]
+    pub version: Version,
+    /// What is committed to.
+    #[n(4)]
+    pub commitment: Commitment,
+    /// Bytes of the body as stored.
+    #[n(5)]
+    pub sealed_bytes: u64,
+}
+
+/// A custodian's signature over its [`CustodyStatement`].
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct CustodyAcknowledgement {
+    /// Who stores.
+    #[n(0)]
+    pub custodian: OrganisationId,
+    /// The key that it signs such statements with.
+    #[n(1)]
+    pub key: PublicKey,
+    /// The signature.
+    #[n(2)]
+    pub signature: Signature,
+}
+
+/// `record.add`: a new record. Its id follows from the command's id, signer and window.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordAdd {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// The compartment it is sealed to.
+    #[n(1)]
+    pub compartment: Compartment,
+    /// The generation of that compartment's key.
+    #[n(2)]
+    pub epoch: Epoch,
+    /// Its coarse class.
+    #[n(3)]
+    pub kind: RecordKind,
+    /// The salted digest of its capsule.
+    #[n(4)]
+    pub commitment: Commitment,
+    /// Bytes of its body as stored.
+    #[n(5)]
+    pub sealed_bytes: u64,
+    /// Who has stored it.
+    #[n(6)]
+    pub custody: List<CustodyAcknowledgement, CUSTODIANS_MAX>,
+    /// Who must approve it before it is final; nobody, for most records.
+    #[n(7)]
+    pub approval: Option<ApprovalRule>,
+    /// A digest that the organisation wants to be unique among its live records.
+    #[n(8)]
+    pub uniqueness: Option<UniquenessTag>,
+}
+
+/// `approvals_min` of `parties` make a proposed record final.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct ApprovalRule {
+    /// Who may approve, each once.
+    #[n(0)]
+    pub parties: List<Party, APPROVERS_MAX>,
+    /// How many must.
+    #[n(1)]
+    pub approvals_min: u8,
+}
+
+/// `record.approve`: one party's approval of a proposed record.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordApprove {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// The record.
+    #[n(1)]
+    pub record: RecordName,
+    /// What was approved: the commitment of the version that the signer was shown.
+    #[n(2)]
+    pub commitment: Commitment,
+}

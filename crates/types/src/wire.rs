@@ -1,0 +1,157 @@
+//! Messages between a client and a node: requests that carry their own proof of who asks, and answers
+//! that carry their own proof of being right.
+//!
+//! Proofs whose types live on a higher floor (receipts, proofs of the state) travel here as bytes.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    chart::COMPARTMENT_KEY_BYTES,
+    command::Entry,
+    encoding::{Blob, List, Text},
+    id::{
+        ChainId, ChartId, CommandDigest, CommandId, Digest, LogPosition, PublicKey, Signature,
+        Suite,
+    },
+    limits::{CAPSULE_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX},
+    member::Party,
+    outcome::Outcome,
+    time::BlockTime,
+};
+
+/// Who asks a node for something, and for exactly what; signed. Travels in the `authorization` header.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct Request {
+    /// The consortium.
+    #[n(0)]
+    pub chain: ChainId,
+    /// Who asks.
+    #[n(1)]
+    pub party: Party,
+    /// Random; a node answers it once.
+    #[n(2)]
+    pub id: CommandId,
+    /// The asker's clock.
+    #[n(3)]
+    pub at: BlockTime,
+    /// Method, path and query, such as `GET /v1/charts/..`.
+    #[n(4)]
+    pub target: Text<1024>,
+    /// Digest of the body; of no bytes where there is none or it is streamed.
+    #[n(5)]
+    pub body: Digest,
+}
+
+/// A [`Request`] with its signature.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct SignedRequest {
+    /// What is signed.
+    #[n(0)]
+    pub request: Request,
+    /// The algorithms.
+    #[n(1)]
+    pub suite: Suite,
+    /// The key, which the state must name as the party's.
+    #[n(2)]
+    pub key: PublicKey,
+    /// The signature.
+    #[n(3)]
+    pub signature: Signature,
+}
+
+/// A wish for shares: the reader shows each capsule of the records that a committed access opened.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct ReleaseRequest {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Where the access stands in the chart's log.
+    #[n(1)]
+    pub access: LogPosition,
+    /// X-Wing key to which the answer is sealed; its digest is in the access.
+    #[n(2)]
+    pub reader_key: Blob<COMPARTMENT_KEY_BYTES>,
+    /// What is to be opened.
+    #[n(3)]
+    pub items: List<ReleaseItem, RELEASE_CAPSULES_MAX>,
+}
+
+/// One record of a [`ReleaseRequest`].
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct ReleaseItem {
+    /// Where the record stands in the chart's log.
+    #[n(0)]
+    pub position: LogPosition,
+    /// The salted capsule: see `keepwell-crypto`.
+    #[n(1)]
+    pub capsule: Blob<CAPSULE_BYTES_MAX>,
+}
+
+/// Bytes of one validator's sealed shares: 32 for each capsule, proof and tag.
+pub const SEALED_SHARE_BYTES_MAX: usize = 32 * RELEASE_CAPSULES_MAX + 256;
+
+/// One validator's shares, sealed to the reader's key.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct ReleaseAnswer {
+    /// The access.
+    #[n(0)]
+    pub access: CommandDigest,
+    /// The share's index: the validator's place plus 1.
+    #[n(1)]
+    pub share: u16,
+    /// X-Wing encapsulation.
+    #[n(2)]
+    pub encapsulated: Blob<1_120>,
+    /// Sealed shares and their proof.
+    #[n(3)]
+    pub sealed: Blob<SEALED_SHARE_BYTES_MAX>,
+    /// By the validator's release key, over all of the above.
+    #[n(4)]
+    pub signature: Signature,
+}
+
+/// Entries of a chart's log on one page.
+pub const LOG_PAGE_MAX: usize = 256;
+
+/// A stretch of a chart's log, and proof of the log's head.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct LogPage {
+    /// Proof of the chart's log head at a certified height.
+    #[n(0)]
+    pub head: StateProof,
+    /// Position of the first entry.
+    #[n(1)]
+    pub from: LogPosition,
+    /// Head of the log before the first entry.
+    #[n(2)]
+    pub before: Digest,
+    /// The entries, in order.
+    #[n(3)]
+    pub entries: List<LogEntry, LOG_PAGE_MAX>,
+}
+
+/// One entry of a chart's log.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct LogEntry {
+    /// What was asked.
+    #[n(0)]
+    pub entry: Entry,
+    /// What was decided.
+    #[n(1)]
+    pub outcome: Outcome,
+}
+
+/// A value of the state, or its absence, with proof against a certified block.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct StateProof {
+    /// `keepwell_merkle::CertifiedHeader`, encoded.
+    #[n(0)]
+    pub certified: Blob<RECEIPT_BYTES_MAX>,
+    /// The value, if the key has one.
+    #[n(1)]
+    pub value: Option<Blob<STATE_VALUE_BYTES_MAX>>,
+    /// The proof, in the encoding of the state's database.
+    #[n(2)]
+    pub proof: Blob<{ 2 * STATE_VALUE_BYTES_MAX }>,
+}
