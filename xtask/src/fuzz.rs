@@ -4,11 +4,13 @@ use std::{fs, path::Path};
 
 use crate::{
     arguments::Grammar,
-    process::{Call, Failure, root},
+    process::{Call, Failure, root, target},
     tools,
 };
 
 const SECONDS: u32 = 30;
+
+const MANIFEST: &str = "fuzz/Cargo.toml";
 
 const GRAMMAR: Grammar = Grammar {
     help: "\
@@ -45,25 +47,43 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     tools()?;
     nightly(&["run", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--example", "seeds"])
         .run()?;
-    for (index, target) in chosen.iter().enumerate() {
-        println!("\n[{}/{}] {target}: {seconds} s", index + 1, chosen.len());
-        one(target, seconds)?;
+    for (index, name) in chosen.iter().enumerate() {
+        println!("\n[{}/{}] {name}: {seconds} s", index + 1, chosen.len());
+        one(name, seconds)?;
     }
     println!("\n{} targets ran {seconds} s each and found nothing", chosen.len());
     Ok(())
 }
 
-fn one(target: &str, seconds: u32) -> Result<(), Failure> {
+/// Gives each target its seeds, without the fuzzer: needs neither nightly nor g++.
+pub(crate) fn seeds() -> Result<(), Failure> {
+    let folder = target()?.to_string_lossy().into_owned();
+    Call::cargo()
+        .args(["test", "--quiet", "--manifest-path", MANIFEST, "--no-default-features"])
+        .env("CARGO_TARGET_DIR", &folder)
+        .run()
+}
+
+fn one(name: &str, seconds: u32) -> Result<(), Failure> {
     let time = format!("-max_total_time={seconds}");
     // A decoder refuses by length first; what is longer than this only tests that line.
-    nightly(&["fuzz", "run", target, "--", &time, "-max_len=16384", "-verbosity=0", "-print_final_stats=1"])
-        .run()
-        .map_err(|failure| {
-            Failure::new(format!(
-                "{failure}\nthe input is in fuzz/artifacts/{target}/: make it a test of its crate, then \
+    nightly(&[
+        "fuzz",
+        "run",
+        name,
+        "--",
+        &time,
+        "-max_len=16384",
+        "-verbosity=0",
+        "-print_final_stats=1",
+    ])
+    .run()
+    .map_err(|failure| {
+        Failure::new(format!(
+            "{failure}\nthe input is in fuzz/artifacts/{name}/: make it a test of its crate, then \
                  mend the decoder"
-            ))
-        })
+        ))
+    })
 }
 
 fn tools() -> Result<(), Failure> {

@@ -1,1 +1,52 @@
 //! The wallet and the verifier: builds commands, opens records, checks every answer.
+//!
+//! Everything here acts for a person or a device that trusts no node. A node is asked, and what it
+//! answers is checked against the genesis file before anyone sees it:
+//!
+//! ```text
+//!             identity                        who asks, and with which keys
+//!                |
+//!  author  open  grant  chart  audit  anchor  what is asked
+//!                |
+//!             client ---- verify              asks nodes; checks answers
+//!                |
+//!              node  ~~~~~~~~~~~~~~~~~~~~~~~~ HTTP
+//! ```
+//!
+//! # Invariants
+//!
+//! * Nothing that a node says is returned unless it was proven: a receipt by its certificate, a value
+//!   of the state by its proof, a log by its head, a body by its key. What cannot be proven is an error
+//!   that names the node.
+//! * Secrets stay in the types of [`identity`], which erase them, and are written encrypted or not at
+//!   all. No error and no `Debug` shows one.
+//! * Memory does not grow with the size of a record.
+//! * What is only computed is in pure functions of bytes ([`verify`], and the parts of the other modules
+//!   that need no network); the clock and the system's randomness enter in [`client`] alone.
+//!
+//! Not here: rules (`keepwell-ledger` has them, validators apply them), printing, and asking a person
+//! for anything.
+
+pub mod error;
+
+pub mod consortium;
+pub mod verify;
+
+pub mod node;
+
+pub mod client;
+mod custody;
+pub mod identity;
+mod sealed;
+
+pub mod author;
+pub mod chart;
+pub mod grant;
+pub mod open;
+
+pub mod anchor;
+pub mod audit;
+
+pub use client::Client;
+pub use consortium::Consortium;
+pub use error::ClientError;

@@ -12,7 +12,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use commonware_codec::{Encode as _, RangeCfg, Read as _};
+use commonware_codec::{Copying, Decode as _, Encode as _, RangeCfg};
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Handle, Spawner};
 use futures::{FutureExt as _, pin_mut, select};
@@ -171,20 +171,19 @@ where
     {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
-            {
+            let forwarded = {
                 let from_peers = peers.recv().fuse();
                 let from_clients = clients.recv_many(&mut batch, BATCH_MAX).fuse();
                 pin_mut!(from_peers, from_clients);
                 select! {
-                    message = from_peers => {
-                        let Ok((_, message)) = message else { return };
-                        drop(from_clients);
-                        let offers = read_forwarded(message.coalesce().as_ref());
-                        batch.extend(offers.into_iter().map(|bytes| Offer { bytes, answer: None }));
-                    }
-                    count = from_clients => if count == 0 { return },
+                    message = from_peers => match message {
+                        Ok((_, message)) => read_forwarded(message.as_ref()),
+                        Err(_) => return,
+                    },
+                    count = from_clients => if count == 0 { return } else { Vec::new() },
                 }
-            }
+            };
+            batch.extend(forwarded.into_iter().map(|bytes| Offer { bytes, answer: None }));
             self.admit(std::mem::take(&mut batch)).await;
         }
     }
@@ -396,7 +395,7 @@ fn owner_key(party: &Party) -> Option<Key> {
 /// The commands in a peer's message: block entries; a message that is not one has none.
 fn read_forwarded(message: &[u8]) -> Vec<Vec<u8>> {
     let config = (RangeCfg::new(0..=BATCH_MAX), (RangeCfg::new(0..=COMMAND_BYTES_MAX), ()));
-    let entries = Vec::<Vec<u8>>::read_cfg(&mut &message[..], &config).unwrap_or_default();
+    let entries = Vec::<Vec<u8>>::decode_cfg(Copying(message), &config).unwrap_or_default();
     entries
         .iter()
         .filter_map(|bytes| match keepwell_types::decode(bytes, COMMAND_BYTES_MAX) {

@@ -18,7 +18,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::{Duration, UNIX_EPOCH}};
 
 use commonware_consensus::{marshal::ancestry::Ancestry, simplex};
-use commonware_cryptography::{Digestible as _, sha256};
+use commonware_cryptography::sha256;
 use commonware_glue::stateful::{
     Application as StatefulApplication, Finality, Input, Proposed,
     db::{DatabaseSet, Merkleized as _, Unmerkleized as _},
@@ -27,7 +27,7 @@ use commonware_runtime::{Clock, Spawner};
 use commonware_storage::{Context as StorageContext, qmdb::sync::Target};
 use commonware_utils::non_empty_range;
 use futures::{FutureExt as _, StreamExt as _, pin_mut, select};
-use keepwell_crypto::command::{Verified, verify_all};
+use keepwell_crypto::command::verify_all;
 use keepwell_ledger::{
     BlockContext,
     execute::{ApplyError, CheckedEntry, Executed, Execution, keys_of},
@@ -179,8 +179,14 @@ impl Application {
 
     fn remember(&self, block: &Block, run: Executed, ids: Vec<Option<CommandId>>) {
         let header = block.header();
-        let executed =
-            ExecutedBlock::new(header.height, header.parent, run.outcomes, ids, run.leaves);
+        let executed = ExecutedBlock::new(
+            header.height,
+            header.parent,
+            run.outcomes,
+            ids,
+            run.leaves,
+            run.history_nodes,
+        );
         self.core.speculation.insert(block.id(), executed);
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use commonware_codec::{
-    Buf, BufMut, EncodeSize, Error as CodecError, FixedSize as _, Read, ReadExt as _, Write,
+    Buf, Copying, EncodeSize, Error as CodecError, FixedSize as _, Read, ReadExt as _, Write,
 };
 use commonware_consensus::{
     Block as ConsensusBlock, BoundedBlock, CertifiableBlock, Heightable,
@@ -23,6 +23,7 @@ use commonware_consensus::{
     types::{Epoch, Height as EngineHeight, Round as EngineRound, View},
 };
 use commonware_cryptography::{Digestible, ed25519, sha256};
+use commonware_runtime::BufMut;
 use keepwell_crypto::command::chain_id;
 use keepwell_merkle::{
     block::{block_id, outcome_root},
@@ -221,7 +222,7 @@ fn take<B: Buf>(
 }
 
 fn leader_of(header: &Header) -> Option<EngineKey> {
-    EngineKey::read(&mut header.round.leader.0.as_slice()).ok()
+    EngineKey::read(&mut Copying(&header.round.leader.0)).ok()
 }
 
 impl Digestible for Block {

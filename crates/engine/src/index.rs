@@ -33,7 +33,7 @@ use keepwell_types::{
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use crate::speculation::ExecutedBlock;
+use crate::{replay::ReplayError, speculation::ExecutedBlock};
 
 /// Bytes of cache for the index of one validator.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -44,11 +44,20 @@ const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum IndexError {
     /// The disk, or the files on it.
-    #[error("the index cannot be read or written: {0}; remove its folder to have it built again")]
+    #[error("the index cannot be read or written: {0}; remove its folder and start again: it is built from the blocks")]
     Storage(#[from] fjall::Error),
     /// A line that cannot be read.
-    #[error("a line of the index is damaged; remove its folder to have it built again")]
+    #[error("a line of the index is damaged; remove its folder and start again: it is built from the blocks")]
     Damaged,
+    /// The index must be built again, and a block for it is missing.
+    #[error("block {height} is missing, so the index cannot be built; restore the node from a backup or a peer")]
+    Incomplete {
+        /// The block's height.
+        height: u64,
+    },
+    /// The index must be built again, and the blocks are not what validators agreed on.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
 }
 
 /// What stands at one position of a chart's log.
@@ -107,13 +116,8 @@ impl Index {
         Ok(Height(u64::from_be_bytes(bytes)))
     }
 
-    /// Adds a final block, with the nodes that its parent's id brought to the history.
-    pub fn apply(
-        &self,
-        id: BlockId,
-        executed: &ExecutedBlock,
-        history: &[(u64, Digest)],
-    ) -> Result<(), IndexError> {
+    /// Adds a final block, unless it is here already.
+    pub fn apply(&self, id: BlockId, executed: &ExecutedBlock) -> Result<(), IndexError> {
         if executed.height <= self.height()? {
             return Ok(());
         }
@@ -132,7 +136,7 @@ impl Index {
             outcomes: List::from_vec(executed.outcomes.clone()).map_err(|_| IndexError::Damaged)?,
         };
         batch.insert(&self.block, executed.height.0.to_be_bytes(), keepwell_types::encode(&line));
-        for (position, digest) in history {
+        for (position, digest) in &executed.history {
             batch.insert(&self.history, position.to_be_bytes(), digest.0);
         }
         batch.insert(&self.tip, [], executed.height.0.to_be_bytes());

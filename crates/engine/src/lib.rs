@@ -15,6 +15,7 @@ pub mod index;
 pub mod mempool;
 pub mod network;
 pub mod reader;
+pub mod replay;
 pub mod speculation;
 pub mod state;
 pub mod wiring;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use commonware_consensus::marshal::Update;
 use commonware_cryptography::{ChaCha20Poly1305, Signer as _, ed25519};
-use commonware_codec::ReadExt as _;
+use commonware_codec::{Copying, ReadExt as _};
 use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup};
 use commonware_runtime::{Supervisor as _, tokio as runtime};
 use commonware_stream::{
@@ -64,7 +64,7 @@ pub async fn start(
     links: Links,
     settings: Settings,
 ) -> Result<Validator, StartError> {
-    let secret = ed25519::PrivateKey::read(&mut links.secret.as_slice())
+    let secret = ed25519::PrivateKey::read(&mut Copying(links.secret.as_slice()))
         .expect("any 32 bytes make an Ed25519 key");
     let me = secret.public_key();
     let validators = genesis
@@ -128,7 +128,7 @@ pub async fn start(
 }
 
 fn engine_key(key: &PublicKey) -> Result<EngineKey, StartError> {
-    EngineKey::read(&mut key.0.as_slice()).map_err(|_| StartError::NotKey(*key))
+    EngineKey::read(&mut Copying(&key.0)).map_err(|_| StartError::NotKey(*key))
 }
 
 /// Stands where the simulator listens.

@@ -29,7 +29,7 @@ use thiserror::Error;
 use crate::{
     application::Scheme,
     block::{Block, EngineDigest, to_engine},
-    core::{Core, Tip},
+    core::Core,
     state::{Databases, StateContext},
 };
 
@@ -58,6 +58,9 @@ pub trait Reader: Send + Sync {
 
     /// A value of the state, or its absence, with proof against a certified block.
     fn prove<'a>(&'a self, key: &'a Key) -> Answer<'a, Result<StateProof, ReadError>>;
+
+    /// The root of the state.
+    fn root(&self) -> Answer<'_, [u8; 32]>;
 
     /// A final block.
     fn block(&self, height: Height) -> Answer<'_, Result<Block, ReadError>>;
@@ -111,7 +114,7 @@ impl<E: StateContext> EngineReader<E> {
             return Ok(self.core.genesis_block.clone());
         }
         let block = self.marshal.get_block(EngineHeight::new(height.0)).await;
-        Ok(block.ok_or(ReadError::NotHere)?.into_inner())
+        Ok(block.ok_or(ReadError::NotHere)?.inner().clone())
     }
 
     async fn read_state(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, ReadError> {
@@ -159,6 +162,10 @@ impl<E: StateContext> Reader for EngineReader<E> {
         Box::pin(self.read_proof(key))
     }
 
+    fn root(&self) -> Answer<'_, [u8; 32]> {
+        Box::pin(async { self.databases.read().await.root().0 })
+    }
+
     fn block(&self, height: Height) -> Answer<'_, Result<Block, ReadError>> {
         Box::pin(self.read_block(height))
     }
@@ -179,7 +186,7 @@ pub fn certificate_of(finalization: &Finalization<Scheme, EngineDigest>) -> Opti
         .map(|(signer, signature)| {
             let mut bytes = [0; 64];
             bytes.copy_from_slice(signature.get()?.as_ref());
-            let validator = u16::try_from(u32::from(signer)).ok()?;
+            let validator = u16::try_from(signer.get()).ok()?;
             Some(Vote { validator, signature: Signature(bytes) })
         })
         .collect::<Option<Vec<_>>>()?;
@@ -196,9 +203,4 @@ pub fn certificate_of(finalization: &Finalization<Scheme, EngineDigest>) -> Opti
 pub fn entry_at(block: &Block, index: u32) -> Result<Entry, ReadError> {
     let raw = block.entries().get(index as usize).ok_or(ReadError::NotHere)?;
     keepwell_types::decode(raw.bytes(), COMMAND_BYTES_MAX).map_err(|_| ReadError::Storage)
-}
-
-/// The tip that a node answers from.
-pub fn tip_of(core: &Core) -> Tip {
-    core.tip()
 }

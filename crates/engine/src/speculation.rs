@@ -15,7 +15,7 @@ use std::{
 
 use keepwell_ledger::{execute::Leaf, state::RecordEntry};
 use keepwell_types::{
-    id::{BlockId, ChartId, CommandId, Height, LogPosition},
+    id::{BlockId, ChartId, CommandId, Digest, Height, LogPosition},
     outcome::Outcome,
 };
 
@@ -32,6 +32,8 @@ pub struct ExecutedBlock {
     pub ids: Vec<Option<CommandId>>,
     /// What it appended to logs of charts.
     pub leaves: Vec<Leaf>,
+    /// Nodes that the parent's id brought to the history, with their positions.
+    pub history: Vec<(u64, Digest)>,
     records: BTreeMap<(ChartId, LogPosition), usize>,
 }
 
@@ -43,6 +45,7 @@ impl ExecutedBlock {
         outcomes: Vec<Outcome>,
         ids: Vec<Option<CommandId>>,
         leaves: Vec<Leaf>,
+        history: Vec<(u64, Digest)>,
     ) -> Self {
         let records = leaves
             .iter()
@@ -50,7 +53,7 @@ impl ExecutedBlock {
             .filter(|(_, leaf)| leaf.record.is_some())
             .map(|(index, leaf)| ((leaf.chart, leaf.position), index))
             .collect();
-        Self { height, parent, outcomes, ids, leaves, records }
+        Self { height, parent, outcomes, ids, leaves, history, records }
     }
 
     fn record(&self, chart: ChartId, position: LogPosition) -> Option<&RecordEntry> {

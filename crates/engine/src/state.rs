@@ -88,7 +88,7 @@ pub fn state_config(
 pub struct NoStateSync;
 
 impl<DB: Send + Sync + 'static> AttachableResolver<DB> for NoStateSync {
-    async fn attach_database(&self, _: std::sync::Arc<()>) {}
+    async fn attach_database(&self, _: Shared<DB>) {}
 }
 
 impl Source for NoStateSync {

@@ -47,7 +47,7 @@ use commonware_runtime::{
 };
 use commonware_storage::{archive::prunable, translator::TwoCap};
 use commonware_utils::{
-    Acknowledgement as _, NZDuration, NZU16, NZU32, NZU64, NZUsize, acknowledgement::Exact,
+    NZDuration, NZU16, NZU32, NZU64, NZUsize, acknowledgement::Exact,
 };
 use keepwell_types::{block::SyncTarget, genesis::Genesis, id::Digest};
 use rand_core::CryptoRng;
@@ -59,7 +59,8 @@ use crate::{
     block::{Block, EngineDigest, EngineKey},
     core::Core,
     index::{Index, IndexError},
-    reader::{EngineReader, Reader},
+    reader::{EngineReader, Marshal, Reader},
+    replay::Replay,
     state::{Databases, NoStateSync, state_config},
 };
 
@@ -317,6 +318,7 @@ where
     let flusher = Flusher::start(context.child("flusher"), core.index.clone());
     let reporters: Reporters<_, X> = (Both(stateful.clone(), flusher), listener).into();
     marshal_actor.start(reporters, buffer, resolver);
+    rebuild_index(&core, &marshal).await?;
     stateful_actor.start();
 
     let engine = simplex::Engine::new(
@@ -362,6 +364,27 @@ where
         channels.commands,
     );
     Ok(Validator { handle, core, reader, admission })
+}
+
+/// Replays final blocks into an index that lacks some, before anything asks it. An index is as new as
+/// the block store unless it was lost.
+async fn rebuild_index(core: &Core, marshal: &Marshal) -> Result<(), IndexError> {
+    let held = core.index.height()?;
+    let processed = marshal.get_processed().await.map_or(0, |it| it.height().get());
+    if processed <= held.0 {
+        return Ok(());
+    }
+    tracing::info!(from = held.0, to = processed, "building the index from the blocks");
+    let mut replay = Replay::new(core.genesis.parameters, &core.genesis_block);
+    for height in 1..=processed {
+        let block = marshal
+            .get_block(commonware_consensus::types::Height::new(height))
+            .await
+            .ok_or(IndexError::Incomplete { height })?;
+        let executed = replay.block(block.inner())?;
+        core.index.apply(block.inner().id(), &executed)?;
+    }
+    core.index.persist()
 }
 
 /// Two listeners that both must acknowledge a block.

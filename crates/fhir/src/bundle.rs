@@ -12,8 +12,8 @@
 //!   of what was sent.
 //! * Each (type, id) and each full URL stands once. A `history` Bundle, which repeats them, is refused.
 //! * A resource has each key once, at every depth, so no two readers see different labels.
-//! * A label of the Bundle that none of its resources carries holds for each of them: a Bundle's label
-//!   is a high-water mark, so something in it must reach it.
+//! * A sensitivity that the Bundle is labelled with and none of its resources is, holds for each of
+//!   them: a Bundle's label is a high-water mark, so something in it must reach it.
 //! * Every error says where, as an offset into the input.
 //!
 //! Not here: what a resource means ([`crate::classify`](mod@crate::classify)), and rewriting references.
@@ -32,12 +32,15 @@ use serde_json::{error::Category, value::RawValue};
 use thiserror::Error;
 
 use crate::{
-    classify::{CONFIDENTIALITY, Classification, SecurityLabel, classify, kind_of},
+    classify::{CONFIDENTIALITY, Classification, SecurityLabel, Sensitivity, classify, kind_of},
     tree::{Fields, Tree, offset, too_deep},
 };
 
 /// How many objects and lists may stand inside each other.
 pub const DEPTH_MAX: usize = 64;
+/// Bytes of a reference or identifier by which a resource says whom it belongs to. Other resources may
+/// come to share it, so a long one would make a small input large.
+const REFERENCE_BYTES_MAX: usize = 1_024;
 /// Characters of a resource type or id (FHIR's limit on ids).
 const NAME_CHARS_MAX: usize = 64;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -84,15 +87,17 @@ pub struct Resource<'a> {
     pub id: Option<String>,
     /// Whom it belongs to.
     pub owner: Owner,
-    /// Its security labels, each once: its own, those of what it contains or labels inline, and those
-    /// that it inherits from its Bundle.
+    /// Its security labels, each once: its own, and those of what it contains or labels inline.
     pub labels: Vec<SecurityLabel>,
+    /// The sensitivity that it has from its Bundle.
+    pub inherited: Sensitivity,
 }
 
 impl Resource<'_> {
     /// Its record kind and sensitivity.
     pub fn classify(&self) -> Classification {
-        classify(&self.resource_type, &self.labels)
+        let own = classify(&self.resource_type, &self.labels);
+        Classification { kind: own.kind, sensitivity: own.sensitivity.max(self.inherited) }
     }
 }
 
@@ -158,8 +163,8 @@ pub enum BundleError {
         at: usize,
     },
 
-    /// An element that this crate reads has the wrong JSON type.
-    #[error("{element} of what begins at byte {at} has the wrong JSON type")]
+    /// An element that this crate reads has the wrong JSON type, or is a reference without end.
+    #[error("{element} of what begins at byte {at} has the wrong JSON type or length")]
     WrongType {
         /// Where the resource or entry begins.
         at: usize,
@@ -262,10 +267,10 @@ impl fmt::Display for Warning {
 pub fn split(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
     let source = Source::check(json, bytes_max)?;
     let whole: &RawValue = source.parse(source.text)?;
-    let top = source.fields(whole.get()).map_err(|error| match error {
-        BundleError::WrongType { at, .. } => BundleError::NotAResource { at },
-        other => other,
-    })?;
+    if !whole.get().starts_with('{') {
+        return Err(BundleError::NotAResource { at: source.at(whole.get()) });
+    }
+    let top = source.fields(whole.get())?;
     let mut bundle = Bundle { bundle_type: None, resources: Vec::new(), warnings: Vec::new() };
     let mut links = Vec::new();
     let mut labels = Vec::new();
@@ -288,7 +293,7 @@ pub fn split(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
     if bundle.resources.iter().all(|resource| resource.owner == Owner::Nobody) {
         return Err(BundleError::NoPatient);
     }
-    inherit(&mut bundle.resources, labels);
+    inherit(&mut bundle.resources, &labels);
     Ok(bundle)
 }
 
@@ -384,7 +389,6 @@ fn is_id(id: &str) -> bool {
 }
 
 /// What a resource says about whom it belongs to, before references are resolved.
-#[derive(Default)]
 struct Links {
     patients: Vec<Link>,
     followed: Vec<String>,
@@ -395,6 +399,60 @@ enum Link {
     /// A business identifier, `system|value`.
     Identifier(String),
     Contained,
+}
+
+impl Links {
+    /// What the resource in `tree` says; nothing if a reference is longer than [`REFERENCE_BYTES_MAX`].
+    fn read(tree: &Tree) -> Option<Self> {
+        let contained: BTreeSet<_> = tree
+            .items_of("contained")
+            .iter()
+            .filter(|inner| inner.text_of("resourceType") == Some("Patient"))
+            .filter_map(|inner| inner.text_of("id"))
+            .collect();
+        // Appointment says whom it is about among those who take part.
+        let actors = tree.items_of("participant").iter().flat_map(|part| part.items_of("actor"));
+        let patients: Vec<_> = PATIENT_ELEMENTS
+            .iter()
+            .flat_map(|element| tree.items_of(element))
+            .chain(actors)
+            .filter_map(|item| Link::read(item, &contained))
+            .collect();
+        let followed: Vec<_> = FOLLOWED_ELEMENTS
+            .iter()
+            .flat_map(|element| tree.items_of(element))
+            .filter_map(|item| item.text_of("reference").map(ToOwned::to_owned))
+            .collect();
+        let is_short = patients.iter().all(|link| link.name().len() <= REFERENCE_BYTES_MAX);
+        is_short.then_some(Self { patients, followed })
+    }
+}
+
+impl Link {
+    /// What `item`, a Reference, points to, if that can be a patient. `contained` are the ids of the
+    /// patients whom the resource contains.
+    fn read(item: &Tree, contained: &BTreeSet<&str>) -> Option<Self> {
+        if let Some(reference) = item.text_of("reference") {
+            return match reference.strip_prefix('#') {
+                None => Some(Self::Reference(reference.to_owned())),
+                Some(inner) => contained.contains(inner).then_some(Self::Contained),
+            };
+        }
+        if item.text_of("type").is_some_and(|name| name != "Patient") {
+            return None;
+        }
+        let identifier = item.field("identifier")?;
+        let value = identifier.text_of("value")?;
+        let system = identifier.text_of("system").unwrap_or_default();
+        Some(Self::Identifier(format!("{system}|{value}")))
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Reference(name) | Self::Identifier(name) => name,
+            Self::Contained => "",
+        }
+    }
 }
 
 fn take_entry<'a>(
@@ -442,9 +500,18 @@ fn read<'a>(
     collect_labels(&tree, &resource_type, &mut labels);
     labels.sort();
     labels.dedup();
-    let links = links(&tree);
-    let owner = Owner::Nobody;
-    Ok((Resource { json: raw, at, full_url, resource_type, id, owner, labels }, links))
+    let links = Links::read(&tree).ok_or(BundleError::WrongType { at, element: "reference" })?;
+    let resource = Resource {
+        json: raw,
+        at,
+        full_url,
+        resource_type,
+        id,
+        owner: Owner::Nobody,
+        labels,
+        inherited: Sensitivity::Normal,
+    };
+    Ok((resource, links))
 }
 
 /// Collects the labels of `tree` and of all that stands in it. `resource_type` is that of the
@@ -484,40 +551,6 @@ fn collect_meta(meta: &Tree, labels: &mut Vec<SecurityLabel>) {
 fn label(coding: &Tree) -> Option<SecurityLabel> {
     let code = coding.text_of("code")?.to_owned();
     Some(SecurityLabel { system: coding.text_of("system").map(ToOwned::to_owned), code })
-}
-
-fn links(tree: &Tree) -> Links {
-    let mut links = Links::default();
-    for element in PATIENT_ELEMENTS {
-        links.patients.extend(tree.items_of(element).iter().filter_map(|item| link(tree, item)));
-    }
-    // Appointment says whom it is about among those who take part.
-    let actors = tree.items_of("participant").iter().flat_map(|part| part.items_of("actor"));
-    links.patients.extend(actors.filter_map(|item| link(tree, item)));
-    for element in FOLLOWED_ELEMENTS {
-        let references = tree.items_of(element).iter().filter_map(|item| item.text_of("reference"));
-        links.followed.extend(references.map(ToOwned::to_owned));
-    }
-    links
-}
-
-/// What `item`, a Reference in `tree`, points to.
-fn link(tree: &Tree, item: &Tree) -> Option<Link> {
-    if let Some(reference) = item.text_of("reference") {
-        let Some(inner) = reference.strip_prefix('#') else {
-            return Some(Link::Reference(reference.to_owned()));
-        };
-        let named = |contained: &&Tree| contained.text_of("id") == Some(inner);
-        let contained = tree.items_of("contained").iter().find(named)?;
-        return (contained.text_of("resourceType") == Some("Patient")).then_some(Link::Contained);
-    }
-    if item.text_of("type").is_some_and(|name| name != "Patient") {
-        return None;
-    }
-    let identifier = item.field("identifier")?;
-    let value = identifier.text_of("value")?;
-    let system = identifier.text_of("system").unwrap_or_default();
-    Some(Link::Identifier(format!("{system}|{value}")))
 }
 
 /// How resources are named inside the Bundle.
@@ -585,8 +618,9 @@ fn assign_owners(bundle: &mut Bundle<'_>, links: &[Links], names: &Names) {
     for (index, links) in links.iter().enumerate() {
         if bundle.resources[index].owner == Owner::Nobody {
             let followed = links.followed.iter().filter_map(|reference| names.find(reference));
-            let owners = followed.map(|other| bundle.resources[other].owner.clone()).collect();
-            bundle.resources[index].owner = one_owner(owners);
+            let followed: BTreeSet<_> = followed.collect();
+            let owners = followed.into_iter().map(|other| bundle.resources[other].owner.clone());
+            bundle.resources[index].owner = one_owner(owners.collect());
         }
     }
     for resource in &bundle.resources {
@@ -643,15 +677,20 @@ fn one_owner(mut owners: BTreeSet<Owner>) -> Owner {
     }
 }
 
-/// Gives every resource the Bundle's labels that none of them carries.
-fn inherit(resources: &mut [Resource<'_>], mut labels: Vec<SecurityLabel>) {
-    labels.retain(|label| resources.iter().all(|resource| !resource.labels.contains(label)));
-    if labels.is_empty() {
-        return;
+/// Gives every resource the most restrictive sensitivity of the Bundle that none of them has.
+fn inherit(resources: &mut [Resource<'_>], labels: &[SecurityLabel]) {
+    let mut carried: BTreeSet<_> = resources
+        .iter()
+        .flat_map(|resource| &resource.labels)
+        .map(SecurityLabel::sensitivity)
+        .collect();
+    // What has a category is restricted too, whether or not it says so.
+    if carried.iter().any(|sensitivity| *sensitivity > Sensitivity::Restricted) {
+        carried.insert(Sensitivity::Restricted);
     }
+    let sensitivities = labels.iter().map(SecurityLabel::sensitivity);
+    let inherited = sensitivities.filter(|sensitivity| !carried.contains(sensitivity)).max();
     for resource in resources {
-        resource.labels.extend(labels.iter().cloned());
-        resource.labels.sort();
-        resource.labels.dedup();
+        resource.inherited = inherited.unwrap_or(Sensitivity::Normal);
     }
 }

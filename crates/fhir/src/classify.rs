@@ -377,3 +377,13 @@ const KINDS: [(&str, RecordKind); 146] = [
     ("VerificationResult", RecordKind::Other),
     ("VisionPrescription", RecordKind::Plan),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::KINDS;
+
+    #[test]
+    fn types_are_sorted_and_stand_once() {
+        assert!(KINDS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

@@ -20,6 +20,11 @@ use crate::{
 
 /// Characters of a line.
 pub const LINE_CHARS_MAX: usize = 100;
+/// The longest type of R4 has 35.
+const TYPE_CHARS_MAX: usize = 40;
+/// `2024-05-01`.
+const DAY_CHARS: usize = 10;
+const VALUE_CHARS_MAX: usize = 40;
 
 /// Where a resource says when it was, the most telling element first.
 const DATES: [&[&str]; 15] = [
@@ -62,20 +67,19 @@ pub fn one_line(json: &[u8]) -> String {
         return format!("unreadable  {} bytes", json.len());
     };
     let resource_type = tree.text_of("resourceType").unwrap_or("no resourceType");
-    let mut line = String::from(resource_type);
+    let mut line = printable(resource_type, TYPE_CHARS_MAX);
     if let Some(date) = DATES.iter().find_map(|path| tree.at(path)?.text()) {
-        line.push_str("  ");
-        line.push_str(date.get(..10).unwrap_or(date));
+        let day = date.get(..DAY_CHARS).unwrap_or(date);
+        line = format!("{line}  {}", printable(day, DAY_CHARS));
     }
+    let value = value(&tree).map(|value| format!(" {}", printable(&value, VALUE_CHARS_MAX)));
+    let value = value.unwrap_or_default();
     if let Some(name) = person_name(&tree).or_else(|| concept_name(&tree)) {
-        line.push_str("  ");
-        line.push_str(&name);
+        // A long name gives way to the value: the value is what the reader looks for.
+        let taken = line.chars().count() + value.chars().count() + 2;
+        line = format!("{line}  {}", printable(&name, LINE_CHARS_MAX.saturating_sub(taken)));
     }
-    if let Some(value) = value(&tree) {
-        line.push(' ');
-        line.push_str(&value);
-    }
-    printable(&line)
+    line + &value
 }
 
 /// The official name of a Patient, or the plain name of an Organization.
@@ -137,12 +141,12 @@ fn single_value(tree: &Tree) -> Option<String> {
     }
 }
 
-/// `line` without what is not to be printed, cut at [`LINE_CHARS_MAX`] characters.
-fn printable(line: &str) -> String {
-    let mut kept: String =
-        line.chars().filter(|c| !is_hidden(*c)).take(LINE_CHARS_MAX + 1).collect();
-    if kept.chars().count() > LINE_CHARS_MAX {
-        kept = kept.chars().take(LINE_CHARS_MAX - 1).collect();
+/// `text` without what is not to be printed, cut at `chars_max` characters.
+fn printable(text: &str, chars_max: usize) -> String {
+    let mut kept: String = text.chars().filter(|c| !is_hidden(*c)).take(chars_max + 1).collect();
+    if let Some((last, _)) = kept.char_indices().nth(chars_max) {
+        let end = kept[..last].char_indices().next_back().map_or(0, |(at, _)| at);
+        kept.truncate(end);
         kept.push('…');
     }
     kept

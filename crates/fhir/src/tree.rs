@@ -28,7 +28,7 @@ const RAW_KEY: &str = "$serde_json::private::RawValue";
 pub(crate) enum Tree {
     Null,
     Bool(bool),
-    /// The digits as they were written.
+    /// The digits as they were written; of an exponent, serde_json alone decides `e5` or `e+5`.
     Number(String),
     Text(String),
     List(Vec<Tree>),

@@ -70,7 +70,9 @@ pub struct DocumentReceipt {
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum DocumentError {
     /// The receipt is of another document, or the document has changed.
-    #[error("the document has digest {given} and the receipt is for {expected}: it is another document, or was changed")]
+    #[error(
+        "the document has digest {given} and the receipt is for {expected}: it is another document, or was changed"
+    )]
     OtherDocument {
         /// The document's.
         given: Digest,

@@ -57,7 +57,9 @@ pub fn consensus_namespace(chain: &ChainId) -> [u8; NAMESPACE_BYTES] {
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum CertificateError {
     /// The genesis file itself names no validators, or not in ascending order of their keys.
-    #[error("the genesis file does not list validators in ascending order of their keys; get the consortium's own file")]
+    #[error(
+        "the genesis file does not list validators in ascending order of their keys; get the consortium's own file"
+    )]
     Genesis,
     /// The validators of that epoch are not known.
     #[error("the certificate is of epoch {epoch}, whose validators the genesis file does not name")]

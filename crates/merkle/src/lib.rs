@@ -14,6 +14,7 @@
 //!                                     entry         outcome           `tree`
 //!                                       |
 //!                            anchor.add: root of documents            `anchor`
+//!                            record.add: root of a sealed body        `content`
 //! ```
 //!
 //! # Invariants
@@ -41,3 +42,4 @@ pub mod certificate;
 pub mod receipt;
 
 pub mod anchor;
+pub mod content;

@@ -53,7 +53,9 @@ pub enum ReceiptError {
     #[error("this is not a whole receipt: {0}; fetch it again")]
     Malformed(#[from] DecodeError),
     /// Made by a later version of the program.
-    #[error("this is a receipt of version {given}, and version {known} is known here; update the program")]
+    #[error(
+        "this is a receipt of version {given}, and version {known} is known here; update the program"
+    )]
     Version {
         /// The receipt's.
         given: u8,
@@ -61,10 +63,14 @@ pub enum ReceiptError {
         known: u8,
     },
     /// The genesis file cannot be used.
-    #[error("the genesis file lists no validators in ascending order of their keys; get the consortium's own file")]
+    #[error(
+        "the genesis file lists no validators in ascending order of their keys; get the consortium's own file"
+    )]
     Genesis,
     /// Of another consortium than the genesis file.
-    #[error("the receipt is of consortium {given}, the genesis file of {expected}; use the genesis file of the receipt's consortium")]
+    #[error(
+        "the receipt is of consortium {given}, the genesis file of {expected}; use the genesis file of the receipt's consortium"
+    )]
     OtherConsortium {
         /// The receipt's.
         given: ChainId,
@@ -72,13 +78,17 @@ pub enum ReceiptError {
         expected: ChainId,
     },
     /// Certified in an epoch whose validators are not known here.
-    #[error("the receipt is of epoch {epoch}, whose validators the genesis file does not name; ask for a newer program")]
+    #[error(
+        "the receipt is of epoch {epoch}, whose validators the genesis file does not name; ask for a newer program"
+    )]
     UnknownEpoch {
         /// The certificate's.
         epoch: u64,
     },
     /// It proves nothing: someone altered or forged it, or it was put together wrongly.
-    #[error("the receipt is altered or forged: {0}; do not rely on it, and ask another member for it")]
+    #[error(
+        "the receipt is altered or forged: {0}; do not rely on it, and ask another member for it"
+    )]
     Forged(#[from] Forgery),
 }
 

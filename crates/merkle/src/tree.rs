@@ -279,11 +279,7 @@ impl ConsistencyPath {
     /// Checks that the tree of `after` leaves with root `after_root` begins with the tree of `before`
     /// leaves with root `before_root` (RFC 9162, section 2.1.4.2; equal and empty trees, which it
     /// leaves out, need no steps).
-    pub fn verify(
-        &self,
-        before: (u64, &Digest),
-        after: (u64, &Digest),
-    ) -> Result<(), PathError> {
+    pub fn verify(&self, before: (u64, &Digest), after: (u64, &Digest)) -> Result<(), PathError> {
         let ((before, before_root), (after, after_root)) = (before, after);
         if (self.before, self.after) != (before, after) || before > after || after > LEAVES_MAX {
             return Err(PathError::NoSuchGrowth { before, after });
@@ -292,8 +288,9 @@ impl ConsistencyPath {
             return self.verify_growth(before_root, after_root);
         }
         self.expect_steps(0)?;
-        let expected = if before == 0 { &EMPTY } else { after_root };
-        if before_root == expected { Ok(()) } else { Err(PathError::Root) }
+        let starts = before > 0 || *before_root == EMPTY;
+        let ends = before < after || before_root == after_root;
+        if starts && ends { Ok(()) } else { Err(PathError::Root) }
     }
 
     /// `verify`, for 0 < before < after.
@@ -311,13 +308,14 @@ impl ConsistencyPath {
             Some(_) | None => (before_root, &*self.steps),
         };
         // Nodes to the left belong to both trees, nodes to the right to the later one only.
-        let roots = siblings.zip(steps).fold((*start, *start), |(earlier, later), ((at, _), step)| {
-            if at % 2 == 1 {
-                (node_digest(step, &earlier), node_digest(step, &later))
-            } else {
-                (earlier, node_digest(&later, step))
-            }
-        });
+        let roots =
+            siblings.zip(steps).fold((*start, *start), |(earlier, later), ((at, _), step)| {
+                if at % 2 == 1 {
+                    (node_digest(step, &earlier), node_digest(step, &later))
+                } else {
+                    (earlier, node_digest(&later, step))
+                }
+            });
         if roots == (*before_root, *after_root) { Ok(()) } else { Err(PathError::Root) }
     }
 

@@ -1,1 +1,30 @@
 //! One validator or observer: engine wiring, execution, storage, custody, release, peer and client API.
+//!
+//! ```text
+//!  peers ── engine ── blocks, state, index          (`keepwell-engine`)
+//!              │
+//!  clients ── api ─┬─ commands, receipts, proofs, logs, events
+//!                  ├─ release     shares for committed accesses, on the node's own newest state
+//!                  └─ custody     sealed objects of the organisation, acknowledged when durable
+//! ```
+//!
+//! Not here: consensus and execution (`keepwell-engine`), the rules (`keepwell-ledger`), and whatever
+//! checks a node's answers (`keepwell-client`).
+
+pub mod clock;
+pub mod random;
+
+pub mod config;
+pub mod folder;
+pub mod genesis;
+pub mod keys;
+
+pub mod custody;
+
+pub mod opened;
+pub mod receipts;
+pub mod release;
+
+pub mod api;
+pub mod metrics;
+pub mod run;

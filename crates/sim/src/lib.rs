@@ -1,1 +1,13 @@
 //! A consortium on one thread, faults from a seed, named checkers.
+//!
+//! Four validators run the very code of `keepwell-engine` on the engine's deterministic runtime: time,
+//! network, disk and scheduling all follow from a seed, so that a failing seed is the bug report. A
+//! client submits real signed commands to all of them while faults are injected.
+//!
+//! The index is on a real disk, since it is derived: half of the restarts begin with it gone.
+//!
+//! Not here: custody and release, which do not take part in consensus.
+
+pub mod checkers;
+pub mod consortium;
+pub mod traffic;

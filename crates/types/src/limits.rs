@@ -24,6 +24,8 @@ pub const VALIDATORS_MAX: usize = 64;
 pub const GENESIS_COMMANDS_MAX: usize = 4_096;
 /// Bytes of a genesis file.
 pub const GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Organisations of one consortium, suspended ones included.
+pub const ORGANISATIONS_MAX: usize = 1_024;
 /// Bytes of an organisation's or consortium's public name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a public address.
@@ -52,6 +54,8 @@ pub const GRANTS_PER_SUBJECT_MAX: usize = 64;
 pub const SEALED_SEEDS_BYTES_MAX: usize = 64 * 1024;
 /// Records that one access names.
 pub const ACCESS_RECORDS_MAX: usize = 32;
+/// Latest accesses that a grant with a count remembers it was counted for; only those are released.
+pub const COUNTED_ACCESSES_MAX: usize = 64;
 /// Age of an access, in milliseconds of block time, after which no validator releases for it.
 pub const RELEASE_AGE_MS_MAX: u64 = 120 * 1_000;
 /// Capsules in one request for a release.

@@ -156,6 +156,15 @@ pub enum Rejection {
         needed: u32,
     },
 
+    /// An organisation stands in a list twice.
+    #[n(18)]
+    #[error("organisation {0} is named twice")]
+    NamedTwice(#[n(0)] OrganisationId),
+    /// Without it, no organisation would be left to reinstate another.
+    #[n(19)]
+    #[error("organisation {0} is the last that is not suspended")]
+    LastOrganisation(#[n(0)] OrganisationId),
+
     /// The organisation of the signer may not author in the chart.
     #[n(20)]
     #[error("organisation {0} may not author in this chart; the patient can name it a contributor")]

@@ -11,7 +11,7 @@ use crate::{
     command::Entry,
     encoding::{Blob, List, Text},
     id::{
-        ChainId, ChartId, CommandDigest, CommandId, Digest, LogPosition, PublicKey, Signature,
+        ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, LogPosition, PublicKey, Signature,
         Suite,
     },
     limits::{CAPSULE_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX},
@@ -154,4 +154,26 @@ pub struct StateProof {
     /// The proof, in the encoding of the state's database.
     #[n(2)]
     pub proof: Blob<{ 2 * STATE_VALUE_BYTES_MAX }>,
+}
+
+/// Grants in one [`SeedTable`].
+pub const SEED_TABLE_MAX: usize = 1_024;
+
+/// Whose sealed seeds a `compartment.rotate` brings; its digest is that command's `seeds`.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct SeedTable {
+    /// In ascending order of grants.
+    #[n(0)]
+    pub lines: List<SeedTableLine, SEED_TABLE_MAX>,
+}
+
+/// The seeds of one grant in a [`SeedTable`].
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct SeedTableLine {
+    /// The grant.
+    #[n(0)]
+    pub grant: GrantId,
+    /// Digest of its sealed seeds.
+    #[n(1)]
+    pub seeds: Digest,
 }

@@ -1,0 +1,162 @@
+//! After the clock: is everything that was acknowledged in the state of every validator?
+//!
+//! 1. All validators stand at one height with one header, state root included.
+//! 2. Every validator shows the whole log of every chart, chained to the head that is proven to be in
+//!    its state; each acknowledged command is in one of them, accepted.
+//! 3. For a sample of the commands, every validator gives a receipt by the command's id, and it verifies.
+
+use std::collections::BTreeSet;
+
+use keepwell_client::{identity::Actor, verify::{LogLine, LogMark}};
+use keepwell_crypto::request;
+use keepwell_merkle::receipt::Receipt;
+use keepwell_node::{clock::Clock, random::rng};
+use keepwell_types::{
+    command::Entry,
+    encoding::Text,
+    id::{ChainId, ChartId, CommandId},
+    wire::Request,
+};
+use rand_core::Rng as _;
+use serde::Serialize;
+
+use super::{
+    BenchError,
+    fleet::{Fleet, Node},
+    http::{Connection, authorization, get},
+};
+
+/// Receipts that are asked for by id, of each validator.
+const SAMPLE: usize = 1_000;
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// Commands that were acknowledged.
+    pub acknowledged: usize,
+    /// Accepted commands in the logs of the charts, the same at every validator.
+    pub in_state: usize,
+    /// Validators whose logs were read to the end.
+    pub validators: usize,
+    /// Receipts that were asked for by id and verified.
+    pub receipts: usize,
+    /// Where all validators stood with the same header.
+    pub height: u64,
+    /// The root of the state there.
+    pub state: String,
+}
+
+/// Checks all of it; an error says what is missing where.
+pub async fn check(
+    fleet: &Fleet,
+    charts: &[Vec<ChartId>],
+    acknowledged: &BTreeSet<CommandId>,
+) -> Result<Checked, BenchError> {
+    let header = fleet.meet().await?;
+    let mut in_state = 0;
+    for (validator, node) in fleet.nodes.iter().enumerate() {
+        let accepted = accepted_commands(fleet, node, charts).await?;
+        let missing = acknowledged.difference(&accepted).count();
+        if missing > 0 {
+            return Err(BenchError::Lost { missing, of: acknowledged.len(), validator });
+        }
+        in_state = accepted.len();
+    }
+    let receipts = check_receipts(fleet, acknowledged).await?;
+    Ok(Checked {
+        acknowledged: acknowledged.len(),
+        in_state,
+        validators: fleet.nodes.len(),
+        receipts,
+        height: header.height.0,
+        state: header.state.to_string(),
+    })
+}
+
+/// Checks that all validators agree and stand; not that every command is there.
+pub async fn check_roots(fleet: &Fleet) -> Result<(u64, String), BenchError> {
+    let header = fleet.meet().await?;
+    Ok((header.height.0, header.state.to_string()))
+}
+
+/// The accepted commands in the logs of all charts, as one validator proves them to be in its state.
+async fn accepted_commands(
+    fleet: &Fleet,
+    node: &Node,
+    charts: &[Vec<ChartId>],
+) -> Result<BTreeSet<CommandId>, BenchError> {
+    let client = fleet.client_of(node)?;
+    let mut accepted = BTreeSet::new();
+    for (owner, charts) in fleet.nodes.iter().zip(charts) {
+        let actor = owner.identity.actor();
+        for chart in charts {
+            let log = client.log(&actor, *chart, LogMark::START).await?;
+            accepted.extend(log.lines().iter().filter_map(accepted_command));
+        }
+    }
+    Ok(accepted)
+}
+
+fn accepted_command(line: &LogLine) -> Option<CommandId> {
+    match &line.entry {
+        Entry::Signed(signed) if line.outcome.verdict.is_accepted() => Some(signed.command.id),
+        Entry::Signed(_) | Entry::Genesis(_) => None,
+    }
+}
+
+async fn check_receipts(
+    fleet: &Fleet,
+    acknowledged: &BTreeSet<CommandId>,
+) -> Result<usize, BenchError> {
+    let step = (acknowledged.len() / SAMPLE).max(1);
+    let sample: Vec<_> = acknowledged.iter().step_by(step).take(SAMPLE).collect();
+    for node in &fleet.nodes {
+        let mut asker = Asker::new(fleet.chain, node).await?;
+        for id in &sample {
+            let bytes = asker.get(&format!("/v1/commands/{id}")).await?;
+            let receipt = Receipt::decode(&bytes)?.verify_by(&fleet.validators)?;
+            let found = match receipt.entry() {
+                Entry::Signed(signed) => Some(signed.command.id),
+                Entry::Genesis(_) => None,
+            };
+            if found != Some(**id) || !receipt.outcome().verdict.is_accepted() {
+                return Err(BenchError::WrongReceipt(**id));
+            }
+        }
+    }
+    Ok(sample.len() * fleet.nodes.len())
+}
+
+/// Asks one node in the name of its organisation's member.
+struct Asker {
+    chain: ChainId,
+    actor: Actor,
+    connection: Connection,
+}
+
+impl Asker {
+    async fn new(chain: ChainId, node: &Node) -> Result<Self, BenchError> {
+        let connection = Connection::open(node.address).await?;
+        Ok(Self { chain, actor: node.identity.actor(), connection })
+    }
+
+    /// The body of the answer to a signed `GET`.
+    async fn get(&mut self, path: &str) -> Result<Vec<u8>, BenchError> {
+        let target = format!("GET {path}");
+        let mut id = [0; 16];
+        rng().fill_bytes(&mut id);
+        let signed = request::sign(
+            self.actor.key(),
+            Request {
+                chain: self.chain,
+                party: self.actor.party(),
+                id: CommandId(id),
+                at: Clock.now(),
+                target: Text::from_string(target.clone())?,
+                body: request::body_digest(b""),
+            },
+        );
+        let proof = authorization(&signed);
+        self.connection.ask(&get(path, Some(&proof))).await?.ok(&target)
+    }
+}

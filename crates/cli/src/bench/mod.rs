@@ -1,0 +1,287 @@
+//! `keepwell bench`: how fast, how small, measured against the physical limits of the same machine.
+//!
+//! Each benchmark writes JSON lines: what the machine can do ([`limits`]), what was measured, and the
+//! figures that follow from both ([`figure`]), each beside what it must be. `bench table` makes a table
+//! and a picture of them. `docs/performance.md` has the table, the reasons, and the commands that
+//! repeat it.
+//!
+//! ```text
+//! load  latency  seal  idle  growth  compare      what is measured
+//!    \     |       |    |      /       |
+//!     drive, check, workload           |          clients in a closed loop; what they send
+//!          |                           |
+//!        fleet ── process         measure.sh      validators as child processes; PostgreSQL
+//! ```
+//!
+//! # Invariants
+//!
+//! * Validators are child processes of this program on loopback, on the disk that `--dir` names, with
+//!   keys and configuration as an operator would have them. They end with this process, however it ends.
+//! * Nothing is signed or prepared while a clock runs.
+//! * A run that lost a command, or whose validators disagree, is an error and no measurement.
+//!
+//! Not here: profiles, for which `docs/performance.md` has the commands.
+
+mod figure;
+mod limits;
+mod plot;
+mod table;
+
+mod fleet;
+mod http;
+mod process;
+mod scratch;
+
+mod check;
+mod drive;
+mod patient;
+mod workload;
+
+mod compare;
+mod growth;
+mod idle;
+mod latency;
+mod load;
+mod seal;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::{Args, Subcommand};
+use keepwell_client::{ClientError, consortium::GenesisError};
+use keepwell_merkle::{certificate::CertificateError, receipt::ReceiptError};
+use keepwell_node::{genesis::FoundError, keys::KeysError};
+use keepwell_types::{DecodeError, encoding::OverLimit, id::{CommandId, Height}};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::figure::Lines;
+
+const EXAMPLES: &str = "\
+Examples:
+  keepwell bench load --seconds 20 --clients 64,256 > load.jsonl
+  keepwell bench all --runs 5 > all.jsonl
+  keepwell bench table all.jsonl --svg docs/performance.svg";
+
+/// Measure speed and memory against the limits of this machine
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    Limits(LimitsOnly),
+    Load(load::Load),
+    Latency(latency::Latency),
+    Seal(seal::Seal),
+    Idle(idle::Idle),
+    Growth(growth::Growth),
+    Compare(compare::Compare),
+    All(All),
+    Table(table::Table),
+}
+
+/// Where validators live, and how many there are.
+#[derive(Args, Clone, Debug)]
+struct Place {
+    /// Folder on the disk to measure; what is written below it is removed at the end
+    #[arg(long, default_value = "keepwell-bench")]
+    dir: PathBuf,
+    /// Validators
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64).map(usize::from))]
+    validators: usize,
+}
+
+/// Measure what this machine can do: ciphers, disk, loopback
+#[derive(Args, Clone, Debug)]
+struct LimitsOnly {
+    /// Folder on the disk to measure
+    #[arg(long, default_value = "keepwell-bench")]
+    dir: PathBuf,
+}
+
+/// Measure everything, PostgreSQL in turns, several times; growth once
+#[derive(Args, Clone, Debug)]
+struct All {
+    #[command(flatten)]
+    compare: compare::Compare,
+    /// Records of the growth run; 0 leaves it out
+    #[arg(long, default_value_t = 1_000_000)]
+    records: usize,
+}
+
+/// Why there is no measurement.
+#[derive(Debug, Error)]
+pub enum BenchError {
+    /// A folder or file cannot be used.
+    #[error("{path} cannot be used: {source}; name another place")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused something else.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// The kernel says something else than expected.
+    #[error("/proc/PID/{0} is not as Linux writes it; benchmarks run on Linux")]
+    Kernel(&'static str),
+    /// A validator ended by itself.
+    #[error("a validator ended ({status}); the end of its log:\n{last_words}")]
+    Ended {
+        /// How.
+        status: String,
+        /// The last lines of its log.
+        last_words: String,
+    },
+    /// The validators did not start.
+    #[error("the validators were not ready after {seconds} s; their logs are in {folder}")]
+    NotReady {
+        /// How long was waited.
+        seconds: u64,
+        /// Where the logs are.
+        folder: PathBuf,
+    },
+    /// A node did not answer what it should.
+    #[error("{of} was answered with {status}: {message}")]
+    Answer {
+        /// The request.
+        of: String,
+        /// The status.
+        status: u16,
+        /// The body.
+        message: String,
+    },
+    /// A node was busy for too long.
+    #[error("a validator was busy for half a minute; use fewer clients")]
+    AlwaysBusy,
+    /// Acknowledged commands are not in a validator's state.
+    #[error("{missing} of {of} acknowledged commands are not in the state of validator {validator}: this is a fault of Keepwell; please report it with the folder that was left")]
+    Lost {
+        /// How many.
+        missing: usize,
+        /// Acknowledged.
+        of: usize,
+        /// Which validator.
+        validator: usize,
+    },
+    /// A receipt of something else.
+    #[error("the receipt of command {0} is of another command, or of a refusal")]
+    WrongReceipt(CommandId),
+    /// Validators have different blocks at one height.
+    #[error("validators 0 and {validator} have different blocks at height {height}: this is a fault of Keepwell; please report it with the folder that was left")]
+    Forked {
+        /// Which validator.
+        validator: usize,
+        /// Where.
+        height: Height,
+    },
+    /// Validators never stood at one height.
+    #[error("the validators did not come to one height within {seconds} s")]
+    Apart {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The script that measures PostgreSQL failed.
+    #[error("{script} failed ({reason}); run it alone to see why, or name it with --script")]
+    Script {
+        /// The script.
+        script: PathBuf,
+        /// How.
+        reason: String,
+    },
+    /// The client failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The genesis file that was just made, as a client reads it.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// A receipt does not hold.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The genesis file that was just made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// A consortium could not be founded.
+    #[error(transparent)]
+    Found(#[from] FoundError),
+    /// Keys could not be written.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// An answer is no value of its type.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A list is too long.
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
+    /// An open that opened nothing.
+    #[error("the access was accepted and opened no record: this is a fault of Keepwell; please report it")]
+    NothingOpened,
+    /// Someone wants this to end.
+    #[error("interrupted; the validators are stopped and their folders removed")]
+    Interrupted,
+}
+
+impl Bench {
+    /// Measures, and writes JSON lines (or a table) to `out`. Not to be called from within a runtime.
+    pub fn run(self, out: &mut dyn Write) -> Result<(), BenchError> {
+        // One thread: clients leave the cores to the validators.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                done = self.what.run(out) => done,
+                _ = tokio::signal::ctrl_c() => Err(BenchError::Interrupted),
+                _ = terminate.recv() => Err(BenchError::Interrupted),
+            }
+        })
+    }
+}
+
+impl What {
+    async fn run(self, out: &mut dyn Write) -> Result<(), BenchError> {
+        let lines = &mut Lines(out);
+        match self {
+            Self::Limits(it) => lines.put("limits", &limits::Limits::measure(&it.dir)?),
+            Self::Load(it) => it.run(lines).await,
+            Self::Latency(it) => it.run(lines).await,
+            Self::Seal(it) => it.run(lines).await,
+            Self::Idle(it) => it.run(lines).await,
+            Self::Growth(it) => it.run(lines).await,
+            Self::Compare(it) => it.run(lines).await,
+            Self::All(it) => it.run(lines).await,
+            Self::Table(it) => it.run(lines.0),
+        }
+    }
+}
+
+impl All {
+    async fn run(&self, lines: &mut Lines<'_>) -> Result<(), BenchError> {
+        let place = self.compare.load.place.clone();
+        for _ in 0..self.compare.runs {
+            let limits = limits::Limits::measure(&place.dir)?;
+            lines.put("limits", &limits)?;
+            self.compare.run_once(&limits, lines).await?;
+            latency::Latency::at(place.clone()).run_against(&limits, lines).await?;
+            seal::Seal::at(place.clone()).run_against(&limits, lines).await?;
+            idle::Idle { place: place.clone(), seconds: 20 }.run(lines).await?;
+        }
+        if self.records == 0 {
+            return Ok(());
+        }
+        let growth = growth::Growth {
+            place,
+            records: self.records,
+            round: 20_000,
+            clients: 256,
+            charts: self.compare.load.charts,
+        };
+        growth.run(lines).await
+    }
+}

@@ -1,0 +1,49 @@
+//! A folder for one run, removed at its end.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::BenchError;
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// A folder of our own below the one that was named.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Scratch {
+    /// Creates it.
+    pub fn new(dir: &Path, name: &str) -> Result<Self, BenchError> {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = dir.join(format!("{name}-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path)
+            .and_then(|()| path.canonicalize())
+            .map(|path| Self { path, keep: false })
+            .map_err(|source| BenchError::Folder { path: dir.to_path_buf(), source })
+    }
+
+    /// Where it is; an absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves it on the disk: something went wrong, and its cause is in there.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What is left over is in a folder that its user named.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}

@@ -1,0 +1,568 @@
+//! Asking nodes, and checking what they answer.
+//!
+//! A question goes to the first node; to the next one if that cannot answer now or is late. An answer
+//! that does not hold ends the matter with an error that names the node: whoever lies is not asked
+//! around.
+//!
+//! # Invariants
+//!
+//! * What is returned was proven, in this consortium, and is not older than what was returned before.
+//! * A command that was signed is sent until its window has passed or its receipt is here. Sent twice it
+//!   is decided once.
+//!
+//! Not here: what to ask for. The modules of [`crate::author`], [`crate::open`] and the others do that.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use getrandom::SysRng;
+use keepwell_crypto::command::{command_digest, sign};
+use keepwell_ledger::state::{Chart, Grant, Key, Member, Organisation, Value};
+use keepwell_merkle::receipt::{Receipt, VerifiedHeader, VerifiedReceipt};
+use keepwell_types::{
+    command::{COMMAND_VERSION, Command, Entry, Payload},
+    encoding::List,
+    id::{
+        ChartId, CommandDigest, CommandId, GrantId, Location, LogPosition, MemberId,
+        OrganisationId,
+    },
+    limits::{COMMAND_BYTES_MAX, RECEIPT_BYTES_MAX, STATE_VALUE_BYTES_MAX},
+    outcome::{Outcome, Verdict},
+    time::{BlockTime, Window},
+    wire::{LOG_PAGE_MAX, LogEntry, LogPage, StateProof},
+};
+use minicbor::{Decode, Encode};
+use rand_core::{Rng as _, UnwrapErr};
+use reqwest::Method;
+use tokio::time::sleep;
+
+use crate::{
+    Consortium,
+    error::{ClientError, LedgerError, UsageError},
+    identity::Actor,
+    node::{Ask, Endpoint, Nodes},
+    verify::{
+        Checker, LogFault, LogLine, LogMark, LogWalk, ProofFault, Proven, TipSeen, VerifiedLog,
+    },
+};
+
+/// How far back an ordinary command's window begins: clocks differ.
+const WINDOW_BACK_MS: u64 = 60_000;
+/// How long an ordinary command may wait for a block.
+const WINDOW_AHEAD_MS: u64 = 120_000;
+/// How long a node may take until a command is final.
+const DECISION: Duration = Duration::from_secs(60);
+/// How often late nodes are asked again.
+const ROUNDS: usize = 6;
+/// How long between.
+const PAUSE: Duration = Duration::from_millis(400);
+/// Entries in which a command that was just decided is looked for first.
+const POSITION_LINES: u64 = 32;
+/// Single positions at which a reader from elsewhere looks for its own entry.
+const POSITIONS_TRIED: usize = 64;
+/// Bytes of a proof of the state.
+const STATE_PROOF_BYTES_MAX: usize = RECEIPT_BYTES_MAX + 3 * STATE_VALUE_BYTES_MAX + 64;
+/// Bytes of one entry of a log, with its outcome.
+pub(crate) const LOG_ENTRY_BYTES_MAX: usize = COMMAND_BYTES_MAX + 1_024;
+/// Bytes of one page of a log.
+const LOG_PAGE_BYTES_MAX: usize = STATE_PROOF_BYTES_MAX + LOG_PAGE_MAX * LOG_ENTRY_BYTES_MAX;
+
+/// The clock of this computer.
+pub(crate) fn now() -> BlockTime {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    BlockTime(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The system's generator. It panics if the system has no randomness, for which there is no remedy.
+pub(crate) const fn rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
+/// A random identifier.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rng().fill_bytes(&mut bytes);
+    bytes
+}
+
+/// A command's id and window, before its payload is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Draft {
+    /// Random.
+    pub id: CommandId,
+    /// When it may be decided.
+    pub window: Window,
+}
+
+impl Draft {
+    /// For a command that is sent at once.
+    pub fn now() -> Self {
+        let now = now();
+        let from = BlockTime(now.0.saturating_sub(WINDOW_BACK_MS));
+        let window = Window { from, until: now.plus_ms(WINDOW_AHEAD_MS) };
+        Self { id: CommandId(random()), window }
+    }
+}
+
+/// A command that was decided, and the proof of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decided {
+    receipt: Receipt,
+    verified: VerifiedReceipt,
+}
+
+impl Decided {
+    /// The receipt: a file that proves it to anyone.
+    pub const fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// The proven entry and outcome.
+    pub const fn verified(&self) -> &VerifiedReceipt {
+        &self.verified
+    }
+
+    /// What was decided.
+    pub const fn outcome(&self) -> &Outcome {
+        self.verified.outcome()
+    }
+
+    /// The command's digest.
+    pub const fn command(&self) -> CommandDigest {
+        self.outcome().command
+    }
+
+    /// Itself if it was accepted, else why not.
+    pub fn accepted(self) -> Result<Self, LedgerError> {
+        match &self.outcome().verdict {
+            Verdict::Accepted => Ok(self),
+            Verdict::Rejected(rejection) => Err(LedgerError::Rejected {
+                rejection: rejection.clone(),
+                at: self.outcome().location,
+            }),
+        }
+    }
+}
+
+/// Asks the nodes of one consortium.
+#[derive(Debug)]
+pub struct Client {
+    consortium: Arc<Consortium>,
+    nodes: Nodes,
+    seen: Mutex<Option<TipSeen>>,
+}
+
+impl Client {
+    /// A client that has seen the ledger up to `seen`, as a wallet remembers it.
+    pub fn new(
+        consortium: Arc<Consortium>,
+        endpoints: Vec<Endpoint>,
+        seen: Option<TipSeen>,
+    ) -> Result<Self, UsageError> {
+        let nodes = Nodes::new(consortium.chain(), endpoints)?;
+        Ok(Self { consortium, nodes, seen: Mutex::new(seen) })
+    }
+
+    /// The consortium.
+    pub fn consortium(&self) -> &Consortium {
+        &self.consortium
+    }
+
+    /// The nodes.
+    pub const fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// The newest block that was seen: what a wallet remembers.
+    pub fn seen(&self) -> Option<TipSeen> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, header: &VerifiedHeader) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = Some(TipSeen::of(header).later(*seen));
+    }
+
+    fn checker(&self) -> Checker<'_> {
+        Checker { validators: self.consortium.validators(), seen: self.seen(), now: now() }
+    }
+
+    /// The newest block.
+    pub async fn tip(&self) -> Result<VerifiedHeader, ClientError> {
+        let ask = Ask::get("/v1/tip".to_owned(), None, RECEIPT_BYTES_MAX);
+        let header = self.ask(&ask, |bytes| self.checker().tip(bytes)).await?;
+        self.note(&header);
+        Ok(header)
+    }
+
+    /// A value of the newest state, as a node proves it at `target`.
+    async fn state(
+        &self,
+        actor: &Actor,
+        key: Key,
+        target: String,
+    ) -> Result<Proven, ClientError> {
+        let ask = Ask::get(target, Some(actor), STATE_PROOF_BYTES_MAX);
+        let check = |bytes: &[u8]| {
+            let proof: StateProof = decode(bytes, STATE_PROOF_BYTES_MAX)?;
+            self.checker().state(&key, &proof)
+        };
+        let proven = self.ask(&ask, check).await?;
+        self.note(proven.header());
+        Ok(proven)
+    }
+
+    /// A chart.
+    pub async fn chart(&self, actor: &Actor, chart: ChartId) -> Result<Chart, ClientError> {
+        let target = format!("/v1/charts/{chart}");
+        let proven = self.state(actor, Key::Chart(chart), target).await?;
+        match proven.into_value() {
+            Some(Value::Chart(entry)) => Ok(entry),
+            _ => Err(UsageError::NoSuchChart(chart).into()),
+        }
+    }
+
+    /// A member.
+    pub async fn member(&self, actor: &Actor, member: MemberId) -> Result<Member, ClientError> {
+        let target = format!("/v1/members/{member}");
+        let proven = self.state(actor, Key::Member(member), target).await?;
+        match proven.into_value() {
+            Some(Value::Member(entry)) => Ok(entry),
+            _ => Err(UsageError::NoSuchMember(member).into()),
+        }
+    }
+
+    /// An organisation.
+    pub async fn organisation(
+        &self,
+        actor: &Actor,
+        organisation: OrganisationId,
+    ) -> Result<Organisation, ClientError> {
+        let target = format!("/v1/organisations/{organisation}");
+        let proven = self.state(actor, Key::Organisation(organisation), target).await?;
+        match proven.into_value() {
+            Some(Value::Organisation(entry)) => Ok(entry),
+            _ => Err(UsageError::NoSuchOrganisation(organisation).into()),
+        }
+    }
+
+    /// A grant as it stands now.
+    pub async fn grant(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        grant: GrantId,
+    ) -> Result<Grant, ClientError> {
+        let target = format!("/v1/charts/{chart}/grants/{grant}");
+        let proven = self.state(actor, Key::Grant(chart, grant), target).await?;
+        match proven.into_value() {
+            Some(Value::Grant(entry)) => Ok(entry),
+            _ => Err(UsageError::NoSuchGrant(grant).into()),
+        }
+    }
+
+    /// Signs a command, sends it and waits until it is decided, one way or the other.
+    pub async fn submit(
+        &self,
+        signers: &[&Actor],
+        draft: Draft,
+        payload: Payload,
+    ) -> Result<Decided, ClientError> {
+        let parties = signers.iter().map(|actor| actor.party()).collect();
+        let command = Command {
+            version: COMMAND_VERSION,
+            chain: self.consortium.chain(),
+            id: draft.id,
+            window: draft.window,
+            signers: List::from_vec(parties).expect("callers name one or two signers"),
+            payload,
+        };
+        let digest = command_digest(&command);
+        let keys: Vec<_> = signers.iter().map(|actor| actor.key()).collect();
+        let signed = sign(command, &keys);
+        let body = signed.encode();
+        let mut ask =
+            Ask::with_body(Method::POST, "/v1/commands".to_owned(), None, body, RECEIPT_BYTES_MAX);
+        ask.patience = DECISION;
+        let entry = Entry::Signed(signed);
+        let check = |bytes: &[u8]| {
+            let receipt = Receipt::decode(bytes)?;
+            let verified = receipt.clone().verify_by(self.consortium.validators())?;
+            if verified.outcome().command != digest || *verified.entry() != entry {
+                return Err(ProofFault::OtherCommand);
+            }
+            Ok(Decided { receipt, verified })
+        };
+        let decided = self.ask(&ask, check).await?;
+        self.note(decided.verified.header());
+        Ok(decided)
+    }
+
+    /// [`Self::submit`] now, for one signer; refused commands are errors.
+    pub async fn command(&self, signer: &Actor, payload: Payload) -> Result<Decided, ClientError> {
+        Ok(self.submit(&[signer], Draft::now(), payload).await?.accepted()?)
+    }
+
+    /// The receipt of an entry.
+    pub async fn receipt(&self, actor: &Actor, at: Location) -> Result<Decided, ClientError> {
+        let target = format!("/v1/receipts/{}/{}", at.height, at.index);
+        let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
+        let check = |bytes: &[u8]| {
+            let receipt = Receipt::decode(bytes)?;
+            let verified = receipt.clone().verify_by(self.consortium.validators())?;
+            if verified.outcome().location != at {
+                return Err(ProofFault::OtherCommand);
+            }
+            Ok(Decided { receipt, verified })
+        };
+        self.ask(&ask, check).await
+    }
+
+    /// Every entry of a chart's log after `mark`.
+    pub async fn log_after(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        mark: LogMark,
+    ) -> Result<VerifiedLog, ClientError> {
+        self.walk(actor, chart, LogWalk::from_mark(chart, mark)).await
+    }
+
+    /// Every entry of a chart's log, which must still begin as it was `known`.
+    pub async fn log(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        known: LogMark,
+    ) -> Result<VerifiedLog, ClientError> {
+        self.walk(actor, chart, LogWalk::whole(chart, known)).await
+    }
+
+    /// The last entries of a chart's log: at least `lines`, or all.
+    pub async fn log_tail(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        lines: u64,
+    ) -> Result<VerifiedLog, ClientError> {
+        let count = self.log_count(actor, chart).await?;
+        let from = LogPosition(count.0.saturating_sub(lines));
+        self.walk(actor, chart, LogWalk::from_middle(chart, from)).await
+    }
+
+    /// How many entries a chart's log has, for those who may read it.
+    pub async fn log_count(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+    ) -> Result<LogPosition, ClientError> {
+        let ask = page(actor, chart, LogPosition(0), 1);
+        let check = |bytes: &[u8]| {
+            let page: LogPage = decode(bytes, LOG_PAGE_BYTES_MAX)?;
+            match self.checker().state(&Key::ChartLog(chart), &page.head)?.into_value() {
+                Some(Value::ChartLog(log)) => Ok(log.count),
+                _ => Err(LogFault::NoChart(chart).into()),
+            }
+        };
+        self.ask(&ask, check).await
+    }
+
+    async fn walk(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        mut walk: LogWalk,
+    ) -> Result<VerifiedLog, ClientError> {
+        while let Some(from) = walk.next() {
+            let ask = page(actor, chart, from, LOG_PAGE_MAX);
+            let check =
+                |bytes: &[u8]| walk.take(decode(bytes, LOG_PAGE_BYTES_MAX)?, &self.checker());
+            self.ask(&ask, check).await?;
+        }
+        let log = walk.finish().expect("a walk that needs no page has ended");
+        self.note(log.header());
+        Ok(log)
+    }
+
+    /// Where in its chart's log a decided command of `actor` stands.
+    ///
+    /// A reader from elsewhere may not follow the log, and finds its own entry by looking at single
+    /// positions. Which position that is it has from the node alone; the entry there is the proven one.
+    pub async fn position(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        decided: &Decided,
+    ) -> Result<LogPosition, ClientError> {
+        match self.position_at_home(actor, chart, decided).await {
+            Err(ClientError::Node(error)) if error.fault.is_forbidden() => {
+                self.position_from_elsewhere(actor, chart, decided).await
+            }
+            found => found,
+        }
+    }
+
+    async fn position_at_home(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        decided: &Decided,
+    ) -> Result<LogPosition, ClientError> {
+        let mut lines = POSITION_LINES;
+        loop {
+            let log = self.log_tail(actor, chart, lines).await?;
+            let is_it = |line: &&LogLine| line.outcome == *decided.outcome();
+            if let Some(line) = log.lines().iter().find(is_it) {
+                return Ok(line.position);
+            }
+            if (log.lines().len() as u64) < lines {
+                return Err(LedgerError::NoPosition.into());
+            }
+            lines = lines.saturating_mul(16);
+        }
+    }
+
+    async fn position_from_elsewhere(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        decided: &Decided,
+    ) -> Result<LogPosition, ClientError> {
+        let count = self.log_count_by_search(actor, chart).await?;
+        for position in (0..count.0).rev().take(POSITIONS_TRIED).map(LogPosition) {
+            let found = self.log_entry(actor, chart, position, None).await?;
+            if let Shown::Entry(entry) = found
+                && entry.outcome == *decided.outcome()
+            {
+                return Ok(position);
+            }
+        }
+        Err(LedgerError::NoPosition.into())
+    }
+
+    /// How many entries a chart's log has, found by asking for single positions: a node says of each
+    /// whether it is there, also to those who may not see it. Not proven: it can only be too small to
+    /// the disadvantage of whoever wants to read, and if it is too large the ledger refuses it.
+    pub async fn log_count_by_search(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+    ) -> Result<LogPosition, ClientError> {
+        let is_there = async |position: u64| {
+            let found = self.log_entry(actor, chart, LogPosition(position), None).await?;
+            Ok::<_, ClientError>(!matches!(found, Shown::Nothing))
+        };
+        let mut above = 1;
+        while is_there(above - 1).await? {
+            above = above.checked_mul(2).ok_or(LedgerError::NoPosition)?;
+        }
+        // Entries are there up to `below`, and not from `above` on.
+        let mut below = above / 2;
+        while below + 1 < above {
+            let middle = below + (above - below) / 2;
+            if is_there(middle - 1).await? { below = middle } else { above = middle }
+        }
+        Ok(LogPosition(below))
+    }
+
+    /// One entry of a chart's log, as a node shows it: not proven to stand there.
+    pub(crate) async fn log_entry(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        position: LogPosition,
+        access: Option<LogPosition>,
+    ) -> Result<Shown, ClientError> {
+        let by = access.map(|it| format!("?access={it}")).unwrap_or_default();
+        let target = format!("/v1/charts/{chart}/log/{position}{by}");
+        let ask = Ask::get(target, Some(actor), LOG_ENTRY_BYTES_MAX);
+        let check = |bytes: &[u8]| decode::<LogEntry>(bytes, LOG_ENTRY_BYTES_MAX);
+        match self.ask(&ask, check).await {
+            Ok(entry) => Ok(Shown::Entry(Box::new(entry))),
+            Err(ClientError::Node(error)) if error.fault.is_forbidden() => Ok(Shown::Hidden),
+            Err(ClientError::Node(error)) if error.fault.is_absent() => Ok(Shown::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks one node after the other until one answers; late ones again after a pause.
+    pub(crate) async fn ask<T>(
+        &self,
+        ask: &Ask<'_>,
+        mut check: impl FnMut(&[u8]) -> Result<T, ProofFault>,
+    ) -> Result<T, ClientError> {
+        let mut passed = Vec::new();
+        for round in 0..ROUNDS {
+            if round > 0 {
+                sleep(PAUSE).await;
+            }
+            passed.clear();
+            for node in self.nodes.endpoints() {
+                match self.ask_one(node, ask, &mut check).await {
+                    Err(error) if error.may_pass() => passed.push(error),
+                    answer @ (Ok(_) | Err(_)) => return answer,
+                }
+            }
+            if !passed.iter().any(is_late) {
+                break;
+            }
+        }
+        match passed.pop() {
+            Some(only) if passed.is_empty() => Err(only),
+            Some(last) => {
+                passed.push(last);
+                Err(ClientError::NoNode(passed))
+            }
+            None => Err(UsageError::NoNodes.into()),
+        }
+    }
+
+    async fn ask_one<T>(
+        &self,
+        node: &Endpoint,
+        ask: &Ask<'_>,
+        check: &mut impl FnMut(&[u8]) -> Result<T, ProofFault>,
+    ) -> Result<T, ClientError> {
+        let bytes = self.nodes.ask(node, ask).await?;
+        check(&bytes).map_err(|fault| fault.of(node).into())
+    }
+}
+
+/// What a node shows at one position of a log.
+pub(crate) enum Shown {
+    /// The entry.
+    Entry(Box<LogEntry>),
+    /// That there is one, which the asker may not see.
+    Hidden,
+    /// That there is none.
+    Nothing,
+}
+
+fn page(actor: &Actor, chart: ChartId, from: LogPosition, limit: usize) -> Ask<'_> {
+    let target = format!("/v1/charts/{chart}/log?from={from}&limit={limit}");
+    Ask::get(target, Some(actor), LOG_PAGE_BYTES_MAX)
+}
+
+fn is_late(error: &ClientError) -> bool {
+    match error {
+        ClientError::Proof(error) => error.fault.is_lateness(),
+        ClientError::Node(error) => error.fault.is_busy(),
+        ClientError::Usage(_)
+        | ClientError::File(_)
+        | ClientError::Key(_)
+        | ClientError::NoNode(_)
+        | ClientError::Ledger(_)
+        | ClientError::Custody(_)
+        | ClientError::Release(_) => false,
+    }
+}
+
+/// Decodes a node's answer.
+pub(crate) fn decode<'b, T>(bytes: &'b [u8], max: usize) -> Result<T, ProofFault>
+where
+    T: Decode<'b, ()> + Encode<()>,
+{
+    Ok(keepwell_types::decode(bytes, max)?)
+}

@@ -1,0 +1,84 @@
+//! What a client knows before it asks anyone: the genesis file, and all that follows from it.
+
+use keepwell_crypto::threshold::{Committee, CommitteeError};
+use keepwell_merkle::certificate::{CertificateError, Validators};
+use keepwell_types::{
+    DecodeError,
+    genesis::Genesis,
+    id::{ChainId, OrganisationId, PublicKey},
+};
+use thiserror::Error;
+
+/// Why a genesis file cannot be used: the fault of whoever wrote it, or of whoever chose the file.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum GenesisError {
+    /// Not a genesis file.
+    #[error("this is not a whole genesis file: {0}; get the consortium's own file")]
+    Malformed(#[from] DecodeError),
+    /// It names no usable validators.
+    #[error("{0}")]
+    Validators(#[from] CertificateError),
+    /// It names no usable committee.
+    #[error("the genesis file names no usable committee: {0}; get the consortium's own file")]
+    Committee(#[from] CommitteeError),
+    /// Not one share for each validator.
+    #[error("the genesis file has {shares} shares for {validators} validators; get the consortium's own file")]
+    Shares {
+        /// Shares of the committee.
+        shares: usize,
+        /// Validators.
+        validators: usize,
+    },
+}
+
+/// A consortium as its genesis file founds it.
+#[derive(Clone, Debug)]
+pub struct Consortium {
+    genesis: Genesis,
+    validators: Validators,
+    committee: Committee,
+}
+
+impl Consortium {
+    /// Reads a genesis file.
+    pub fn read(bytes: &[u8]) -> Result<Self, GenesisError> {
+        Self::new(Genesis::decode(bytes)?)
+    }
+
+    /// Checks that a genesis file names validators and their committee.
+    pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
+        let validators = Validators::of(&genesis)?;
+        let committee = Committee::new(&genesis.committee)?;
+        let (shares, count) = (genesis.committee.shares.len(), genesis.validators.len());
+        if shares != count {
+            return Err(GenesisError::Shares { shares, validators: count });
+        }
+        Ok(Self { genesis, validators, committee })
+    }
+
+    /// The genesis file.
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Its digest.
+    pub const fn chain(&self) -> ChainId {
+        self.validators.chain()
+    }
+
+    /// What certificates are checked by.
+    pub const fn validators(&self) -> &Validators {
+        &self.validators
+    }
+
+    /// What the second lock is sealed to.
+    pub const fn committee(&self) -> &Committee {
+        &self.committee
+    }
+
+    /// Whose validator has the committee's share `share`, and the key that signs its release answers.
+    pub fn releaser(&self, share: u16) -> Option<(OrganisationId, &PublicKey)> {
+        let place = usize::from(share).checked_sub(1)?;
+        self.genesis.validators.get(place).map(|it| (it.organisation, &it.release))
+    }
+}

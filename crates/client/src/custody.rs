@@ -1,0 +1,160 @@
+//! Small objects at custodians: key sheets and sealed seeds, named on the ledger by digest.
+//!
+//! Not here: records ([`crate::author`] stores them, [`crate::open`] fetches them).
+
+use keepwell_crypto::{grant::SealedSeeds, sheet};
+use keepwell_ledger::state::Chart;
+use keepwell_types::{
+    chart::KeySheet,
+    id::{ChartId, Digest, OrganisationId},
+    limits::SEALED_SEEDS_BYTES_MAX,
+};
+use futures::future::join_all;
+use reqwest::Method;
+
+use crate::{
+    Client,
+    error::{ClientError, CustodyError, CustodyFault, CustodyProblem, SealedObject},
+    identity::Actor,
+    node::Ask,
+};
+
+/// Bytes of a node's word that it stored something.
+const STORED_BYTES_MAX: usize = 1_024;
+
+impl Client {
+    /// Publishes a chart's key sheet to its custodians. Doing it again does no harm.
+    pub async fn publish_sheet(
+        &self,
+        actor: &Actor,
+        chart: &Chart,
+        sheet: &KeySheet,
+    ) -> Result<(), ClientError> {
+        let small = Small::Sheet(sheet::root(sheet));
+        self.put_small(actor, sheet.chart, chart, small, keepwell_types::encode(sheet)).await
+    }
+
+    /// The key sheet of a chart, as the ledger commits to it.
+    pub async fn sheet(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+    ) -> Result<KeySheet, ClientError> {
+        let root = chart.keys.sheet;
+        self.get_small(actor, id, chart, Small::Sheet(root), |bytes| {
+            let sheet: KeySheet = keepwell_types::decode(bytes, SEALED_SEEDS_BYTES_MAX).ok()?;
+            (sheet.chart == id && sheet::verify(&sheet, &root).is_ok()).then_some(sheet)
+        })
+        .await
+    }
+
+    /// Stores the sealed seeds of a grant at the chart's custodians.
+    pub(crate) async fn put_seeds(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        seeds: &SealedSeeds,
+    ) -> Result<(), ClientError> {
+        self.put_small(actor, id, chart, Small::Seeds(seeds.digest()), seeds.encode()).await
+    }
+
+    /// The sealed seeds of a grant, as the ledger names them.
+    pub(crate) async fn seeds(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        digest: Digest,
+    ) -> Result<SealedSeeds, ClientError> {
+        self.get_small(actor, id, chart, Small::Seeds(digest), |bytes| {
+            SealedSeeds::decode(bytes).ok().filter(|seeds| seeds.digest() == digest)
+        })
+        .await
+    }
+
+    async fn put_small(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        small: Small,
+        bytes: Vec<u8>,
+    ) -> Result<(), ClientError> {
+        let ((kind, _), object) = (small.name(), small.object());
+        let target = format!("/v1/charts/{id}/sealed?kind={kind}");
+        let ask = Ask::with_body(Method::PUT, target, Some(actor), bytes, STORED_BYTES_MAX);
+        let answers = join_all(chart.custodians.iter().map(async |custodian| {
+            let problem = self.ask_custodian(*custodian, &ask).await.err()?;
+            Some(CustodyFault { custodian: *custodian, object, problem })
+        }))
+        .await;
+        let faults: Vec<_> = answers.into_iter().flatten().collect();
+        let stored = chart.custodians.len() - faults.len();
+        let needed = usize::from(self.consortium().genesis().parameters.custodians_min).max(1);
+        if stored < needed {
+            return Err(CustodyError::TooFew { object, stored, needed, faults }.into());
+        }
+        Ok(())
+    }
+
+    async fn get_small<T>(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        small: Small,
+        check: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<T, ClientError> {
+        let ((kind, digest), object) = (small.name(), small.object());
+        let target = format!("/v1/charts/{id}/sealed/{digest}?kind={kind}");
+        let ask = Ask::get(target, Some(actor), SEALED_SEEDS_BYTES_MAX);
+        let mut faults = Vec::new();
+        for &custodian in &chart.custodians {
+            let problem = match self.ask_custodian(custodian, &ask).await {
+                Ok(bytes) => match check(&bytes) {
+                    Some(object) => return Ok(object),
+                    None => CustodyProblem::OtherObject,
+                },
+                Err(problem) => problem,
+            };
+            faults.push(CustodyFault { custodian, object, problem });
+        }
+        Err(CustodyError::Unreadable { object, faults }.into())
+    }
+
+    /// Asks the node of one custodian.
+    pub(crate) async fn ask_custodian(
+        &self,
+        custodian: OrganisationId,
+        ask: &Ask<'_>,
+    ) -> Result<Vec<u8>, CustodyProblem> {
+        let node = self.nodes().of(custodian).ok_or(CustodyProblem::NoAddress)?;
+        Ok(self.nodes().ask(node, ask).await?)
+    }
+}
+
+/// A small object by its digest.
+#[derive(Clone, Copy)]
+enum Small {
+    Sheet(Digest),
+    Seeds(Digest),
+}
+
+impl Small {
+    /// The kind and the digest by which nodes know it.
+    const fn name(self) -> (&'static str, Digest) {
+        match self {
+            Self::Sheet(digest) => ("sheet", digest),
+            Self::Seeds(digest) => ("seeds", digest),
+        }
+    }
+
+    const fn object(self) -> SealedObject {
+        match self {
+            Self::Sheet(digest) => SealedObject::Sheet(digest),
+            Self::Seeds(digest) => SealedObject::Seeds(digest),
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Errors, split by whose fault they are; each says what to do next.
+//!
+//! ```text
+//! Usage     the caller            Node      a node that does not answer, or refuses
+//! File      this computer         Proof     a node whose answer does not hold
+//! Key       who holds which key   Custody   custodians, named with the record
+//! Ledger    the rules said no     Release   validators, named where they are at fault
+//! ```
+
+use keepwell_types::{
+    id::{ChartId, Compartment, Digest, Epoch, GrantId, Location, MemberId, OrganisationId, RecordId},
+    outcome::Rejection,
+};
+use keepwell_crypto::{
+    grant::SEEDS_MAX,
+    release::{CollectError, ShareFault},
+    seal::{OpenError, SealError},
+    threshold::TooFewShares,
+};
+use thiserror::Error;
+
+use crate::{
+    identity::FileError,
+    node::{Endpoint, NodeError},
+    verify::ProofError,
+};
+
+/// What went wrong, by whose fault.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The caller's.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// Files of this computer.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A key that is missing or does not fit.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A node that does not answer, or refuses.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A node whose answer does not hold.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// Every node that was asked could not answer.
+    #[error("no node could answer: {}", list(.0))]
+    NoNode(Vec<ClientError>),
+    /// The rules said no.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Custodians.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// Validators.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl ClientError {
+    /// Whether another node, or the same one in a moment, may answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Node(error) => error.fault.may_pass(),
+            Self::Proof(error) => error.fault.is_lateness(),
+            Self::Usage(_)
+            | Self::File(_)
+            | Self::Key(_)
+            | Self::NoNode(_)
+            | Self::Ledger(_)
+            | Self::Custody(_)
+            | Self::Release(_) => false,
+        }
+    }
+}
+
+/// What the caller did wrong.
+#[derive(Debug, Error)]
+pub enum UsageError {
+    /// No node was named.
+    #[error("no node is named; give the address of at least one")]
+    NoNodes,
+    /// Not an address.
+    #[error("{url} is not the address of a node; it looks like http://127.0.0.1:7700")]
+    Address {
+        /// What was given.
+        url: String,
+    },
+    /// An address that is not of this computer.
+    #[error("{url} is not an address of this computer, and requests would travel in the open; use a node on this computer, or a tunnel to one")]
+    NotLoopback {
+        /// What was given.
+        url: String,
+    },
+    /// No address is known.
+    #[error("no address is known of a node of organisation {0}; add one")]
+    NoAddress(OrganisationId),
+    /// The chart is not on the ledger.
+    #[error("chart {0} is not on the ledger; check its id")]
+    NoSuchChart(ChartId),
+    /// The organisation is not on the ledger.
+    #[error("organisation {0} is not on the ledger; check its id")]
+    NoSuchOrganisation(OrganisationId),
+    /// The member is not on the ledger.
+    #[error("member {0} is not on the ledger; check its id, or ask its organisation to enrol it")]
+    NoSuchMember(MemberId),
+    /// The grant is not on the ledger.
+    #[error("grant {0} is not in this chart; check its id")]
+    NoSuchGrant(GrantId),
+    /// The wallet has no such chart.
+    #[error("this wallet or key agent has no chart {0}; claim it, or use the one that has it")]
+    UnknownChart(ChartId),
+    /// The wallet has the chart already.
+    #[error("this wallet has chart {0} already")]
+    ChartKnown(ChartId),
+    /// No compartment is called so.
+    #[error("no compartment of this chart is called {name}; it has: {}", .known.join(", "))]
+    NoSuchMeaning {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Meanings that do not fit the compartments of a chart.
+    #[error("a chart has 16 compartments, 4 of them for separate consent, and each has one name of at most 64 bytes; the names given do not fit")]
+    Meanings,
+    /// Too many custodians or contributors.
+    #[error("a chart names 8 custodians and 16 contributors at most")]
+    Arrangement,
+    /// The content is not as long as was said.
+    #[error("the content has {} bytes than the {expected} that were announced; it changed while it was read", if *.more { "more" } else { "fewer" })]
+    ContentLength {
+        /// Announced.
+        expected: u64,
+        /// Whether there is more.
+        more: bool,
+    },
+    /// The content could not be read.
+    #[error("the content cannot be read: {0}")]
+    Content(#[source] std::io::Error),
+    /// What was opened could not be written.
+    #[error("what was opened cannot be written: {0}")]
+    Output(#[source] std::io::Error),
+    /// Nothing could be sealed so.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A stretch that is not in the record.
+    #[error("the record has {content_bytes} bytes; bytes {from} to {until} are not in it")]
+    Range {
+        /// Length of the record's content.
+        content_bytes: u64,
+        /// First byte asked for.
+        from: u64,
+        /// First byte not asked for.
+        until: u64,
+    },
+    /// More names than one command carries.
+    #[error("{given} records are named and one access or grant names {max} at most; name compartments instead")]
+    TooManyRecords {
+        /// Given.
+        given: usize,
+        /// Allowed.
+        max: usize,
+    },
+    /// More seeds than one grant carries.
+    #[error("the compartments have more than {} epochs together; grant fewer compartments at once", SEEDS_MAX)]
+    TooManyEpochs,
+    /// The public key given for a member is not the one on the ledger.
+    #[error("the key given for the grantee is not the one on the ledger; get the key from the grantee again")]
+    OtherGranteeKey,
+    /// A grantee that is not one member has no key that seeds could be sealed to.
+    #[error("an allowing grant is sealed to the key of its grantee's key agent; give that key")]
+    NoGranteeKey,
+    /// A folder of no documents.
+    #[error("there are no documents to anchor")]
+    NoDocuments,
+    /// The same document path twice, or too many documents.
+    #[error("an anchor has 1 to {max} documents, not {given}")]
+    TooManyDocuments {
+        /// Given.
+        given: u64,
+        /// Allowed.
+        max: u64,
+    },
+    /// Bytes that are not the file that was asked for.
+    #[error("this is not {what}: {error}")]
+    NotA {
+        /// What it should be.
+        what: &'static str,
+        /// Why it is not.
+        error: keepwell_types::DecodeError,
+    },
+}
+
+/// A key that is missing, or does not fit.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum KeyError {
+    /// No seed opens the record.
+    #[error("you hold no key of compartment {} at epoch {epoch}; ask the patient for a grant of it", .compartment.index())]
+    NoSeed {
+        /// The compartment.
+        compartment: Compartment,
+        /// The generation of its key.
+        epoch: Epoch,
+    },
+    /// The seeds of a grant do not open.
+    #[error("the sealed keys of grant {grant} do not open with your key under the terms you were given: the terms were changed, or the grant is not for you ({error})")]
+    Seeds {
+        /// The grant.
+        grant: GrantId,
+        /// How they fail.
+        error: OpenError,
+    },
+    /// The capsule does not open.
+    #[error("the capsule of record {record} does not open with the key of its compartment: its author sealed it to another key ({error})")]
+    Capsule {
+        /// The record.
+        record: RecordId,
+        /// How it fails.
+        error: OpenError,
+    },
+    /// A record that is sealed as its author sealed it, and wrong.
+    #[error("record {record} was sealed wrongly by its author's software ({error}); ask the author to add it again")]
+    Author {
+        /// The record.
+        record: RecordId,
+        /// What is wrong.
+        error: OpenError,
+    },
+    /// The letter does not open with the code.
+    #[error("the claim letter does not open with this code; check the code, and that both are for one chart")]
+    Letter,
+    /// The sheet is the one on the ledger, and its epochs are not: the fault of whoever controls the chart.
+    #[error("the key sheet has compartment {} at epoch {given}, the ledger at {expected}; the chart's controller must publish the right sheet", .compartment.index())]
+    SheetEpoch {
+        /// The compartment.
+        compartment: Compartment,
+        /// The sheet's.
+        given: Epoch,
+        /// The ledger's.
+        expected: Epoch,
+    },
+    /// The key sheet on the ledger is not made of the holder's keys at the epochs on the ledger.
+    #[error("the ledger commits chart {0} to another key sheet than yours: a compartment was rotated after the claim letter was written; rotate all compartments, which publishes a new sheet")]
+    StaleSheet(ChartId),
+    /// The code is not the one on the ledger.
+    #[error("the code is not the one that chart {0} can be claimed with, or it was claimed already; ask the organisation for a new one")]
+    ClaimCode(ChartId),
+}
+
+/// What the rules of the ledger refused. The refusal stands on the ledger.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum LedgerError {
+    /// A command.
+    #[error("refused: {rejection} (entry {} of block {})", .at.index, .at.height)]
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// Where the refusal stands.
+        at: Location,
+    },
+    /// The entry is not where the node should have shown it.
+    #[error("the command is final and its place in the chart's log is not shown to you; ask the chart's organisation")]
+    NoPosition,
+}
+
+/// What is wrong with what custodians store or serve.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum CustodyError {
+    /// Too few custodians took an object.
+    #[error("{stored} custodians stored {object} and {needed} must: {}; try again, or name other custodians for the chart", list(.faults))]
+    TooFew {
+        /// The object.
+        object: SealedObject,
+        /// How many did.
+        stored: usize,
+        /// How many must.
+        needed: usize,
+        /// Why others did not.
+        faults: Vec<CustodyFault>,
+    },
+    /// No custodian could give an object.
+    #[error("no custodian gave {object} as it was sealed: {}", list(.faults))]
+    Unreadable {
+        /// The object.
+        object: SealedObject,
+        /// What each one did.
+        faults: Vec<CustodyFault>,
+    },
+}
+
+/// What lies at custodians.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SealedObject {
+    /// A record's body and capsule.
+    Record(RecordId),
+    /// A chart's key sheet.
+    Sheet(Digest),
+    /// The seeds of a grant.
+    Seeds(Digest),
+}
+
+impl std::fmt::Display for SealedObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Record(record) => write!(f, "record {record}"),
+            Self::Sheet(digest) => write!(f, "key sheet {digest}"),
+            Self::Seeds(digest) => write!(f, "sealed keys {digest}"),
+        }
+    }
+}
+
+/// What one custodian did with one object.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("custodian {custodian}, {object}: {problem}")]
+pub struct CustodyFault {
+    /// The custodian.
+    pub custodian: OrganisationId,
+    /// The object.
+    pub object: SealedObject,
+    /// What it did.
+    pub problem: CustodyProblem,
+}
+
+/// What is wrong with what a custodian stores or serves.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum CustodyProblem {
+    /// It could not be asked, or it refused.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// No address is known.
+    #[error("no address of it is known")]
+    NoAddress,
+    /// It says that it stored something else.
+    #[error("it says that it stored something else than it was sent; its disk or its software is at fault")]
+    OtherContent,
+    /// Its acknowledgement is not by its key on the ledger, or over something else.
+    #[error("its acknowledgement is not signed with its key on the ledger, or is for another object")]
+    Acknowledgement,
+    /// What it gave is not what the ledger names.
+    #[error("it gave something else than the ledger names")]
+    OtherObject,
+    /// Its capsule is not the one on the ledger.
+    #[error("its capsule is not the one that the ledger commits to")]
+    Capsule,
+    /// The capsule is the one on the ledger, and was made for something else: the author's fault.
+    #[error("the author committed a capsule that was made for another record")]
+    ForeignCapsule,
+    /// The header of the body.
+    #[error("the header of the body is damaged ({0})")]
+    Header(OpenError),
+    /// A part of the body.
+    #[error("chunk {index} of the body is damaged or was replaced")]
+    Chunk {
+        /// Which, counted from 0.
+        index: u32,
+    },
+    /// The body is shorter than the label says.
+    #[error("the body ends in chunk {index}")]
+    CutOff {
+        /// Which, counted from 0.
+        index: u32,
+    },
+}
+
+/// Why validators did not release.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum ReleaseError {
+    /// Too few good shares.
+    #[error("{shares}: {}", list(.faults))]
+    TooFew {
+        /// How many were good.
+        shares: TooFewShares,
+        /// What the others did.
+        faults: Vec<ValidatorFault>,
+    },
+    /// The request itself.
+    #[error(transparent)]
+    Request(#[from] CollectError),
+}
+
+/// What one validator did with a request for a release.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("validator of organisation {organisation}: {problem}")]
+pub struct ValidatorFault {
+    /// Whose validator.
+    pub organisation: OrganisationId,
+    /// What it did.
+    pub problem: ValidatorProblem,
+}
+
+impl ValidatorFault {
+    /// Whether the validator's own signature shows that it lied.
+    pub fn is_proven(&self) -> bool {
+        match &self.problem {
+            ValidatorProblem::Share(fault) => fault.culprit().is_some(),
+            ValidatorProblem::Node(_)
+            | ValidatorProblem::NoAddress
+            | ValidatorProblem::Garbled(_) => false,
+        }
+    }
+}
+
+/// What is wrong with a validator's answer.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum ValidatorProblem {
+    /// It could not be asked, or it refused.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// No address is known.
+    #[error("no address of it is known")]
+    NoAddress,
+    /// Not an answer.
+    #[error("{0} sent something that is not an answer")]
+    Garbled(Endpoint),
+    /// An answer that does not count.
+    #[error(transparent)]
+    Share(#[from] ShareFault),
+}

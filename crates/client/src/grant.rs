@@ -1,0 +1,268 @@
+//! Grants: given, limited, revoked and listed by whoever controls a chart; accepted by the grantee.
+//!
+//! ```text
+//! giver     seeds of every epoch so far ── sealed to the grantee, bound to the terms ──> custodians
+//!           grant.give {terms, digest of the sealed seeds} ──> ledger
+//!           notice {chart, grant, terms, meanings} ── sealed to the grantee ──> grantee
+//! grantee   notice ──> grant on the ledger ──> sealed seeds ──> seeds
+//! ```
+//!
+//! # Invariants
+//!
+//! * Seeds are sealed to a key whose digest the ledger has for the grantee, never to one that someone
+//!   just handed over.
+//! * Seeds open under the terms that were signed, byte for byte. Terms that were changed on the way give
+//!   the grantee nothing.
+//! * A prohibition carries no seeds.
+//!
+//! The notice tells the grantee what to look for, since chart and grant have random ids. It is sealed:
+//! its meanings say which compartment is psychiatry.
+//!
+//! Not here: whether a grant allows something, which the ledger decides at each access.
+
+use keepwell_crypto::{
+    grant::{Binding, SEEDS_MAX, SealedSeeds, open_seeds, seal_seeds},
+    seal::{OpenError, SealingKey, SealingPublic},
+};
+use keepwell_ledger::state::{Chart, Grant};
+use keepwell_types::{
+    command::Payload,
+    grant::{Effect, GrantGive, GrantLimit, GrantRevoke, GrantTerms, Grantee},
+    id::{ChainId, ChartId, Digest, GrantId, MemberId},
+    member::Role,
+};
+use minicbor::{Decode, Encode};
+
+use crate::{
+    Client,
+    chart::Meanings,
+    client::{Decided, random, rng},
+    error::{ClientError, KeyError, UsageError},
+    identity::{Actor, ChartHolder, Seeds},
+    sealed::Sealed,
+    verify::{LogMark, VerifiedLog},
+};
+
+const NOTICE_DOMAIN: &str = "keepwell/client/grant-notice/v1";
+/// Stands for the digest of sealed seeds where there are none.
+const NO_SEEDS: Digest = Digest([0; 32]);
+
+/// To whom seeds are sealed: the grantee, or the key agent of the organisation that is one.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// A member.
+    pub member: MemberId,
+    /// Its public key, as the member or its organisation hands it out.
+    pub key: SealingPublic,
+}
+
+/// What a grantee is told.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
+pub struct GrantNotice {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// The grant.
+    #[n(1)]
+    pub grant: GrantId,
+    /// Its terms, as they were signed.
+    #[n(2)]
+    pub terms: GrantTerms,
+    /// What the compartments in it are for.
+    #[n(3)]
+    pub meanings: Meanings,
+}
+
+impl GrantNotice {
+    /// Sealed to the grantee.
+    pub fn seal(&self, chain: &ChainId, to: &SealingPublic) -> Vec<u8> {
+        Sealed::seal(to, NOTICE_DOMAIN, &[&chain.0], self).encode()
+    }
+
+    /// Opens what [`Self::seal`] made.
+    pub fn open(chain: &ChainId, key: &SealingKey, bytes: &[u8]) -> Result<Self, OpenError> {
+        Sealed::decode(bytes)?.open(key, NOTICE_DOMAIN, &[&chain.0])
+    }
+}
+
+/// A grant that was given.
+#[derive(Clone, Debug)]
+pub struct GivenGrant {
+    /// Its id.
+    pub grant: GrantId,
+    /// The proof.
+    pub decided: Decided,
+    /// For the grantee.
+    pub notice: GrantNotice,
+}
+
+/// A grant as it stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListedGrant {
+    /// Its id.
+    pub grant: GrantId,
+    /// Terms as given or limited last, uses, and when it was revoked.
+    pub entry: Grant,
+}
+
+/// Seals the seeds of a grant under its terms; pure but for the randomness.
+fn seal_for(
+    chain: &ChainId,
+    (chart, grant): (ChartId, GrantId),
+    terms: &GrantTerms,
+    to: &SealingPublic,
+    seeds: &Seeds,
+) -> Result<SealedSeeds, UsageError> {
+    if seeds.len() > SEEDS_MAX {
+        return Err(UsageError::TooManyEpochs);
+    }
+    let binding = Binding { chain, chart: &chart, grant: &grant, terms };
+    let seeds: Vec<_> = seeds
+        .iter()
+        .map(|(compartment, epoch, seed)| (compartment, epoch, seed.clone()))
+        .collect();
+    Ok(seal_seeds(&mut rng(), &binding, to, &seeds)?)
+}
+
+/// Opens the seeds of a grant, under its terms.
+pub fn open_for(
+    chain: &ChainId,
+    (chart, grant): (ChartId, GrantId),
+    terms: &GrantTerms,
+    key: &SealingKey,
+    sealed: &SealedSeeds,
+) -> Result<Seeds, KeyError> {
+    let binding = Binding { chain, chart: &chart, grant: &grant, terms };
+    let opened =
+        open_seeds(&binding, key, sealed).map_err(|error| KeyError::Seeds { grant, error })?;
+    let mut seeds = Seeds::default();
+    for (compartment, epoch, seed) in opened {
+        seeds.insert(compartment, epoch, seed);
+    }
+    Ok(seeds)
+}
+
+impl Client {
+    /// Gives a grant. What allows something needs `to`; what forbids needs nobody's key.
+    pub async fn give_grant(
+        &self,
+        holder: &ChartHolder,
+        terms: GrantTerms,
+        to: Option<&Recipient>,
+        meanings: &Meanings,
+    ) -> Result<GivenGrant, ClientError> {
+        let (actor, id) = (holder.actor(), holder.chart());
+        let chart = self.chart(&actor, id).await?;
+        let grant = GrantId(random());
+        let seeds = match terms.effect {
+            Effect::Deny => NO_SEEDS,
+            Effect::Allow => {
+                let to = to.ok_or(UsageError::NoGranteeKey)?;
+                self.check_recipient(&actor, terms.grantee, to).await?;
+                let seeds = holder.seeds(&chart, terms.compartments);
+                let chain = self.consortium().chain();
+                let sealed = seal_for(&chain, (id, grant), &terms, &to.key, &seeds)?;
+                self.put_seeds(&actor, id, &chart, &sealed).await?;
+                sealed.digest()
+            }
+        };
+        let give = GrantGive { chart: id, grant, terms: terms.clone(), seeds };
+        let decided = self.command(&actor, Payload::GrantGive(give)).await?;
+        let meanings = meanings.of(terms.compartments);
+        Ok(GivenGrant { grant, decided, notice: GrantNotice { chart: id, grant, terms, meanings } })
+    }
+
+    /// Whether the key is the one that the ledger has for the grantee or its key agent.
+    async fn check_recipient(
+        &self,
+        actor: &Actor,
+        grantee: Grantee,
+        to: &Recipient,
+    ) -> Result<(), ClientError> {
+        let member = self.member(actor, to.member).await?;
+        let is_agent = member.roles.contains(Role::KeyAgent);
+        let fits = match grantee {
+            Grantee::Member(grantee) => grantee == to.member,
+            Grantee::Role { organisation, .. } | Grantee::Organisation(organisation) => {
+                is_agent && member.organisation == organisation
+            }
+            // Nobody holds a key for everyone.
+            Grantee::Everyone => false,
+        };
+        if !fits {
+            return Err(UsageError::NoGranteeKey.into());
+        }
+        if member.sealing != to.key.digest() {
+            return Err(UsageError::OtherGranteeKey.into());
+        }
+        Ok(())
+    }
+
+    /// Leaves a grant with less.
+    pub async fn limit_grant(
+        &self,
+        holder: &ChartHolder,
+        limit: GrantLimit,
+    ) -> Result<Decided, ClientError> {
+        self.command(&holder.actor(), Payload::GrantLimit(limit)).await
+    }
+
+    /// Ends a grant.
+    ///
+    /// From the next block on nothing is released for it. The grantee still holds the seeds of the epochs
+    /// so far; [`Self::rotate_compartments`] makes them worthless for what comes.
+    pub async fn revoke_grant(
+        &self,
+        holder: &ChartHolder,
+        grant: GrantId,
+    ) -> Result<Decided, ClientError> {
+        let payload = Payload::GrantRevoke(GrantRevoke { chart: holder.chart(), grant });
+        self.command(&holder.actor(), payload).await
+    }
+
+    /// Every grant of a chart that was ever given, as it stands. The list is complete: it comes from the
+    /// chart's log.
+    pub async fn grants(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        known: LogMark,
+    ) -> Result<Vec<ListedGrant>, ClientError> {
+        let log = self.log(actor, chart, known).await?;
+        let mut grants = Vec::new();
+        for grant in given_in(&log) {
+            let entry = self.grant(actor, chart, grant).await?;
+            grants.push(ListedGrant { grant, entry });
+        }
+        Ok(grants)
+    }
+
+    /// Takes up a grant: fetches the sealed seeds and opens them with the grantee's key.
+    ///
+    /// `terms` are those of the notice. Without a notice the terms on the ledger are tried, which are the
+    /// ones that were signed unless the grant was limited since.
+    pub async fn accept_grant(
+        &self,
+        actor: &Actor,
+        key: &SealingKey,
+        (id, grant): (ChartId, GrantId),
+        terms: Option<&GrantTerms>,
+    ) -> Result<(Grant, Seeds), ClientError> {
+        let entry = self.grant(actor, id, grant).await?;
+        let chart: Chart = self.chart(actor, id).await?;
+        let sealed = self.seeds(actor, id, &chart, entry.seeds).await?;
+        let chain = self.consortium().chain();
+        let terms = terms.unwrap_or(&entry.terms);
+        let seeds = open_for(&chain, (id, grant), terms, key, &sealed)?;
+        Ok((entry, seeds))
+    }
+}
+
+/// The grants that were given, in order.
+pub fn given_in(log: &VerifiedLog) -> impl Iterator<Item = GrantId> {
+    let accepted = log.lines().iter().filter(|line| line.outcome.verdict.is_accepted());
+    accepted.filter_map(|line| {
+        let Payload::GrantGive(give) = line.entry.payload() else { return None };
+        Some(give.grant)
+    })
+}

@@ -1,0 +1,397 @@
+//! The way to nodes: HTTP, requests signed by who asks, and errors that say whose fault they are.
+//!
+//! There is no TLS yet, so a node is asked on loopback only: what travels is signed, proven or sealed,
+//! and still says who asks for what.
+//!
+//! # Invariants
+//!
+//! * A request is sent again only where sending it twice does what sending it once does. A signed request
+//!   gets a fresh id each time; a command keeps its own, and a node answers it with its first receipt.
+//! * No answer is read beyond what its kind may have.
+//!
+//! Not here: what answers mean ([`crate::client`]).
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use keepwell_crypto::request::{body_digest, sign};
+use keepwell_types::{
+    encoding::Text,
+    id::{ChainId, CommandId, OrganisationId},
+    wire::Request,
+};
+use rand_core::Rng as _;
+use reqwest::{Body, Method, Response, StatusCode, Url, header};
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::{
+    client::{now, rng},
+    error::UsageError,
+    identity::Actor,
+};
+
+/// How long a node may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a node may take for an ordinary answer.
+const ANSWER: Duration = Duration::from_secs(20);
+/// How long a stream may stand still.
+pub(crate) const STALL: Duration = Duration::from_secs(30);
+/// Bytes of an error's text.
+const ERROR_BYTES_MAX: usize = 16 * 1024;
+
+/// The address of a node, and whose it is.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Endpoint {
+    /// The organisation that runs it.
+    pub organisation: OrganisationId,
+    /// `http://host:port`, without a path.
+    pub url: String,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the node of organisation {} at {}", self.organisation, self.url)
+    }
+}
+
+/// A node that does not answer, or refuses.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{node} {fault}")]
+pub struct NodeError {
+    /// Which.
+    pub node: Endpoint,
+    /// What it did.
+    pub fault: NodeFault,
+}
+
+/// What a node did instead of answering.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum NodeFault {
+    /// Nothing listens there, or the connection broke.
+    #[error("cannot be reached; start it, or use another node")]
+    Unreachable,
+    /// No answer in time.
+    #[error("did not answer in time; use another node")]
+    TimedOut,
+    /// It said why not.
+    #[error("refused: {message} ({code})")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The node's code for programs.
+        code: String,
+        /// What happened and what to do next, in the node's words.
+        message: String,
+    },
+    /// Not an answer of a node.
+    #[error("sent something that is no answer of a node (status {status}); check the address")]
+    Garbled {
+        /// HTTP status.
+        status: u16,
+    },
+    /// More than such an answer may have.
+    #[error("sent more than the {max} bytes that such an answer may have; use another node")]
+    TooLong {
+        /// The limit.
+        max: usize,
+    },
+}
+
+impl NodeFault {
+    /// Whether another node, or this one in a moment, may answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable | Self::TimedOut | Self::Garbled { .. } | Self::TooLong { .. } => true,
+            Self::Refused { status, code, .. } => {
+                matches!(status, 425 | 429 | 502 | 503 | 504) && code != "missed"
+            }
+        }
+    }
+
+    /// Whether this node says that it can answer in a moment.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Refused { status: 425 | 429 | 503, .. }) && self.may_pass()
+    }
+
+    /// Whether the node says that the asker may not have it.
+    pub const fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { status: 403, .. })
+    }
+
+    /// Whether the node says that there is no such thing.
+    pub const fn is_absent(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+}
+
+/// An error as nodes send it.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+    message: String,
+}
+
+/// What to ask a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+    /// Who asks; nobody where anyone may.
+    pub(crate) actor: Option<&'a Actor>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) answer_bytes_max: usize,
+    pub(crate) patience: Duration,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn get(target: String, actor: Option<&'a Actor>, answer_bytes_max: usize) -> Self {
+        let (method, body) = (Method::GET, Vec::new());
+        Self { method, target, actor, body, answer_bytes_max, patience: ANSWER }
+    }
+
+    pub(crate) fn with_body(
+        method: Method,
+        target: String,
+        actor: Option<&'a Actor>,
+        body: Vec<u8>,
+        answer_bytes_max: usize,
+    ) -> Self {
+        Self { method, target, actor, body, answer_bytes_max, patience: ANSWER }
+    }
+}
+
+/// The nodes that a client asks, in the order in which it asks them.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    http: reqwest::Client,
+    chain: ChainId,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Nodes {
+    /// Nodes of one consortium.
+    pub fn new(chain: ChainId, endpoints: Vec<Endpoint>) -> Result<Self, UsageError> {
+        if endpoints.is_empty() {
+            return Err(UsageError::NoNodes);
+        }
+        endpoints.iter().try_for_each(|it| check_url(&it.url))?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .expect("a client without TLS needs nothing from the system");
+        Ok(Self { http, chain, endpoints })
+    }
+
+    /// All, in the order in which they are asked.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// A node of this organisation.
+    pub fn of(&self, organisation: OrganisationId) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|it| it.organisation == organisation)
+    }
+
+    /// Asks one node, and reads its answer.
+    pub(crate) async fn ask(&self, node: &Endpoint, ask: &Ask<'_>) -> Result<Vec<u8>, NodeError> {
+        let error = |fault| NodeError { node: node.clone(), fault };
+        let answer = async {
+            let body = Bytes::from(ask.body.clone());
+            let mut request = self.http.request(ask.method.clone(), url(node, &ask.target));
+            if let Some(actor) = ask.actor {
+                let signed = self.authorization(actor, &ask.method, &ask.target, &ask.body);
+                request = request.header(header::AUTHORIZATION, signed);
+            }
+            if !body.is_empty() {
+                request = request.header(header::CONTENT_TYPE, "application/cbor").body(body);
+            }
+            let response = checked(request.send().await).await?;
+            read(response, ask.answer_bytes_max).await
+        };
+        timeout(ask.patience, answer).await.unwrap_or(Err(NodeFault::TimedOut)).map_err(error)
+    }
+
+    /// Streams `body` of exactly `bytes` bytes to one node, and reads its answer.
+    pub(crate) async fn put_stream(
+        &self,
+        node: &Endpoint,
+        actor: &Actor,
+        target: &str,
+        (body, bytes): (Body, u64),
+    ) -> Result<Vec<u8>, NodeError> {
+        let signed = self.authorization(actor, &Method::PUT, target, &[]);
+        let request = self
+            .http
+            .put(url(node, target))
+            .header(header::AUTHORIZATION, signed)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_LENGTH, bytes)
+            .body(body);
+        let answer = async { read(checked(request.send().await).await?, ERROR_BYTES_MAX).await };
+        answer.await.map_err(|fault| NodeError { node: node.clone(), fault })
+    }
+
+    /// Asks one node for the bytes of an object from `from` on; the answer is read as it comes.
+    pub(crate) async fn get_stream(
+        &self,
+        node: &Endpoint,
+        actor: &Actor,
+        target: &str,
+        from: u64,
+    ) -> Result<Pieces, NodeError> {
+        let error = |fault| NodeError { node: node.clone(), fault };
+        let signed = self.authorization(actor, &Method::GET, target, &[]);
+        let mut request = self.http.get(url(node, target)).header(header::AUTHORIZATION, signed);
+        if from > 0 {
+            request = request.header(header::RANGE, format!("bytes={from}-"));
+        }
+        let sent = timeout(ANSWER, request.send()).await;
+        let response = match sent {
+            Ok(sent) => checked(sent).await.map_err(error)?,
+            Err(_) => return Err(error(NodeFault::TimedOut)),
+        };
+        // A node that ignores the range would be read from the wrong place.
+        let expected = if from > 0 { StatusCode::PARTIAL_CONTENT } else { response.status() };
+        if response.status() != expected {
+            return Err(error(NodeFault::Garbled { status: response.status().as_u16() }));
+        }
+        Ok(Pieces { response })
+    }
+
+    fn authorization(&self, actor: &Actor, method: &Method, target: &str, body: &[u8]) -> String {
+        let mut id = [0; CommandId::LEN];
+        rng().fill_bytes(&mut id);
+        let target = Text::from_string(format!("{method} {target}"))
+            .expect("targets are made here, of identifiers and numbers, and are far shorter");
+        let request = Request {
+            chain: self.chain,
+            party: actor.party(),
+            id: CommandId(id),
+            at: now(),
+            target,
+            body: body_digest(body),
+        };
+        let signed = keepwell_types::encode(&sign(actor.key(), request));
+        format!("Keepwell {}", URL_SAFE_NO_PAD.encode(signed))
+    }
+}
+
+/// The body of an answer, as it comes.
+pub(crate) struct Pieces {
+    response: Response,
+}
+
+impl Pieces {
+    /// The next piece; nothing at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, NodeFault> {
+        match timeout(STALL, self.response.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(error)) => Err(fault_of(&error)),
+            Err(_) => Err(NodeFault::TimedOut),
+        }
+    }
+}
+
+fn url(node: &Endpoint, target: &str) -> String {
+    format!("{}{target}", node.url.trim_end_matches('/'))
+}
+
+/// Whether `url` is the address of a node on this computer.
+fn check_url(url: &str) -> Result<(), UsageError> {
+    let wrong = || UsageError::Address { url: url.to_owned() };
+    let parsed = Url::parse(url).map_err(|_| wrong())?;
+    let host = parsed.host_str().ok_or_else(wrong)?;
+    if parsed.scheme() != "http" || parsed.path() != "/" || parsed.query().is_some() {
+        return Err(wrong());
+    }
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    if host == "localhost" || address.is_ok_and(|it| it.is_loopback()) {
+        return Ok(());
+    }
+    Err(UsageError::NotLoopback { url: url.to_owned() })
+}
+
+/// The response, if it is a good one; else what the node said.
+async fn checked(sent: Result<Response, reqwest::Error>) -> Result<Response, NodeFault> {
+    let response = sent.map_err(|error| fault_of(&error))?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let garbled = NodeFault::Garbled { status: status.as_u16() };
+    let Ok(bytes) = read(response, ERROR_BYTES_MAX).await else { return Err(garbled) };
+    Err(refusal(status.as_u16(), &bytes).unwrap_or(garbled))
+}
+
+fn refusal(status: u16, bytes: &[u8]) -> Option<NodeFault> {
+    let refusal: Refusal = serde_json::from_slice(bytes).ok()?;
+    // A node's words go to a person's terminal: nothing in them may steer it.
+    let clean = |text: String| text.chars().filter(|it| !it.is_control()).collect();
+    Some(NodeFault::Refused {
+        status,
+        code: clean(refusal.error),
+        message: clean(refusal.message),
+    })
+}
+
+async fn read(response: Response, max: usize) -> Result<Vec<u8>, NodeFault> {
+    let mut bytes = Vec::new();
+    let mut pieces = response.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| fault_of(&error))?;
+        if bytes.len() + piece.len() > max {
+            return Err(NodeFault::TooLong { max });
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+fn fault_of(error: &reqwest::Error) -> NodeFault {
+    if error.is_timeout() { NodeFault::TimedOut } else { NodeFault::Unreachable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_nodes_of_this_computer_are_asked() {
+        for (url, name) in [
+            ("http://127.0.0.1:7700", "ok"),
+            ("http://127.9.8.7", "ok"),
+            ("http://[::1]:7700/", "ok"),
+            ("http://localhost:1", "ok"),
+            ("http://10.0.0.1:7700", "not_loopback"),
+            ("http://localhost.example:7700", "not_loopback"),
+            ("http://127.0.0.1.example:7700", "not_loopback"),
+            ("https://127.0.0.1:7700", "address"),
+            ("http://127.0.0.1:7700/v1", "address"),
+            ("127.0.0.1:7700", "address"),
+            ("", "address"),
+        ] {
+            let given = match check_url(url) {
+                Ok(()) => "ok",
+                Err(UsageError::NotLoopback { .. }) => "not_loopback",
+                Err(_) => "address",
+            };
+            assert_eq!(given, name, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_a_node_says_cannot_steer_a_terminal() {
+        let body = br#"{"error":"busy","fault":"node","message":"try \u001b[2Jagain\n"}"#;
+        let fault = refusal(429, body).unwrap();
+        assert!(fault.may_pass());
+        assert_eq!(fault.to_string(), "refused: try [2Jagain (busy)");
+        assert_eq!(refusal(500, b"<html>"), None);
+    }
+}

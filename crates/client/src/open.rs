@@ -1,0 +1,872 @@
+//! Opening: one access for many records, shares from the validators, bodies from the custodians.
+//!
+//! ```text
+//! access.open, a fresh key's digest ──> accepted, at a position of the chart's log
+//!   entries ──> capsules, from custodians: the ledger's commitment, the entry's label
+//!   all validators at once ──> signed answers ──> t good shares ──> second lock
+//!   seeds ──> first lock ──> data keys
+//!   bodies, from custodians, chunk by chunk
+//! ```
+//!
+//! # Invariants
+//!
+//! * A record is opened only under an accepted access whose receipt was verified.
+//! * A capsule is used only if the entry commits to it and its label is the entry's in every field.
+//! * An answer that its validator signed and that is wrong is dropped and names the validator; so is a
+//!   capsule or a chunk, with custodian and record. Whoever is left serves.
+//! * What [`Client::read`] hands out is authentic, chunk by chunk; it is whole once it returns.
+//!
+//! A reader from elsewhere may not follow the chart's log, so it has the entries of what it opens from a
+//! node alone. That is enough: the entry carries its author's signature, and validators release only for
+//! the entry that really stands there, with a label that is its own in every field.
+//!
+//! Not here: whether the access is allowed, which the ledger decides.
+
+use std::{ops::Range, time::Duration};
+
+use bytes::{Buf as _, BytesMut};
+use futures::{StreamExt as _, stream, stream::FuturesUnordered};
+use keepwell_crypto::{
+    body::{Dek, HEADER_BYTES, Layout, Opener},
+    capsule::SaltedCapsule,
+    command::{entry_digest, record_id_of, verify},
+    custody::FIRST_VERSION,
+    release::{Access as Released, Collector},
+    seal::{OpenError, SealingKey},
+    threshold::ReleaseSecret,
+};
+use keepwell_types::{
+    access::{AccessOpen, Purpose, RecordName, Target},
+    command::{Entry, Payload},
+    encoding::{Blob, List},
+    id::{ChainId, ChartId, CommitteeId, Commitment, Compartment, Epoch, LogPosition, OrganisationId, Version},
+    limits::{ACCESS_RECORDS_MAX, CAPSULE_BYTES_MAX, RELEASE_CAPSULES_MAX},
+    member::Party,
+    outcome::Outcome,
+    record::{Label, RecordKind},
+    set::CompartmentSet,
+    time::BlockTime,
+    wire::{LogEntry, ReleaseAnswer, ReleaseItem, ReleaseRequest, SEALED_SHARE_BYTES_MAX},
+};
+use reqwest::Method;
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    time::sleep,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    Client,
+    client::{Decided, Draft, Shown, rng},
+    error::{
+        ClientError, CustodyError, CustodyFault, CustodyProblem, KeyError, ReleaseError,
+        SealedObject, UsageError, ValidatorFault, ValidatorProblem,
+    },
+    identity::{Actor, Seeds},
+    node::{Ask, NodeError, Pieces},
+    verify::{LogLine, LogMark, ProofFault, VerifiedLog},
+};
+
+/// Entries and capsules that are fetched at one time.
+const FETCHES: usize = 16;
+/// How often a validator that is behind is asked.
+const TRIES: usize = 4;
+/// How long between.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Bytes of a release answer.
+const RELEASE_BYTES_MAX: usize = SEALED_SHARE_BYTES_MAX + 2_048;
+
+/// What the ledger says of one record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RecordFacts {
+    /// How commands name it.
+    pub name: RecordName,
+    /// Its version.
+    pub version: Version,
+    /// The compartment it is sealed to.
+    pub compartment: Compartment,
+    /// The generation of that compartment's key.
+    pub epoch: Epoch,
+    /// Its coarse class.
+    pub kind: RecordKind,
+    /// The salted digest of its capsule.
+    pub commitment: Commitment,
+    /// Bytes of its body as stored.
+    pub sealed_bytes: u64,
+    /// Who added it.
+    pub author: Party,
+    /// Who has stored it.
+    pub custodians: Vec<OrganisationId>,
+    /// When it was added.
+    pub time: BlockTime,
+    /// Whether it entered under an approval rule.
+    pub proposed: bool,
+}
+
+impl RecordFacts {
+    /// Of an entry that added a record.
+    fn of(position: LogPosition, entry: &Entry, outcome: &Outcome) -> Option<Self> {
+        let Entry::Signed(signed) = entry else { return None };
+        let Payload::RecordAdd(add) = &signed.command.payload else { return None };
+        if !outcome.verdict.is_accepted() {
+            return None;
+        }
+        Some(Self {
+            name: RecordName { position, record: record_id_of(&signed.command)? },
+            version: FIRST_VERSION,
+            compartment: add.compartment,
+            epoch: add.epoch,
+            kind: add.kind,
+            commitment: add.commitment,
+            sealed_bytes: add.sealed_bytes,
+            author: *signed.command.signers.first()?,
+            custodians: add.custody.iter().map(|it| it.custodian).collect(),
+            time: outcome.time,
+            proposed: add.approval.is_some(),
+        })
+    }
+
+    fn of_line(line: &LogLine) -> Option<Self> {
+        Self::of(line.position, &line.entry, &line.outcome)
+    }
+
+    fn object(&self) -> SealedObject {
+        SealedObject::Record(self.name.record)
+    }
+
+    fn fault(&self, custodian: OrganisationId, problem: CustodyProblem) -> CustodyFault {
+        CustodyFault { custodian, object: self.object(), problem }
+    }
+
+    /// Whether a capsule's label is this record's in every field but the content root, which only the
+    /// capsule has.
+    fn fits(&self, chain: &ChainId, chart: &ChartId, committee: &CommitteeId, label: &Label) -> bool {
+        let Label {
+            chain: its_chain,
+            chart: its_chart,
+            record,
+            version,
+            compartment,
+            epoch,
+            committee: its_committee,
+            content: _,
+            sealed_bytes,
+        } = label;
+        (its_chain, its_chart, its_committee) == (chain, chart, committee)
+            && (record, version) == (&self.name.record, &self.version)
+            && (compartment, epoch) == (&self.compartment, &self.epoch)
+            && *sealed_bytes == self.sealed_bytes
+    }
+}
+
+/// The records that were added, in the order of the log.
+pub fn records_in(log: &VerifiedLog) -> impl Iterator<Item = RecordFacts> {
+    log.lines().iter().filter_map(RecordFacts::of_line)
+}
+
+/// Checks an entry that a node showed alone: that its signers signed it, for this chart, and that it
+/// added a record.
+pub fn check_entry(
+    chain: &ChainId,
+    chart: ChartId,
+    position: LogPosition,
+    shown: &LogEntry,
+) -> Result<RecordFacts, ProofFault> {
+    let fault = || ProofFault::NotRecord(position);
+    let LogEntry { entry, outcome } = shown;
+    let Entry::Signed(signed) = entry else { return Err(fault()) };
+    let right = signed.command.chain == *chain
+        && entry.payload().chart() == Some(chart)
+        && entry_digest(entry, outcome.location.index) == outcome.command;
+    if !right || verify(signed.clone()).is_err() {
+        return Err(fault());
+    }
+    RecordFacts::of(position, entry, outcome).ok_or_else(fault)
+}
+
+/// Checks a capsule that a custodian gave.
+pub fn check_capsule(
+    chain: &ChainId,
+    chart: ChartId,
+    committee: &CommitteeId,
+    facts: &RecordFacts,
+    bytes: &[u8],
+) -> Result<SaltedCapsule, CustodyProblem> {
+    let salted = SaltedCapsule::decode(bytes).map_err(|_| CustodyProblem::Capsule)?;
+    if salted.commitment() != facts.commitment {
+        return Err(CustodyProblem::Capsule);
+    }
+    if !facts.fits(chain, &chart, committee, salted.capsule.label()) {
+        return Err(CustodyProblem::ForeignCapsule);
+    }
+    Ok(salted)
+}
+
+/// What is to be opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum What {
+    /// These records.
+    Records(Vec<RecordName>),
+    /// All records in these compartments, up to a position of the chart's log, or to its end.
+    Compartments(CompartmentSet, Option<LogPosition>),
+}
+
+/// A wish to open.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// Who.
+    pub actor: &'a Actor,
+    /// Which chart.
+    pub chart: ChartId,
+    /// What.
+    pub what: &'a What,
+    /// What for. It is signed, and the patient sees it.
+    pub purpose: Purpose,
+    /// The compartments' keys that the reader holds.
+    pub seeds: &'a Seeds,
+}
+
+/// A record whose data key is here.
+#[derive(Clone, Debug)]
+pub struct OpenedRecord {
+    chart: ChartId,
+    access: LogPosition,
+    facts: RecordFacts,
+    dek: Dek,
+}
+
+impl OpenedRecord {
+    /// What the ledger says of it.
+    pub const fn facts(&self) -> &RecordFacts {
+        &self.facts
+    }
+}
+
+/// A record that the access covers, and why it is closed all the same.
+#[derive(Debug)]
+pub struct Withheld {
+    /// What the ledger says of it.
+    pub facts: RecordFacts,
+    /// Why.
+    pub error: ClientError,
+}
+
+/// What an access has opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The proof of the access: the same entry that the patient sees.
+    pub decided: Decided,
+    /// Its place in the chart's log.
+    pub position: LogPosition,
+    /// The records, in the order of the log.
+    pub records: Vec<OpenedRecord>,
+    /// Records that the access covers and that stay closed.
+    pub withheld: Vec<Withheld>,
+    /// Custodians that gave something wrong.
+    pub custodians: Vec<CustodyFault>,
+    /// Validators that gave nothing, or something wrong.
+    pub validators: Vec<ValidatorFault>,
+}
+
+/// How a record was read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReadReport {
+    /// Bytes that were handed out.
+    pub bytes: u64,
+    /// Custodians that gave something wrong; others stood in.
+    pub faults: Vec<CustodyFault>,
+}
+
+/// A record with its capsule.
+struct Sealed {
+    facts: RecordFacts,
+    capsule: SaltedCapsule,
+}
+
+/// A fresh key and the accepted access that names it.
+struct Reading<'a> {
+    opening: &'a Opening<'a>,
+    key: SealingKey,
+    access: Released,
+    position: LogPosition,
+}
+
+impl Client {
+    /// The records of a chart, for those who may read its log.
+    pub async fn records(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        known: LogMark,
+    ) -> Result<Vec<RecordFacts>, ClientError> {
+        Ok(records_in(&self.log(actor, chart, known).await?).collect())
+    }
+
+    /// Opens records: one access, which stands on the ledger whether it is allowed or not.
+    pub async fn open(&self, opening: &Opening<'_>) -> Result<Opened, ClientError> {
+        let key = SealingKey::generate(&mut rng());
+        let decided = self.access(opening, &key).await?;
+        let position = self.position(opening.actor, opening.chart, &decided).await?;
+        let access = Released {
+            chain: self.consortium().chain(),
+            command: decided.command(),
+            reader_key: key.public().digest(),
+        };
+        let reading = Reading { opening, key, access, position };
+        let mut opened = Opened {
+            decided,
+            position,
+            records: Vec::new(),
+            withheld: Vec::new(),
+            custodians: Vec::new(),
+            validators: Vec::new(),
+        };
+        let facts = self.facts(&reading, &opened.decided).await?;
+        let sealed = self.capsules(&reading, facts, &mut opened).await;
+        let mut batches = sealed.into_iter().peekable();
+        while batches.peek().is_some() {
+            let batch: Vec<_> = batches.by_ref().take(RELEASE_CAPSULES_MAX).collect();
+            self.open_batch(&reading, batch, &mut opened).await;
+        }
+        opened.records.sort_by_key(|it| it.facts.name.position);
+        Ok(opened)
+    }
+
+    /// Signs and sends the access.
+    async fn access(
+        &self,
+        opening: &Opening<'_>,
+        key: &SealingKey,
+    ) -> Result<Decided, ClientError> {
+        let access = AccessOpen {
+            chart: opening.chart,
+            target: self.target(opening).await?,
+            purpose: opening.purpose,
+            reader_key: key.public().digest(),
+            notice: self.consortium().genesis().parameters.notice,
+        };
+        let payload = Payload::AccessOpen(access);
+        Ok(self.submit(&[opening.actor], Draft::now(), payload).await?.accepted()?)
+    }
+
+    async fn target(&self, opening: &Opening<'_>) -> Result<Target, ClientError> {
+        match opening.what {
+            What::Records(names) => {
+                let names = List::from_vec(names.clone()).map_err(|_| {
+                    let (given, max) = (names.len(), ACCESS_RECORDS_MAX);
+                    UsageError::TooManyRecords { given, max }
+                })?;
+                Ok(Target::Records(names))
+            }
+            What::Compartments(compartments, until) => {
+                let until = match until {
+                    Some(until) => *until,
+                    None => self.end_of_log(opening).await?,
+                };
+                Ok(Target::Compartments { compartments: *compartments, until })
+            }
+        }
+    }
+
+    async fn end_of_log(&self, opening: &Opening<'_>) -> Result<LogPosition, ClientError> {
+        match self.log_count(opening.actor, opening.chart).await {
+            Err(ClientError::Node(error)) if error.fault.is_forbidden() => {
+                self.log_count_by_search(opening.actor, opening.chart).await
+            }
+            count => count,
+        }
+    }
+
+    /// What the ledger says of each record that the access covers.
+    async fn facts(
+        &self,
+        reading: &Reading<'_>,
+        decided: &Decided,
+    ) -> Result<Vec<RecordFacts>, ClientError> {
+        let Payload::AccessOpen(access) = decided.verified().entry().payload() else {
+            return Ok(Vec::new());
+        };
+        let (compartments, until) = match &access.target {
+            Target::Records(names) => {
+                let positions = names.iter().map(|name| name.position);
+                return self.shown(reading, positions).await;
+            }
+            Target::Compartments { compartments, until } => (*compartments, *until),
+        };
+        let Opening { actor, chart, .. } = *reading.opening;
+        let facts: Vec<_> = match self.log(actor, chart, LogMark::START).await {
+            Ok(log) => records_in(&log).filter(|it| it.name.position < until).collect(),
+            Err(ClientError::Node(error)) if error.fault.is_forbidden() => {
+                self.shown(reading, (0..until.0).map(LogPosition)).await?
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(facts.into_iter().filter(|it| compartments.contains(it.compartment)).collect())
+    }
+
+    /// The records among these positions, as a node shows them to the reader of the access.
+    async fn shown(
+        &self,
+        reading: &Reading<'_>,
+        positions: impl Iterator<Item = LogPosition>,
+    ) -> Result<Vec<RecordFacts>, ClientError> {
+        let Opening { actor, chart, .. } = *reading.opening;
+        let chain = self.consortium().chain();
+        let mut entries = stream::iter(positions)
+            .map(async |position| {
+                let shown = self.log_entry(actor, chart, position, Some(reading.position)).await;
+                (position, shown)
+            })
+            .buffered(FETCHES);
+        let mut facts = Vec::new();
+        while let Some((position, shown)) = entries.next().await {
+            let Shown::Entry(entry) = shown? else { continue };
+            // What is no record is shown to its actors too: the access itself, for one.
+            if !matches!(entry.entry.payload(), Payload::RecordAdd(_)) {
+                continue;
+            }
+            let node = &self.nodes().endpoints()[0];
+            facts.push(
+                check_entry(&chain, chart, position, &entry).map_err(|fault| fault.of(node))?,
+            );
+        }
+        Ok(facts)
+    }
+
+    /// The capsules of records whose key the reader holds.
+    async fn capsules(
+        &self,
+        reading: &Reading<'_>,
+        facts: Vec<RecordFacts>,
+        opened: &mut Opened,
+    ) -> Vec<Sealed> {
+        let mut fetched = stream::iter(facts)
+            .map(async |facts| {
+                let mut faults = Vec::new();
+                let capsule = self.capsule(reading, &facts, &mut faults).await;
+                (facts, capsule, faults)
+            })
+            .buffered(FETCHES);
+        let mut sealed = Vec::new();
+        while let Some((facts, capsule, faults)) = fetched.next().await {
+            opened.custodians.extend(faults);
+            match capsule {
+                Ok(capsule) => sealed.push(Sealed { facts, capsule }),
+                Err(error) => opened.withheld.push(Withheld { facts, error }),
+            }
+        }
+        sealed
+    }
+
+    async fn capsule(
+        &self,
+        reading: &Reading<'_>,
+        facts: &RecordFacts,
+        faults: &mut Vec<CustodyFault>,
+    ) -> Result<SaltedCapsule, ClientError> {
+        let Opening { actor, chart, seeds, .. } = *reading.opening;
+        let (compartment, epoch) = (facts.compartment, facts.epoch);
+        if seeds.get(compartment, epoch).is_none() {
+            return Err(KeyError::NoSeed { compartment, epoch }.into());
+        }
+        let target = object_target(chart, facts.name.position, "capsule", reading.position);
+        let ask = Ask::get(target, Some(actor), CAPSULE_BYTES_MAX);
+        let (chain, committee) = (self.consortium().chain(), self.consortium().committee().id());
+        let mut own = Vec::new();
+        for &custodian in &facts.custodians {
+            let checked = match self.ask_custodian(custodian, &ask).await {
+                Ok(bytes) => check_capsule(&chain, chart, &committee, facts, &bytes),
+                Err(problem) => Err(problem),
+            };
+            match checked {
+                Ok(capsule) => {
+                    faults.extend(own);
+                    return Ok(capsule);
+                }
+                Err(problem) => own.push(facts.fault(custodian, problem)),
+            }
+        }
+        Err(CustodyError::Unreadable { object: facts.object(), faults: own }.into())
+    }
+
+    /// Opens as many of a batch as validators release: where they refuse a batch, each half is asked for
+    /// alone, down to the records that they refuse.
+    async fn open_batch(&self, reading: &Reading<'_>, batch: Vec<Sealed>, opened: &mut Opened) {
+        let mut batches = vec![batch];
+        while let Some(mut batch) = batches.pop() {
+            match self.release(reading, &batch, opened).await {
+                Ok(secrets) => open_all(reading, batch, &secrets, opened),
+                Err(error) if batch.len() == 1 || !is_refusal(&error) => {
+                    let withheld = batch.into_iter().map(|it| Withheld {
+                        facts: it.facts,
+                        error: error.clone().into(),
+                    });
+                    opened.withheld.extend(withheld);
+                }
+                Err(_) => {
+                    let second = batch.split_off(batch.len() / 2);
+                    batches.extend([second, batch]);
+                }
+            }
+        }
+    }
+
+    /// The secrets of the second lock, from as many validators as it takes.
+    async fn release(
+        &self,
+        reading: &Reading<'_>,
+        batch: &[Sealed],
+        opened: &mut Opened,
+    ) -> Result<Vec<ReleaseSecret>, ReleaseError> {
+        let capsules: Vec<_> = batch.iter().map(|it| it.capsule.clone()).collect();
+        let committee = self.consortium().committee();
+        let mut collector = Collector::new(committee, &reading.access, &capsules, &reading.key)?;
+        let body = request_of(reading, batch);
+        let shares = 1..=self.consortium().genesis().validators.len() as u16;
+        let mut answers: FuturesUnordered<_> =
+            shares.map(|share| self.ask_share(reading, share, &body)).collect();
+        let mut faults = Vec::new();
+        while let Some((organisation, answer)) = answers.next().await {
+            let added = answer.and_then(|(answer, key)| Ok(collector.add(&answer, &key)?));
+            if let Err(problem) = added {
+                faults.push(ValidatorFault { organisation, problem });
+            }
+            if collector.is_complete() {
+                break;
+            }
+        }
+        drop(answers);
+        match collector.finish() {
+            Ok(secrets) => {
+                opened.validators.extend(faults);
+                Ok(secrets)
+            }
+            Err(shares) => Err(ReleaseError::TooFew { shares, faults }),
+        }
+    }
+
+    /// Asks the validator that has one share.
+    async fn ask_share(
+        &self,
+        reading: &Reading<'_>,
+        share: u16,
+        body: &[u8],
+    ) -> (OrganisationId, Result<(ReleaseAnswer, keepwell_types::id::PublicKey), ValidatorProblem>)
+    {
+        let (organisation, key) =
+            self.consortium().releaser(share).expect("there is a validator for each share");
+        let Some(node) = self.nodes().of(organisation) else {
+            return (organisation, Err(ValidatorProblem::NoAddress));
+        };
+        let (target, actor) = ("/v1/release".to_owned(), reading.opening.actor);
+        let ask =
+            Ask::with_body(Method::POST, target, Some(actor), body.to_vec(), RELEASE_BYTES_MAX);
+        let mut tries = 1;
+        let bytes = loop {
+            match self.nodes().ask(node, &ask).await {
+                Err(error) if error.fault.is_busy() && tries < TRIES => {
+                    tries += 1;
+                    sleep(PAUSE).await;
+                }
+                answer => break answer,
+            }
+        };
+        let answer = bytes.map_err(ValidatorProblem::from).and_then(|bytes| {
+            let answer: Option<ReleaseAnswer> =
+                keepwell_types::decode(&bytes, RELEASE_BYTES_MAX).ok();
+            // An answer in the name of another share would put the blame on another validator.
+            let own = answer.filter(|it| it.share == share);
+            own.map(|it| (it, *key)).ok_or_else(|| ValidatorProblem::Garbled(node.clone()))
+        });
+        (organisation, answer)
+    }
+
+    /// Writes the whole content of an opened record to `output`.
+    pub async fn read(
+        &self,
+        actor: &Actor,
+        record: &OpenedRecord,
+        output: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<ReadReport, ClientError> {
+        let mut body = BodyReader::new(self, actor, record)?;
+        let (mut bytes, mut content_bytes) = (0, 0);
+        for index in 0..body.layout.chunks() {
+            body.load(index).await?;
+            if index == 0 {
+                content_bytes = body.content_bytes()?;
+            }
+            let content = body.content(index, content_bytes)?;
+            output.write_all(content).await.map_err(UsageError::Output)?;
+            bytes += content.len() as u64;
+        }
+        output.flush().await.map_err(UsageError::Output)?;
+        Ok(ReadReport { bytes, faults: body.faults })
+    }
+
+    /// Writes a stretch of the content of an opened record to `output`; only the chunks that it touches,
+    /// and the first one, are fetched.
+    pub async fn read_range(
+        &self,
+        actor: &Actor,
+        record: &OpenedRecord,
+        range: Range<u64>,
+        output: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<ReadReport, ClientError> {
+        let mut body = BodyReader::new(self, actor, record)?;
+        body.load(0).await?;
+        let content_bytes = body.content_bytes()?;
+        let Range { start: from, end: until } = range;
+        if from > until || until > content_bytes {
+            return Err(UsageError::Range { content_bytes, from, until }.into());
+        }
+        let mut at = from;
+        while at < until {
+            let (index, within) = body.layout.locate(at).expect("the range was checked");
+            body.load(index).await?;
+            let plain = body.plain();
+            let len = (until - at).min((plain.len() - within) as u64);
+            let stretch = &plain[within..within + len as usize];
+            output.write_all(stretch).await.map_err(UsageError::Output)?;
+            at += len;
+        }
+        output.flush().await.map_err(UsageError::Output)?;
+        Ok(ReadReport { bytes: until - from, faults: body.faults })
+    }
+}
+
+/// The target under which an object of a record is asked for.
+fn object_target(chart: ChartId, at: LogPosition, part: &str, access: LogPosition) -> String {
+    format!("/v1/charts/{chart}/records/{at}/{part}?access={access}")
+}
+
+fn request_of(reading: &Reading<'_>, batch: &[Sealed]) -> Vec<u8> {
+    let item = |it: &Sealed| ReleaseItem {
+        position: it.facts.name.position,
+        capsule: Blob::from_vec(it.capsule.encode()).expect("capsules are within their limit"),
+    };
+    keepwell_types::encode(&ReleaseRequest {
+        chart: reading.opening.chart,
+        access: reading.position,
+        reader_key: reading.key.public().to_blob(),
+        items: List::from_vec(batch.iter().map(item).collect()).expect("batches are cut to size"),
+    })
+}
+
+/// Opens each capsule with both secrets.
+fn open_all(
+    reading: &Reading<'_>,
+    batch: Vec<Sealed>,
+    secrets: &[ReleaseSecret],
+    opened: &mut Opened,
+) {
+    let Opening { chart, seeds, .. } = *reading.opening;
+    for (Sealed { facts, capsule }, secret) in batch.into_iter().zip(secrets) {
+        match open_one(seeds, &facts, &capsule, secret) {
+            Ok(dek) => {
+                let access = reading.position;
+                opened.records.push(OpenedRecord { chart, access, facts, dek });
+            }
+            Err(error) => opened.withheld.push(Withheld { facts, error: error.into() }),
+        }
+    }
+}
+
+fn open_one(
+    seeds: &Seeds,
+    facts: &RecordFacts,
+    salted: &SaltedCapsule,
+    secret: &ReleaseSecret,
+) -> Result<Dek, KeyError> {
+    let (compartment, epoch) = (facts.compartment, facts.epoch);
+    let seed = seeds.get(compartment, epoch).ok_or(KeyError::NoSeed { compartment, epoch })?;
+    let open = || {
+        let granted = salted.capsule.open_grant(&seed.sealing())?;
+        salted.capsule.open(&granted, secret)
+    };
+    open().map_err(|error| KeyError::Capsule { record: facts.name.record, error })
+}
+
+/// Whether validators said that they may not release something of the batch.
+fn is_refusal(error: &ReleaseError) -> bool {
+    let ReleaseError::TooFew { faults, .. } = error else { return false };
+    faults.iter().any(|fault| match &fault.problem {
+        ValidatorProblem::Node(NodeError { fault, .. }) => fault.is_forbidden(),
+        ValidatorProblem::NoAddress | ValidatorProblem::Garbled(_) | ValidatorProblem::Share(_) => {
+            false
+        }
+    })
+}
+
+/// Reads the chunks of one body, from one custodian after the other.
+struct BodyReader<'a> {
+    client: &'a Client,
+    actor: &'a Actor,
+    record: &'a OpenedRecord,
+    layout: Layout,
+    /// Custodians that have not failed, the one in use first.
+    custodians: Vec<OrganisationId>,
+    source: Option<Source>,
+    opener: Option<Opener>,
+    buffer: Zeroizing<Vec<u8>>,
+    /// The chunk whose plaintext is in the buffer, and how long it is.
+    loaded: Option<(u32, usize)>,
+    faults: Vec<CustodyFault>,
+}
+
+/// A custodian's stream, and the chunk that comes next in it.
+struct Source {
+    pieces: Pieces,
+    rest: BytesMut,
+    next: u32,
+}
+
+impl Source {
+    /// Fills `buffer`; false if the stream ends before.
+    async fn fill(&mut self, buffer: &mut [u8]) -> Result<bool, crate::node::NodeFault> {
+        while self.rest.len() < buffer.len() {
+            match self.pieces.next().await? {
+                Some(piece) => self.rest.extend_from_slice(&piece),
+                None => return Ok(false),
+            }
+        }
+        buffer.copy_from_slice(&self.rest[..buffer.len()]);
+        self.rest.advance(buffer.len());
+        Ok(true)
+    }
+}
+
+impl<'a> BodyReader<'a> {
+    fn new(
+        client: &'a Client,
+        actor: &'a Actor,
+        record: &'a OpenedRecord,
+    ) -> Result<Self, ClientError> {
+        let facts = &record.facts;
+        let layout = Layout::of_sealed(facts.sealed_bytes).map_err(|error| own_fault(facts, error))?;
+        Ok(Self {
+            client,
+            actor,
+            record,
+            layout,
+            custodians: facts.custodians.clone(),
+            source: None,
+            opener: None,
+            buffer: Zeroizing::new(Vec::new()),
+            loaded: None,
+            faults: Vec::new(),
+        })
+    }
+
+    /// Fetches and opens a chunk, from whichever custodian has it right.
+    async fn load(&mut self, index: u32) -> Result<(), ClientError> {
+        if self.loaded.is_some_and(|(loaded, _)| loaded == index) {
+            return Ok(());
+        }
+        while let Some(&custodian) = self.custodians.first() {
+            match self.load_from(custodian, index).await {
+                Ok(()) => return Ok(()),
+                Err(problem) => {
+                    self.faults.push(self.record.facts.fault(custodian, problem));
+                    self.custodians.remove(0);
+                    self.source = None;
+                }
+            }
+        }
+        let object = self.record.facts.object();
+        Err(CustodyError::Unreadable { object, faults: self.faults.clone() }.into())
+    }
+
+    async fn load_from(
+        &mut self,
+        custodian: OrganisationId,
+        index: u32,
+    ) -> Result<(), CustodyProblem> {
+        self.loaded = None;
+        if self.opener.is_none() {
+            self.read_header(custodian).await?;
+        }
+        if self.source.as_ref().is_none_or(|source| source.next != index) {
+            let range = self.layout.sealed_range(index).ok_or(CustodyProblem::CutOff { index })?;
+            self.source = Some(self.start(custodian, range.start, index).await?);
+        }
+        let range = self.layout.sealed_range(index).ok_or(CustodyProblem::CutOff { index })?;
+        self.buffer.resize((range.end - range.start) as usize, 0);
+        let (Some(source), Some(opener)) = (&mut self.source, &self.opener) else {
+            return Err(CustodyProblem::CutOff { index });
+        };
+        if !self.client.filled(custodian, source, &mut self.buffer).await? {
+            return Err(CustodyProblem::CutOff { index });
+        }
+        source.next = index + 1;
+        let plain = opener.decrypt_chunk(index, &mut self.buffer);
+        let len = plain.map_err(|_| CustodyProblem::Chunk { index })?.len();
+        self.loaded = Some((index, len));
+        Ok(())
+    }
+
+    /// Reads the header, and leaves the stream at chunk 0.
+    async fn read_header(&mut self, custodian: OrganisationId) -> Result<(), CustodyProblem> {
+        let mut source = self.start(custodian, 0, 0).await?;
+        let mut header = [0; HEADER_BYTES];
+        if !self.client.filled(custodian, &mut source, &mut header).await? {
+            return Err(CustodyProblem::CutOff { index: 0 });
+        }
+        let OpenedRecord { dek, facts, .. } = self.record;
+        let opener = Opener::new(dek, &facts.name.record, &header, facts.sealed_bytes);
+        self.opener = Some(opener.map_err(CustodyProblem::Header)?);
+        self.source = Some(source);
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        custodian: OrganisationId,
+        from: u64,
+        next: u32,
+    ) -> Result<Source, CustodyProblem> {
+        let nodes = self.client.nodes();
+        let node = nodes.of(custodian).ok_or(CustodyProblem::NoAddress)?;
+        let OpenedRecord { chart, access, facts, .. } = self.record;
+        let target = object_target(*chart, facts.name.position, "body", *access);
+        let pieces = nodes.get_stream(node, self.actor, &target, from).await?;
+        Ok(Source { pieces, rest: BytesMut::new(), next })
+    }
+
+    /// The plaintext of the chunk that was loaded last.
+    fn plain(&self) -> &[u8] {
+        let len = self.loaded.map_or(0, |(_, len)| len);
+        &self.buffer[..len]
+    }
+
+    fn opener(&self) -> &Opener {
+        self.opener.as_ref().expect("a chunk was loaded, and the header before it")
+    }
+
+    /// The length of the content, once chunk 0 is loaded.
+    fn content_bytes(&self) -> Result<u64, ClientError> {
+        self.opener().content_bytes(self.plain()).map_err(|error| own_fault(&self.record.facts, error))
+    }
+
+    fn content(&self, index: u32, content_bytes: u64) -> Result<&[u8], ClientError> {
+        let content = self.opener().content(index, content_bytes, self.plain());
+        content.map_err(|error| own_fault(&self.record.facts, error))
+    }
+}
+
+impl Client {
+    async fn filled(
+        &self,
+        custodian: OrganisationId,
+        source: &mut Source,
+        buffer: &mut [u8],
+    ) -> Result<bool, CustodyProblem> {
+        let node = self.nodes().of(custodian).ok_or(CustodyProblem::NoAddress)?;
+        let filled = source.fill(buffer).await;
+        Ok(filled.map_err(|fault| NodeError { node: node.clone(), fault })?)
+    }
+}
+
+/// What is authentic and wrong all the same is the author's fault.
+fn own_fault(facts: &RecordFacts, error: OpenError) -> ClientError {
+    KeyError::Author { record: facts.name.record, error }.into()
+}

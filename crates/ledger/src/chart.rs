@@ -1,0 +1,119 @@
+//! Charts: opened by a member, claimed by the patient, arranged by whoever controls them.
+//!
+//! ```text
+//!             open, with a ticket                      claim
+//!  (none) ---------------------------> Of the agent ----------> Of the patient
+//!     |         open, without one                                    ^
+//!     +--------------------------------------------------------------+
+//! ```
+//!
+//! # Invariants
+//!
+//! * A chart always has as many separate-consent compartments, and which they are never changes: how a
+//!   chart is cut says nothing about its patient.
+//! * A claim moves every compartment to its next epoch, so the organisation that opened the chart has
+//!   no key to what is sealed after it.
+//!
+//! Not here: the keys themselves. The ledger holds the root over them.
+
+use keepwell_types::{
+    chart::{ChartArrange, ChartClaim, ChartOpen},
+    id::{Epoch, OrganisationId},
+    limits::{COMPARTMENTS, SEPARATE_CONSENT},
+    member::Role,
+    outcome::Rejection,
+    set::{CompartmentSet, RoleSet},
+};
+
+use crate::{
+    compartment,
+    decide::{Case, Changes, Halt},
+    signer::known_organisation,
+    state::{Chart, ChartLog, Key},
+};
+
+/// Who may open a chart for their organisation; the first is named where none of them is there.
+const OPENERS: [Role; 4] = [Role::Registrar, Role::Clinician, Role::KeyAgent, Role::Gateway];
+
+pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
+    let (_, member) = case.acting_member()?;
+    if member.roles.and(RoleSet::from_iter(OPENERS)).is_empty() {
+        return Err(Rejection::RoleMissing(OPENERS[0]).into());
+    }
+    if case.view.chart(it.chart)?.is_some() {
+        return Err(Rejection::ChartExists(it.chart).into());
+    }
+    let (given, needed) = (it.separate_consent.len(), SEPARATE_CONSENT as u32);
+    if given != needed {
+        return Err(Rejection::SeparateConsentCount { given, needed }.into());
+    }
+    check_arrangement(case, &it.custodians, &it.contributors)?;
+    if let Some(ticket) = it.claim
+        && ticket.until <= case.now()
+    {
+        return Err(Rejection::ClaimExpired { until: ticket.until }.into());
+    }
+    let chart = Chart {
+        organisation: member.organisation,
+        keys: it.keys,
+        epochs: [Epoch(0); COMPARTMENTS],
+        separate_consent: it.separate_consent,
+        custodians: it.custodians.clone(),
+        contributors: it.contributors.clone(),
+        claim: it.claim,
+        claimed: false,
+    };
+    Ok(Changes::NONE.put(Key::Chart(it.chart), chart).put(Key::ChartLog(it.chart), ChartLog::EMPTY))
+}
+
+pub(crate) fn claim(case: &Case<'_>, it: &ChartClaim) -> Result<Changes, Halt> {
+    let mut chart = case.claimed_by(it.chart, &it.keys.signing)?.clone();
+    chart.keys = it.keys;
+    chart.claim = None;
+    chart.claimed = true;
+    compartment::advance(&mut chart, CompartmentSet::all())?;
+    Ok(Changes::NONE.put(Key::Chart(it.chart), chart))
+}
+
+pub(crate) fn arrange(case: &Case<'_>, it: &ChartArrange) -> Result<Changes, Halt> {
+    let chart = case.acting_controller(it.chart)?;
+    check_arrangement(case, &it.custodians, &it.contributors)?;
+    let chart = Chart {
+        custodians: it.custodians.clone(),
+        contributors: it.contributors.clone(),
+        ..chart.clone()
+    };
+    Ok(Changes::NONE.put(Key::Chart(it.chart), chart))
+}
+
+/// Whether these may be named, each once. One that is suspended may: suspension stops its acts.
+fn check_arrangement(
+    case: &Case<'_>,
+    custodians: &[OrganisationId],
+    contributors: &[OrganisationId],
+) -> Result<(), Halt> {
+    for (place, id) in custodians.iter().enumerate() {
+        let organisation = known_organisation(case.view, *id)?;
+        if organisation.custodian.is_none() || custodians[..place].contains(id) {
+            return Err(Rejection::NotCustodian(*id).into());
+        }
+    }
+    check_custodian_count(case, custodians.len())?;
+    for (place, id) in contributors.iter().enumerate() {
+        known_organisation(case.view, *id)?;
+        if contributors[..place].contains(id) {
+            return Err(Rejection::NamedTwice(*id).into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether `given` custodians are as many as the consortium asks for.
+pub(crate) fn check_custodian_count(case: &Case<'_>, given: usize) -> Result<(), Rejection> {
+    let needed = u32::from(case.block.parameters.custodians_min);
+    let given = u32::try_from(given).map_err(|_| Rejection::TooLarge)?;
+    if given < needed {
+        return Err(Rejection::TooFewCustodians { given, needed });
+    }
+    Ok(())
+}

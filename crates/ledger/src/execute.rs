@@ -1,0 +1,530 @@
+//! Executing a block: each entry in order, each against the state that the one before it left.
+//!
+//! ```text
+//!  entry ─> admissible? ─no─> the block is invalid
+//!              │ yes
+//!              ▼
+//!           first signer signed? ─> quota ─> decide ─> changes ─> outcome ─> the chart's log
+//!                    │ no              │ over   │ refused
+//!                    └─────────────────┴────────┴───────────────> outcome ─> the chart's log
+//! ```
+//!
+//! # Invariants
+//!
+//! * An entry takes effect whole or not at all: everything that it reads is read before anything is
+//!   written, so an entry that lacks a key can be tried again.
+//! * A refusal changes nothing but what every command changes: replay slot, quota, log of the chart.
+//! * Whether a block is valid depends on what its proposer could see, never on what is decided.
+//! * A quota is used up only by commands that its organisation answers for, since their first signer
+//!   signed them.
+//! * Each outcome that names an existing chart is a leaf of that chart's log, refusals included.
+//!
+//! Not here: signatures ([`Verified`] is the witness), the limits of a block, its times and its roots
+//! in the header, which are compared by `keepwell-engine`.
+
+use alloc::vec::Vec;
+
+use keepwell_crypto::command::{Verified, genesis_digest};
+use keepwell_merkle::{
+    block::{history_leaf, outcome_root},
+    chart_log,
+    range::{Peaks, nodes_len},
+};
+use keepwell_types::{
+    access::Target,
+    command::{COMMAND_VERSION, Command, Payload},
+    grant::Grantee,
+    id::{
+        ChainId, ChartId, CommandDigest, CommandId, Digest, Height, Location, LogPosition,
+        OrganisationId,
+    },
+    limits::{COMMAND_WINDOW_MS_MAX, REPLAY_IDS_PER_SLOT_MAX},
+    member::Party,
+    outcome::{Outcome, Rejection, Verdict},
+    time::BlockTime,
+};
+use thiserror::Error;
+
+use crate::{
+    decide::{BlockContext, Changes, Halt, decide, decide_genesis},
+    signer::accountable,
+    state::{ChartLog, Key, Quota, RecordEntry, ReplaySlot, SpentId, Value},
+    view::{Lacks, View},
+};
+
+/// Milliseconds of a minute, the span of a quota.
+const MINUTE_MS: u64 = 60 * 1_000;
+
+/// Why an entry cannot stand in a block. A block that has one is invalid, so a proposer leaves it out.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Inadmissible {
+    /// Made by other rules.
+    #[error("commands of version {given} are not known, only of {known}: update the client")]
+    UnknownVersion {
+        /// The command's.
+        given: u8,
+        /// Ours.
+        known: u8,
+    },
+    /// Made for another consortium.
+    #[error(
+        "the command is for consortium {given}, this is {ours}: check the client's genesis file"
+    )]
+    WrongChain {
+        /// The command's.
+        given: ChainId,
+        /// Ours.
+        ours: ChainId,
+    },
+    /// The window is too long.
+    #[error("the window of {len_ms} ms is longer than {max_ms} ms: sign again with a shorter one")]
+    WindowTooLong {
+        /// The command's.
+        len_ms: u64,
+        /// The limit.
+        max_ms: u64,
+    },
+    /// The window has not begun.
+    #[error("the window begins at {from} and it is {now}: send the command again then")]
+    NotYet {
+        /// Its beginning.
+        from: BlockTime,
+        /// Block time.
+        now: BlockTime,
+    },
+    /// The window is over, or contains nothing.
+    #[error("the window ended at {until} and it is {now}: sign again with a new id and window")]
+    Expired {
+        /// Its end.
+        until: BlockTime,
+        /// Block time.
+        now: BlockTime,
+    },
+    /// An earlier block has the id.
+    #[error("command {0} was decided already: ask for its outcome, or sign again with a new id")]
+    Replayed(CommandId),
+    /// Too many recent ids share a slot with this one.
+    #[error("too many recent commands share a slot with {0}: sign again with a new random id")]
+    SlotFull(CommandId),
+    /// A genesis entry elsewhere than in block 1, or anything else in it.
+    #[error("block 1 has the entries of the genesis file and no other block has any: this is {0}")]
+    Misplaced(Height),
+}
+
+impl Inadmissible {
+    /// Whether the same command may be admissible in a later block.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::NotYet { .. } | Self::SlotFull(_) => true,
+            Self::UnknownVersion { .. }
+            | Self::WrongChain { .. }
+            | Self::WindowTooLong { .. }
+            | Self::Expired { .. }
+            | Self::Replayed(_)
+            | Self::Misplaced(_) => false,
+        }
+    }
+}
+
+/// Why an entry was not executed.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum ApplyError {
+    /// This key must be loaded first; nothing has happened.
+    #[error("{0:?} is not loaded: load it and apply the entry again")]
+    Lacks(Key),
+    /// The entry cannot stand in this block; nothing has happened.
+    #[error(transparent)]
+    Inadmissible(#[from] Inadmissible),
+}
+
+impl From<Lacks> for ApplyError {
+    fn from(Lacks(key): Lacks) -> Self {
+        Self::Lacks(key)
+    }
+}
+
+/// Whether `command` can stand in the block at this point of it.
+pub fn admissible(view: &View, block: &BlockContext, command: &Verified) -> Result<(), ApplyError> {
+    let command = command.command();
+    check_envelope(block, command)?;
+    let slot = view.replay_slot(Key::replay_slot_of(&command.id))?;
+    let spent = slot.map_or(&[][..], |slot| &slot.spent);
+    let live = || spent.iter().filter(|spent| block.time < spent.until);
+    if live().any(|spent| spent.id == command.id) {
+        return Err(Inadmissible::Replayed(command.id).into());
+    }
+    if live().count() >= REPLAY_IDS_PER_SLOT_MAX {
+        return Err(Inadmissible::SlotFull(command.id).into());
+    }
+    Ok(())
+}
+
+fn check_envelope(block: &BlockContext, command: &Command) -> Result<(), Inadmissible> {
+    if block.height == Height(1) {
+        return Err(Inadmissible::Misplaced(block.height));
+    }
+    if command.version != COMMAND_VERSION {
+        let (given, known) = (command.version, COMMAND_VERSION);
+        return Err(Inadmissible::UnknownVersion { given, known });
+    }
+    if command.chain != block.chain {
+        return Err(Inadmissible::WrongChain { given: command.chain, ours: block.chain });
+    }
+    let (window, now) = (command.window, block.time);
+    if window.len_ms() > COMMAND_WINDOW_MS_MAX {
+        let (len_ms, max_ms) = (window.len_ms(), COMMAND_WINDOW_MS_MAX);
+        return Err(Inadmissible::WindowTooLong { len_ms, max_ms });
+    }
+    if now < window.from {
+        return Err(Inadmissible::NotYet { from: window.from, now });
+    }
+    if !window.contains(now) {
+        return Err(Inadmissible::Expired { until: window.until, now });
+    }
+    Ok(())
+}
+
+/// An entry of which everything is checked that needs no state.
+#[derive(Clone, Debug)]
+pub enum CheckedEntry {
+    /// An entry of the genesis file.
+    Genesis {
+        /// What it says.
+        payload: Payload,
+        /// Its digest.
+        digest: CommandDigest,
+    },
+    /// A command whose signatures are good.
+    Signed(Verified),
+}
+
+impl CheckedEntry {
+    /// The entry at place `index` of the genesis file, counted from 0.
+    pub fn genesis(payload: Payload, index: u32) -> Self {
+        Self::Genesis { digest: genesis_digest(&payload, index), payload }
+    }
+
+    /// What is asked.
+    pub fn payload(&self) -> &Payload {
+        match self {
+            Self::Genesis { payload, .. } => payload,
+            Self::Signed(command) => &command.command().payload,
+        }
+    }
+
+    /// The digest that its outcome carries.
+    pub fn digest(&self) -> CommandDigest {
+        match self {
+            Self::Genesis { digest, .. } => *digest,
+            Self::Signed(command) => command.digest(),
+        }
+    }
+
+    /// The id that makes it single-use; genesis entries have none.
+    pub fn id(&self) -> Option<CommandId> {
+        match self {
+            Self::Genesis { .. } => None,
+            Self::Signed(command) => Some(command.command().id),
+        }
+    }
+}
+
+/// The keys that deciding an entry reads whatever the state is. There may be more: those the execution
+/// asks for.
+pub fn keys_of(entry: &CheckedEntry) -> Vec<Key> {
+    let mut keys = Vec::new();
+    if let CheckedEntry::Signed(command) = entry {
+        keys.push(Key::replay_slot_of(&command.command().id));
+        keys.extend(command.command().signers.iter().map(signer_key));
+    }
+    if let Some(chart) = entry.payload().chart() {
+        keys.extend([Key::Chart(chart), Key::ChartLog(chart)]);
+    }
+    keys.extend(payload_keys(entry.payload()));
+    keys
+}
+
+const fn signer_key(party: &Party) -> Key {
+    match *party {
+        Party::Member(id) => Key::Member(id),
+        Party::Controller(id) | Party::Claimant(id) => Key::Chart(id),
+        Party::Administrator(id) => Key::Organisation(id),
+    }
+}
+
+fn payload_keys(payload: &Payload) -> Vec<Key> {
+    match payload {
+        Payload::OrganisationAdmit(it) => {
+            [Key::Organisations, Key::Organisation(it.organisation)].into()
+        }
+        Payload::OrganisationSuspend(it) | Payload::OrganisationReinstate(it) => {
+            [Key::Organisations, Key::Organisation(it.organisation)].into()
+        }
+        Payload::MemberEnrol(it) => {
+            [Key::Member(it.member), Key::Organisation(it.organisation)].into()
+        }
+        Payload::MemberRotate(it) => [Key::Member(it.member)].into(),
+        Payload::MemberAssign(it) => [Key::Member(it.member)].into(),
+        Payload::MemberSuspend(it) | Payload::MemberReinstate(it) => {
+            [Key::Member(it.member)].into()
+        }
+        Payload::ChartOpen(it) => {
+            it.custodians.iter().chain(&it.contributors).map(|id| Key::Organisation(*id)).collect()
+        }
+        Payload::ChartArrange(it) => {
+            it.custodians.iter().chain(&it.contributors).map(|id| Key::Organisation(*id)).collect()
+        }
+        Payload::ChartClaim(_) | Payload::CompartmentRotate(_) | Payload::AnchorAdd(_) => {
+            Vec::new()
+        }
+        Payload::RecordAdd(it) => {
+            it.custody.iter().map(|by| Key::Organisation(by.custodian)).collect()
+        }
+        Payload::RecordApprove(it) => {
+            [Key::Record(it.chart, it.record.position), Key::Proposal(it.chart, it.record.record)]
+                .into()
+        }
+        Payload::GrantGive(it) => {
+            [Key::Grant(it.chart, it.grant), Key::Subject(it.chart, it.terms.grantee)].into()
+        }
+        Payload::GrantLimit(it) => [Key::Grant(it.chart, it.grant)].into(),
+        Payload::GrantRevoke(it) => [Key::Grant(it.chart, it.grant)].into(),
+        Payload::AccessOpen(it) => {
+            let mut keys = Vec::from([Key::Subject(it.chart, Grantee::Everyone)]);
+            if let Target::Records(names) = &it.target {
+                keys.extend(names.iter().map(|name| Key::Record(it.chart, name.position)));
+            }
+            keys
+        }
+    }
+}
+
+/// One outcome in the log of a chart.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Leaf {
+    /// The chart.
+    pub chart: ChartId,
+    /// The outcome's place in the chart's log.
+    pub position: LogPosition,
+    /// The entry's place in the chain.
+    pub location: Location,
+    /// The record that it added.
+    pub record: Option<RecordEntry>,
+}
+
+/// What executing a block brought.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Executed {
+    /// Keys of the state with their new values, or with nothing, in the order of the keys.
+    pub changes: Vec<(Key, Option<Value>)>,
+    /// What was decided on each entry, in order.
+    pub outcomes: Vec<Outcome>,
+    /// What was appended to logs of charts, in order.
+    pub leaves: Vec<Leaf>,
+    /// `Header::outcomes` of the block.
+    pub outcome_root: Digest,
+    /// `Header::history` of the block.
+    pub history_root: Digest,
+    /// Nodes that the parent's id brought to the range of block ids, with their positions.
+    pub history_nodes: Vec<(u64, Digest)>,
+}
+
+/// A block in execution.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    block: BlockContext,
+    view: View,
+    outcomes: Vec<Outcome>,
+    leaves: Vec<Leaf>,
+}
+
+impl Execution {
+    /// Begins a block, with nothing loaded.
+    pub const fn new(block: BlockContext) -> Self {
+        Self { block, view: View::new(), outcomes: Vec::new(), leaves: Vec::new() }
+    }
+
+    /// Takes in what the state before the block has under `key`. What the block has changed since
+    /// stays changed.
+    pub fn load(&mut self, key: Key, value: Option<Value>) {
+        self.view.load(key, value);
+    }
+
+    /// The state as the entries so far have left it, as far as it is loaded.
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Executes the next entry and returns what was decided.
+    pub fn apply(&mut self, entry: &CheckedEntry) -> Result<&Outcome, ApplyError> {
+        let index = u32::try_from(self.outcomes.len()).expect("a block has far less than 2^32");
+        let location = Location { height: self.block.height, index };
+        let step = match entry {
+            CheckedEntry::Genesis { payload, .. } => self.decide_genesis(index, payload)?,
+            CheckedEntry::Signed(command) => {
+                admissible(&self.view, &self.block, command)?;
+                self.decide_signed(index, command)?
+            }
+        };
+        let chart = entry.payload().chart();
+        let log = self.log_to_extend(chart, &step.decision)?;
+        // Everything is read: from here on nothing can fail.
+        if let CheckedEntry::Signed(command) = entry {
+            self.spend_id(command.command());
+        }
+        if let Some(organisation) = step.accountable {
+            self.use_quota(organisation);
+        }
+        let (verdict, record) = self.settle(step.decision);
+        let outcome = Outcome { command: entry.digest(), location, time: self.block.time, verdict };
+        if let Some((chart, log)) = log {
+            self.append(chart, log, &outcome, record);
+        }
+        self.outcomes.push(outcome);
+        Ok(self.outcomes.last().expect("it was pushed in the line before"))
+    }
+
+    /// Ends the block, or names the key that must be loaded first and hands the block back.
+    #[expect(clippy::result_large_err, reason = "the block itself comes back, to be tried again")]
+    pub fn finish(self) -> Result<Executed, (Self, Key)> {
+        let mut history = match self.view.history() {
+            Ok(history) => history.cloned().unwrap_or_default(),
+            Err(Lacks(key)) => return Err((self, key)),
+        };
+        let history_nodes = self.extend_history(&mut history);
+        let history_root = history.root();
+        let mut view = self.view;
+        view.write(Key::History, Some(history.into()));
+        let changes =
+            view.into_written().filter(|(key, _)| !matches!(key, Key::Record(..))).collect();
+        Ok(Executed {
+            changes,
+            outcome_root: outcome_root(&self.outcomes),
+            outcomes: self.outcomes,
+            leaves: self.leaves,
+            history_root,
+            history_nodes,
+        })
+    }
+
+    fn decide_genesis(&self, index: u32, payload: &Payload) -> Result<Step, ApplyError> {
+        if self.block.height != Height(1) {
+            return Err(Inadmissible::Misplaced(self.block.height).into());
+        }
+        let decision = decided(decide_genesis(&self.view, &self.block, index, payload))?;
+        Ok(Step { accountable: None, decision })
+    }
+
+    fn decide_signed(&self, index: u32, command: &Verified) -> Result<Step, ApplyError> {
+        let organisation = match accountable(&self.view, command) {
+            Ok(organisation) => organisation,
+            Err(Halt::Lacks(lacks)) => return Err(lacks.into()),
+            Err(Halt::Rejected(why)) => return Ok(Step { accountable: None, decision: Err(why) }),
+        };
+        let decision = if self.has_quota(organisation)? {
+            decided(decide(&self.view, &self.block, index, command))?
+        } else {
+            let per_minute = self.block.parameters.commands_per_minute_max;
+            Err(Rejection::QuotaExceeded { organisation, per_minute })
+        };
+        Ok(Step { accountable: Some(organisation), decision })
+    }
+
+    /// The log that the outcome extends: that of the chart it names, if there is one by then.
+    fn log_to_extend(
+        &self,
+        chart: Option<ChartId>,
+        decision: &Result<Changes, Rejection>,
+    ) -> Result<Option<(ChartId, ChartLog)>, Lacks> {
+        let Some(id) = chart else { return Ok(None) };
+        if self.view.chart(id)?.is_some() {
+            let log = self.view.chart_log(id)?.expect("a chart has a log");
+            return Ok(Some((id, *log)));
+        }
+        let opens =
+            |changes: &Changes| changes.writes.iter().any(|(key, _)| *key == Key::Chart(id));
+        Ok(decision.as_ref().is_ok_and(opens).then_some((id, ChartLog::EMPTY)))
+    }
+
+    fn spend_id(&mut self, command: &Command) {
+        let now = self.block.time;
+        let slot: &mut ReplaySlot = self.view.write_in_place(Key::replay_slot_of(&command.id));
+        slot.spent.retain(|spent| now < spent.until);
+        let spent = SpentId { id: command.id, until: command.window.until };
+        slot.spent.push(spent).expect("an admissible command finds room in its slot");
+    }
+
+    fn has_quota(&self, organisation: OrganisationId) -> Result<bool, Lacks> {
+        let quota = self.view.quota(organisation)?.copied().unwrap_or_default();
+        let used = if quota.minute == self.minute() { quota.used } else { 0 };
+        Ok(used < self.block.parameters.commands_per_minute_max)
+    }
+
+    fn use_quota(&mut self, organisation: OrganisationId) {
+        let minute = self.minute();
+        let quota: &mut Quota = self.view.write_in_place(Key::Quota(organisation));
+        if quota.minute != minute {
+            *quota = Quota { minute, used: 0 };
+        }
+        quota.used = quota.used.saturating_add(1);
+    }
+
+    const fn minute(&self) -> u64 {
+        self.block.time.0 / MINUTE_MS
+    }
+
+    /// Carries the changes of an accepted command out.
+    fn settle(&mut self, decision: Result<Changes, Rejection>) -> (Verdict, Option<RecordEntry>) {
+        match decision {
+            Ok(Changes { writes, record }) => {
+                for (key, value) in writes {
+                    self.view.write(key, value);
+                }
+                (Verdict::Accepted, record)
+            }
+            Err(why) => (Verdict::Rejected(why), None),
+        }
+    }
+
+    fn append(
+        &mut self,
+        chart: ChartId,
+        log: ChartLog,
+        outcome: &Outcome,
+        record: Option<RecordEntry>,
+    ) {
+        let position = log.count;
+        let head = chart_log::extend(log.head, position, outcome);
+        let next = LogPosition(position.0.checked_add(1).expect("a log stays far below 2^64"));
+        self.view.write(Key::ChartLog(chart), Some(ChartLog { count: next, head }.into()));
+        // Later entries of this block may name the record.
+        self.view.write(Key::Record(chart, position), record.clone().map(Value::Record));
+        self.leaves.push(Leaf { chart, position, location: outcome.location, record });
+    }
+
+    fn extend_history(&self, history: &mut Peaks) -> Vec<(u64, Digest)> {
+        let first = nodes_len(history.count());
+        let nodes = history.push(history_leaf(&self.block.parent));
+        assert_eq!(
+            history.count(),
+            self.block.height.0,
+            "the history of a block has each block before it, and no other"
+        );
+        (first..).zip(nodes).collect()
+    }
+}
+
+/// What is to be done about one entry.
+struct Step {
+    /// Whose quota it uses.
+    accountable: Option<OrganisationId>,
+    decision: Result<Changes, Rejection>,
+}
+
+fn decided(result: Result<Changes, Halt>) -> Result<Result<Changes, Rejection>, Lacks> {
+    match result {
+        Ok(changes) => Ok(Ok(changes)),
+        Err(Halt::Rejected(why)) => Ok(Err(why)),
+        Err(Halt::Lacks(lacks)) => Err(lacks),
+    }
+}

@@ -1,0 +1,71 @@
+//! Members: enrolled, given keys and roles, suspended and reinstated by the administrator of their
+//! organisation.
+//!
+//! # Invariants
+//!
+//! * A member's organisation never changes, and neither does what it signed before a suspension.
+//! * A signing key comes in only with a signature of its own, so nobody enrols with the key of another
+//!   by rotation.
+
+use keepwell_types::{
+    id::MemberId,
+    member::{MemberAssign, MemberEnrol, MemberRotate, MemberStanding},
+    outcome::Rejection,
+};
+
+use crate::{
+    decide::{Case, Changes, Halt},
+    signer::known_member,
+    state::{Key, Member},
+};
+
+pub(crate) fn enrol(case: &Case<'_>, it: &MemberEnrol) -> Result<Changes, Halt> {
+    case.by_administrator(it.organisation)?;
+    if case.view.member(it.member)?.is_some() {
+        return Err(Rejection::MemberExists(it.member).into());
+    }
+    let member = Member {
+        organisation: it.organisation,
+        signing: it.signing,
+        sealing: it.sealing,
+        roles: it.roles,
+        suspended: false,
+    };
+    Ok(Changes::NONE.put(Key::Member(it.member), member))
+}
+
+pub(crate) fn rotate(case: &Case<'_>, it: &MemberRotate) -> Result<Changes, Halt> {
+    let member = known_member(case.view, it.member)?;
+    case.by_administrator_and_new_key(member.organisation, it.member, &it.signing)?;
+    let member = Member { signing: it.signing, sealing: it.sealing, ..member.clone() };
+    Ok(Changes::NONE.put(Key::Member(it.member), member))
+}
+
+pub(crate) fn assign(case: &Case<'_>, it: &MemberAssign) -> Result<Changes, Halt> {
+    let member = administered(case, it.member)?;
+    Ok(Changes::NONE.put(Key::Member(it.member), Member { roles: it.roles, ..member.clone() }))
+}
+
+pub(crate) fn suspend(case: &Case<'_>, it: &MemberStanding) -> Result<Changes, Halt> {
+    let member = administered(case, it.member)?;
+    if member.suspended {
+        return Err(Rejection::MemberSuspended(it.member).into());
+    }
+    Ok(Changes::NONE.put(Key::Member(it.member), Member { suspended: true, ..member.clone() }))
+}
+
+/// Reinstates; of a member that is not suspended, this is done already.
+pub(crate) fn reinstate(case: &Case<'_>, it: &MemberStanding) -> Result<Changes, Halt> {
+    let member = administered(case, it.member)?;
+    if !member.suspended {
+        return Ok(Changes::NONE);
+    }
+    Ok(Changes::NONE.put(Key::Member(it.member), Member { suspended: false, ..member.clone() }))
+}
+
+/// The member, whose administrator signed.
+fn administered<'a>(case: &Case<'a>, id: MemberId) -> Result<&'a Member, Halt> {
+    let member = known_member(case.view, id)?;
+    case.by_administrator(member.organisation)?;
+    Ok(member)
+}

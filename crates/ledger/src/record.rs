@@ -1,0 +1,189 @@
+//! Records: added by authors, approved by whoever the author's rule names.
+//!
+//! ```text
+//!        add                       approvals_min of the rule's parties
+//!  (none) ---> Final      (none) ---> Proposed ----------------------> Final
+//!     without a rule          with one
+//! ```
+//!
+//! # Invariants
+//!
+//! * A record is added only after enough of the chart's custodians have acknowledged that they store
+//!   it: nothing on the ledger names what nobody has.
+//! * Approvals never conflict. Each party of the rule may approve once, also after the record has
+//!   become final, so in whatever order approvals arrive, each is accepted and the state is the same.
+//! * A proposal is gone when all its parties have approved: then nothing about it can change any more.
+//!
+//! Not here: the entry itself, which stands in the chart's log and not in the state.
+
+use keepwell_crypto::{
+    command::{Verified, record_id_of},
+    custody::FIRST_VERSION,
+};
+use keepwell_types::{
+    access::RecordName,
+    encoding::List,
+    id::{ChartId, OrganisationId},
+    limits::SEALED_BYTES_MAX,
+    member::Party,
+    outcome::Rejection,
+    record::{ApprovalRule, CustodyAcknowledgement, RecordAdd, RecordApprove},
+};
+
+use crate::{
+    chart::check_custodian_count,
+    decide::{Case, Changes, Halt},
+    signer::{
+        Actor, Authority, known_chart, known_member, known_organisation, organisation_in_standing,
+    },
+    state::{Approval, Chart, Key, Proposal, RecordEntry, TagOwner},
+    view::View,
+};
+
+pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
+    let (actor, chart) = case.actor(it.chart)?;
+    let Authority::Signed(command) = case.authority else {
+        return Err(Rejection::WrongSigners.into());
+    };
+    let organisation = authoring_organisation(actor, chart)?;
+    check_seal(chart, it)?;
+    check_custody(case, chart, &it.custody)?;
+    if let Some(rule) = &it.approval {
+        check_rule(case.view, it.chart, rule)?;
+    }
+    let entry = entry_of(case, command, it, actor.party(it.chart), organisation);
+    let mut changes = Changes::NONE;
+    if let Some(tag) = it.uniqueness {
+        if case.view.tag(organisation, tag)?.is_some() {
+            return Err(Rejection::TagTaken(tag).into());
+        }
+        let log = case.view.chart_log(it.chart)?.expect("a chart has a log");
+        let record = RecordName { position: log.count, record: entry.record };
+        changes = changes.put(Key::Tag(organisation, tag), TagOwner { chart: it.chart, record });
+    }
+    if let Some(rule) = it.approval.clone() {
+        let proposal = Proposal { rule, approvals: List::new(), commitment: it.commitment };
+        changes = changes.put(Key::Proposal(it.chart, entry.record), proposal);
+    }
+    changes.record = Some(entry);
+    Ok(changes)
+}
+
+pub(crate) fn approve(case: &Case<'_>, it: &RecordApprove) -> Result<Changes, Halt> {
+    let party = case.approver(it.chart)?;
+    known_chart(case.view, it.chart)?;
+    let record = named(case.view, it.chart, &it.record)?.record;
+    let proposal = case.view.proposal(it.chart, record)?.ok_or(Rejection::NotProposed(record))?;
+    if !proposal.rule.parties.contains(&party) {
+        return Err(Rejection::NotApprover(record).into());
+    }
+    if proposal.approvals.iter().any(|approval| approval.party == party) {
+        return Err(Rejection::AlreadyApproved(record).into());
+    }
+    if proposal.commitment != it.commitment {
+        return Err(Rejection::CommitmentMismatch(record).into());
+    }
+    let mut proposal = proposal.clone();
+    let approval = Approval { party, location: case.location };
+    proposal.approvals.push(approval).map_err(|_| Rejection::TooLarge)?;
+    let key = Key::Proposal(it.chart, record);
+    let all = proposal.approvals.len() == proposal.rule.parties.len();
+    Ok(if all { Changes::NONE.remove(key) } else { Changes::NONE.put(key, proposal) })
+}
+
+/// The record that a command names, if it stands where the command says.
+pub(crate) fn named<'a>(
+    view: &'a View,
+    chart: ChartId,
+    name: &RecordName,
+) -> Result<&'a RecordEntry, Halt> {
+    let entry = view.record(chart, name.position)?.filter(|entry| entry.record == name.record);
+    Ok(entry.ok_or(Rejection::UnknownRecord(name.record))?)
+}
+
+/// The organisation that a record is added for, if it may author in the chart.
+fn authoring_organisation(actor: Actor<'_>, chart: &Chart) -> Result<OrganisationId, Rejection> {
+    let Actor::Member { member, .. } = actor else { return Ok(chart.organisation) };
+    let id = member.organisation;
+    if id != chart.organisation && !chart.contributors.contains(&id) {
+        return Err(Rejection::NotContributor(id));
+    }
+    Ok(id)
+}
+
+fn check_seal(chart: &Chart, it: &RecordAdd) -> Result<(), Rejection> {
+    let current = chart.epoch(it.compartment);
+    if it.epoch != current {
+        let (compartment, given) = (it.compartment, it.epoch);
+        return Err(Rejection::WrongEpoch { compartment, given, current });
+    }
+    if it.sealed_bytes == 0 || it.sealed_bytes > SEALED_BYTES_MAX {
+        return Err(Rejection::RecordSize { sealed_bytes: it.sealed_bytes });
+    }
+    Ok(())
+}
+
+/// Whether enough of the chart's custodians acknowledge, each with its own key. That they signed is
+/// part of what [`Verified`] says.
+fn check_custody(
+    case: &Case<'_>,
+    chart: &Chart,
+    custody: &[CustodyAcknowledgement],
+) -> Result<(), Halt> {
+    for (place, by) in custody.iter().enumerate() {
+        let again = custody[..place].iter().any(|earlier| earlier.custodian == by.custodian);
+        if again || !chart.custodians.contains(&by.custodian) {
+            return Err(Rejection::NotCustodian(by.custodian).into());
+        }
+        let organisation = organisation_in_standing(case.view, by.custodian)?;
+        if organisation.custodian != Some(by.key) {
+            return Err(Rejection::CustodianKey(by.custodian).into());
+        }
+    }
+    Ok(check_custodian_count(case, custody.len())?)
+}
+
+/// Whether the rule can be met: its parties exist, each stands in it once, and there are enough.
+fn check_rule(view: &View, chart: ChartId, rule: &ApprovalRule) -> Result<(), Halt> {
+    let needed = usize::from(rule.approvals_min);
+    if needed == 0 || needed > rule.parties.len() {
+        return Err(Rejection::ApprovalRule.into());
+    }
+    for (place, party) in rule.parties.iter().enumerate() {
+        if rule.parties[..place].contains(party) {
+            return Err(Rejection::ApprovalRule.into());
+        }
+        match *party {
+            Party::Member(id) => known_member(view, id).map(|_| ())?,
+            Party::Administrator(id) => known_organisation(view, id).map(|_| ())?,
+            // A rule must not link two charts, and a one-time code approves nothing.
+            Party::Controller(id) if id == chart => {}
+            Party::Controller(_) | Party::Claimant(_) => {
+                return Err(Rejection::ApprovalRule.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entry_of(
+    case: &Case<'_>,
+    command: &Verified,
+    it: &RecordAdd,
+    author: Party,
+    organisation: OrganisationId,
+) -> RecordEntry {
+    RecordEntry {
+        record: record_id_of(command.command()).expect("the command adds a record and is signed"),
+        version: FIRST_VERSION,
+        compartment: it.compartment,
+        epoch: it.epoch,
+        kind: it.kind,
+        commitment: it.commitment,
+        sealed_bytes: it.sealed_bytes,
+        author,
+        organisation,
+        proposed: it.approval.is_some(),
+        location: case.location,
+    }
+}

@@ -1,0 +1,296 @@
+//! Signers: whose key a signature must be of, and who is barred from acting.
+//!
+//! A [`Verified`] says that certain keys signed. Here the state says whose keys they are, at the height
+//! of execution: a key that was changed or a member that was suspended one command earlier counts no
+//! more.
+//!
+//! # Invariants
+//!
+//! * The key is compared before anything else of a signer is looked at, so that a stranger learns
+//!   nothing from a refusal, and cannot use up what belongs to someone else.
+//! * Suspension stops acts. It does not undo what was done, and does not stop patients: whoever has
+//!   claimed a chart controls it whatever becomes of its organisation.
+
+use keepwell_crypto::command::Verified;
+use keepwell_types::{
+    id::{ChartId, MemberId, OrganisationId, PublicKey},
+    member::Party,
+    outcome::Rejection,
+};
+
+use crate::{
+    decide::{Case, Halt},
+    state::{Chart, Member, Organisation},
+    view::View,
+};
+
+/// By what right a command is decided.
+#[derive(Clone, Copy)]
+pub(crate) enum Authority<'a> {
+    /// It stands in the genesis file, which everyone in the consortium has accepted.
+    Genesis,
+    /// Its signers signed it.
+    Signed(&'a Verified),
+}
+
+/// Who acts in a chart.
+#[derive(Clone, Copy)]
+pub(crate) enum Actor<'a> {
+    Member { id: MemberId, member: &'a Member },
+    Controller,
+}
+
+impl Actor<'_> {
+    pub(crate) const fn party(&self, chart: ChartId) -> Party {
+        match self {
+            Self::Member { id, .. } => Party::Member(*id),
+            Self::Controller => Party::Controller(chart),
+        }
+    }
+}
+
+/// One signer and the key that signed.
+#[derive(Clone, Copy)]
+struct Signer {
+    party: Party,
+    key: PublicKey,
+}
+
+impl Signer {
+    fn must_have(&self, key: &PublicKey) -> Result<(), Rejection> {
+        if self.key == *key { Ok(()) } else { Err(Rejection::KeyNotOfSigner(self.party)) }
+    }
+}
+
+/// The organisation that answers for a command, after checking that its first signer signed it.
+///
+/// It is that of the member or administrator who acts, or that of the chart where a patient does.
+pub fn accountable(view: &View, command: &Verified) -> Result<OrganisationId, Halt> {
+    let signer = signers(command).next().ok_or(Rejection::WrongSigners)?;
+    match signer.party {
+        Party::Member(id) => {
+            let member = known_member(view, id)?;
+            signer.must_have(&member.signing)?;
+            Ok(member.organisation)
+        }
+        Party::Controller(id) => {
+            let chart = known_chart(view, id)?;
+            signer.must_have(&chart.keys.signing)?;
+            Ok(chart.organisation)
+        }
+        Party::Claimant(id) => {
+            let chart = known_chart(view, id)?;
+            let ticket = chart.claim.ok_or(Rejection::NotClaimable(id))?;
+            signer.must_have(&ticket.key)?;
+            Ok(chart.organisation)
+        }
+        Party::Administrator(id) => {
+            signer.must_have(&known_organisation(view, id)?.administrator)?;
+            Ok(id)
+        }
+    }
+}
+
+/// A member and its organisation, neither of them suspended.
+pub(crate) fn member_in_standing(view: &View, id: MemberId) -> Result<&Member, Halt> {
+    let member = known_member(view, id)?;
+    if member.suspended {
+        return Err(Rejection::MemberSuspended(id).into());
+    }
+    organisation_in_standing(view, member.organisation)?;
+    Ok(member)
+}
+
+/// An organisation that is not suspended.
+pub(crate) fn organisation_in_standing(
+    view: &View,
+    id: OrganisationId,
+) -> Result<&Organisation, Halt> {
+    let organisation = known_organisation(view, id)?;
+    if organisation.suspended {
+        return Err(Rejection::OrganisationSuspended(id).into());
+    }
+    Ok(organisation)
+}
+
+/// The chart, if whoever holds its keys may act: an organisation's key agent may not while the
+/// organisation is suspended.
+pub(crate) fn controlled_chart(view: &View, id: ChartId) -> Result<&Chart, Halt> {
+    let chart = known_chart(view, id)?;
+    if chart.claim.is_some() {
+        organisation_in_standing(view, chart.organisation)?;
+    }
+    Ok(chart)
+}
+
+pub(crate) fn known_organisation(view: &View, id: OrganisationId) -> Result<&Organisation, Halt> {
+    Ok(view.organisation(id)?.ok_or(Rejection::UnknownOrganisation(id))?)
+}
+
+pub(crate) fn known_member(view: &View, id: MemberId) -> Result<&Member, Halt> {
+    Ok(view.member(id)?.ok_or(Rejection::UnknownMember(id))?)
+}
+
+pub(crate) fn known_chart(view: &View, id: ChartId) -> Result<&Chart, Halt> {
+    Ok(view.chart(id)?.ok_or(Rejection::UnknownChart(id))?)
+}
+
+fn signers(command: &Verified) -> impl ExactSizeIterator<Item = Signer> {
+    let parties = command.command().signers.iter();
+    parties.zip(command.signatures()).map(|(party, by)| Signer { party: *party, key: by.key })
+}
+
+impl<'a> Case<'a> {
+    /// The member who signed, alone.
+    pub(crate) fn acting_member(&self) -> Result<(MemberId, &'a Member), Halt> {
+        let [signer] = self.exactly()?;
+        match signer.party {
+            Party::Member(id) => Ok((id, self.signing_member(signer, id)?)),
+            Party::Controller(_) | Party::Claimant(_) | Party::Administrator(_) => {
+                Err(Rejection::WrongSigners.into())
+            }
+        }
+    }
+
+    /// The chart, whose controller signed, alone.
+    pub(crate) fn acting_controller(&self, chart: ChartId) -> Result<&'a Chart, Halt> {
+        let [signer] = self.exactly()?;
+        match signer.party {
+            Party::Controller(id) if id == chart => self.signing_controller(signer, chart),
+            Party::Controller(_) | Party::Member(_) => Err(Rejection::NotController(chart).into()),
+            Party::Claimant(_) | Party::Administrator(_) => Err(Rejection::WrongSigners.into()),
+        }
+    }
+
+    /// The member or the controller of `chart` who signed, alone, and the chart.
+    pub(crate) fn actor(&self, chart: ChartId) -> Result<(Actor<'a>, &'a Chart), Halt> {
+        let [signer] = self.exactly()?;
+        match signer.party {
+            Party::Member(id) => {
+                let member = self.signing_member(signer, id)?;
+                Ok((Actor::Member { id, member }, known_chart(self.view, chart)?))
+            }
+            Party::Controller(_) => Ok((Actor::Controller, self.acting_controller(chart)?)),
+            Party::Claimant(_) | Party::Administrator(_) => Err(Rejection::WrongSigners.into()),
+        }
+    }
+
+    /// Whoever signed alone, in standing; of charts, the controller of `chart` only.
+    pub(crate) fn approver(&self, chart: ChartId) -> Result<Party, Halt> {
+        let [signer] = self.exactly()?;
+        match signer.party {
+            Party::Member(id) => self.signing_member(signer, id).map(|_| ())?,
+            Party::Controller(_) => self.acting_controller(chart).map(|_| ())?,
+            Party::Administrator(id) => self.signing_administrator(signer, id)?,
+            Party::Claimant(_) => return Err(Rejection::WrongSigners.into()),
+        }
+        Ok(signer.party)
+    }
+
+    /// The holder of the chart's one-time code and the keeper of the new key signed.
+    pub(crate) fn claimed_by(&self, chart: ChartId, new: &PublicKey) -> Result<&'a Chart, Halt> {
+        let [claimant, controller] = self.exactly()?;
+        let parties = (claimant.party, controller.party);
+        if parties != (Party::Claimant(chart), Party::Controller(chart)) {
+            return Err(Rejection::WrongSigners.into());
+        }
+        let entry = known_chart(self.view, chart)?;
+        let ticket = entry.claim.ok_or(Rejection::NotClaimable(chart))?;
+        claimant.must_have(&ticket.key)?;
+        controller.must_have(new)?;
+        if ticket.until <= self.now() {
+            return Err(Rejection::ClaimExpired { until: ticket.until }.into());
+        }
+        Ok(entry)
+    }
+
+    /// The administrator of `organisation` signed, alone, or the genesis file says it.
+    pub(crate) fn by_administrator(&self, organisation: OrganisationId) -> Result<(), Halt> {
+        match self.authority {
+            Authority::Genesis => known_organisation(self.view, organisation).map(|_| ()),
+            Authority::Signed(_) => {
+                let [signer] = self.exactly()?;
+                self.administrator_of(signer, organisation)
+            }
+        }
+    }
+
+    /// The administrator of the member's organisation and the keeper of the member's new key signed,
+    /// or the genesis file says it.
+    pub(crate) fn by_administrator_and_new_key(
+        &self,
+        organisation: OrganisationId,
+        member: MemberId,
+        new: &PublicKey,
+    ) -> Result<(), Halt> {
+        match self.authority {
+            Authority::Genesis => Ok(()),
+            Authority::Signed(_) => {
+                let [administrator, keeper] = self.exactly()?;
+                if keeper.party != Party::Member(member) {
+                    return Err(Rejection::WrongSigners.into());
+                }
+                self.administrator_of(administrator, organisation)?;
+                Ok(keeper.must_have(new)?)
+            }
+        }
+    }
+
+    /// Administrators of more than two thirds of the organisations in standing signed, each once, or
+    /// the genesis file says it.
+    pub(crate) fn by_consortium(&self) -> Result<(), Halt> {
+        let Authority::Signed(command) = self.authority else { return Ok(()) };
+        let mut signed = 0;
+        for (place, signer) in signers(command).enumerate() {
+            let again = command.command().signers[..place].contains(&signer.party);
+            match signer.party {
+                Party::Administrator(id) if !again => self.signing_administrator(signer, id)?,
+                Party::Administrator(_)
+                | Party::Member(_)
+                | Party::Controller(_)
+                | Party::Claimant(_) => return Err(Rejection::WrongSigners.into()),
+            }
+            signed += 1;
+        }
+        let organisations = self.view.organisations()?;
+        let needed = organisations.map_or(1, |it| it.administrators_min());
+        if signed < needed {
+            return Err(Rejection::TooFewAdministrators { signed, needed }.into());
+        }
+        Ok(())
+    }
+
+    fn administrator_of(&self, signer: Signer, organisation: OrganisationId) -> Result<(), Halt> {
+        if signer.party != Party::Administrator(organisation) {
+            return Err(Rejection::WrongSigners.into());
+        }
+        self.signing_administrator(signer, organisation)
+    }
+
+    fn signing_administrator(&self, signer: Signer, id: OrganisationId) -> Result<(), Halt> {
+        signer.must_have(&known_organisation(self.view, id)?.administrator)?;
+        organisation_in_standing(self.view, id).map(|_| ())
+    }
+
+    fn signing_member(&self, signer: Signer, id: MemberId) -> Result<&'a Member, Halt> {
+        signer.must_have(&known_member(self.view, id)?.signing)?;
+        member_in_standing(self.view, id)
+    }
+
+    fn signing_controller(&self, signer: Signer, id: ChartId) -> Result<&'a Chart, Halt> {
+        signer.must_have(&known_chart(self.view, id)?.keys.signing)?;
+        controlled_chart(self.view, id)
+    }
+
+    /// The signers, if there are exactly `N`; the genesis file has none.
+    fn exactly<const N: usize>(&self) -> Result<[Signer; N], Rejection> {
+        let Authority::Signed(command) = self.authority else {
+            return Err(Rejection::WrongSigners);
+        };
+        let mut signers = signers(command);
+        if signers.len() != N {
+            return Err(Rejection::WrongSigners);
+        }
+        Ok(core::array::from_fn(|_| signers.next().expect("there are as many as were counted")))
+    }
+}

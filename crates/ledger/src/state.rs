@@ -1,0 +1,485 @@
+//! The state: keys, and the typed entries under them.
+//!
+//! ```text
+//! key in the database = H("keepwell/ledger/key/v1", key)       key: canonical bytes
+//! value               = [kind, [entry]]                        canonical bytes
+//! ```
+//!
+//! # Invariants
+//!
+//! * The state holds what can still change and nothing else. Records, outcomes and entries stand in
+//!   the logs of charts, of which it holds heads.
+//! * Each key has one kind of entry ([`Key::holds`]), and no entry outgrows
+//!   [`STATE_VALUE_BYTES_MAX`].
+//! * A chart and its log come into being together. A subject lists the grants that were given to it
+//!   and not revoked, each of which exists.
+//!
+//! Not here: who may change what (the families), and how a database proves it (`keepwell-engine`).
+
+use alloc::vec::Vec;
+
+use keepwell_crypto::hash;
+use keepwell_merkle::{chart_log, range::Peaks};
+use keepwell_types::{
+    DecodeError,
+    access::RecordName,
+    chart::{ChartKeys, ClaimTicket},
+    decode, encode,
+    encoding::{List, Text},
+    grant::{GrantTerms, Grantee},
+    id::{
+        ChartId, CommandId, Commitment, Compartment, Digest, Epoch, GrantId, Location, LogPosition,
+        MemberId, OrganisationId, PublicKey, RecordId, UniquenessTag, Version,
+    },
+    limits::{
+        APPROVERS_MAX, COMPARTMENTS, CONTRIBUTORS_MAX, COUNTED_ACCESSES_MAX, CUSTODIANS_MAX,
+        GRANTS_PER_SUBJECT_MAX, NAME_BYTES_MAX, ORGANISATIONS_MAX, REPLAY_IDS_PER_SLOT_MAX,
+        REPLAY_SLOTS, STATE_VALUE_BYTES_MAX,
+    },
+    member::{OrganisationKind, Party},
+    record::{ApprovalRule, RecordKind},
+    set::{CompartmentSet, RoleSet},
+    time::BlockTime,
+};
+use minicbor::{Decode, Encode};
+use serde::Serialize;
+
+/// Separates keys of the state from every other digest.
+const KEY_DOMAIN: &str = "keepwell/ledger/key/v1";
+
+/// Where an entry stands in the state.
+#[derive(Clone, Copy, Debug, Encode, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Key {
+    /// The ids of all earlier blocks.
+    #[n(0)]
+    History,
+    /// Recent commands, by their ids; below [`REPLAY_SLOTS`].
+    #[n(1)]
+    ReplaySlot(#[n(0)] u32),
+    /// What an organisation has used of its quota.
+    #[n(2)]
+    Quota(#[n(0)] OrganisationId),
+    /// The list of organisations.
+    #[n(3)]
+    Organisations,
+    /// An organisation.
+    #[n(4)]
+    Organisation(#[n(0)] OrganisationId),
+    /// A member.
+    #[n(5)]
+    Member(#[n(0)] MemberId),
+    /// A chart.
+    #[n(6)]
+    Chart(#[n(0)] ChartId),
+    /// The head of a chart's log.
+    #[n(7)]
+    ChartLog(#[n(0)] ChartId),
+    /// A grant.
+    #[n(8)]
+    Grant(#[n(0)] ChartId, #[n(1)] GrantId),
+    /// The grants that someone has in a chart.
+    #[n(9)]
+    Subject(#[n(0)] ChartId, #[n(1)] Grantee),
+    /// What a record with an approval rule still waits for.
+    #[n(10)]
+    Proposal(#[n(0)] ChartId, #[n(1)] RecordId),
+    /// Who has a uniqueness tag.
+    #[n(11)]
+    Tag(#[n(0)] OrganisationId, #[n(1)] UniquenessTag),
+    /// The record that the outcome at a position of a chart's log added. Answered from the outcomes
+    /// of earlier blocks and never written to the state.
+    #[n(12)]
+    Record(#[n(0)] ChartId, #[n(1)] LogPosition),
+}
+
+impl Key {
+    /// The slot that remembers the command `id`.
+    pub const fn replay_slot_of(id: &CommandId) -> Self {
+        let [a, b, c, d, ..] = id.0;
+        Self::ReplaySlot(u32::from_le_bytes([a, b, c, d]) % REPLAY_SLOTS)
+    }
+
+    /// The key as the database has it.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        hash::digest(KEY_DOMAIN, &[&encode(self)]).0
+    }
+
+    /// Whether `value` is of the kind that stands under this key.
+    pub const fn holds(&self, value: &Value) -> bool {
+        matches!(
+            (self, value),
+            (Self::History, Value::History(_))
+                | (Self::ReplaySlot(_), Value::ReplaySlot(_))
+                | (Self::Quota(_), Value::Quota(_))
+                | (Self::Organisations, Value::Organisations(_))
+                | (Self::Organisation(_), Value::Organisation(_))
+                | (Self::Member(_), Value::Member(_))
+                | (Self::Chart(_), Value::Chart(_))
+                | (Self::ChartLog(_), Value::ChartLog(_))
+                | (Self::Grant(..), Value::Grant(_))
+                | (Self::Subject(..), Value::Subject(_))
+                | (Self::Proposal(..), Value::Proposal(_))
+                | (Self::Tag(..), Value::Tag(_))
+                | (Self::Record(..), Value::Record(_))
+        )
+    }
+}
+
+/// An entry of the state, of the kind that its key tells.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
+pub enum Value {
+    /// Under [`Key::History`]: leaves are block ids.
+    #[n(0)]
+    History(#[n(0)] Peaks),
+    /// Under [`Key::ReplaySlot`].
+    #[n(1)]
+    ReplaySlot(#[n(0)] ReplaySlot),
+    /// Under [`Key::Quota`].
+    #[n(2)]
+    Quota(#[n(0)] Quota),
+    /// Under [`Key::Organisations`].
+    #[n(3)]
+    Organisations(#[n(0)] Organisations),
+    /// Under [`Key::Organisation`].
+    #[n(4)]
+    Organisation(#[n(0)] Organisation),
+    /// Under [`Key::Member`].
+    #[n(5)]
+    Member(#[n(0)] Member),
+    /// Under [`Key::Chart`].
+    #[n(6)]
+    Chart(#[n(0)] Chart),
+    /// Under [`Key::ChartLog`].
+    #[n(7)]
+    ChartLog(#[n(0)] ChartLog),
+    /// Under [`Key::Grant`].
+    #[n(8)]
+    Grant(#[n(0)] Grant),
+    /// Under [`Key::Subject`].
+    #[n(9)]
+    Subject(#[n(0)] Subject),
+    /// Under [`Key::Proposal`].
+    #[n(10)]
+    Proposal(#[n(0)] Proposal),
+    /// Under [`Key::Tag`].
+    #[n(11)]
+    Tag(#[n(0)] TagOwner),
+    /// Under [`Key::Record`].
+    #[n(12)]
+    Record(#[n(0)] RecordEntry),
+}
+
+impl Value {
+    /// Decodes canonical bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes, STATE_VALUE_BYTES_MAX)
+    }
+
+    /// Its canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+}
+
+/// A kind of entry: how a view tells it from the others.
+pub(crate) trait Stored: Into<Value> {
+    /// The entry, if `value` is of this kind.
+    fn of(value: &Value) -> Option<&Self>;
+    /// The entry, if `value` is of this kind.
+    fn of_mut(value: &mut Value) -> Option<&mut Self>;
+}
+
+macro_rules! stored {
+    ($($kind:ident($entry:ty))+) => {$(
+        impl From<$entry> for Value {
+            fn from(entry: $entry) -> Self {
+                Self::$kind(entry)
+            }
+        }
+
+        impl Stored for $entry {
+            fn of(value: &Value) -> Option<&Self> {
+                if let Value::$kind(entry) = value { Some(entry) } else { None }
+            }
+
+            fn of_mut(value: &mut Value) -> Option<&mut Self> {
+                if let Value::$kind(entry) = value { Some(entry) } else { None }
+            }
+        }
+    )+};
+}
+
+stored! {
+    History(Peaks)
+    ReplaySlot(ReplaySlot)
+    Quota(Quota)
+    Organisations(Organisations)
+    Organisation(Organisation)
+    Member(Member)
+    Chart(Chart)
+    ChartLog(ChartLog)
+    Grant(Grant)
+    Subject(Subject)
+    Proposal(Proposal)
+    Tag(TagOwner)
+    Record(RecordEntry)
+}
+
+/// The ids of recent commands that share a slot, in the order in which they came.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct ReplaySlot {
+    /// Those whose windows were open when the slot was written last.
+    #[n(0)]
+    pub spent: List<SpentId, REPLAY_IDS_PER_SLOT_MAX>,
+}
+
+/// The id of a command that a block has.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct SpentId {
+    /// The id.
+    #[n(0)]
+    pub id: CommandId,
+    /// The end of the command's window, from which on the window refuses it.
+    #[n(1)]
+    pub until: BlockTime,
+}
+
+/// What an organisation has used in the latest minute in which it acted.
+#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Quota {
+    /// Whole minutes of block time since 1970.
+    #[n(0)]
+    pub minute: u64,
+    /// Commands, refused ones included.
+    #[n(1)]
+    pub used: u32,
+}
+
+/// All organisations, in the order in which they were admitted.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Organisations {
+    /// Their ids.
+    #[n(0)]
+    pub all: List<OrganisationId, ORGANISATIONS_MAX>,
+    /// How many of them are suspended.
+    #[n(1)]
+    pub suspended: u32,
+}
+
+impl Organisations {
+    /// Those that are not suspended.
+    pub fn in_standing(&self) -> u32 {
+        let all = u32::try_from(self.all.len()).expect("the list is limited far below 2^32");
+        all.saturating_sub(self.suspended)
+    }
+
+    /// How many administrators are more than two thirds of those of [`Self::in_standing`].
+    pub fn administrators_min(&self) -> u32 {
+        self.in_standing() * 2 / 3 + 1
+    }
+}
+
+/// A legal body.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Organisation {
+    /// What it is.
+    #[n(0)]
+    pub kind: OrganisationKind,
+    /// Its public name.
+    #[n(1)]
+    pub name: Text<NAME_BYTES_MAX>,
+    /// Verifies its administrator.
+    #[n(2)]
+    pub administrator: PublicKey,
+    /// Verifies its acknowledgements of custody, if it is a custodian.
+    #[n(3)]
+    pub custodian: Option<PublicKey>,
+    /// Whether it and its members are barred from acting.
+    #[n(4)]
+    pub suspended: bool,
+}
+
+/// A person or device that acts for an organisation.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Member {
+    /// Whose member it is.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// Verifies its commands.
+    #[n(1)]
+    pub signing: PublicKey,
+    /// Digest of the X-Wing key to which things for it are sealed.
+    #[n(2)]
+    pub sealing: Digest,
+    /// What it does.
+    #[n(3)]
+    pub roles: RoleSet,
+    /// Whether it is barred from acting.
+    #[n(4)]
+    pub suspended: bool,
+}
+
+/// One patient's care relationship with one organisation.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Chart {
+    /// The organisation.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// Keys of its controller.
+    #[n(1)]
+    pub keys: ChartKeys,
+    /// The current generation of each compartment's key.
+    #[n(2)]
+    pub epochs: [Epoch; COMPARTMENTS],
+    /// The compartments that no ordinary grant opens; fixed when the chart is opened.
+    #[n(3)]
+    pub separate_consent: CompartmentSet,
+    /// Who stores its sealed objects.
+    #[n(4)]
+    pub custodians: List<OrganisationId, CUSTODIANS_MAX>,
+    /// Who may author in it beside its organisation.
+    #[n(5)]
+    pub contributors: List<OrganisationId, CONTRIBUTORS_MAX>,
+    /// How the patient may claim it. While this is here the organisation controls the chart.
+    #[n(6)]
+    pub claim: Option<ClaimTicket>,
+    /// Whether the patient has claimed it.
+    #[n(7)]
+    pub claimed: bool,
+}
+
+impl Chart {
+    /// The current generation of a compartment's key.
+    pub const fn epoch(&self, compartment: Compartment) -> Epoch {
+        self.epochs[compartment.index() as usize]
+    }
+}
+
+/// The append-only log of every outcome that touched a chart: see `keepwell_merkle::chart_log`.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct ChartLog {
+    /// How many outcomes it has, which is where the next one will stand.
+    #[n(0)]
+    pub count: LogPosition,
+    /// Its head.
+    #[n(1)]
+    pub head: Digest,
+}
+
+impl ChartLog {
+    /// The log of a chart that nothing has touched.
+    pub const EMPTY: Self = Self { count: LogPosition(0), head: chart_log::EMPTY };
+}
+
+/// A patient's permission or prohibition.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Grant {
+    /// Its terms, as they were given or limited last.
+    #[n(0)]
+    pub terms: GrantTerms,
+    /// Digest of the epoch seeds sealed to the grantee.
+    #[n(1)]
+    pub seeds: Digest,
+    /// When it was given.
+    #[n(2)]
+    pub given_at: BlockTime,
+    /// When it was revoked.
+    #[n(3)]
+    pub revoked_at: Option<BlockTime>,
+    /// Accesses counted for it; none are where the terms set no number.
+    #[n(4)]
+    pub accesses_used: u32,
+    /// Where the latest of those stand in the chart's log, the newest last.
+    #[n(5)]
+    pub counted: List<LogPosition, COUNTED_ACCESSES_MAX>,
+}
+
+/// The grants of one subject in one chart that are not revoked, in the order in which they were given.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Subject {
+    /// Their ids.
+    #[n(0)]
+    pub grants: List<GrantId, GRANTS_PER_SUBJECT_MAX>,
+}
+
+/// A record that entered under an approval rule, until each party of the rule has approved: after
+/// that nothing about it can change, and the entry is gone.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Proposal {
+    /// Who may approve, and how many must.
+    #[n(0)]
+    pub rule: ApprovalRule,
+    /// Who has approved so far, in the order in which they did.
+    #[n(1)]
+    pub approvals: List<Approval, APPROVERS_MAX>,
+    /// What is to be approved.
+    #[n(2)]
+    pub commitment: Commitment,
+}
+
+impl Proposal {
+    /// Whether enough parties have approved for the record to be final.
+    pub fn is_final(&self) -> bool {
+        self.approvals.len() >= usize::from(self.rule.approvals_min)
+    }
+}
+
+/// One party's approval.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Approval {
+    /// Who approved.
+    #[n(0)]
+    pub party: Party,
+    /// Where the command stands.
+    #[n(1)]
+    pub location: Location,
+}
+
+/// The live record that has a uniqueness tag.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct TagOwner {
+    /// Its chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// The record.
+    #[n(1)]
+    pub record: RecordName,
+}
+
+/// What the ledger knows of one record.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordEntry {
+    /// The record.
+    #[n(0)]
+    pub record: RecordId,
+    /// Its version.
+    #[n(1)]
+    pub version: Version,
+    /// The compartment it is sealed to.
+    #[n(2)]
+    pub compartment: Compartment,
+    /// The generation of that compartment's key.
+    #[n(3)]
+    pub epoch: Epoch,
+    /// Its coarse class.
+    #[n(4)]
+    pub kind: RecordKind,
+    /// The salted digest of its capsule.
+    #[n(5)]
+    pub commitment: Commitment,
+    /// Bytes of its body as stored.
+    #[n(6)]
+    pub sealed_bytes: u64,
+    /// Who added it.
+    #[n(7)]
+    pub author: Party,
+    /// For which organisation: the author's, or the chart's where its controller added it.
+    #[n(8)]
+    pub organisation: OrganisationId,
+    /// Whether it entered under an approval rule.
+    #[n(9)]
+    pub proposed: bool,
+    /// Where its `record.add` stands in the chain.
+    #[n(10)]
+    pub location: Location,
+}

@@ -1,0 +1,176 @@
+//! The part of the state that a decision reads.
+//!
+//! A view holds what was loaded into it, and knows of each key whether it was loaded. Reading a key
+//! that was not gives [`Lacks`], which names it: whoever holds the database loads it and asks again.
+//! So the ledger needs neither async nor the whole state in memory, and entries are decoded once.
+//!
+//! # Invariants
+//!
+//! * What was written in a view is never overwritten by what is loaded into it.
+//! * A value stands only under a key of its kind; a database that has it otherwise is damaged, and the
+//!   view panics rather than decide from it.
+
+use alloc::collections::BTreeMap;
+
+use keepwell_merkle::range::Peaks;
+use keepwell_types::{
+    grant::Grantee,
+    id::{ChartId, GrantId, LogPosition, MemberId, OrganisationId, RecordId, UniquenessTag},
+};
+use thiserror::Error;
+
+use crate::state::{
+    Chart, ChartLog, Grant, Key, Member, Organisation, Organisations, Proposal, Quota, RecordEntry,
+    ReplaySlot, Stored, Subject, TagOwner, Value,
+};
+
+/// A key that was read and not loaded.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("{0:?} is not loaded; load it and ask again")]
+pub struct Lacks(pub Key);
+
+/// Loaded keys of the state, and what was written over them since.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    entries: BTreeMap<Key, Loaded>,
+}
+
+#[derive(Clone, Debug)]
+struct Loaded {
+    value: Option<Value>,
+    written: bool,
+}
+
+impl View {
+    /// Nothing loaded yet.
+    pub const fn new() -> Self {
+        Self { entries: BTreeMap::new() }
+    }
+
+    /// Takes in what the state has under `key`: a value, or nothing.
+    ///
+    /// # Panics
+    ///
+    /// If the value is not of the key's kind: the database is damaged.
+    pub fn load(&mut self, key: Key, value: Option<Value>) {
+        assert_kind(&key, value.as_ref());
+        self.entries.entry(key).or_insert(Loaded { value, written: false });
+    }
+
+    /// The keys that are here, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.entries.keys()
+    }
+
+    /// What stands under `key`, if anything does.
+    pub fn value(&self, key: &Key) -> Result<Option<&Value>, Lacks> {
+        let loaded = self.entries.get(key).ok_or(Lacks(*key))?;
+        Ok(loaded.value.as_ref())
+    }
+
+    /// An organisation.
+    pub fn organisation(&self, id: OrganisationId) -> Result<Option<&Organisation>, Lacks> {
+        self.read(Key::Organisation(id))
+    }
+
+    /// All organisations.
+    pub fn organisations(&self) -> Result<Option<&Organisations>, Lacks> {
+        self.read(Key::Organisations)
+    }
+
+    /// A member.
+    pub fn member(&self, id: MemberId) -> Result<Option<&Member>, Lacks> {
+        self.read(Key::Member(id))
+    }
+
+    /// A chart.
+    pub fn chart(&self, id: ChartId) -> Result<Option<&Chart>, Lacks> {
+        self.read(Key::Chart(id))
+    }
+
+    /// The log of a chart.
+    pub fn chart_log(&self, id: ChartId) -> Result<Option<&ChartLog>, Lacks> {
+        self.read(Key::ChartLog(id))
+    }
+
+    /// A grant.
+    pub fn grant(&self, chart: ChartId, id: GrantId) -> Result<Option<&Grant>, Lacks> {
+        self.read(Key::Grant(chart, id))
+    }
+
+    /// The grants that someone has in a chart.
+    pub fn subject(&self, chart: ChartId, grantee: Grantee) -> Result<Option<&Subject>, Lacks> {
+        self.read(Key::Subject(chart, grantee))
+    }
+
+    /// What a record waits for.
+    pub fn proposal(&self, chart: ChartId, id: RecordId) -> Result<Option<&Proposal>, Lacks> {
+        self.read(Key::Proposal(chart, id))
+    }
+
+    /// Who has a tag.
+    pub fn tag(
+        &self,
+        organisation: OrganisationId,
+        tag: UniquenessTag,
+    ) -> Result<Option<&TagOwner>, Lacks> {
+        self.read(Key::Tag(organisation, tag))
+    }
+
+    /// The record that the outcome at `position` added. What stands at or after the end of the log is
+    /// nothing, whatever an index that is ahead of this state may say.
+    pub fn record(
+        &self,
+        chart: ChartId,
+        position: LogPosition,
+    ) -> Result<Option<&RecordEntry>, Lacks> {
+        match self.chart_log(chart)? {
+            Some(log) if position < log.count => self.read(Key::Record(chart, position)),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    pub(crate) fn replay_slot(&self, key: Key) -> Result<Option<&ReplaySlot>, Lacks> {
+        self.read(key)
+    }
+
+    pub(crate) fn quota(&self, organisation: OrganisationId) -> Result<Option<&Quota>, Lacks> {
+        self.read(Key::Quota(organisation))
+    }
+
+    pub(crate) fn history(&self) -> Result<Option<&Peaks>, Lacks> {
+        self.read(Key::History)
+    }
+
+    /// Puts `value` in place of what stands under `key`.
+    pub(crate) fn write(&mut self, key: Key, value: Option<Value>) {
+        assert_kind(&key, value.as_ref());
+        self.entries.insert(key, Loaded { value, written: true });
+    }
+
+    /// The entry under `key`, to be changed in place; a default one where there is none.
+    pub(crate) fn write_in_place<T: Stored + Default>(&mut self, key: Key) -> &mut T {
+        let loaded = self.entries.entry(key).or_insert(Loaded { value: None, written: true });
+        loaded.written = true;
+        let value = loaded.value.get_or_insert_with(|| T::default().into());
+        assert_kind(&key, Some(value));
+        T::of_mut(value).expect("a value under a key is of the key's kind")
+    }
+
+    /// What was written, in the order of the keys.
+    pub(crate) fn into_written(self) -> impl Iterator<Item = (Key, Option<Value>)> {
+        self.entries
+            .into_iter()
+            .filter(|(_, loaded)| loaded.written)
+            .map(|(key, loaded)| (key, loaded.value))
+    }
+
+    fn read<T: Stored>(&self, key: Key) -> Result<Option<&T>, Lacks> {
+        let value = self.value(&key)?;
+        Ok(value.map(|value| T::of(value).expect("a value under a key is of the key's kind")))
+    }
+}
+
+fn assert_kind(key: &Key, value: Option<&Value>) {
+    assert!(value.is_none_or(|value| key.holds(value)), "{key:?} holds a value of another kind");
+}

@@ -1,0 +1,292 @@
+//! What holds for whatever is granted, asked and approved.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use keepwell_ledger::state::{Key, Value};
+use keepwell_types::{outcome::Verdict, time::BlockTime};
+use proptest::prelude::*;
+use support::{START, World, chart_id, check, member_id};
+
+const SUBJECTS: [&str; 6] = [
+    "carl",
+    "cleo",
+    "role:clinic:clinician",
+    "role:clinic:nurse",
+    "organisation:clinic",
+    "everyone",
+];
+/// Records with their compartments and kinds; the last needs separate consent.
+const RECORDS: [(&str, u32, &str); 4] =
+    [("r0", 0, "result"), ("r1", 1, "result"), ("r2", 1, "document"), ("r3", 12, "document")];
+const PURPOSES: [&str; 2] = ["TREAT", "HPAYMT"];
+const READERS: [(&str, [usize; 4]); 3] =
+    [("carl", [0, 2, 4, 5]), ("cleo", [1, 3, 4, 5]), ("ivy", [5, 5, 5, 5])];
+
+/// A grant as the model has it.
+#[derive(Clone, Debug)]
+struct Rule {
+    subject: usize,
+    deny: bool,
+    separate: bool,
+    /// Bits over compartments 0 and 1, or over 12.
+    compartments: u8,
+    results: bool,
+    documents: bool,
+    records: Vec<usize>,
+    purposes: u8,
+    from: u64,
+    ends: u64,
+    max: Option<u32>,
+    used: u32,
+    revoked: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Give(Rule),
+    Revoke(prop::sample::Index),
+    Read { reader: usize, records: Vec<usize>, purpose: usize },
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    (
+        (0..SUBJECTS.len(), any::<bool>(), prop::bool::weighted(0.2), 1..4_u8),
+        (1..4_u8, prop::collection::vec(0..4_usize, 0..2), 1..4_u8),
+        (0..20_u64, 1..80_u64, prop::option::weighted(0.3, 1..3_u32)),
+    )
+        .prop_map(|((subject, deny, separate, compartments), of, time)| {
+            let ((kinds, records, purposes), (from, len, max)) = (of, time);
+            Rule {
+                subject,
+                deny,
+                separate,
+                compartments,
+                results: kinds & 1 != 0,
+                documents: kinds & 2 != 0,
+                records,
+                purposes,
+                from,
+                ends: from + len,
+                max,
+                used: 0,
+                revoked: false,
+            }
+        })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => rule().prop_map(Step::Give),
+        1 => any::<prop::sample::Index>().prop_map(Step::Revoke),
+        6 => (0..READERS.len(), prop::collection::vec(0..4_usize, 1..3), 0..2_usize)
+            .prop_map(|(reader, records, purpose)| Step::Read { reader, records, purpose }),
+    ]
+}
+
+/// Each reader asks for each record for each purpose.
+fn every_read() -> impl Iterator<Item = Step> {
+    (0..READERS.len() * RECORDS.len() * PURPOSES.len()).map(|number| Step::Read {
+        reader: number / PURPOSES.len() % READERS.len(),
+        records: vec![number / PURPOSES.len() / READERS.len()],
+        purpose: number % PURPOSES.len(),
+    })
+}
+
+impl Rule {
+    fn line(&self, name: usize) -> String {
+        let compartments = match (self.separate, self.compartments) {
+            (true, _) => "12",
+            (false, 1) => "0",
+            (false, 2) => "1",
+            (false, _) => "0,1",
+        };
+        let kinds = match (self.results, self.documents) {
+            (true, true) => "result,document",
+            (true, false) => "result",
+            (false, _) => "document",
+        };
+        let records: Vec<_> = self.records.iter().map(|it| RECORDS[*it].0).collect();
+        let purposes = match self.purposes {
+            1 => PURPOSES[0].to_string(),
+            2 => PURPOSES[1].to_string(),
+            _ => PURPOSES.join(","),
+        };
+        let mut line = format!(
+            "c1 give g{name} to={} compartments={compartments} kinds={kinds} records={} \
+             purposes={purposes} from=t{} ends=t{}",
+            SUBJECTS[self.subject],
+            records.join(","),
+            self.from,
+            self.ends
+        );
+        if self.deny {
+            line.push_str(" deny");
+        }
+        if self.separate {
+            line.push_str(" separate");
+        }
+        if let Some(max) = self.max {
+            line.push_str(&format!(" max={max}"));
+        }
+        line
+    }
+
+    fn applies(&self, reader: usize, record: usize, purpose: usize, now: u64) -> bool {
+        let (_, compartment, kind) = RECORDS[record];
+        let in_compartment = match compartment {
+            12 => self.separate,
+            number => !self.separate && self.compartments & 1 << number != 0,
+        };
+        READERS[reader].1.contains(&self.subject)
+            && !self.revoked
+            && in_compartment
+            && (if kind == "result" { self.results } else { self.documents })
+            && (self.records.is_empty() || self.records.contains(&record))
+            && self.purposes & 1 << purpose != 0
+            && self.from <= now
+            && now < self.ends
+            && (self.deny || self.max.is_none_or(|max| self.used < max))
+    }
+
+    fn specificity(&self) -> (usize, bool) {
+        let level = [0, 0, 1, 1, 2, 3][self.subject];
+        // No grant of this model is for all kinds, so only a list of records is more specific.
+        (level, self.records.is_empty())
+    }
+}
+
+/// Which grants decide about a record, by comparing every rule with every other.
+fn deciding(rules: &[Rule], applies: impl Fn(&Rule) -> bool) -> Vec<usize> {
+    let applying: Vec<_> = (0..rules.len()).filter(|it| applies(&rules[*it])).collect();
+    let beaten = |it: &usize| {
+        applying.iter().any(|other| rules[*other].specificity() < rules[*it].specificity())
+    };
+    applying.iter().copied().filter(|it| !beaten(it)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Accepted if and only if, for each record, the most specific rules that apply allow it and none
+    /// of them denies it.
+    #[test]
+    fn accesses_are_what_all_grants_together_say(steps in prop::collection::vec(step(), 1..40)) {
+        let mut world = check("t0 rex open c1 ok");
+        for (name, compartment, kind) in RECORDS {
+            world.run(&format!("t0+{} drey add {name} compartment={compartment} kind={kind} ok",
+                world.named.len() + 1));
+        }
+        let mut rules: Vec<Rule> = Vec::new();
+        for (step, now) in steps.into_iter().chain(every_read()).zip(1..) {
+            match step {
+                Step::Give(rule) => {
+                    let expected = if rule.ends <= now { "window_passed" } else { "ok" };
+                    world.run(&format!("t{now} {} {expected}", rule.line(rules.len())));
+                    if expected == "ok" {
+                        rules.push(rule);
+                    }
+                }
+                Step::Revoke(index) if !rules.is_empty() => {
+                    let at = index.index(rules.len());
+                    let expected = if rules[at].revoked { "grant_ended" } else { "ok" };
+                    world.run(&format!("t{now} c1 revoke g{at} {expected}"));
+                    rules[at].revoked = true;
+                }
+                Step::Revoke(_) => {}
+                Step::Read { reader, records, purpose } => {
+                    let deciding: Vec<_> = records
+                        .iter()
+                        .map(|it| deciding(&rules, |rule| rule.applies(reader, *it, purpose, now)))
+                        .collect();
+                    let expected = deciding
+                        .iter()
+                        .all(|it| !it.is_empty() && it.iter().all(|at| !rules[*at].deny));
+                    let names: Vec<_> = records.iter().map(|it| RECORDS[*it].0).collect();
+                    let accepted = read(&mut world, now, READERS[reader].0, &names, PURPOSES[purpose]);
+                    prop_assert_eq!(accepted, expected, "{:?} of {:?}", deciding, rules);
+                    take_over_counts(&world, &mut rules, &deciding, accepted)?;
+                }
+            }
+        }
+    }
+
+    /// Any order of approvals is accepted, and ends in the same state.
+    #[test]
+    fn approvals_never_conflict(
+        order in Just(vec!["drey", "carl", "cleo", "c1", "hospital"]).prop_shuffle(),
+        min in 1..6_u8,
+        stop in 1..6_usize,
+    ) {
+        let mut world = check("t0 rex open c1 ok");
+        world.run(&format!("t1 drey add r1 approval={min}:drey,carl,cleo,c1,hospital ok"));
+        for party in &order[..stop] {
+            world.run(&format!("t{} {party} approve r1 ok", 2 + world.height.0));
+        }
+        world.run(&format!("t50 c1 give g1 to=ivy ok
+            t50 ivy read r1 {}", if stop >= usize::from(min) { "ok" } else { "not_final" }));
+        let key = Key::Proposal(chart_id("c1"), world.named["r1"].0.record);
+        match world.stored(&key) {
+            None => prop_assert_eq!(stop, order.len()),
+            Some(Value::Proposal(proposal)) => {
+                let mut approved: Vec<_> = proposal.approvals.iter().map(|it| it.party).collect();
+                let mut expected: Vec<_> =
+                    order[..stop].iter().map(|it| support::script::party(it).0).collect();
+                approved.sort();
+                expected.sort();
+                prop_assert_eq!(approved, expected);
+                prop_assert_eq!(proposal.is_final(), stop >= usize::from(min));
+            }
+            Some(other) => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
+
+fn read(world: &mut World, now: u64, reader: &str, records: &[&str], purpose: &str) -> bool {
+    let text = format!("t{now} {reader} read {} for={purpose} ok", records.join(","));
+    let line = support::lines(&text).remove(0);
+    world.at(BlockTime(START.0 + now * 1_000));
+    let command = keepwell_crypto::command::verify(line.command(world)).unwrap();
+    let verdict = world.submit(command).unwrap().verdict;
+    world.end();
+    verdict == Verdict::Accepted
+}
+
+/// Checks that an accepted access counted once, for grants that decided and have a number, only where
+/// no other that decided has none; and that a refused one counted nowhere.
+fn take_over_counts(
+    world: &World,
+    rules: &mut [Rule],
+    deciding: &[Vec<usize>],
+    accepted: bool,
+) -> Result<(), TestCaseError> {
+    let unlimited = |of: &Vec<usize>, rules: &[Rule]| of.iter().any(|it| rules[*it].max.is_none());
+    for at in 0..rules.len() {
+        let key = Key::Grant(chart_id("c1"), support::grant_id(&format!("g{at}")));
+        let Some(Value::Grant(grant)) = world.stored(&key) else { panic!("g{at} exists") };
+        let needed = |of: &Vec<usize>| of.contains(&at) && !unlimited(of, rules);
+        let may_count = accepted && rules[at].max.is_some() && deciding.iter().any(needed);
+        let must_count = may_count && deciding.iter().any(|of| needed(of) && of.len() == 1);
+        let counted = grant.accesses_used - rules[at].used;
+        prop_assert!(counted <= u32::from(may_count) && counted >= u32::from(must_count));
+        rules[at].used = grant.accesses_used;
+    }
+    for of in deciding.iter().filter(|of| accepted && !unlimited(of, rules)) {
+        let position = world.last.as_ref().unwrap().leaves[0].position;
+        let counted = of.iter().filter(|at| {
+            let key = Key::Grant(chart_id("c1"), support::grant_id(&format!("g{at}")));
+            let Some(Value::Grant(grant)) = world.stored(&key) else { return false };
+            grant.counted.contains(&position)
+        });
+        prop_assert_eq!(counted.count().min(1), 1);
+    }
+    Ok(())
+}
+
+#[test]
+fn readers_of_the_model_are_who_the_ledger_has() {
+    let world = check("t0 rex open c1 ok");
+    for (reader, _) in READERS {
+        assert!(world.stored(&Key::Member(member_id(reader))).is_some());
+    }
+}

@@ -1,0 +1,429 @@
+//! Lines of scripts, and the commands that they stand for.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use keepwell_crypto::{
+    command::record_id,
+    custody::{FIRST_VERSION, sign_custody},
+    sign::SigningKey,
+};
+use keepwell_types::{
+    access::{AccessOpen, Purpose, RecordName, Target},
+    anchor::AnchorAdd,
+    chart::{ChartArrange, ChartClaim, ChartKeys, ChartOpen, ClaimTicket, CompartmentRotate},
+    command::{Payload, SignedCommand},
+    encoding::List,
+    grant::{Effect, GrantGive, GrantLimit, GrantRevoke, GrantTerms, Grantee},
+    id::*,
+    limits::SEALED_BYTES_MAX,
+    member::{
+        MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationStanding, Party, Role,
+    },
+    record::{ApprovalRule, CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordApprove},
+    set::{CompartmentSet, RoleSet, Set, Word},
+    time::{BlockTime, Window},
+};
+
+use super::{
+    START, World, admit, chart_id, grant_id, hashed, key, member_id, organisation_id, sign_as,
+};
+
+/// Compartments that need separate consent in charts of scripts.
+const SEPARATE: &str = "12,13,14,15";
+
+/// One line of a script.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) text: String,
+    pub(crate) time: BlockTime,
+    pub(crate) who: String,
+    pub(crate) verb: String,
+    pub(crate) what: String,
+    pub(crate) details: BTreeMap<String, String>,
+    pub(crate) expected: String,
+}
+
+pub(crate) fn lines(script: &str) -> Vec<Line> {
+    script.lines().map(str::trim).filter(|line| !line.is_empty()).map(Line::parse).collect()
+}
+
+impl Line {
+    fn parse(text: &str) -> Self {
+        let mut words: Vec<&str> = text.split_whitespace().collect();
+        let expected = words.pop().expect("a line ends with a verdict").into();
+        let mut words = words.into_iter();
+        let mut next = || words.next().expect("time, who, command, what").to_string();
+        let (time, who, verb, what) = (instant(&next()), next(), next(), next());
+        let details = words
+            .map(|word| word.split_once('=').unwrap_or((word, "")))
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        Self { text: text.into(), time, who, verb, what, details, expected }
+    }
+
+    /// The command of this line, signed.
+    pub(crate) fn command(&self, world: &mut World) -> SignedCommand {
+        let signers: Vec<_> = self.who.split('+').map(|name| self.signer(world, name)).collect();
+        let payload = self.payload(world);
+        let mut signed = world.sign(&signers, payload);
+        let mut command = signed.command.clone();
+        if let Some(window) = self.detail("window") {
+            let (from, until) = window.split_once("..").expect("a window is from..until");
+            command.window = Window { from: instant(from), until: instant(until) };
+        }
+        if self.detail("chain").is_some() {
+            command.chain = ChainId([8; 32]);
+        }
+        if let Some(version) = self.detail("version") {
+            command.version = version.parse().unwrap();
+        }
+        if let Payload::RecordAdd(add) = &mut command.payload {
+            let id = (command.id, command.window.until);
+            let record = record_id(&command.chain, &add.chart, signers[0].0, id.0, id.1);
+            add.custody = self.custody(command.chain, record, add);
+        }
+        if command != signed.command {
+            signed = sign_as(command, &signers);
+        }
+        signed
+    }
+
+    /// Remembers what later lines refer to.
+    pub(crate) fn note_accepted(&self, world: &mut World) {
+        match self.verb.as_str() {
+            "add" => {
+                let command = world.last_command.clone().unwrap();
+                let chart = command.command().payload.chart().unwrap();
+                let view = world.block.as_ref().unwrap().view();
+                let count = view.chart_log(chart).unwrap().unwrap().count;
+                let position = LogPosition(count.0 - 1);
+                let entry = view.record(chart, position).unwrap().unwrap();
+                let name = RecordName { position, record: entry.record };
+                world.named.insert(self.what.clone(), (name, entry.commitment));
+            }
+            "claim" => {
+                let party = Party::Controller(chart_id(&self.what));
+                world.seeds.insert(party, format!("wallet:{}", self.what));
+            }
+            "rotate" => {
+                let party = Party::Member(member_id(&self.what));
+                world.seeds.insert(party, format!("new:{}", self.what));
+            }
+            _ => {}
+        }
+    }
+
+    fn detail(&self, name: &str) -> Option<&str> {
+        self.details.get(name).map(String::as_str)
+    }
+
+    fn chart(&self) -> ChartId {
+        chart_id(self.detail("in").unwrap_or("c1"))
+    }
+
+    fn signer(&self, world: &World, name: &str) -> (Party, SigningKey) {
+        let (name, false_key) = match name.strip_suffix('!') {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let (party, seed) = party(name);
+        let seed = world.seeds.get(&party).filter(|_| !name.contains(':')).unwrap_or(&seed);
+        let seed = if false_key { "nobody" } else { seed };
+        (party, key(seed))
+    }
+
+    fn payload(&self, world: &World) -> Payload {
+        let organisation = organisation_id(&self.what);
+        let member = member_id(&self.what);
+        match self.verb.as_str() {
+            "admit" => admit(&self.what, true),
+            "suspend_organisation" => {
+                Payload::OrganisationSuspend(OrganisationStanding { organisation })
+            }
+            "reinstate_organisation" => {
+                Payload::OrganisationReinstate(OrganisationStanding { organisation })
+            }
+            "enrol" => Payload::MemberEnrol(MemberEnrol {
+                member,
+                organisation: organisation_id(self.detail("of").unwrap()),
+                signing: key(&format!("member:{}", self.what)).public(),
+                sealing: Digest(hashed("sealing", &self.what)),
+                roles: self.roles(),
+            }),
+            "rotate" => Payload::MemberRotate(MemberRotate {
+                member,
+                signing: key(&format!("new:{}", self.what)).public(),
+                sealing: Digest(hashed("sealing:new", &self.what)),
+            }),
+            "assign" => Payload::MemberAssign(MemberAssign { member, roles: self.roles() }),
+            "suspend" => Payload::MemberSuspend(MemberStanding { member }),
+            "reinstate" => Payload::MemberReinstate(MemberStanding { member }),
+            "open" => Payload::ChartOpen(self.chart_open()),
+            "claim" => Payload::ChartClaim(ChartClaim {
+                chart: chart_id(&self.what),
+                keys: chart_keys(&format!("wallet:{}", self.what)),
+            }),
+            "arrange" => Payload::ChartArrange(ChartArrange {
+                chart: chart_id(&self.what),
+                custodians: self.organisations("custodians", "hospital,clinic"),
+                contributors: self.organisations("contributors", ""),
+            }),
+            "advance" => Payload::CompartmentRotate(CompartmentRotate {
+                chart: chart_id(&self.what),
+                compartments: self.compartments(),
+                sheet: Digest(hashed("sheet", &self.text)),
+                seeds: Digest(hashed("seeds", &self.text)),
+            }),
+            "add" => Payload::RecordAdd(self.record_add()),
+            "approve" => Payload::RecordApprove(self.record_approve(world)),
+            "give" => Payload::GrantGive(GrantGive {
+                chart: self.chart(),
+                grant: grant_id(&self.what),
+                terms: self.terms(world),
+                seeds: Digest(hashed("seeds", &self.what)),
+            }),
+            "limit" => Payload::GrantLimit(GrantLimit {
+                chart: self.chart(),
+                grant: grant_id(&self.what),
+                compartments: self.compartments(),
+                kinds: words(self.detail("kinds").unwrap_or("all")),
+                purposes: words(self.detail("purposes").unwrap_or("TREAT")),
+                window: self.grant_window(),
+                accesses_max: self.detail("max").map(|it| it.parse().unwrap()),
+            }),
+            "revoke" => Payload::GrantRevoke(GrantRevoke {
+                chart: self.chart(),
+                grant: grant_id(&self.what),
+            }),
+            "read" => Payload::AccessOpen(self.access_open(world)),
+            "anchor" => Payload::AnchorAdd(AnchorAdd {
+                root: Digest(hashed("anchor", &self.text)),
+                documents: self.what.parse().unwrap(),
+            }),
+            verb => panic!("no such command: {verb}"),
+        }
+    }
+
+    fn chart_open(&self) -> ChartOpen {
+        let claim = self.detail("claim").map(|until| ClaimTicket {
+            key: key(&format!("code:{}", self.what)).public(),
+            until: instant(until),
+        });
+        ChartOpen {
+            chart: chart_id(&self.what),
+            keys: chart_keys(&format!("controller:{}", self.what)),
+            separate_consent: compartments(self.detail("separate").unwrap_or(SEPARATE)),
+            custodians: self.organisations("custodians", "hospital,clinic"),
+            contributors: self.organisations("contributors", "lab"),
+            claim,
+        }
+    }
+
+    fn record_add(&self) -> RecordAdd {
+        let approval = self.detail("approval").map(|rule| {
+            let (min, parties) = rule.split_once(':').expect("a rule is min:party,party");
+            let parties = parties.split(',').filter(|it| !it.is_empty());
+            ApprovalRule {
+                parties: List::from_vec(parties.map(|it| party(it).0).collect()).unwrap(),
+                approvals_min: min.parse().unwrap(),
+            }
+        });
+        let compartment = self.detail("compartment").unwrap_or("1").parse().unwrap();
+        RecordAdd {
+            chart: self.chart(),
+            compartment: Compartment::new(compartment).unwrap(),
+            epoch: Epoch(self.detail("epoch").unwrap_or("0").parse().unwrap()),
+            kind: self.detail("kind").unwrap_or("result").parse().unwrap(),
+            commitment: Commitment(hashed("commitment", &self.what)),
+            sealed_bytes: match self.detail("bytes").unwrap_or("1000") {
+                "max" => SEALED_BYTES_MAX,
+                "max+1" => SEALED_BYTES_MAX + 1,
+                bytes => bytes.parse().unwrap(),
+            },
+            custody: List::new(),
+            approval,
+            uniqueness: self.detail("tag").map(|tag| UniquenessTag(hashed("tag", tag))),
+        }
+    }
+
+    fn custody<const MAX: usize>(
+        &self,
+        chain: ChainId,
+        record: RecordId,
+        add: &RecordAdd,
+    ) -> List<CustodyAcknowledgement, MAX> {
+        let names = self.detail("custody").unwrap_or("hospital,clinic").split(',');
+        let acknowledge = |name: &str| {
+            let (name, seed) = match name.strip_suffix('!') {
+                Some(name) => (name, "nobody".to_string()),
+                None => (name, format!("custodian:{name}")),
+            };
+            let statement = CustodyStatement {
+                chain,
+                custodian: organisation_id(name),
+                record,
+                version: FIRST_VERSION,
+                commitment: add.commitment,
+                sealed_bytes: add.sealed_bytes,
+            };
+            let key = key(&seed);
+            CustodyAcknowledgement {
+                custodian: statement.custodian,
+                key: key.public(),
+                signature: sign_custody(&key, &statement),
+            }
+        };
+        List::from_vec(names.filter(|it| !it.is_empty()).map(acknowledge).collect()).unwrap()
+    }
+
+    fn record_approve(&self, world: &World) -> RecordApprove {
+        let commitment = match (self.detail("commitment"), world.named.get(&self.what)) {
+            (None, Some((_, commitment))) => *commitment,
+            (Some(_), _) | (None, None) => Commitment([0; 32]),
+        };
+        RecordApprove { chart: self.chart(), record: world.name(&self.what), commitment }
+    }
+
+    fn terms(&self, world: &World) -> GrantTerms {
+        let effect = if self.detail("deny").is_some() { Effect::Deny } else { Effect::Allow };
+        GrantTerms {
+            effect,
+            grantee: grantee(self.detail("to").unwrap_or("drey")),
+            compartments: self.compartments(),
+            kinds: words(self.detail("kinds").unwrap_or("all")),
+            records: List::from_vec(self.records(world)).unwrap(),
+            purposes: words(self.detail("purposes").unwrap_or("TREAT")),
+            window: self.grant_window(),
+            accesses_max: self.detail("max").map(|it| it.parse().unwrap()),
+            separate_consent: self.detail("separate").is_some(),
+        }
+    }
+
+    fn access_open(&self, world: &World) -> AccessOpen {
+        let target = match self.detail("until") {
+            None => {
+                let named = match self.what.as_str() {
+                    "nothing" => Vec::new(),
+                    names => names.split(',').map(|it| world.name(it)).collect(),
+                };
+                Target::Records(List::from_vec(named).unwrap())
+            }
+            Some(until) => Target::Compartments {
+                compartments: compartments(&self.what),
+                until: LogPosition(until.parse().unwrap()),
+            },
+        };
+        AccessOpen {
+            chart: self.chart(),
+            target,
+            purpose: Purpose::from_str(self.detail("for").unwrap_or("TREAT")).unwrap(),
+            reader_key: Digest([9; 32]),
+            notice: self.detail("notice").unwrap_or("1").parse().unwrap(),
+        }
+    }
+
+    fn compartments(&self) -> CompartmentSet {
+        compartments(self.detail("compartments").unwrap_or("ordinary"))
+    }
+
+    fn records(&self, world: &World) -> Vec<RecordName> {
+        let names = self.detail("records").unwrap_or_default().split(',');
+        names.filter(|it| !it.is_empty()).map(|it| world.name(it)).collect()
+    }
+
+    fn roles(&self) -> RoleSet {
+        words(self.detail("roles").unwrap_or("clinician"))
+    }
+
+    fn grant_window(&self) -> Window {
+        let from = self.detail("from").map_or(START, instant);
+        Window { from, until: self.detail("ends").map_or(START.plus_ms(1 << 40), instant) }
+    }
+
+    fn organisations<const MAX: usize>(
+        &self,
+        name: &str,
+        default: &str,
+    ) -> List<OrganisationId, MAX> {
+        let names = self.detail(name).unwrap_or(default).split(',');
+        let ids = names.filter(|it| !it.is_empty()).map(organisation_id);
+        List::from_vec(ids.collect()).unwrap()
+    }
+}
+
+/// `t5`, `t5+1`, `t5-1`: seconds from the start, and milliseconds from there.
+pub(crate) fn instant(text: &str) -> BlockTime {
+    let text = text.strip_prefix('t').expect("an instant begins with t");
+    let at = text.find(['+', '-']).unwrap_or(text.len());
+    let (seconds, ms) = text.split_at(at);
+    let seconds: u64 = seconds.parse().unwrap();
+    let ms: i64 = if ms.is_empty() { 0 } else { ms.parse().unwrap() };
+    BlockTime(START.plus_ms(seconds * 1_000).0.checked_add_signed(ms).unwrap())
+}
+
+/// A party, and the seed of the key that it starts with.
+pub(crate) fn party(name: &str) -> (Party, String) {
+    if let Some(chart) = name.strip_prefix("code:") {
+        return (Party::Claimant(chart_id(chart)), name.into());
+    }
+    if let Some(chart) = name.strip_prefix("wallet:") {
+        return (Party::Controller(chart_id(chart)), name.into());
+    }
+    if let Some(member) = name.strip_prefix("new:") {
+        return (Party::Member(member_id(member)), name.into());
+    }
+    let is_chart = name.starts_with('c') && name[1..].parse::<u32>().is_ok();
+    let is_organisation =
+        ["hospital", "clinic", "lab", "insurer", "pharmacy", "board"].contains(&name);
+    if is_chart {
+        (Party::Controller(chart_id(name)), format!("controller:{name}"))
+    } else if is_organisation {
+        (Party::Administrator(organisation_id(name)), format!("administrator:{name}"))
+    } else {
+        (Party::Member(member_id(name)), format!("member:{name}"))
+    }
+}
+
+pub(crate) fn grantee(text: &str) -> Grantee {
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts[..] {
+        ["everyone"] => Grantee::Everyone,
+        ["organisation", name] => Grantee::Organisation(organisation_id(name)),
+        ["role", name, role] => Grantee::Role {
+            organisation: organisation_id(name),
+            role: Role::from_str(role).unwrap(),
+        },
+        [name] => Grantee::Member(member_id(name)),
+        _ => panic!("no such grantee: {text}"),
+    }
+}
+
+fn chart_keys(seed: &str) -> ChartKeys {
+    ChartKeys {
+        signing: key(seed).public(),
+        sealing: Digest(hashed("sealing", seed)),
+        sheet: Digest(hashed("sheet", seed)),
+    }
+}
+
+pub(crate) fn compartments(text: &str) -> CompartmentSet {
+    match text {
+        "ordinary" => CompartmentSet::all().without(compartments(SEPARATE)),
+        "none" => CompartmentSet::EMPTY,
+        numbers => {
+            numbers.split(',').map(|it| Compartment::new(it.parse().unwrap()).unwrap()).collect()
+        }
+    }
+}
+
+/// `all`, `none`, or words with commas between them.
+pub(crate) fn words<T>(text: &str) -> Set<T>
+where
+    T: Word + FromStr<Err: std::fmt::Debug>,
+{
+    match text {
+        "all" => Set::all(),
+        "none" => Set::EMPTY,
+        words => words.split(',').map(|it| T::from_str(it).unwrap()).collect(),
+    }
+}

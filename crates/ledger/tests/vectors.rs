@@ -1,0 +1,259 @@
+//! Keys and values of the state are frozen: they are under the roots of every block.
+//!
+//! `KEEPWELL_VECTORS=write cargo test -p keepwell-ledger --test vectors` adds what is new; a line that
+//! is there already is never rewritten in a release.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::{env, fmt::Write as _, fs, path::PathBuf};
+
+use keepwell_ledger::state::*;
+use keepwell_merkle::range::Peaks;
+use keepwell_types::{
+    DecodeError,
+    access::{Purpose, RecordName},
+    chart::{ChartKeys, ClaimTicket},
+    encoding::{List, Text},
+    grant::{Effect, GrantTerms, Grantee},
+    id::*,
+    limits::*,
+    member::{OrganisationKind, Party, Role},
+    record::{ApprovalRule, RecordKind},
+    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
+    time::{BlockTime, Window},
+};
+
+const CHART: ChartId = ChartId([1; 32]);
+const ORGANISATION: OrganisationId = OrganisationId([2; 16]);
+const MEMBER: MemberId = MemberId([3; 16]);
+const GRANT: GrantId = GrantId([4; 16]);
+const DIGEST: Digest = Digest([5; 32]);
+const KEY: PublicKey = PublicKey([6; 32]);
+const RECORD: RecordId = RecordId([8; 32]);
+const NAME: RecordName = RecordName { position: LogPosition(7), record: RECORD };
+const COMMITMENT: Commitment = Commitment([9; 32]);
+const LOCATION: Location = Location { height: Height(300), index: 1 };
+const TIME: BlockTime = BlockTime(1_795_238_400_000);
+
+fn list<T, const MAX: usize>(items: Vec<T>) -> List<T, MAX> {
+    List::from_vec(items).unwrap()
+}
+
+fn keys() -> Vec<(&'static str, Key)> {
+    let role = Grantee::Role { organisation: ORGANISATION, role: Role::Nurse };
+    vec![
+        ("history", Key::History),
+        ("replay slot", Key::ReplaySlot(65_535)),
+        ("quota", Key::Quota(ORGANISATION)),
+        ("organisations", Key::Organisations),
+        ("organisation", Key::Organisation(ORGANISATION)),
+        ("member", Key::Member(MEMBER)),
+        ("chart", Key::Chart(CHART)),
+        ("chart log", Key::ChartLog(CHART)),
+        ("grant", Key::Grant(CHART, GRANT)),
+        ("subject member", Key::Subject(CHART, Grantee::Member(MEMBER))),
+        ("subject role", Key::Subject(CHART, role)),
+        ("subject organisation", Key::Subject(CHART, Grantee::Organisation(ORGANISATION))),
+        ("subject everyone", Key::Subject(CHART, Grantee::Everyone)),
+        ("proposal", Key::Proposal(CHART, RECORD)),
+        ("tag", Key::Tag(ORGANISATION, UniquenessTag([10; 32]))),
+        ("record", Key::Record(CHART, LogPosition(7))),
+    ]
+}
+
+fn values() -> Vec<(&'static str, Value)> {
+    let mut history = Peaks::new();
+    for number in 0..3 {
+        let _ = history.push(Digest([number; 32]));
+    }
+    let spent = SpentId { id: CommandId([11; 16]), until: TIME };
+    vec![
+        ("history", history.into()),
+        ("replay slot", ReplaySlot { spent: list(vec![spent]) }.into()),
+        ("quota", Quota { minute: 29_920_640, used: 3 }.into()),
+        ("organisations", Organisations { all: list(vec![ORGANISATION]), suspended: 0 }.into()),
+        ("organisation", organisation().into()),
+        ("member", member().into()),
+        ("chart", chart(1).into()),
+        ("chart log", ChartLog { count: LogPosition(8), head: DIGEST }.into()),
+        ("grant", grant(1).into()),
+        ("subject", Subject { grants: list(vec![GRANT]) }.into()),
+        ("proposal", proposal(2).into()),
+        ("tag", TagOwner { chart: CHART, record: NAME }.into()),
+        ("record", record().into()),
+    ]
+}
+
+fn organisation() -> Organisation {
+    Organisation {
+        kind: OrganisationKind::Laboratory,
+        name: Text::from_string("North Laboratory".into()).unwrap(),
+        administrator: KEY,
+        custodian: Some(KEY),
+        suspended: false,
+    }
+}
+
+fn member() -> Member {
+    Member {
+        organisation: ORGANISATION,
+        signing: KEY,
+        sealing: DIGEST,
+        roles: RoleSet::EMPTY.with(Role::Nurse),
+        suspended: true,
+    }
+}
+
+fn chart(named: usize) -> Chart {
+    Chart {
+        organisation: ORGANISATION,
+        keys: ChartKeys { signing: KEY, sealing: DIGEST, sheet: DIGEST },
+        epochs: core::array::from_fn(|at| Epoch(at as u32)),
+        separate_consent: CompartmentSet::from_bits(0xf000).unwrap(),
+        custodians: list(vec![ORGANISATION; named.min(CUSTODIANS_MAX)]),
+        contributors: list(vec![ORGANISATION; named.min(CONTRIBUTORS_MAX)]),
+        claim: Some(ClaimTicket { key: KEY, until: TIME }),
+        claimed: false,
+    }
+}
+
+fn grant(named: usize) -> Grant {
+    let terms = GrantTerms {
+        effect: Effect::Deny,
+        grantee: Grantee::Member(MEMBER),
+        compartments: CompartmentSet::from_bits(0b101).unwrap(),
+        kinds: KindSet::EMPTY.with(RecordKind::Result),
+        records: list(vec![NAME; named.min(keepwell_types::grant::GRANT_RECORDS_MAX)]),
+        purposes: PurposeSet::EMPTY.with(Purpose::Treatment),
+        window: Window { from: BlockTime(1_000), until: TIME },
+        accesses_max: Some(3),
+        separate_consent: false,
+    };
+    Grant {
+        terms,
+        seeds: DIGEST,
+        given_at: TIME,
+        revoked_at: Some(TIME),
+        accesses_used: 1,
+        counted: list(vec![LogPosition(u64::MAX); named.min(COUNTED_ACCESSES_MAX)]),
+    }
+}
+
+fn proposal(parties: usize) -> Proposal {
+    let approval = Approval { party: Party::Controller(CHART), location: LOCATION };
+    Proposal {
+        rule: ApprovalRule {
+            parties: list(vec![Party::Controller(CHART); parties]),
+            approvals_min: 2,
+        },
+        approvals: list(vec![approval; parties - 1]),
+        commitment: COMMITMENT,
+    }
+}
+
+fn record() -> RecordEntry {
+    RecordEntry {
+        record: RECORD,
+        version: Version(1),
+        compartment: Compartment::new(15).unwrap(),
+        epoch: Epoch(2),
+        kind: RecordKind::Imaging,
+        commitment: COMMITMENT,
+        sealed_bytes: 1 << 33,
+        author: Party::Member(MEMBER),
+        organisation: ORGANISATION,
+        proposed: true,
+        location: LOCATION,
+    }
+}
+
+fn check_frozen(file: &str, lines: impl Iterator<Item = (&'static str, Vec<u8>)>) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/ledger").join(file);
+    let made = lines.fold(String::new(), |mut text, (name, bytes)| {
+        writeln!(text, "{name}: {}", hex::encode(bytes)).unwrap();
+        text
+    });
+    if env::var("KEEPWELL_VECTORS").is_ok_and(|it| it == "write") {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &made).unwrap();
+    }
+    let frozen = fs::read_to_string(&path).expect("the vectors are there");
+    for (made, frozen) in made.lines().zip(frozen.lines()) {
+        assert_eq!(made, frozen);
+    }
+    assert_eq!(made.lines().count(), frozen.lines().count());
+}
+
+#[test]
+fn keys_are_frozen() {
+    check_frozen("keys.txt", keys().into_iter().map(|(name, key)| (name, key.to_bytes().to_vec())));
+}
+
+#[test]
+fn values_are_frozen() {
+    check_frozen("values.txt", values().into_iter().map(|(name, value)| (name, value.encode())));
+}
+
+/// Each kind of value is in the vectors, in the order of its number, and decodes to what it was.
+#[test]
+fn every_value_has_a_vector() {
+    for ((name, value), number) in values().into_iter().zip(0..) {
+        let bytes = value.encode();
+        assert_eq!(bytes[1], number, "{name} keeps its number");
+        assert_eq!(Value::decode(&bytes).as_ref(), Ok(&value), "{name}");
+    }
+}
+
+#[test]
+fn a_key_holds_one_kind_of_value() {
+    for (name, key) in keys() {
+        let held: Vec<_> =
+            values().into_iter().filter(|(_, value)| key.holds(value)).map(|it| it.0).collect();
+        assert_eq!(held.len(), 1, "{name}");
+        assert!(name.starts_with(held[0]), "{name} holds {held:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_a_value_are_refused() {
+    let quota = Value::from(Quota { minute: 1, used: 2 }).encode();
+    assert_eq!(hex::encode(quota), "820281820102");
+    for (fault, bytes) in [
+        ("nothing", ""),
+        ("cut off", "8202818201"),
+        ("a kind that there is not", "820d81820102"),
+        ("an entry of another kind", "820381820102"),
+        ("a field too few", "8202818101"),
+        ("a number that is too long", "82028182180102"),
+        ("a list without a length", "8202819f0102ff"),
+        ("something after it", "82028182010200"),
+    ] {
+        let bytes = hex::decode(bytes).unwrap();
+        assert!(Value::decode(&bytes).is_err(), "{fault}");
+    }
+    let long = vec![0; STATE_VALUE_BYTES_MAX + 1];
+    let len = STATE_VALUE_BYTES_MAX + 1;
+    assert_eq!(Value::decode(&long), Err(DecodeError::TooLong { len, max: STATE_VALUE_BYTES_MAX }));
+}
+
+/// The largest value of each kind fits.
+#[test]
+fn no_value_outgrows_its_limit() {
+    let spent = SpentId { id: CommandId([11; 16]), until: BlockTime(u64::MAX) };
+    let largest: [(&str, Value); 6] = [
+        ("replay slot", ReplaySlot { spent: list(vec![spent; REPLAY_IDS_PER_SLOT_MAX]) }.into()),
+        (
+            "organisations",
+            Organisations { all: list(vec![ORGANISATION; ORGANISATIONS_MAX]), suspended: u32::MAX }
+                .into(),
+        ),
+        ("chart", chart(usize::MAX).into()),
+        ("grant", grant(usize::MAX).into()),
+        ("subject", Subject { grants: list(vec![GRANT; GRANTS_PER_SUBJECT_MAX]) }.into()),
+        ("proposal", proposal(APPROVERS_MAX).into()),
+    ];
+    for (name, value) in largest {
+        let bytes = value.encode();
+        assert!(bytes.len() <= STATE_VALUE_BYTES_MAX, "{name}: {} bytes", bytes.len());
+        assert_eq!(Value::decode(&bytes), Ok(value), "{name}");
+    }
+}

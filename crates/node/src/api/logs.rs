@@ -1,0 +1,237 @@
+//! The logs of charts: what was asked and decided about each, and why something would be.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use keepwell_engine::{core::Core, reader::ReadError};
+use keepwell_ledger::{
+    View,
+    consent::{Consent, Counting, Item, Question, Reader as Asker},
+    state::{Chart, ChartLog, Key, Value},
+};
+use keepwell_merkle::chart_log;
+use keepwell_types::{
+    access::Purpose,
+    encoding::List,
+    id::{ChartId, Compartment, Digest, LogPosition, MemberId},
+    record::RecordKind,
+    wire::{LOG_PAGE_MAX, LogEntry, LogPage},
+};
+use serde::Deserialize;
+
+use super::{
+    Node,
+    auth::Caller,
+    charts::prove,
+    custody::check_access,
+    error::ApiError,
+    form::{Accept, Params, Segments},
+    receipts::may_see,
+};
+use crate::opened::log_entry;
+
+/// Heads of logs that are remembered.
+const HEADS_MAX: usize = 64 * 1024;
+
+/// Which page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    from: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// Whoever may follow a chart: at home in it, or an auditor.
+async fn follow(node: &Node, caller: &Caller, chart: ChartId) -> Result<Chart, ApiError> {
+    let entry = node.chart(chart).await?;
+    if caller.is_at_home(chart, &entry) || caller.audits() {
+        return Ok(entry);
+    }
+    Err(ApiError::forbidden("the chart's controller and organisation, and auditors"))
+}
+
+/// A stretch of a chart's log, with proof of its head. Signed by the chart's controller or organisation,
+/// or an auditor.
+#[utoipa::path(get, path = "/v1/charts/{chart}/log",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("from" = Option<u64>, Query, description = "First position; 0 unless given"),
+        ("limit" = Option<usize>, Query, description = "Entries, at most and unless given 256"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "LogPage"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 404, body = super::error::ErrorBody),
+    ))]
+pub async fn page(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments(chart): Segments<ChartId>,
+    Params(page): Params<Page>,
+) -> Result<Response, ApiError> {
+    follow(&node, &caller, chart).await?;
+    let limit = page.limit.unwrap_or(LOG_PAGE_MAX);
+    if limit == 0 || limit > LOG_PAGE_MAX {
+        return Err(ApiError::malformed(format!("limit is a number from 1 to {LOG_PAGE_MAX}")));
+    }
+    let head = prove(&node, &Key::ChartLog(chart)).await?;
+    let value = head.value.as_ref().and_then(|bytes| Value::decode(bytes).ok());
+    let Some(Value::ChartLog(ChartLog { count, .. })) = value else {
+        return Err(ReadError::Storage.into());
+    };
+    let from = LogPosition(page.from.unwrap_or(0).min(count.0));
+    let until = count.0.min(from.0.saturating_add(limit as u64));
+    let before = node.heads.before(&node.core, chart, from)?;
+    let mut entries = Vec::new();
+    for position in from.0..until {
+        let found = log_entry(&node.core, &*node.reader, chart, LogPosition(position)).await?;
+        let (entry, outcome) = found.ok_or(ReadError::NotHere)?;
+        entries.push(LogEntry { entry, outcome });
+    }
+    let entries = List::from_vec(entries).map_err(|_| ReadError::Storage)?;
+    Ok(accept.answer(&LogPage { head, from, before, entries }))
+}
+
+/// On whose access someone sees what they would not else.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct By {
+    /// Position of an accepted access in the chart's log.
+    pub access: Option<LogPosition>,
+}
+
+/// One entry of a chart's log. Signed by those who may follow it, by its actors, or by the reader of an
+/// accepted access (`access`) that asks for the record in it.
+#[utoipa::path(get, path = "/v1/charts/{chart}/log/{position}",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("position" = u64, Path, description = "Place in the log, from 0"),
+        ("access" = Option<u64>, Query, description = "Place of an accepted access of the asker"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "LogEntry"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 404, body = super::error::ErrorBody),
+    ))]
+pub async fn entry(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments((chart, position)): Segments<(ChartId, LogPosition)>,
+    Params(by): Params<By>,
+) -> Result<Response, ApiError> {
+    let found = log_entry(&node.core, &*node.reader, chart, position).await?;
+    let (entry, outcome) = found.ok_or_else(|| ApiError::not_found("the entry"))?;
+    if !may_see(&node, &caller, &entry).await? {
+        check_access(&node, &caller, chart, position, by.access).await?;
+    }
+    Ok(accept.answer(&LogEntry { entry, outcome }))
+}
+
+/// What is to be explained.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct What {
+    member: MemberId,
+    compartment: Compartment,
+    kind: RecordKind,
+    purpose: Purpose,
+}
+
+/// Why a member may, or may not, open records of a kind in a compartment now. Signed by the chart's
+/// controller or organisation.
+#[utoipa::path(get, path = "/v1/charts/{chart}/explain",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("member" = String, Query, description = "MemberId in hexadecimal digits"),
+        ("compartment" = u8, Query, description = "0 to 15"),
+        ("kind" = String, Query, description = "RecordKind, such as `result`"),
+        ("purpose" = String, Query, description = "Purpose of use, such as `TREAT`"),
+    ),
+    responses(
+        (status = 200, content_type = "application/json", description = "Each rule that covers such records, in the order of precedence, and what came of it"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 404, body = super::error::ErrorBody),
+    ))]
+pub async fn explain(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Segments(chart): Segments<ChartId>,
+    Params(what): Params<What>,
+) -> Result<Response, ApiError> {
+    let entry = node.chart(chart).await?;
+    if !caller.is_at_home(chart, &entry) {
+        return Err(ApiError::forbidden("the chart's controller and organisation"));
+    }
+    let Some(Value::Member(member)) = node.value(Key::Member(what.member)).await? else {
+        return Err(ApiError::not_found("the member"));
+    };
+    let asker = Asker::member(what.member, &member);
+    let question = Question {
+        chart,
+        purpose: what.purpose,
+        time: node.core.tip().time(),
+        counting: Counting::Opening,
+    };
+    let item = Item { compartment: what.compartment, kind: what.kind, record: None };
+    let mut view = View::new();
+    loop {
+        match Consent::of(&view, &node.core.genesis.parameters, &entry, asker, question) {
+            Ok(consent) => return Ok(Json(consent.explain_item(&item)).into_response()),
+            Err(lacks) => view.load(lacks.0, node.value(lacks.0).await?),
+        }
+    }
+}
+
+/// Heads of logs, computed from the outcomes and kept for the next page.
+#[derive(Default)]
+pub struct Heads(Mutex<BTreeMap<(ChartId, LogPosition), Digest>>);
+
+impl Heads {
+    /// The head of a chart's log before the entry at `position`.
+    pub fn before(
+        &self,
+        core: &Core,
+        chart: ChartId,
+        position: LogPosition,
+    ) -> Result<Digest, ReadError> {
+        let start = (chart, LogPosition(0))..=(chart, position);
+        let known = self.heads().range(start).next_back().map(|((_, at), head)| (*at, *head));
+        let (mut at, mut head) = known.unwrap_or((LogPosition(0), chart_log::EMPTY));
+        while at < position {
+            let line = core.index.log(chart, at).map_err(|_| ReadError::Storage)?;
+            let location = line.ok_or(ReadError::NotHere)?.location;
+            let block = core.index.block(location.height).map_err(|_| ReadError::Storage)?;
+            let outcomes = block.ok_or(ReadError::NotHere)?.outcomes;
+            let outcome = outcomes.get(location.index as usize).ok_or(ReadError::Storage)?;
+            head = chart_log::extend(head, at, outcome);
+            at = LogPosition(at.0 + 1);
+            if at.0.is_multiple_of(LOG_PAGE_MAX as u64) {
+                self.remember(chart, at, head);
+            }
+        }
+        self.remember(chart, position, head);
+        Ok(head)
+    }
+
+    fn remember(&self, chart: ChartId, position: LogPosition, head: Digest) {
+        let mut heads = self.heads();
+        if heads.len() >= HEADS_MAX {
+            // All can be computed again.
+            heads.clear();
+        }
+        heads.insert((chart, position), head);
+    }
+
+    fn heads(&self) -> MutexGuard<'_, BTreeMap<(ChartId, LogPosition), Digest>> {
+        self.0.lock().expect("nobody panics while holding this lock")
+    }
+}

@@ -1,0 +1,91 @@
+//! Receipts of what is final.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use keepwell_merkle::receipt::Receipt;
+use keepwell_types::{
+    command::Entry,
+    id::{CommandId, Height, Location},
+};
+
+use super::{
+    Node,
+    auth::Caller,
+    error::ApiError,
+    form::{Accept, Segments},
+};
+
+/// The receipt of the entry at a place in the chain. Signed.
+#[utoipa::path(get, path = "/v1/receipts/{height}/{index}",
+    params(
+        ("height" = u64, Path, description = "The block"),
+        ("index" = u32, Path, description = "The entry's place in it, from 0"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "Receipt"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 404, body = super::error::ErrorBody),
+    ))]
+pub async fn receipt(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments((height, index)): Segments<(Height, u32)>,
+) -> Result<Response, ApiError> {
+    let receipt = find(&node, &caller, Location { height, index }).await?;
+    Ok(accept.answer(&receipt))
+}
+
+/// The receipt of the command with an id. Signed.
+#[utoipa::path(get, path = "/v1/commands/{id}",
+    params(("id" = String, Path, description = "CommandId in hexadecimal digits")),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "Receipt"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 404, body = super::error::ErrorBody),
+    ))]
+pub async fn command(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments(id): Segments<CommandId>,
+) -> Result<Response, ApiError> {
+    let location = node.core.index.command(id)?;
+    let location = location.ok_or_else(|| ApiError::not_found("the command"))?;
+    let receipt = find(&node, &caller, location).await?;
+    Ok(accept.answer(&receipt))
+}
+
+async fn find(node: &Node, caller: &Caller, location: Location) -> Result<Receipt, ApiError> {
+    let receipt = node.receipts.receipt(location).await?;
+    let receipt = receipt.ok_or_else(|| ApiError::not_found("the entry"))?;
+    if may_see(node, caller, &receipt.entry).await? {
+        return Ok(receipt);
+    }
+    Err(ApiError::forbidden(
+        "the chart's controller and organisation, the actors in an entry and auditors",
+    ))
+}
+
+/// Whether an entry may be shown: to its actors, to auditors, at home in its chart; to all members if it
+/// touches no chart.
+pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
+    let is_actor = match entry {
+        Entry::Genesis(_) => false,
+        Entry::Signed(signed) => signed.command.signers.contains(&caller.party()),
+    };
+    if is_actor || caller.audits() {
+        return Ok(true);
+    }
+    let Some(chart) = entry.payload().chart() else { return Ok(caller.organisation().is_some()) };
+    if caller.controls(chart) {
+        return Ok(true);
+    }
+    // A refused command may name a chart that is not there.
+    match node.chart(chart).await {
+        Ok(entry) => Ok(caller.is_at_home(chart, &entry)),
+        Err(error) if error.code() == "not_found" => Ok(false),
+        Err(error) => Err(error),
+    }
+}

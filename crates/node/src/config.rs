@@ -1,0 +1,464 @@
+//! The configuration of one node: what it chooses for itself. What all must share is in the genesis file.
+//!
+//! ```toml
+//! folder = "/var/lib/keepwell"
+//! genesis = "/etc/keepwell/genesis.cbor"
+//! listen_peers = "10.0.0.1:7440"             # loopback unless configured
+//! listen_clients = "127.0.0.1:7441"          # plain HTTP: keep it behind a TLS proxy
+//!
+//! [keys]
+//! folder = "/etc/keepwell/keys"
+//! operator_file = "/run/secrets/operator"    # without it, a passphrase is asked for
+//!
+//! [custody]                                  # without it, in the node's own folder
+//! s3 = { bucket = "sealed", region = "eu-central-1", endpoint = "https://s3.example.org" }
+//!
+//! [[peers]]                                  # one for each validator, this one included
+//! validator = "32-byte consensus key in hexadecimal digits"
+//! address = "10.0.0.1:7440"
+//! ```
+//!
+//! # Invariants
+//!
+//! * A [`NodeConfig`] that exists is valid: all that can be checked without the genesis file was.
+//! * No secret stands in a configuration, so it can be shown, copied and put under version control.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use keepwell_types::{genesis::Genesis, id::PublicKey, limits::VALIDATORS_MAX};
+use serde::Deserialize;
+use thiserror::Error;
+
+/// Bytes of a configuration file.
+const CONFIG_BYTES_MAX: u64 = 256 * 1024;
+/// Port for peers, unless configured.
+pub const PEERS_PORT: u16 = 7440;
+/// Port for clients, unless configured.
+pub const CLIENTS_PORT: u16 = 7441;
+/// Shortest wait for a leader: it must be longer than the heartbeat.
+const LEADER_TIMEOUT_MS_MIN: u64 = 2_000;
+/// Longest wait for a leader or a certificate.
+const TIMEOUT_MS_MAX: u64 = 60_000;
+
+/// A configuration that cannot be used, and what its operator does about it.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration {path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Longer than any configuration.
+    #[error("the configuration {path} has {len} bytes, more than {max}; is it the right file?")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        len: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Not TOML, or a setting that is missing, unknown or of another type.
+    #[error("the configuration has a mistake: {0}")]
+    Syntax(#[from] toml::de::Error),
+    /// A folder or file is not named.
+    #[error("`{setting}` is empty; name a path")]
+    EmptyPath {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// Peers and clients on one address.
+    #[error("listen_peers and listen_clients are both {0}; give each its own port")]
+    SameAddress(SocketAddr),
+    /// A validator without an address of its own.
+    #[error(
+        "peers[{index}] has port 0, at which nobody can be reached; write the port that it listens on"
+    )]
+    PeerPort {
+        /// Place in the list.
+        index: usize,
+    },
+    /// A validator is listed twice.
+    #[error("validator {0} is listed twice under [[peers]]; remove one")]
+    PeerTwice(PublicKey),
+    /// More than a consortium has.
+    #[error("{given} peers are listed and a consortium has at most {max} validators")]
+    TooManyPeers {
+        /// Listed.
+        given: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A listed validator is not in the genesis file, or one of the genesis file is not listed.
+    #[error(
+        "the peers and the genesis file differ about validator {0}; list under [[peers]] each validator of the genesis file, once"
+    )]
+    PeersDiffer(PublicKey),
+    /// The timeouts do not work.
+    #[error(
+        "leader_timeout_ms is {leader_ms} and certification_timeout_ms {certification_ms}; they must be at least {min_ms} and at most {max_ms}, the second not less than the first"
+    )]
+    Timeouts {
+        /// For the leader.
+        leader_ms: u64,
+        /// For the certificate.
+        certification_ms: u64,
+        /// Lower bound.
+        min_ms: u64,
+        /// Upper bound.
+        max_ms: u64,
+    },
+    /// The object store's address.
+    #[error(
+        "the endpoint of [custody] s3 is {0:?}; write it as https://host or, on loopback only, http://127.0.0.1:port"
+    )]
+    Endpoint(String),
+    /// A secret in the wrong place.
+    #[error("[custody] s3 names no bucket or no region")]
+    Bucket,
+    /// The genesis file.
+    #[error(
+        "the genesis file {path} cannot be used: {reason}; get the consortium's own file again"
+    )]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What one node chooses for itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Folder of everything that the node writes.
+    pub folder: PathBuf,
+    /// The consortium's genesis file.
+    pub genesis: PathBuf,
+    /// The node's keys.
+    pub keys: KeysConfig,
+    /// Where it listens for other validators.
+    #[serde(default = "default_peers")]
+    pub listen_peers: SocketAddr,
+    /// Where it listens for clients; port 0 takes any free one.
+    #[serde(default = "default_clients")]
+    pub listen_clients: SocketAddr,
+    /// Where each validator is reached, this one included.
+    pub peers: Vec<PeerConfig>,
+    /// Where sealed objects are kept.
+    #[serde(default)]
+    pub custody: CustodyConfig,
+    /// How long a view waits for its leader.
+    #[serde(default = "default_leader_timeout_ms")]
+    pub leader_timeout_ms: u64,
+    /// How long a view waits for its certificate.
+    #[serde(default = "default_certification_timeout_ms")]
+    pub certification_timeout_ms: u64,
+}
+
+/// Where a node's key files are, and what unlocks them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// Folder of the key files.
+    pub folder: PathBuf,
+    /// The operator's key file, 32 bytes; without it a passphrase unlocks them.
+    pub operator_file: Option<PathBuf>,
+}
+
+/// Where one validator is reached.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct PeerConfig {
+    /// Its consensus key.
+    pub validator: PublicKey,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+/// Where sealed objects are kept.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum CustodyConfig {
+    /// In a folder; the node's own if none is named.
+    Folder(Option<PathBuf>),
+    /// In an S3-compatible object store.
+    S3(S3Config),
+}
+
+impl Default for CustodyConfig {
+    fn default() -> Self {
+        Self::Folder(None)
+    }
+}
+
+/// An S3-compatible object store. Credentials come from the environment (`AWS_ACCESS_KEY_ID`,
+/// `AWS_SECRET_ACCESS_KEY`, or the role of the machine), or from a file, never from here.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct S3Config {
+    /// The bucket.
+    pub bucket: String,
+    /// Its region.
+    pub region: String,
+    /// The store's address, where it is not Amazon's.
+    pub endpoint: Option<String>,
+    /// A file of two lines: access key id, secret access key.
+    pub credentials_file: Option<PathBuf>,
+    /// Begins the names of all objects.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+fn default_peers() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, PEERS_PORT).into()
+}
+
+fn default_clients() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, CLIENTS_PORT).into()
+}
+
+const fn default_leader_timeout_ms() -> u64 {
+    3_000
+}
+
+const fn default_certification_timeout_ms() -> u64 {
+    4_000
+}
+
+impl NodeConfig {
+    /// Reads a configuration file; paths in it are relative to its own folder.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_path_buf(), source };
+        let len = fs::metadata(path).map_err(unreadable)?.len();
+        if len > CONFIG_BYTES_MAX {
+            let (path, max) = (path.to_path_buf(), CONFIG_BYTES_MAX);
+            return Err(ConfigError::TooLong { path, len, max });
+        }
+        let mut config = Self::parse(&fs::read_to_string(path).map_err(unreadable)?)?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Parses and checks at once: a `NodeConfig` that exists is valid.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what can be checked without the genesis file. For configurations that are made, not read.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_paths()?;
+        let (peers, clients) = (self.listen_peers, self.listen_clients);
+        if peers == clients && peers.port() != 0 {
+            return Err(ConfigError::SameAddress(peers));
+        }
+        self.check_peers()?;
+        let (leader_ms, certification_ms) = (self.leader_timeout_ms, self.certification_timeout_ms);
+        let (min_ms, max_ms) = (LEADER_TIMEOUT_MS_MIN, TIMEOUT_MS_MAX);
+        if leader_ms < min_ms || certification_ms < leader_ms || max_ms < certification_ms {
+            return Err(ConfigError::Timeouts { leader_ms, certification_ms, min_ms, max_ms });
+        }
+        match &self.custody {
+            CustodyConfig::Folder(_) => Ok(()),
+            CustodyConfig::S3(store) => store.check(),
+        }
+    }
+
+    fn check_paths(&self) -> Result<(), ConfigError> {
+        let paths = [
+            ("folder", &self.folder),
+            ("genesis", &self.genesis),
+            ("keys.folder", &self.keys.folder),
+        ];
+        match paths.into_iter().find(|(_, path)| path.as_os_str().is_empty()) {
+            Some((setting, _)) => Err(ConfigError::EmptyPath { setting }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_peers(&self) -> Result<(), ConfigError> {
+        let given = self.peers.len();
+        if given > VALIDATORS_MAX {
+            return Err(ConfigError::TooManyPeers { given, max: VALIDATORS_MAX });
+        }
+        let mut seen = BTreeSet::new();
+        for (index, peer) in self.peers.iter().enumerate() {
+            if peer.address.port() == 0 {
+                return Err(ConfigError::PeerPort { index });
+            }
+            if !seen.insert(peer.validator) {
+                return Err(ConfigError::PeerTwice(peer.validator));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the peers are the validators that `genesis` names.
+    pub fn check_genesis(&self, genesis: &Genesis) -> Result<(), ConfigError> {
+        let listed: BTreeSet<_> = self.peers.iter().map(|peer| peer.validator).collect();
+        let named: BTreeSet<_> = genesis.validators.iter().map(|it| it.consensus).collect();
+        match listed.symmetric_difference(&named).next() {
+            Some(validator) => Err(ConfigError::PeersDiffer(*validator)),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the genesis file.
+    pub fn read_genesis(&self) -> Result<Genesis, ConfigError> {
+        let refused = |reason: String| ConfigError::Genesis { path: self.genesis.clone(), reason };
+        let bytes = fs::read(&self.genesis).map_err(|error| refused(error.to_string()))?;
+        Genesis::decode(&bytes).map_err(|error| refused(error.to_string()))
+    }
+
+    /// How long a view waits for its leader.
+    pub const fn leader_timeout(&self) -> Duration {
+        Duration::from_millis(self.leader_timeout_ms)
+    }
+
+    /// How long a view waits for its certificate.
+    pub const fn certification_timeout(&self) -> Duration {
+        Duration::from_millis(self.certification_timeout_ms)
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        let custody = match &mut self.custody {
+            CustodyConfig::Folder(folder) => folder.as_mut(),
+            CustodyConfig::S3(store) => store.credentials_file.as_mut(),
+        };
+        let paths = [&mut self.folder, &mut self.genesis, &mut self.keys.folder];
+        for path in paths.into_iter().chain(self.keys.operator_file.as_mut()).chain(custody) {
+            *path = base.join(&*path);
+        }
+    }
+}
+
+impl S3Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.bucket.is_empty() || self.region.is_empty() {
+            return Err(ConfigError::Bucket);
+        }
+        match &self.endpoint {
+            Some(endpoint) if !self.is_https() && !self.is_loopback() => {
+                Err(ConfigError::Endpoint(endpoint.clone()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn is_https(&self) -> bool {
+        self.endpoint.as_deref().is_none_or(|it| it.starts_with("https://"))
+    }
+
+    /// Whether the store is on this machine, where plain HTTP shows nothing to anyone.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.endpoint.as_deref().and_then(|it| it.strip_prefix("http://"));
+        let host = host.map(|it| it.trim_end_matches('/'));
+        host.is_some_and(|host| {
+            host.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
+                || host == "localhost"
+                || host.strip_prefix("localhost:").is_some_and(|port| port.parse::<u16>().is_ok())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+
+    fn with(lines: &str) -> Result<NodeConfig, ConfigError> {
+        NodeConfig::parse(&format!(
+            "folder = \"n\"\ngenesis = \"g\"\n{lines}\n[keys]\nfolder = \"k\"\n"
+        ))
+    }
+
+    #[test]
+    fn defaults_are_loopback() {
+        let config = with("peers = []").unwrap();
+        assert!(config.listen_peers.ip().is_loopback());
+        assert!(config.listen_clients.ip().is_loopback());
+        assert_eq!(config.custody, CustodyConfig::Folder(None));
+    }
+
+    #[test]
+    fn each_mistake_says_what_to_do() {
+        let peer = format!("{{ validator = \"{KEY}\", address = \"127.0.0.1:1\" }}");
+        let cases = [
+            ("peers = []\ncolour = 1", "unknown field `colour`"),
+            ("", "missing field `peers`"),
+            ("peers = []\nlisten_clients = \"here\"", "invalid socket address"),
+            ("peers = []\nlisten_clients = \"127.0.0.1:7440\"", "give each its own port"),
+            (
+                "peers = [{ validator = \"01\", address = \"127.0.0.1:1\" }]",
+                "64 hexadecimal digits",
+            ),
+            (&format!("peers = [{peer}, {peer}]"), "listed twice"),
+            (
+                &format!("peers = [{{ validator = \"{KEY}\", address = \"127.0.0.1:0\" }}]"),
+                "port 0",
+            ),
+            ("peers = []\nleader_timeout_ms = 100", "at least 2000"),
+            ("peers = []\ncertification_timeout_ms = 2500", "not less than the first"),
+            ("peers = []\ncustody = { s3 = { bucket = \"\", region = \"r\" } }", "no bucket"),
+            (
+                "peers = []\ncustody = { s3 = { bucket = \"b\", region = \"r\", secret_key = \"s\" } }",
+                "unknown field `secret_key`",
+            ),
+            (
+                "peers = []\ncustody = { s3 = { bucket = \"b\", region = \"r\", endpoint = \"http://s3.example.org\" } }",
+                "https://host",
+            ),
+        ];
+        for (lines, expected) in cases {
+            let error = with(lines).expect_err(lines).to_string();
+            assert!(error.contains(expected), "{lines}: {error}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback() {
+        for (endpoint, fits) in [
+            ("http://127.0.0.1:9000", true),
+            ("http://localhost:9000/", true),
+            ("http://localhost", true),
+            ("http://localhost.example.org", false),
+            ("http://127.0.0.1.example.org:80", false),
+            ("ftp://127.0.0.1:1", false),
+        ] {
+            let store = S3Config {
+                bucket: "b".into(),
+                region: "r".into(),
+                endpoint: Some(endpoint.into()),
+                credentials_file: None,
+                prefix: String::new(),
+            };
+            assert_eq!(store.check().is_ok(), fits, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        fs::write(&path, "folder = \"n\"\ngenesis = \"/g\"\npeers = []\n[keys]\nfolder = \"k\"\n")
+            .unwrap();
+        let config = NodeConfig::read(&path).unwrap();
+        assert_eq!(config.folder, folder.path().join("n"));
+        assert_eq!(config.genesis, Path::new("/g"));
+        let missing = NodeConfig::read(&folder.path().join("none.toml"));
+        assert!(matches!(missing, Err(ConfigError::Unreadable { .. })));
+    }
+}

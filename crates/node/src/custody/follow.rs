@@ -1,0 +1,217 @@
+//! Following the ledger: which objects are named by accepted entries, and deleting those that are not.
+//!
+//! # Invariants
+//!
+//! * Nothing is deleted while this node is behind: an entry that names an object may be in a block
+//!   that it has not seen.
+//! * Following only shortens the list of what waits. Before an object is deleted, the log of its chart
+//!   is searched for it, so that one which came after the entry that names it stays.
+
+use std::{sync::Arc, time::SystemTime};
+
+use keepwell_crypto::command::record_id_of;
+use keepwell_engine::{
+    core::Core,
+    reader::{ReadError, Reader, entry_at},
+};
+use keepwell_types::{
+    command::{Entry, Payload},
+    id::{ChartId, Digest, Height, LogPosition, RecordId, Version},
+    time::BlockTime,
+};
+use thiserror::Error;
+use tokio::time::{Duration, sleep};
+
+use super::{Custody, CustodyError, UNNAMED_MS_MAX, pending::PendingError, store::RecordObject};
+use crate::clock::Clock;
+
+/// Pause after a failure.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often objects that nothing names are looked for.
+const SWEEP: Duration = Duration::from_secs(600);
+/// Objects that are deleted in one go.
+const SWEEP_OBJECTS_MAX: usize = 10_000;
+/// The version that `record.add` makes.
+const FIRST_VERSION: Version = Version(1);
+
+/// Why following stopped for a moment.
+#[derive(Debug, Error)]
+enum FollowError {
+    #[error(transparent)]
+    Pending(#[from] PendingError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// What an accepted entry names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Named {
+    /// A record's object.
+    Record(RecordId, Version),
+    /// A key sheet or sealed seeds.
+    Small(ChartId, Digest),
+}
+
+/// What `entry` names, once it is accepted.
+pub fn names(entry: &Entry) -> Vec<Named> {
+    match entry.payload() {
+        Payload::RecordAdd(_) => match entry {
+            Entry::Signed(signed) => record_id_of(&signed.command)
+                .map(|record| Named::Record(record, FIRST_VERSION))
+                .into_iter()
+                .collect(),
+            Entry::Genesis(_) => Vec::new(),
+        },
+        Payload::ChartOpen(it) => vec![Named::Small(it.chart, it.keys.sheet)],
+        Payload::ChartClaim(it) => vec![Named::Small(it.chart, it.keys.sheet)],
+        Payload::CompartmentRotate(it) => {
+            vec![Named::Small(it.chart, it.sheet), Named::Small(it.chart, it.seeds)]
+        }
+        Payload::GrantGive(it) => vec![Named::Small(it.chart, it.seeds)],
+        Payload::OrganisationAdmit(_)
+        | Payload::OrganisationSuspend(_)
+        | Payload::OrganisationReinstate(_)
+        | Payload::MemberEnrol(_)
+        | Payload::MemberRotate(_)
+        | Payload::MemberAssign(_)
+        | Payload::MemberSuspend(_)
+        | Payload::MemberReinstate(_)
+        | Payload::ChartArrange(_)
+        | Payload::RecordApprove(_)
+        | Payload::GrantLimit(_)
+        | Payload::GrantRevoke(_)
+        | Payload::AccessOpen(_)
+        | Payload::AnchorAdd(_) => Vec::new(),
+    }
+}
+
+impl Custody {
+    /// Notes what an accepted entry names.
+    pub fn name(&self, named: Named) -> Result<(), PendingError> {
+        match named {
+            Named::Record(record, version) => self.pending.forget_record(record, version),
+            Named::Small(chart, digest) => self.pending.name_small(chart, digest),
+        }
+    }
+
+    /// Deletes what has waited for too long at `now`, unless `is_named` says that an entry names it or
+    /// cannot tell; says how many objects.
+    pub async fn sweep(
+        &self,
+        now: BlockTime,
+        is_named: impl Fn(&RecordObject) -> Option<bool>,
+    ) -> Result<usize, CustodyError> {
+        let before = BlockTime(now.0.saturating_sub(UNNAMED_MS_MAX));
+        let mut swept = 0;
+        for object in self.pending.records_before(before, SWEEP_OBJECTS_MAX)? {
+            // One that is being sent again right now is looked at the next time.
+            let Ok(_use) = self.take(object) else { continue };
+            match is_named(&object) {
+                Some(false) => {}
+                Some(true) => {
+                    self.pending.forget_record(object.record, object.version)?;
+                    continue;
+                }
+                None => continue,
+            }
+            self.store.delete(&object.capsule()).await?;
+            self.store.delete(&object.body()).await?;
+            self.pending.forget_record(object.record, object.version)?;
+            swept += 1;
+        }
+        for object in self.pending.small_before(before, SWEEP_OBJECTS_MAX)? {
+            // It may have come at the moment in which an entry named it.
+            if !self.pending.is_named(&object)? {
+                self.store.delete(&object.path()).await?;
+                swept += 1;
+            }
+            self.pending.forget_small(&object)?;
+        }
+        if swept > 0 {
+            self.pending.persist().await?;
+        }
+        Ok(swept)
+    }
+}
+
+/// Follows the ledger for as long as the node runs.
+pub async fn follow(custody: Arc<Custody>, core: Arc<Core>, reader: Arc<dyn Reader>) {
+    let mut tip = core.watch_tip();
+    loop {
+        let newest = tip.borrow_and_update().height();
+        if let Err(error) = follow_to(&custody, &core, &*reader, newest).await {
+            tracing::debug!(%error, "custody waits for the ledger");
+            sleep(RETRY).await;
+            continue;
+        }
+        if tip.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn follow_to(
+    custody: &Custody,
+    core: &Core,
+    reader: &dyn Reader,
+    newest: Height,
+) -> Result<(), FollowError> {
+    let mut at = custody.pending.cursor()?;
+    while at < newest {
+        let height = Height(at.0 + 1);
+        let line = core.index.block(height).map_err(|_| ReadError::Storage)?;
+        let outcomes = line.ok_or(ReadError::NotHere)?.outcomes;
+        if !outcomes.is_empty() {
+            let block = reader.block(height).await?;
+            for (index, outcome) in (0..).zip(outcomes.iter()) {
+                if outcome.verdict.is_accepted() {
+                    for named in names(&entry_at(&block, index)?) {
+                        custody.name(named)?;
+                    }
+                }
+            }
+        }
+        custody.pending.put_cursor(height)?;
+        at = height;
+    }
+    Ok(())
+}
+
+/// Whether the log of the object's chart has its record; nothing if it cannot be read. Slow, and only
+/// for objects that were given up on.
+fn is_in_log(core: &Core, object: &RecordObject) -> Option<bool> {
+    for position in (0..).map(LogPosition) {
+        let Some(line) = core.index.log(object.chart, position).ok()? else { return Some(false) };
+        let record = line.record.map(|record| (record.record, record.version));
+        if record == Some((object.record, object.version)) {
+            return Some(true);
+        }
+    }
+    None
+}
+
+/// Deletes, from time to time, what nothing names, and what crashes left behind.
+pub async fn keep_swept(custody: Arc<Custody>, core: Arc<Core>, clock: Clock) {
+    let started = SystemTime::now();
+    let store = custody.store.clone();
+    let leftovers = tokio::task::spawn_blocking(move || store.remove_cut_off(started)).await;
+    if let Ok(Err(error)) = leftovers {
+        tracing::warn!(%error, "could not look for uploads that a crash cut off");
+    }
+    loop {
+        sleep(SWEEP).await;
+        let tip = core.tip();
+        let caught_up = custody.pending.cursor().is_ok_and(|cursor| cursor == tip.height());
+        if !caught_up || !clock.is_fresh(tip.time()) {
+            continue;
+        }
+        let is_named = |object: &RecordObject| is_in_log(&core, object);
+        match custody.sweep(clock.now(), is_named).await {
+            Ok(0) => {}
+            Ok(objects) => {
+                tracing::info!(objects, "deleted objects that no entry named in 24 hours")
+            }
+            Err(error) => tracing::warn!(%error, "could not delete objects that no entry names"),
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The secrets of one node, and their key files.
+//!
+//! ```text
+//! consensus.key    32-byte seed   votes, and links to peers
+//! release.key      32-byte seed   signs release answers
+//! share.key        34 bytes       share of the committee's key
+//! custodian.key    32-byte seed   signs acknowledgements of custody
+//! ```
+//!
+//! # Invariants
+//!
+//! * A secret is on disk only inside a key file, and leaves memory when dropped.
+//! * Nothing here prints a secret: `Debug` shows names only.
+//! * A key file is written whole or not at all, for its user alone, and never over another one.
+
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use keepwell_crypto::{
+    keyfile::{About, Cost, KEY_FILE_BYTES_MAX, KeyFile, KeyFileError, KeyKind, LABEL_BYTES_MAX},
+    sign::SigningKey,
+    threshold::KeyShare,
+};
+use keepwell_types::{encoding::Text, id::PublicKey};
+use rand_core::CryptoRng;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::folder::create_private;
+
+/// Keys that could not be read or written.
+#[derive(Debug, Error)]
+pub enum KeysError {
+    /// The system refused.
+    #[error(
+        "the key file {path}: {source}; check that it is there and belongs to the user that runs the node"
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file does not open.
+    #[error("the key file {path}: {source}")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: KeyFileError,
+    },
+    /// The secret inside is of another length or form.
+    #[error(
+        "the key file {path} opens, and what is in it is no {kind:?} key; restore it from your copy"
+    )]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        kind: KeyKind,
+    },
+    /// The operator's file.
+    #[error(
+        "the operator's file {path} must have exactly 32 bytes and be readable by this user alone (chmod 600)"
+    )]
+    Operator {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A label that no key file takes.
+    #[error("the label of the keys has more than {max} bytes", max = LABEL_BYTES_MAX)]
+    Label,
+}
+
+/// What unlocks key files.
+pub enum Unlock {
+    /// A passphrase.
+    Passphrase(Zeroizing<String>),
+    /// The operator's key, kept on other storage than the key files.
+    Operator(Zeroizing<[u8; 32]>),
+}
+
+impl fmt::Debug for Unlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passphrase(_) => "Passphrase(..)",
+            Self::Operator(_) => "Operator(..)",
+        })
+    }
+}
+
+impl Unlock {
+    /// Reads the operator's file: 32 random bytes.
+    pub fn read_operator(path: &Path) -> Result<Self, KeysError> {
+        let refused = || KeysError::Operator { path: path.to_path_buf() };
+        let metadata = fs::metadata(path)
+            .map_err(|source| KeysError::File { path: path.to_path_buf(), source })?;
+        #[cfg(unix)]
+        if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
+            return Err(refused());
+        }
+        if metadata.len() != 32 {
+            return Err(refused());
+        }
+        let bytes = fs::read(path).map(Zeroizing::new);
+        let bytes = bytes.map_err(|source| KeysError::File { path: path.to_path_buf(), source })?;
+        let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| refused())?;
+        Ok(Self::Operator(Zeroizing::new(key)))
+    }
+}
+
+/// The secrets of one node.
+pub struct NodeKeys {
+    /// Makes its votes and its links to peers.
+    pub consensus: Zeroizing<[u8; 32]>,
+    /// Signs its release answers.
+    pub release: Zeroizing<[u8; 32]>,
+    /// Its share of the committee's key.
+    pub share: KeyShare,
+    /// Signs its organisation's acknowledgements of custody.
+    pub custodian: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for NodeKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeKeys").field("consensus", &self.consensus_key()).finish_non_exhaustive()
+    }
+}
+
+/// The names of a node's key files, in its keys' folder.
+const FILES: [(KeyKind, &str); 4] = [
+    (KeyKind::Consensus, "consensus.key"),
+    (KeyKind::Release, "release.key"),
+    (KeyKind::Share, "share.key"),
+    (KeyKind::Custodian, "custodian.key"),
+];
+
+impl NodeKeys {
+    /// The public key of its votes, which names it among the validators.
+    pub fn consensus_key(&self) -> PublicKey {
+        SigningKey::from_seed(&self.consensus).public()
+    }
+
+    /// The public key of its release answers.
+    pub fn release_key(&self) -> PublicKey {
+        SigningKey::from_seed(&self.release).public()
+    }
+
+    /// The public key of its acknowledgements of custody.
+    pub fn custodian_key(&self) -> PublicKey {
+        SigningKey::from_seed(&self.custodian).public()
+    }
+
+    /// Reads and unlocks the key files in `folder`.
+    pub fn load(folder: &Path, unlock: &Unlock) -> Result<Self, KeysError> {
+        let [consensus, release, share, custodian] =
+            FILES.map(|(kind, name)| (folder.join(name), kind));
+        let seed = |(path, kind): (PathBuf, KeyKind)| {
+            let secret = read_secret(&path, kind, unlock)?;
+            let seed = <[u8; 32]>::try_from(secret.as_slice());
+            seed.map(Zeroizing::new).map_err(|_| KeysError::Content { path, kind })
+        };
+        let (path, kind) = share;
+        let share = KeyShare::from_bytes(&read_secret(&path, kind, unlock)?)
+            .ok_or(KeysError::Content { path, kind })?;
+        Ok(Self {
+            consensus: seed(consensus)?,
+            release: seed(release)?,
+            share,
+            custodian: seed(custodian)?,
+        })
+    }
+
+    /// Writes the key files into `folder`, which is created if it is missing. Files that are there
+    /// already are not overwritten: that is an error.
+    pub fn store(
+        &self,
+        rng: &mut impl CryptoRng,
+        folder: &Path,
+        unlock: &Unlock,
+        label: &str,
+        demonstration: bool,
+    ) -> Result<(), KeysError> {
+        create_private(folder)
+            .map_err(|source| KeysError::File { path: folder.to_path_buf(), source })?;
+        let label = Text::from_string(label.to_owned()).map_err(|_| KeysError::Label)?;
+        let share = self.share.to_bytes();
+        let secrets: [&[u8]; 4] = [&*self.consensus, &*self.release, &*share, &*self.custodian];
+        for ((kind, name), secret) in FILES.into_iter().zip(secrets) {
+            let path = folder.join(name);
+            let about = About { kind, label: label.clone(), demonstration };
+            let file = lock(rng, about, secret, unlock)
+                .map_err(|source| KeysError::Locked { path: path.clone(), source })?;
+            write_new(&path, &file.encode()).map_err(|source| KeysError::File { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+fn lock(
+    rng: &mut impl CryptoRng,
+    about: About,
+    secret: &[u8],
+    unlock: &Unlock,
+) -> Result<KeyFile, KeyFileError> {
+    let cost = if about.demonstration { Cost::DEMONSTRATION } else { Cost::STANDARD };
+    match unlock {
+        Unlock::Passphrase(it) => KeyFile::with_passphrase(rng, about, secret, it, cost),
+        Unlock::Operator(it) => KeyFile::with_operator_key(rng, about, secret, it),
+    }
+}
+
+fn read_secret(
+    path: &Path,
+    kind: KeyKind,
+    unlock: &Unlock,
+) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    let file = |source| KeysError::File { path: path.to_path_buf(), source };
+    let locked = |source| KeysError::Locked { path: path.to_path_buf(), source };
+    if fs::metadata(path).map_err(file)?.len() > KEY_FILE_BYTES_MAX as u64 {
+        return Err(KeysError::Content { path: path.to_path_buf(), kind });
+    }
+    let key_file = KeyFile::decode(&fs::read(path).map_err(file)?).map_err(locked)?;
+    key_file.expect_kind(kind).map_err(locked)?;
+    let secret = match unlock {
+        Unlock::Passphrase(it) => key_file.open_with_passphrase(it),
+        Unlock::Operator(it) => key_file.open_with_operator_key(it),
+    };
+    secret.map_err(locked)
+}
+
+/// Writes a new file durably, for this user alone.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = fs::File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    match path.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keepwell_crypto::threshold;
+
+    use super::*;
+    use crate::random::rng;
+
+    fn keys() -> NodeKeys {
+        NodeKeys {
+            consensus: Zeroizing::new([1; 32]),
+            release: Zeroizing::new([2; 32]),
+            share: threshold::deal(&mut rng(), 1, 1).1.remove(0),
+            custodian: Zeroizing::new([3; 32]),
+        }
+    }
+
+    #[test]
+    fn keys_come_back_with_the_right_lock_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let passphrase = |text: &str| Unlock::Passphrase(Zeroizing::new(text.to_owned()));
+        let locks = [
+            (passphrase("correct horse"), passphrase("battery staple")),
+            (Unlock::Operator(Zeroizing::new([5; 32])), Unlock::Operator(Zeroizing::new([6; 32]))),
+        ];
+        for (at, (right, wrong)) in locks.iter().enumerate() {
+            let folder = folder.path().join(at.to_string());
+            keys().store(&mut rng(), &folder, right, "hospital", true).unwrap();
+            let loaded = NodeKeys::load(&folder, right).unwrap();
+            assert_eq!(
+                (*loaded.consensus, *loaded.release, *loaded.custodian),
+                ([1; 32], [2; 32], [3; 32])
+            );
+            assert!(matches!(NodeKeys::load(&folder, wrong), Err(KeysError::Locked { .. })));
+            assert!(matches!(
+                NodeKeys::load(&folder, &locks[1 - at].0),
+                Err(KeysError::Locked { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn keys_are_never_overwritten_nor_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let unlock = Unlock::Operator(Zeroizing::new([5; 32]));
+        let keys = keys();
+        keys.store(&mut rng(), folder.path(), &unlock, "hospital", true).unwrap();
+        let again = keys.store(&mut rng(), folder.path(), &unlock, "hospital", true);
+        assert!(matches!(again, Err(KeysError::File { .. })));
+        let printed = format!("{keys:?} {unlock:?}");
+        assert!(!printed.contains("[1, 1") && !printed.contains("5, 5"), "{printed}");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_another_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let unlock = Unlock::Operator(Zeroizing::new([5; 32]));
+        keys().store(&mut rng(), folder.path(), &unlock, "hospital", true).unwrap();
+        fs::copy(folder.path().join("release.key"), folder.path().join("consensus.key")).unwrap();
+        assert!(matches!(
+            NodeKeys::load(folder.path(), &unlock),
+            Err(KeysError::Locked { source: KeyFileError::WrongKind { .. }, .. })
+        ));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_operators_file_is_for_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator");
+        for (len, mode, fits) in [(32, 0o600, true), (32, 0o640, false), (31, 0o600, false)] {
+            fs::write(&path, vec![7; len]).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Unlock::read_operator(&path).is_ok(), fits, "{len} {mode:o}");
+        }
+    }
+}

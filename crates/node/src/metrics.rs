@@ -1,0 +1,148 @@
+//! What is counted, for operators: no metric names a chart, record or person.
+
+use std::{sync::Mutex, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::api::Node;
+
+/// The last line of a page of metrics.
+const END: &str = "# EOF\n";
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct CommandLabels {
+    family: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReleaseLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+/// The counts of one node.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    height: Gauge,
+    tip_age_ms: Gauge,
+    mempool_commands: Gauge,
+    mempool_bytes: Gauge,
+    custody_bytes: Gauge,
+    commands: Family<CommandLabels, Counter>,
+    releases: Family<ReleaseLabels, Counter>,
+    requests: Family<RequestLabels, Histogram>,
+    engine: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Metrics {
+    /// Counts of nothing yet; `engine` gives the metrics of the engine's runtime.
+    pub fn new(engine: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        let mut registry = Registry::with_prefix("keepwell");
+        let metrics = Self {
+            registry: Mutex::default(),
+            height: Gauge::default(),
+            tip_age_ms: Gauge::default(),
+            mempool_commands: Gauge::default(),
+            mempool_bytes: Gauge::default(),
+            custody_bytes: Gauge::default(),
+            commands: Family::default(),
+            releases: Family::default(),
+            requests: Family::new_with_constructor(durations),
+            engine: Box::new(engine),
+        };
+        registry.register("height", "Height of the newest block", metrics.height.clone());
+        registry.register("tip_age_ms", "Age of the newest block", metrics.tip_age_ms.clone());
+        registry.register(
+            "mempool_commands",
+            "Commands that wait for a block",
+            metrics.mempool_commands.clone(),
+        );
+        registry.register_with_unit(
+            "mempool",
+            "Commands that wait for a block",
+            Unit::Bytes,
+            metrics.mempool_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "custody_stored",
+            "Sealed bodies stored since the node started",
+            Unit::Bytes,
+            metrics.custody_bytes.clone(),
+        );
+        registry.register(
+            "commands",
+            "Commands that clients sent here, by family and by what came of them",
+            metrics.commands.clone(),
+        );
+        registry.register(
+            "releases",
+            "Requests for shares, by what came of them",
+            metrics.releases.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "Time until an answer began, by the template of its path",
+            Unit::Seconds,
+            metrics.requests.clone(),
+        );
+        Self { registry: Mutex::new(registry), ..metrics }
+    }
+
+    /// A client's command was decided or refused.
+    pub fn command(&self, family: &'static str, outcome: &'static str) {
+        self.commands.get_or_create(&CommandLabels { family, outcome }).inc();
+    }
+
+    /// A request for shares was answered.
+    pub fn release(&self, outcome: &'static str) {
+        self.releases.get_or_create(&ReleaseLabels { outcome }).inc();
+    }
+
+    /// A request was answered.
+    pub fn request(&self, method: &'static str, route: String, status: u16, took: Duration) {
+        let labels = RequestLabels { method, route, status };
+        self.requests.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// All counts as text, those of the engine first.
+    pub fn encode(&self, node: &Node) -> String {
+        let tip = node.core.tip();
+        let (commands, bytes) = node.core.mempool.load();
+        set(&self.height, tip.height().0);
+        set(&self.tip_age_ms, node.clock.age_ms(tip.time()));
+        set(&self.mempool_commands, commands as u64);
+        set(&self.mempool_bytes, bytes as u64);
+        set(&self.custody_bytes, node.custody.stored_bytes());
+        let mut page = (self.engine)();
+        page.truncate(page.trim_end_matches(END).len());
+        let registry = self.registry.lock().expect("nobody panics while holding this lock");
+        // A `String` takes every write.
+        let _ = text::encode(&mut page, &registry);
+        page
+    }
+}
+
+/// From one millisecond to half a minute.
+fn durations() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 16))
+}
+
+fn set(gauge: &Gauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}

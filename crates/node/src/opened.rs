@@ -1,0 +1,103 @@
+//! An accepted access, as it is found in the log of its chart.
+//!
+//! Not here: whether it still permits anything. That is decided on the newest state
+//! (`keepwell_ledger::release`).
+
+use keepwell_engine::{
+    core::Core,
+    reader::{ReadError, Reader, entry_at},
+};
+use keepwell_ledger::state::RecordEntry;
+use keepwell_types::{
+    access::{AccessOpen, RecordName, Target},
+    command::{Entry, Payload},
+    id::{ChartId, CommandDigest, LogPosition},
+    member::Party,
+    outcome::Outcome,
+    time::BlockTime,
+};
+use thiserror::Error;
+
+/// No accepted access stands there.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum NotOpened {
+    /// The log does not reach so far, as far as this node knows.
+    #[error("nothing stands at position {0} of this chart's log yet; ask again in a second")]
+    NotThere(LogPosition),
+    /// Something else stands there, or the access was refused.
+    #[error(
+        "what stands at position {0} of this chart's log is not an accepted access; name the position of yours"
+    )]
+    NotAccepted(LogPosition),
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// An accepted access.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Opened {
+    /// What was asked.
+    pub open: AccessOpen,
+    /// Who asked.
+    pub reader: Party,
+    /// The command.
+    pub command: CommandDigest,
+    /// Where its outcome stands in the chart's log.
+    pub position: LogPosition,
+    /// The time of its block.
+    pub time: BlockTime,
+}
+
+impl Opened {
+    /// Whether it asks for the record that stands at `position`.
+    pub fn covers(&self, position: LogPosition, record: &RecordEntry) -> bool {
+        match &self.open.target {
+            Target::Records(names) => {
+                names.contains(&RecordName { position, record: record.record })
+            }
+            Target::Compartments { compartments, until } => {
+                position < *until && compartments.contains(record.compartment)
+            }
+        }
+    }
+}
+
+/// What stands at a position of a chart's log: the entry and its outcome.
+pub async fn log_entry(
+    core: &Core,
+    reader: &dyn Reader,
+    chart: ChartId,
+    position: LogPosition,
+) -> Result<Option<(Entry, Outcome)>, ReadError> {
+    let line = core.index.log(chart, position).map_err(|_| ReadError::Storage)?;
+    let Some(line) = line else { return Ok(None) };
+    let (height, index) = (line.location.height, line.location.index);
+    let block = core.index.block(height).map_err(|_| ReadError::Storage)?;
+    let outcomes = block.ok_or(ReadError::NotHere)?.outcomes.into_vec();
+    let outcome = outcomes.into_iter().nth(index as usize).ok_or(ReadError::Storage)?;
+    let entry = entry_at(&reader.block(height).await?, index)?;
+    Ok(Some((entry, outcome)))
+}
+
+/// The accepted access at a position of a chart's log.
+pub async fn opened(
+    core: &Core,
+    reader: &dyn Reader,
+    chart: ChartId,
+    position: LogPosition,
+) -> Result<Opened, NotOpened> {
+    let found = log_entry(core, reader, chart, position).await?;
+    let (entry, outcome) = found.ok_or(NotOpened::NotThere(position))?;
+    let Entry::Signed(signed) = entry else { return Err(NotOpened::NotAccepted(position)) };
+    match (signed.command.payload, signed.command.signers.first()) {
+        (Payload::AccessOpen(open), Some(reader)) if outcome.verdict.is_accepted() => Ok(Opened {
+            open,
+            reader: *reader,
+            command: outcome.command,
+            position,
+            time: outcome.time,
+        }),
+        _ => Err(NotOpened::NotAccepted(position)),
+    }
+}

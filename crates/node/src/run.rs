@@ -1,0 +1,389 @@
+//! Running a node: everything of one validator, started in order and ended together.
+//!
+//! ```text
+//!  folder (locked) ─> custody ─> engine ─> release, interface
+//!        └────────────── one tree of tasks ──────────────┘
+//! ```
+//!
+//! Several nodes can run under one runtime: each has its own folder, and its own names in the runtime's
+//! storage.
+//!
+//! # Invariants
+//!
+//! * All tasks of a node are in one tree. Aborting it ends all of them at once, as a crash would, and
+//!   loses nothing that was acknowledged.
+//! * A node whose keys are not those of its place in the genesis file does not start.
+
+use std::{
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use commonware_runtime::{Handle, Metrics as _, Spawner as _, Supervisor as _, tokio::Context};
+use keepwell_crypto::{
+    command::chain_id,
+    release::{ForeignShare, Releaser},
+    sign::SigningKey,
+    threshold::{Committee, CommitteeError},
+};
+use keepwell_engine::{
+    admission::Admission,
+    core::Core,
+    network::{self, Links, StartError},
+    reader::Reader,
+    wiring::Settings,
+};
+use keepwell_types::{
+    command::Payload,
+    genesis::Genesis,
+    id::{OrganisationId, PublicKey},
+};
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot, watch},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    api::{self, EVENT_STREAMS_MAX, Node, requests::Requests, server},
+    clock::Clock,
+    config::{ConfigError, CustodyConfig, NodeConfig},
+    custody::{
+        Custody, Identity, follow,
+        pending::{Pending, PendingError},
+        store::{OpenError, Store},
+    },
+    folder::{Folder, FolderError},
+    keys::NodeKeys,
+    metrics::Metrics,
+    receipts::Receipts,
+    release::ReleaseService,
+};
+
+/// How long a node that stops or is aborted may take to let go of its folder.
+const END: Duration = Duration::from_secs(10);
+const END_POLL: Duration = Duration::from_millis(10);
+
+/// A node could not be started, and what its operator does about it.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Keys of someone else.
+    #[error(
+        "the {kind} key in the key files is {given}, and the genesis file has {expected} for this validator; check which key files the configuration names"
+    )]
+    WrongKey {
+        /// Which key.
+        kind: &'static str,
+        /// In the key files.
+        given: PublicKey,
+        /// In the genesis file.
+        expected: PublicKey,
+    },
+    /// Not a validator.
+    #[error(
+        "the consensus key {0} is not of a validator in the genesis file; check which key files and which genesis file the configuration names"
+    )]
+    NotValidator(PublicKey),
+    /// The share.
+    #[error(transparent)]
+    Share(#[from] ForeignShare),
+    /// The share is of another place.
+    #[error(
+        "the share is number {given} and this validator's is number {expected}; restore the right share"
+    )]
+    SharePlace {
+        /// In the key files.
+        given: u16,
+        /// By the genesis file.
+        expected: u16,
+    },
+    /// The committee's keys.
+    #[error(
+        "the committee's keys in the genesis file do not belong together: {0}; get the consortium's own file"
+    )]
+    Committee(#[from] CommitteeError),
+    /// An address is taken or not this machine's.
+    #[error(
+        "{what} cannot listen on {address}: {source}; stop what uses the port, or configure another one"
+    )]
+    Listen {
+        /// Peers or clients.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store of sealed objects.
+    #[error(transparent)]
+    Custody(#[from] OpenError),
+    /// Its index.
+    #[error(transparent)]
+    CustodyIndex(#[from] PendingError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] StartError),
+    /// The runtime ended while the node started.
+    #[error("the runtime ended while the node started; the log says why")]
+    Runtime,
+}
+
+/// Where a node is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Addresses {
+    /// By other validators.
+    pub peers: SocketAddr,
+    /// By clients.
+    pub clients: SocketAddr,
+}
+
+/// A running node. Dropping it leaves the node running; [`Self::stop`] and [`Self::abort`] end it.
+pub struct RunningNode {
+    /// Where it is reached.
+    pub addresses: Addresses,
+    /// Whose it is.
+    pub organisation: OrganisationId,
+    /// What its parts share.
+    pub core: Arc<Core>,
+    /// Reads what is final.
+    pub reader: Arc<dyn Reader>,
+    /// Takes commands in.
+    pub admission: Admission,
+    stopping: watch::Sender<bool>,
+    served: oneshot::Receiver<()>,
+    handle: Handle<()>,
+}
+
+impl RunningNode {
+    /// Ends the node: requests that are under way are finished, as far as that takes seconds.
+    pub async fn stop(mut self) {
+        self.stopping.send_replace(true);
+        // The server ends in any case; an error means that it has.
+        let _ = timeout(END, &mut self.served).await;
+        self.abort().await;
+    }
+
+    /// Ends the node at once, as a crash would, and returns when it has let go of its folder.
+    pub async fn abort(self) {
+        let Self { core, reader, admission, handle, .. } = self;
+        handle.abort();
+        drop((reader, admission));
+        let left: Weak<Core> = Arc::downgrade(&core);
+        drop(core);
+        let gone = async {
+            while left.strong_count() > 0 {
+                sleep(END_POLL).await;
+            }
+        };
+        if timeout(END, gone).await.is_err() {
+            tracing::warn!("the node ended, and something still holds on to it");
+        }
+    }
+
+    /// Resolves when the node has ended by itself, which it does only when something is broken.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.handle).await;
+    }
+}
+
+/// What starting made.
+struct Parts {
+    addresses: Addresses,
+    organisation: OrganisationId,
+    core: Arc<Core>,
+    reader: Arc<dyn Reader>,
+    admission: Admission,
+    served: oneshot::Receiver<()>,
+    validator: Handle<()>,
+    folder: Folder,
+}
+
+/// Starts a node.
+pub async fn start(
+    context: Context,
+    config: NodeConfig,
+    keys: NodeKeys,
+) -> Result<RunningNode, NodeError> {
+    let (stopping, stop) = watch::channel(false);
+    let (ready, started) = oneshot::channel();
+    let name = keys.consensus_key().to_string();
+    let context = context.child("node").with_attribute("validator", &name[..8]);
+    let handle = context.spawn(move |context| async move {
+        match assemble(&context, config, keys, stop).await {
+            Ok(Parts {
+                addresses,
+                organisation,
+                core,
+                reader,
+                admission,
+                served,
+                validator,
+                folder,
+            }) => {
+                let shown = (addresses, organisation, core, reader, admission, served);
+                if ready.send(Ok(shown)).is_ok() {
+                    // The task tree lives, and the folder is held, as long as consensus runs.
+                    let _ = validator.await;
+                    tracing::error!("consensus ended; the node ends with it");
+                }
+                drop(folder);
+            }
+            Err(error) => {
+                // Whoever asked has gone, and with it the wish for a node.
+                let _ = ready.send(Err(error));
+            }
+        }
+    });
+    let (addresses, organisation, core, reader, admission, served) =
+        started.await.map_err(|_| NodeError::Runtime)??;
+    tracing::info!(%organisation, clients = %addresses.clients, peers = %addresses.peers, "the node runs");
+    Ok(RunningNode { addresses, organisation, core, reader, admission, stopping, served, handle })
+}
+
+async fn assemble(
+    context: &Context,
+    config: NodeConfig,
+    keys: NodeKeys,
+    stopping: watch::Receiver<bool>,
+) -> Result<Parts, NodeError> {
+    config.check()?;
+    let genesis = config.read_genesis()?;
+    config.check_genesis(&genesis)?;
+    let organisation = check_keys(&genesis, &keys)?;
+    let committee = Committee::new(&genesis.committee)?;
+    let releaser =
+        Releaser::new(committee.clone(), keys.share.clone(), SigningKey::from_seed(&keys.release))?;
+
+    let folder = Folder::open(&config.folder)?;
+    let clients = listen("the interface for clients", config.listen_clients)?;
+    // The engine opens this port by itself, and would take the whole process down over it.
+    let peers = local_address(&listen("the link to peers", config.listen_peers)?)?;
+
+    let identity = Identity {
+        chain: chain_id(&genesis),
+        committee: committee.id(),
+        organisation,
+        key: SigningKey::from_seed(&keys.custodian),
+    };
+    let store = open_store(&config.custody, &folder)?;
+    let custody = Custody::new(identity, store, Pending::open(&folder.custody_index())?);
+    let custody = Arc::new(custody);
+
+    let links = Links {
+        secret: keys.consensus.clone(),
+        listen: config.listen_peers,
+        addresses: config.peers.iter().map(|peer| (peer.validator, peer.address)).collect(),
+    };
+    let settings = Settings {
+        leader_timeout: config.leader_timeout(),
+        certification_timeout: config.certification_timeout(),
+        ..Settings::local(prefix(&keys.consensus_key()), folder.index())
+    };
+    let validator = network::start(context.child("validator"), genesis, links, settings).await?;
+    let (core, reader, admission) = (validator.core, validator.reader, validator.admission);
+
+    let clock = Clock;
+    let metrics = context.child("metrics");
+    let node = Arc::new(Node {
+        release: ReleaseService::new(core.clone(), reader.clone(), releaser, clock),
+        receipts: Receipts::new(core.clone(), reader.clone()),
+        heads: api::logs::Heads::default(),
+        requests: Requests::default(),
+        metrics: Metrics::new(move || metrics.encode()),
+        streams: Semaphore::new(EVENT_STREAMS_MAX),
+        core: core.clone(),
+        reader: reader.clone(),
+        admission: admission.clone(),
+        custody: custody.clone(),
+        clock,
+        stopping: stopping.clone(),
+    });
+    let follower = follow::follow(custody.clone(), core.clone(), reader.clone());
+    context.child("custody").spawn(move |_| follower);
+    let sweeper = follow::keep_swept(custody, core.clone(), clock);
+    context.child("sweeper").spawn(move |_| sweeper);
+
+    let addresses = Addresses { peers, clients: local_address(&clients)? };
+    let clients = to_tokio(clients, addresses.clients)?;
+    let (done, served) = oneshot::channel();
+    context.child("http").spawn(move |_| async move {
+        server::serve(clients, api::router(node), stopping).await;
+        // Nobody may be waiting for it.
+        let _ = done.send(());
+    });
+    Ok(Parts {
+        addresses,
+        organisation,
+        core,
+        reader,
+        admission,
+        served,
+        validator: validator.handle,
+        folder,
+    })
+}
+
+/// Begins the names of a node's partitions in the runtime's storage.
+fn prefix(validator: &PublicKey) -> String {
+    format!("node-{}", &validator.to_string()[..16])
+}
+
+/// Whose node it is, if its keys are those of its place in the genesis file.
+fn check_keys(genesis: &Genesis, keys: &NodeKeys) -> Result<OrganisationId, NodeError> {
+    let consensus = keys.consensus_key();
+    let place = genesis.validators.iter().position(|it| it.consensus == consensus);
+    let place = place.ok_or(NodeError::NotValidator(consensus))?;
+    let validator = genesis.validators[place];
+    check_key("release", keys.release_key(), validator.release)?;
+    let expected = u16::try_from(place + 1).expect("there are at most VALIDATORS_MAX validators");
+    let given = keys.share.index();
+    if given != expected {
+        return Err(NodeError::SharePlace { given, expected });
+    }
+    let custodian = genesis.entries.iter().find_map(|entry| {
+        let Payload::OrganisationAdmit(it) = entry else { return None };
+        it.custodian.filter(|_| it.organisation == validator.organisation)
+    });
+    if let Some(expected) = custodian {
+        check_key("custodian", keys.custodian_key(), expected)?;
+    }
+    Ok(validator.organisation)
+}
+
+fn check_key(kind: &'static str, given: PublicKey, expected: PublicKey) -> Result<(), NodeError> {
+    if given == expected { Ok(()) } else { Err(NodeError::WrongKey { kind, given, expected }) }
+}
+
+fn open_store(config: &CustodyConfig, folder: &Folder) -> Result<Store, OpenError> {
+    match config {
+        CustodyConfig::Folder(None) => Store::in_folder(&folder.custody()),
+        CustodyConfig::Folder(Some(folder)) => Store::in_folder(folder),
+        CustodyConfig::S3(config) => Store::in_s3(config),
+    }
+}
+
+fn listen(what: &'static str, address: SocketAddr) -> Result<StdListener, NodeError> {
+    StdListener::bind(address).map_err(|source| NodeError::Listen { what, address, source })
+}
+
+fn local_address(listener: &StdListener) -> Result<SocketAddr, NodeError> {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    let what = "the socket";
+    listener.local_addr().map_err(|source| NodeError::Listen { what, address: unspecified, source })
+}
+
+fn to_tokio(listener: StdListener, address: SocketAddr) -> Result<TcpListener, NodeError> {
+    let what = "the interface for clients";
+    listener
+        .set_nonblocking(true)
+        .and_then(|()| TcpListener::from_std(listener))
+        .map_err(|source| NodeError::Listen { what, address, source })
+}

@@ -1,0 +1,116 @@
+//! What must hold whatever happened, checked when a run ends.
+
+use std::pin::Pin;
+
+use commonware_glue::simulate::{property::Property, tracker::ProgressTracker};
+use keepwell_engine::block::EngineKey;
+use keepwell_types::id::Height;
+
+use crate::consortium::State;
+
+type Verdict<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// Validators that have a block of some height have the same one; and so the same outcomes and state,
+/// since a block's id commits to both.
+#[derive(Clone, Copy)]
+pub struct OneHistory;
+
+/// Every command that a client was told is final has that outcome on every validator that has come
+/// so far.
+#[derive(Clone, Copy)]
+pub struct NothingAcknowledgedIsLost;
+
+/// The state of every validator is what the header of its newest block says, and proves it.
+#[derive(Clone, Copy)]
+pub struct RootsAreEqual;
+
+/// Commands were acknowledged at all.
+#[derive(Clone, Copy)]
+pub struct CommandsAreServed(
+    /// At least so many.
+    pub usize,
+);
+
+impl Property<EngineKey, State> for OneHistory {
+    fn name(&self) -> &'static str {
+        "one history"
+    }
+
+    fn check<'a>(&'a self, _: &'a ProgressTracker<EngineKey>, states: &'a [&'a State]) -> Verdict<'a> {
+        Box::pin(async move {
+            let top = states.iter().map(|it| it.core.tip().height().0).max().unwrap_or_default();
+            for height in (1..=top).map(Height) {
+                let ids: Vec<_> = states
+                    .iter()
+                    .filter_map(|it| it.core.index.block(height).ok().flatten())
+                    .map(|line| (line.id, line.outcomes))
+                    .collect();
+                if ids.windows(2).any(|pair| pair[0] != pair[1]) {
+                    return Err(format!("validators differ at height {height}"));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for NothingAcknowledgedIsLost {
+    fn name(&self) -> &'static str {
+        "nothing acknowledged is lost"
+    }
+
+    fn check<'a>(&'a self, _: &'a ProgressTracker<EngineKey>, states: &'a [&'a State]) -> Verdict<'a> {
+        Box::pin(async move {
+            let Some(first) = states.first() else { return Ok(()) };
+            for (id, outcome) in first.acknowledged.all().iter() {
+                for state in states {
+                    if state.core.tip().height() < outcome.location.height {
+                        continue;
+                    }
+                    let line = state.core.index.block(outcome.location.height).ok().flatten();
+                    let here = line.and_then(|line| {
+                        line.outcomes.get(outcome.location.index as usize).cloned()
+                    });
+                    if here.as_ref() != Some(outcome) {
+                        return Err(format!("{id}: told {outcome:?}, found {here:?}"));
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for RootsAreEqual {
+    fn name(&self) -> &'static str {
+        "roots are equal"
+    }
+
+    fn check<'a>(&'a self, _: &'a ProgressTracker<EngineKey>, states: &'a [&'a State]) -> Verdict<'a> {
+        Box::pin(async move {
+            for state in states {
+                let root = state.reader.root().await;
+                if state.core.header_with_state(root).is_none() {
+                    return Err("a validator's state is no recent header's".into());
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for CommandsAreServed {
+    fn name(&self) -> &'static str {
+        "commands are served"
+    }
+
+    fn check<'a>(&'a self, _: &'a ProgressTracker<EngineKey>, states: &'a [&'a State]) -> Verdict<'a> {
+        Box::pin(async move {
+            let served = states.first().map_or(0, |it| it.acknowledged.all().len());
+            if served < self.0 {
+                return Err(format!("{served} commands were acknowledged, {} expected", self.0));
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! Four validators on the deterministic runtime, and the clients that talk to them.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use commonware_actor::Feedback;
+use commonware_consensus::{Reporter, marshal::Update};
+use commonware_cryptography::{Signer as _, ed25519};
+use commonware_glue::simulate::{
+    engine::{EngineDefinition, InitContext},
+    processed::ProcessedHeight,
+    reporter::MonitorReporter,
+};
+use commonware_runtime::{Clock as _, Handle, Quota, Spawner as _, Supervisor as _};
+use commonware_utils::{Acknowledgement as _, ordered::Set};
+use keepwell_crypto::command::chain_id;
+use keepwell_engine::{
+    application::{Scheme, now},
+    block::{Block, EngineKey},
+    core::Core,
+    reader::Reader,
+    wiring::{self, Channels, Settings},
+};
+use keepwell_merkle::certificate::consensus_namespace;
+use keepwell_types::{
+    encoding::{List, Text},
+    genesis::{CommitteeKeys, GENESIS_VERSION, Genesis, Validator},
+    id::{Digest, OrganisationId, PublicKey},
+    time::BlockTime,
+};
+
+use crate::traffic::{Acknowledged, PARAMETERS, Traffic, founding};
+
+/// How often each client sends a command.
+const PACE: Duration = Duration::from_millis(150);
+
+/// The definition of the simulated consortium.
+#[derive(Clone)]
+pub struct Consortium {
+    keys: Vec<ed25519::PrivateKey>,
+    genesis: Genesis,
+    folder: Arc<tempfile::TempDir>,
+    starts: Arc<AtomicU64>,
+    clock_skews_ms: Vec<i64>,
+    /// What clients were told.
+    pub acknowledged: Acknowledged,
+}
+
+impl Consortium {
+    /// `n` validators with good clocks.
+    pub fn new(n: u64) -> Self {
+        let mut keys: Vec<_> = (0..n).map(ed25519::PrivateKey::from_seed).collect();
+        keys.sort_by_key(|key| key.public_key());
+        let validators = keys
+            .iter()
+            .enumerate()
+            .map(|(place, key)| Validator {
+                organisation: OrganisationId([place as u8; 16]),
+                consensus: public(key),
+                release: public(key),
+            })
+            .collect();
+        let genesis = Genesis {
+            version: GENESIS_VERSION,
+            name: Text::from_string("Simulated".into()).expect("short"),
+            founded: BlockTime(0),
+            demonstration: true,
+            validators: List::from_vec(validators).expect("few"),
+            committee: CommitteeKeys {
+                threshold: (n - (n - 1) / 3) as u16,
+                key: Digest([0; 32]),
+                shares: List::new(),
+            },
+            parameters: PARAMETERS,
+            entries: List::from_vec(founding()).expect("few"),
+        };
+        Self {
+            clock_skews_ms: vec![0; keys.len()],
+            keys,
+            genesis,
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            starts: Arc::default(),
+            acknowledged: Acknowledged::default(),
+        }
+    }
+
+    /// One validator's clock is wrong when it leads.
+    #[must_use]
+    pub fn with_clock_skew(mut self, validator: usize, skew_ms: i64) -> Self {
+        self.clock_skews_ms[validator] = skew_ms;
+        self
+    }
+
+    /// A folder for the index of a validator that starts. Every other start finds it empty.
+    fn index_folder(&self, validator: usize) -> PathBuf {
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        self.folder.path().join(format!("{validator}-{start}"))
+    }
+}
+
+fn public(key: &ed25519::PrivateKey) -> PublicKey {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(key.public_key().as_ref());
+    PublicKey(bytes)
+}
+
+/// What checkers may look at in one validator.
+pub struct State {
+    /// Its parts.
+    pub core: Arc<Core>,
+    /// What it has.
+    pub reader: Arc<dyn Reader>,
+    /// What clients of any validator were told.
+    pub acknowledged: Acknowledged,
+}
+
+impl ProcessedHeight for State {
+    async fn processed_height(&self) -> u64 {
+        self.core.tip().height().0
+    }
+}
+
+impl EngineDefinition for Consortium {
+    type PublicKey = EngineKey;
+    type Engine = Handle<()>;
+    type State = State;
+
+    fn participants(&self) -> Vec<EngineKey> {
+        self.keys.iter().map(ed25519::PrivateKey::public_key).collect()
+    }
+
+    fn channels(&self) -> Vec<(u64, Quota)> {
+        wiring::channels()
+    }
+
+    fn max_message_size(&self) -> u32 {
+        wiring::message_bytes_max(self.keys.len() as u32)
+    }
+
+    async fn init(&self, init: InitContext<'_, EngineKey>) -> (Handle<()>, State) {
+        let index = init.index;
+        let chain = chain_id(&self.genesis);
+        let scheme = Scheme::signer(
+            &consensus_namespace(&chain),
+            Set::from_iter_dedup(self.participants()),
+            self.keys[index].clone(),
+        )
+        .expect("a validator");
+        let mut settings = Settings::local(format!("validator-{index}"), self.index_folder(index));
+        settings.clock_skew_ms = self.clock_skews_ms[index];
+        let client = init.context.child("client");
+        let validator = wiring::start(
+            init.context,
+            init.public_key.clone(),
+            scheme,
+            self.genesis.clone(),
+            init.oracle.manager(),
+            init.oracle.control(init.public_key.clone()),
+            Channels::new(init.channels),
+            settings,
+            Some(MonitorReporter::new(init.public_key.clone(), init.monitor, Acknowledging)),
+        )
+        .await
+        .expect("the index opens");
+
+        let acknowledged = self.acknowledged.clone();
+        let admission = validator.admission.clone();
+        let seed = self.starts.load(Ordering::Relaxed) * 100 + index as u64;
+        client.spawn(move |runtime| async move {
+            let mut traffic = Traffic::new(chain, seed);
+            loop {
+                runtime.sleep(PACE).await;
+                let command = traffic.next(now(&runtime));
+                let id = command.command.id;
+                let (admission, acknowledged) = (admission.clone(), acknowledged.clone());
+                runtime.child("submit").spawn(move |_| async move {
+                    if let Ok(outcome) = admission.submit(command.encode()).await {
+                        acknowledged.all().insert(id, outcome);
+                    }
+                });
+            }
+        });
+        let state = State {
+            core: validator.core,
+            reader: validator.reader,
+            acknowledged: self.acknowledged.clone(),
+        };
+        (validator.handle, state)
+    }
+
+    fn start(engine: Handle<()>) -> Handle<()> {
+        engine
+    }
+}
+
+/// Acknowledges everything: the validator's own parts do the work.
+#[derive(Clone)]
+struct Acknowledging;
+
+impl Reporter for Acknowledging {
+    type Activity = Update<Block>;
+
+    fn report(&mut self, activity: Update<Block>) -> Feedback {
+        if let Update::Block(_, acknowledgement) = activity {
+            acknowledgement.acknowledge();
+        }
+        Feedback::Ok
+    }
+}

@@ -1,0 +1,195 @@
+//! Goal: whatever network, disks and processes do, honest validators keep one history, lose nothing
+//! acknowledged, and go on once the faults stop. Method: many seeds, named faults, named checkers.
+//!
+//! `KEEPWELL_SIM_SEEDS=1000 cargo test -p keepwell-sim --release` runs many; `SEED=7` replays one.
+
+use std::time::Duration;
+
+use commonware_glue::simulate::{
+    action::{Action, Crash, Schedule},
+    engine::EngineDefinition as _,
+    plan::PlanBuilder,
+};
+use commonware_p2p::simulated::Link;
+use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
+use commonware_utils::probability;
+use keepwell_sim::{
+    checkers::{CommandsAreServed, NothingAcknowledgedIsLost, OneHistory, RootsAreEqual},
+    consortium::Consortium,
+};
+
+const GOOD: Link = Link {
+    latency: Duration::from_millis(5),
+    jitter: Duration::from_millis(2),
+    success_rate: probability!(1.0),
+};
+
+/// One seed from `SEED` to replay a failure, or the first few.
+fn seeds() -> Vec<u64> {
+    let number = |name| std::env::var(name).ok().map(|it| it.parse().expect("a number"));
+    match number("SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("KEEPWELL_SIM_SEEDS").unwrap_or(3)).collect(),
+    }
+}
+
+/// Runs a scenario from each seed; a failure names the seed that replays it.
+fn check(scenario: &str, build: impl Fn(Consortium) -> PlanBuilder<Consortium>) {
+    check_with(scenario, || Consortium::new(4), build);
+}
+
+fn check_with(
+    scenario: &str,
+    consortium: impl Fn() -> Consortium,
+    build: impl Fn(Consortium) -> PlanBuilder<Consortium>,
+) {
+    for seed in seeds() {
+        let run = build(consortium())
+            .seed(seed)
+            .timeout(Duration::from_secs(600))
+            .property(OneHistory)
+            .property(NothingAcknowledgedIsLost)
+            .property(RootsAreEqual)
+            .property(CommandsAreServed(10))
+            .run();
+        if let Err(fault) = run {
+            panic!("{scenario}: {fault}; replay with SEED={seed}");
+        }
+    }
+}
+
+#[test]
+fn calm() {
+    check("calm", |consortium| {
+        PlanBuilder::new(consortium).link(GOOD).required_finalizations(40)
+    });
+}
+
+#[test]
+fn crashes_and_restarts() {
+    check("crashes and restarts", |consortium| {
+        PlanBuilder::new(consortium)
+            .link(GOOD)
+            .crash(Crash::Random {
+                frequency: Duration::from_secs(4),
+                downtime: Duration::from_secs(2),
+                count: 1,
+            })
+            .required_finalizations(80)
+    });
+}
+
+#[test]
+fn a_lossy_wide_area_network() {
+    check("a lossy wide-area network", |consortium| {
+        PlanBuilder::new(consortium)
+            .link(Link {
+                latency: Duration::from_millis(40),
+                jitter: Duration::from_millis(20),
+                success_rate: probability!(0.9),
+            })
+            .crash(Crash::Random {
+                frequency: Duration::from_secs(6),
+                downtime: Duration::from_secs(3),
+                count: 1,
+            })
+            .required_finalizations(40)
+    });
+}
+
+#[test]
+fn a_partition_that_heals() {
+    check("a partition that heals", |consortium| {
+        let ids = consortium.participants();
+        let cut = Link { success_rate: probability!(0.0), ..GOOD };
+        let mut schedule = Schedule::new();
+        for other in &ids[1..] {
+            for (from, to) in [(&ids[0], other), (other, &ids[0])] {
+                let (from, to, link) = (from.clone(), to.clone(), cut.clone());
+                schedule = schedule
+                    .at(Duration::from_secs(2), Action::UpdateLink { from, to, link });
+            }
+        }
+        schedule = schedule.at(Duration::from_secs(10), Action::Heal(GOOD));
+        PlanBuilder::new(consortium)
+            .link(GOOD)
+            .crash(Crash::Schedule(schedule))
+            .required_finalizations(60)
+    });
+}
+
+#[test]
+fn everyone_stops_at_once() {
+    check("everyone stops at once", |consortium| {
+        let ids = consortium.participants();
+        let mut schedule = Schedule::new();
+        for id in &ids {
+            schedule = schedule.at(Duration::from_secs(4), Action::Crash(id.clone()));
+        }
+        for id in &ids {
+            schedule = schedule.at(Duration::from_secs(6), Action::Restart(id.clone()));
+        }
+        PlanBuilder::new(consortium)
+            .link(GOOD)
+            .crash(Crash::Schedule(schedule))
+            .required_finalizations(60)
+    });
+}
+
+/// Writes are torn and syncs fail for a while: a validator that cannot trust its disk stops, and
+/// comes back when the disk is good again.
+#[test]
+fn torn_writes() {
+    check("torn writes", |consortium| {
+        let ids = consortium.participants();
+        let faults = FaultConfig {
+            sync_rate: Some(probability!(0.02)),
+            write_rate: Some(WriteConfig {
+                failure_rate: probability!(0.01),
+                retention_rate: probability!(0.5),
+                mode: PartialWriteMode::Subset,
+            }),
+            ..FaultConfig::default()
+        };
+        let mut schedule = Schedule::new()
+            .at(Duration::from_secs(3), Action::SetStorageFault(faults))
+            .at(Duration::from_secs(6), Action::SetStorageFault(FaultConfig::default()));
+        for id in &ids {
+            schedule = schedule
+                .at(Duration::from_secs(7), Action::Crash(id.clone()))
+                .at(Duration::from_secs(7), Action::Restart(id.clone()));
+        }
+        PlanBuilder::new(consortium)
+            .link(GOOD)
+            .crash(Crash::Schedule(schedule))
+            .required_finalizations(60)
+    });
+}
+
+#[test]
+fn a_leader_whose_clock_is_an_hour_ahead() {
+    check_with(
+        "a leader whose clock is an hour ahead",
+        || Consortium::new(4).with_clock_skew(1, 3_600_000),
+        |consortium| PlanBuilder::new(consortium).link(GOOD).required_finalizations(60),
+    );
+}
+
+#[test]
+fn a_leader_whose_clock_stands_still() {
+    check_with(
+        "a leader whose clock stands still",
+        || Consortium::new(4).with_clock_skew(2, -3_600_000),
+        |consortium| PlanBuilder::new(consortium).link(GOOD).required_finalizations(60),
+    );
+}
+
+/// The same seed gives the same run, to the last event.
+#[test]
+fn runs_repeat() {
+    let run = || {
+        let plan = PlanBuilder::new(Consortium::new(4)).seed(7).link(GOOD);
+        plan.required_finalizations(20).run().expect("a calm run")[0].state.clone()
+    };
+    assert_eq!(run(), run());
+}

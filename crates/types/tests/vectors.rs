@@ -1,0 +1,243 @@
+//! The encoding of every command is frozen: a change that breaks old blocks breaks this test.
+//!
+//! `KEEPWELL_VECTORS=write cargo test -p keepwell-types --test vectors` adds what is new; a line that
+//! is there already is never rewritten in a release.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+
+use keepwell_types::{
+    access::{AccessOpen, Purpose, RecordName, Target},
+    anchor::AnchorAdd,
+    block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
+    chart::{ChartArrange, ChartClaim, ChartKeys, ChartOpen, ClaimTicket, CompartmentRotate},
+    command::Payload,
+    decode, encode,
+    encoding::{List, Text},
+    grant::{Effect, GrantGive, GrantLimit, GrantRevoke, GrantTerms, Grantee},
+    id::*,
+    member::{
+        MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
+        OrganisationKind, OrganisationStanding, Party, Role,
+    },
+    outcome::{Outcome, Rejection, Verdict},
+    record::{
+        ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordApprove,
+        RecordKind,
+    },
+    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
+    time::{BlockTime, Window},
+};
+
+const CHART: ChartId = ChartId([1; 32]);
+const ORGANISATION: OrganisationId = OrganisationId([2; 16]);
+const MEMBER: MemberId = MemberId([3; 16]);
+const GRANT: GrantId = GrantId([4; 16]);
+const DIGEST: Digest = Digest([5; 32]);
+const KEY: PublicKey = PublicKey([6; 32]);
+const WINDOW: Window = Window { from: BlockTime(1_000), until: BlockTime(2_000) };
+const NAME: RecordName = RecordName { position: LogPosition(7), record: RecordId([8; 32]) };
+const KEYS: ChartKeys = ChartKeys { signing: KEY, sealing: DIGEST, sheet: DIGEST };
+
+fn list<T, const MAX: usize>(items: Vec<T>) -> List<T, MAX> {
+    List::from_vec(items).unwrap()
+}
+
+fn terms() -> GrantTerms {
+    GrantTerms {
+        effect: Effect::Allow,
+        grantee: Grantee::Role { organisation: ORGANISATION, role: Role::Clinician },
+        compartments: CompartmentSet::from_bits(0b101).unwrap(),
+        kinds: KindSet::EMPTY.with(RecordKind::Result),
+        records: list(vec![NAME]),
+        purposes: PurposeSet::EMPTY.with(Purpose::Treatment),
+        window: WINDOW,
+        accesses_max: Some(3),
+        separate_consent: false,
+    }
+}
+
+fn payloads() -> Vec<Payload> {
+    vec![
+        Payload::OrganisationAdmit(OrganisationAdmit {
+            organisation: ORGANISATION,
+            kind: OrganisationKind::Laboratory,
+            name: Text::from_string("Labor Zürich".into()).unwrap(),
+            administrator: KEY,
+            custodian: Some(KEY),
+        }),
+        Payload::OrganisationSuspend(OrganisationStanding { organisation: ORGANISATION }),
+        Payload::OrganisationReinstate(OrganisationStanding { organisation: ORGANISATION }),
+        Payload::MemberEnrol(MemberEnrol {
+            member: MEMBER,
+            organisation: ORGANISATION,
+            signing: KEY,
+            sealing: DIGEST,
+            roles: RoleSet::EMPTY.with(Role::Nurse),
+        }),
+        Payload::MemberRotate(MemberRotate { member: MEMBER, signing: KEY, sealing: DIGEST }),
+        Payload::MemberAssign(MemberAssign { member: MEMBER, roles: RoleSet::all() }),
+        Payload::MemberSuspend(MemberStanding { member: MEMBER }),
+        Payload::MemberReinstate(MemberStanding { member: MEMBER }),
+        Payload::ChartOpen(ChartOpen {
+            chart: CHART,
+            keys: KEYS,
+            separate_consent: CompartmentSet::from_bits(0b1111).unwrap(),
+            custodians: list(vec![ORGANISATION]),
+            contributors: list(vec![ORGANISATION]),
+            claim: Some(ClaimTicket { key: KEY, until: BlockTime(9_000) }),
+        }),
+        Payload::ChartClaim(ChartClaim { chart: CHART, keys: KEYS }),
+        Payload::ChartArrange(ChartArrange {
+            chart: CHART,
+            custodians: list(vec![ORGANISATION]),
+            contributors: List::new(),
+        }),
+        Payload::CompartmentRotate(CompartmentRotate {
+            chart: CHART,
+            compartments: CompartmentSet::all(),
+            sheet: DIGEST,
+            seeds: DIGEST,
+        }),
+        Payload::RecordAdd(RecordAdd {
+            chart: CHART,
+            compartment: Compartment::new(9).unwrap(),
+            epoch: Epoch(1),
+            kind: RecordKind::Imaging,
+            commitment: Commitment([9; 32]),
+            sealed_bytes: 1 << 33,
+            custody: list(vec![CustodyAcknowledgement {
+                custodian: ORGANISATION,
+                key: KEY,
+                signature: Signature([10; 64]),
+            }]),
+            approval: Some(ApprovalRule {
+                parties: list(vec![
+                    Party::Member(MEMBER),
+                    Party::Controller(CHART),
+                    Party::Claimant(CHART),
+                    Party::Administrator(ORGANISATION),
+                ]),
+                approvals_min: 2,
+            }),
+            uniqueness: Some(UniquenessTag([11; 32])),
+        }),
+        Payload::RecordApprove(RecordApprove {
+            chart: CHART,
+            record: NAME,
+            commitment: Commitment([9; 32]),
+        }),
+        Payload::GrantGive(GrantGive { chart: CHART, grant: GRANT, terms: terms(), seeds: DIGEST }),
+        Payload::GrantLimit(GrantLimit {
+            chart: CHART,
+            grant: GRANT,
+            compartments: CompartmentSet::EMPTY,
+            kinds: KindSet::all(),
+            purposes: PurposeSet::all(),
+            window: WINDOW,
+            accesses_max: None,
+        }),
+        Payload::GrantRevoke(GrantRevoke { chart: CHART, grant: GRANT }),
+        Payload::AccessOpen(AccessOpen {
+            chart: CHART,
+            target: Target::Records(list(vec![NAME])),
+            purpose: Purpose::BreakGlass,
+            reader_key: DIGEST,
+            notice: 1,
+        }),
+        Payload::AnchorAdd(AnchorAdd { root: DIGEST, documents: 1_000_000 }),
+    ]
+}
+
+fn vectors() -> BTreeMap<String, Vec<u8>> {
+    let mut vectors: BTreeMap<_, _> =
+        payloads().iter().map(|it| (it.name().to_owned(), encode(it))).collect();
+    let label = Label {
+        chain: ChainId([12; 32]),
+        chart: CHART,
+        record: NAME.record,
+        version: Version(1),
+        compartment: Compartment::new(15).unwrap(),
+        epoch: Epoch(2),
+        committee: CommitteeId([13; 32]),
+        content: DIGEST,
+        sealed_bytes: 4_096,
+    };
+    let statement = CustodyStatement {
+        chain: ChainId([12; 32]),
+        custodian: ORGANISATION,
+        record: NAME.record,
+        version: Version(1),
+        commitment: Commitment([9; 32]),
+        sealed_bytes: 4_096,
+    };
+    let header = Header {
+        version: HEADER_VERSION,
+        chain: ChainId([12; 32]),
+        height: Height(300),
+        parent: BlockId([14; 32]),
+        time: BlockTime(1_795_238_400_000),
+        payload: DIGEST,
+        entries: 2,
+        outcomes: DIGEST,
+        state: DIGEST,
+        history: DIGEST,
+        sync: SyncTarget { root: DIGEST, start: 5, end: 900 },
+        round: Round { epoch: 0, view: 301, parent_view: 300, leader: KEY },
+    };
+    let certificate = Certificate {
+        epoch: 0,
+        view: 301,
+        parent_view: 300,
+        block: BlockId([14; 32]),
+        votes: list(vec![Vote { validator: 2, signature: Signature([10; 64]) }]),
+    };
+    let outcome = |verdict| Outcome {
+        command: CommandDigest([15; 32]),
+        location: Location { height: Height(300), index: 1 },
+        time: BlockTime(1_795_238_400_000),
+        verdict,
+    };
+    vectors.insert("label".into(), encode(&label));
+    vectors.insert("custody statement".into(), encode(&statement));
+    vectors.insert("header".into(), encode(&header));
+    vectors.insert("certificate".into(), encode(&certificate));
+    vectors.insert("outcome accepted".into(), encode(&outcome(Verdict::Accepted)));
+    let rejected = Verdict::Rejected(Rejection::QuotaExceeded {
+        organisation: ORGANISATION,
+        per_minute: 600,
+    });
+    vectors.insert("outcome rejected".into(), encode(&outcome(rejected)));
+    vectors
+}
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/types/encodings.txt")
+}
+
+#[test]
+fn encodings_are_frozen() {
+    let made = vectors().iter().fold(String::new(), |mut text, (name, bytes)| {
+        writeln!(text, "{name}: {}", hex::encode(bytes)).unwrap();
+        text
+    });
+    if std::env::var("KEEPWELL_VECTORS").is_ok_and(|it| it == "write") {
+        fs::create_dir_all(path().parent().unwrap()).unwrap();
+        fs::write(path(), &made).unwrap();
+    }
+    let frozen = fs::read_to_string(path()).expect("vectors/types/encodings.txt");
+    for (made, frozen) in made.lines().zip(frozen.lines()) {
+        assert_eq!(made, frozen);
+    }
+    assert_eq!(made.lines().count(), frozen.lines().count());
+}
+
+/// Each variant is in the vectors, and each vector decodes to what it was.
+#[test]
+fn every_command_has_a_vector() {
+    let payloads = payloads();
+    for (number, payload) in payloads.iter().enumerate() {
+        let bytes = encode(payload);
+        assert_eq!(bytes[1] as usize, number, "{} keeps its number", payload.name());
+        assert_eq!(decode::<Payload>(&bytes, 1 << 16).as_ref(), Ok(payload));
+    }
+}

@@ -1,0 +1,15 @@
+//! Writes one valid input of each target into `corpus/`, where the fuzzer begins.
+
+use std::{fs, io, path::Path};
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (target, inputs) in keepwell_fuzz::seeds::all() {
+        let folder = corpus.join(target);
+        fs::create_dir_all(&folder)?;
+        for (index, bytes) in inputs.iter().enumerate() {
+            fs::write(folder.join(format!("seed-{index}")), bytes)?;
+        }
+    }
+    Ok(())
+}
