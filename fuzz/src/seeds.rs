@@ -15,6 +15,7 @@ use keepwell_crypto::{
     sign::SigningKey,
     threshold::{self, Committee},
 };
+use keepwell_ledger::state::{ChartLog, Value};
 use keepwell_merkle::{
     anchor::{DOCUMENT_RECEIPT_VERSION, DocumentReceipt},
     range::{Peaks, RangePath},
@@ -86,12 +87,13 @@ fn make() -> Inputs {
         ("key_file", vec![key_file()]),
         ("key_sheet", vec![encode(&sheet::sheet(&chart_secret(), CHART, &[Epoch(0); 16]))]),
         ("label", vec![encode(&label())]),
-        ("log_page", vec![encode(&log_page())]),
+        ("log_page", [5, u64::MAX].map(|from| encode(&log_page(from))).to_vec()),
         ("outcome", outcomes().iter().map(encode).collect()),
         ("receipt", vec![encode(&receipt(None)), encode(&receipt(Some(ancestry())))]),
         ("release_answer", vec![encode(&release_answer())]),
         ("release_request", vec![encode(&release_request())]),
         ("request", vec![encode(&signed_request())]),
+        ("state_value", state_values().iter().map(Value::encode).collect()),
         ("share", vec![vec![0; 96], dealt().1.to_vec()]),
     ])
 }
@@ -433,7 +435,7 @@ fn signed_request() -> keepwell_types::wire::SignedRequest {
     request::sign(&chart_secret().signing(), wish)
 }
 
-fn log_page() -> LogPage {
+fn log_page(from: u64) -> LogPage {
     let entry = Entry::Signed(commands().swap_remove(2));
     let entries =
         outcomes().into_iter().map(|outcome| LogEntry { entry: entry.clone(), outcome }).collect();
@@ -443,10 +445,14 @@ fn log_page() -> LogPage {
             value: Some(blob(vec![32; 40])),
             proof: blob(vec![33; 200]),
         },
-        from: LogPosition(5),
+        from: LogPosition(from),
         before: Digest([34; 32]),
         entries: list(entries),
     }
+}
+
+fn state_values() -> [Value; 2] {
+    [Value::History(peaks()), Value::ChartLog(ChartLog::EMPTY)]
 }
 
 fn bundles() -> Vec<Vec<u8>> {
@@ -471,7 +477,7 @@ mod tests {
     /// A target that its own seed trips over would report nothing else.
     #[test]
     fn each_target_takes_its_seeds() {
-        let all: [(&str, Target); 21] = [
+        let all: [(&str, Target); 22] = [
             ("anchor_receipt", targets::anchor_receipt),
             ("body", targets::body),
             ("bundle", targets::bundle),
@@ -493,6 +499,7 @@ mod tests {
             ("release_request", targets::release_request),
             ("request", targets::request),
             ("share", targets::share),
+            ("state_value", targets::state_value),
         ];
         assert_eq!(super::all().len(), all.len(), "each target has a seed");
         for (name, target) in all {

@@ -1,1 +1,98 @@
-//! The keepwell program: pilot, node, wallet, records, verify, audit, bench.
+//! The `keepwell` program: pilot, node, wallet, records, verify, audit, bench.
+//!
+//! One file per command in [`commands`]; [`profile`] is who a command acts as; [`pilot`] is a whole
+//! consortium in one process, with its tour. Every command prints for people, or JSON with `--json`.
+//!
+//! Not here: what the commands do, which is in `keepwell-client` and `keepwell-node`.
+
+mod failure;
+mod output;
+mod profile;
+
+mod commands;
+mod runtime;
+
+mod pilot;
+
+mod bench;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    commands::{
+        anchor::Anchor, audit::Audit, chart::Chart, fsck::Fsck, grant::Grant, node::Node,
+        open::Open, receipt::Receipt, record::Record, verify::Verify, wallet::Wallet,
+    },
+    failure::Failure,
+    output::Output,
+};
+
+/// A health-record ledger that a consortium runs together and that patients control
+///
+/// Try it on this machine: `keepwell pilot` founds a consortium of four organisations, loads
+/// patients, and shows the life of a record.
+#[derive(Parser)]
+#[command(name = "keepwell", version)]
+struct Keepwell {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Pilot(pilot::Pilot),
+    Node(Node),
+    Wallet(Wallet),
+    Chart(Chart),
+    Record(Record),
+    Grant(Grant),
+    Open(Open),
+    Audit(Audit),
+    Anchor(Anchor),
+    Receipt(Receipt),
+    Verify(Verify),
+    Fsck(Fsck),
+    Bench(bench::Bench),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let Keepwell { json, command } = Keepwell::parse();
+    log_to_stderr();
+    let output = Output::new(json);
+    let done = match command {
+        Command::Pilot(it) => it.run(&output),
+        Command::Node(it) => it.run(&output),
+        Command::Wallet(it) => it.run(&output),
+        Command::Chart(it) => it.run(&output),
+        Command::Record(it) => it.run(&output),
+        Command::Grant(it) => it.run(&output),
+        Command::Open(it) => it.run(&output),
+        Command::Audit(it) => it.run(&output),
+        Command::Anchor(it) => it.run(&output),
+        Command::Receipt(it) => it.run(&output),
+        Command::Verify(it) => it.run(&output),
+        Command::Fsck(it) => it.run(&output),
+        Command::Bench(it) => it.run(&mut std::io::stdout().lock()).map_err(Failure::from),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error: our own warnings and worse unless `KEEPWELL_LOG` says otherwise. The
+/// engine calls every stop of a validator an error, so what it logs is off.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KEEPWELL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off,keepwell=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -172,3 +172,45 @@ impl Client {
         Ok((self.anchor(actor, documents).await?, files))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn folders_are_read_in_the_order_of_paths_and_links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("a folder/ünïcode");
+        fs::create_dir_all(&below).unwrap();
+        for path in [folder.path().join("b"), below.join("c d"), folder.path().join("a")] {
+            fs::write(path, b"x").unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
+        let files = files_in(folder.path()).await.unwrap();
+        let expected = [folder.path().join("a"), below.join("c d"), folder.path().join("b")];
+        assert_eq!(files, expected);
+        assert!(matches!(
+            files_in(&folder.path().join("nowhere")).await,
+            Err(UsageError::Content(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn digests_do_not_depend_on_pieces() {
+        let document = vec![7; 3 * PIECE_BYTES + 1];
+        let whole = keepwell_crypto::hash::sha256(&[&document]);
+        assert_eq!(digest_of(&document[..]).await.unwrap(), whole);
+    }
+
+    #[test]
+    fn each_document_is_salted_apart() {
+        let mut documents = Documents::default();
+        documents.push(Digest([1; 32]));
+        documents.push(Digest([1; 32]));
+        let leaves = documents.leaves();
+        assert_ne!(leaves[0], leaves[1]);
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Not here: how completeness is checked ([`crate::verify::LogWalk`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use keepwell_ledger::state::{Member, Organisation};
 use keepwell_merkle::receipt::VerifiedHeader;
@@ -117,11 +117,13 @@ impl Client {
                 continue;
             }
             let Member { organisation, roles, .. } = self.member(actor, id).await?;
-            if !names.contains_key(&organisation) {
-                let Organisation { name, .. } = self.organisation(actor, organisation).await?;
-                names.insert(organisation, name.to_string());
-            }
-            let organisation_name = names[&organisation].clone();
+            let organisation_name = match names.entry(organisation) {
+                btree_map::Entry::Occupied(known) => known.get().clone(),
+                btree_map::Entry::Vacant(new) => {
+                    let Organisation { name, .. } = self.organisation(actor, organisation).await?;
+                    new.insert(name.to_string()).clone()
+                }
+            };
             readers.insert(id, ReaderFacts { organisation, organisation_name, roles });
         }
         Ok(readers)

@@ -44,7 +44,10 @@ use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
     command::Payload,
     encoding::List,
-    id::{ChartId, CommandId, Compartment, Digest, Epoch, OrganisationId, PublicKey, RecordId, UniquenessTag},
+    id::{
+        ChartId, CommandId, Compartment, Digest, Epoch, OrganisationId, PublicKey, RecordId,
+        UniquenessTag,
+    },
     limits::COMMAND_WINDOW_MS_MAX,
     record::{
         ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind,
@@ -63,7 +66,9 @@ use zeroize::Zeroize as _;
 use crate::{
     Client,
     client::{Decided, Draft, now, random, rng},
-    error::{ClientError, CustodyError, CustodyFault, CustodyProblem, KeyError, SealedObject, UsageError},
+    error::{
+        ClientError, CustodyError, CustodyFault, CustodyProblem, KeyError, SealedObject, UsageError,
+    },
     identity::Actor,
     node::{Ask, Endpoint, NodeError, NodeFault, STALL},
 };
@@ -331,13 +336,8 @@ impl Upload<'_> {
         stored: StoredBody,
     ) -> Result<(Vec<CustodyAcknowledgement>, Vec<CustodyFault>), ClientError> {
         let (target, bytes) = (self.target("capsule"), salted.encode());
-        let ask = Ask::with_body(
-            Method::PUT,
-            target,
-            Some(self.actor),
-            bytes,
-            ACKNOWLEDGEMENT_BYTES_MAX,
-        );
+        let ask =
+            Ask::with_body(Method::PUT, target, Some(self.actor), bytes, ACKNOWLEDGEMENT_BYTES_MAX);
         let answers = join_all(stored.custodians.iter().map(async |&custodian| {
             let bytes = self.client.ask_custodian(custodian, &ask).await?;
             let statement = CustodyStatement {
@@ -462,9 +462,12 @@ async fn fill(
     is_last: bool,
     expected: u64,
 ) -> Result<(), UsageError> {
-    content.read_exact(chunk).await.map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => UsageError::ContentLength { expected, more: false },
-        _ => UsageError::Content(error),
+    content.read_exact(chunk).await.map_err(|error| {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            UsageError::ContentLength { expected, more: false }
+        } else {
+            UsageError::Content(error)
+        }
     })?;
     if is_last && content.read(&mut [0]).await.map_err(UsageError::Content)? > 0 {
         return Err(UsageError::ContentLength { expected, more: true });
@@ -531,7 +534,9 @@ mod tests {
 
     #[tokio::test]
     async fn content_that_changes_while_it_is_read_is_refused() {
-        for (len, announced, is_more) in [(10, 9, true), (9, 10, false), (1, 0, true), (0, 1, false)] {
+        for (len, announced, is_more) in
+            [(10, 9, true), (9, 10, false), (1, 0, true), (0, 1, false)]
+        {
             match pumped(&vec![7; len], announced).await {
                 Err(UsageError::ContentLength { expected, more }) => {
                     assert_eq!((expected, more), (announced, is_more));

@@ -54,9 +54,7 @@ use crate::{
     Client,
     client::{Decided, Draft, random, rng},
     error::{ClientError, KeyError, LedgerError, UsageError},
-    identity::{
-        Actor, ChartHolder, FileError, KnownChart, OrganisationAgent, SecretBytes, Wallet,
-    },
+    identity::{Actor, ChartHolder, FileError, KnownChart, OrganisationAgent, SecretBytes, Wallet},
     sealed::Sealed,
 };
 
@@ -214,8 +212,7 @@ impl NewChart {
         let (custodians, contributors) = arrangement.lists()?;
         let (keys, sheet) = keys_at(holder, &[Epoch(0); COMPARTMENTS]);
         let chart = holder.chart();
-        let open =
-            ChartOpen { chart, keys, separate_consent, custodians, contributors, claim };
+        let open = ChartOpen { chart, keys, separate_consent, custodians, contributors, claim };
         Ok(Self { open, sheet, meanings })
     }
 }
@@ -323,7 +320,8 @@ impl ClaimLetter {
 
 /// The key that a letter is sealed to. The code has 128 random bits, so a digest is all it takes.
 fn letter_key(chain: &ChainId, chart: &ChartId, code: &ClaimCode) -> SealingKey {
-    let seed = hash::digest("keepwell/client/letter-key/v1", &[code.as_bytes(), &chain.0, &chart.0]);
+    let seed =
+        hash::digest("keepwell/client/letter-key/v1", &[code.as_bytes(), &chain.0, &chart.0]);
     SealingKey::from_seed(&Zeroizing::new(seed.0))
 }
 
@@ -515,15 +513,76 @@ impl Client {
 
 /// Undoes what was noted for a command that the ledger refused. After any other error it may yet have
 /// been accepted, and the note stays.
-fn unless_refused(
-    error: ClientError,
-    undo: impl FnOnce() -> Result<(), FileError>,
-) -> ClientError {
-    match error {
-        ClientError::Ledger(LedgerError::Rejected { .. }) => match undo() {
-            Ok(()) => error,
-            Err(file) => file.into(),
-        },
-        other => other,
+fn unless_refused(error: ClientError, undo: impl FnOnce() -> Result<(), FileError>) -> ClientError {
+    if !matches!(error, ClientError::Ledger(LedgerError::Rejected { .. })) {
+        return error;
+    }
+    match undo() {
+        Ok(()) => error,
+        Err(file) => file.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [(&str, bool); 4] =
+        [("normal", false), ("psychiatry", false), ("substance-use", true), ("notes", true)];
+
+    #[test]
+    fn compartments_are_drawn_at_random_with_four_for_separate_consent() {
+        let mut places = CompartmentSet::EMPTY;
+        for _ in 0..200 {
+            let (meanings, flagged) = Meanings::draw(&mut rng(), &NAMES).unwrap();
+            assert_eq!(flagged.len() as usize, SEPARATE_CONSENT);
+            for (name, is_separate) in NAMES {
+                let compartment = meanings.compartment(name).unwrap();
+                assert_eq!(flagged.contains(compartment), is_separate, "{name}");
+                assert_eq!(meanings.name(compartment), Some(name));
+            }
+            places = places.with(meanings.compartment("normal").unwrap());
+        }
+        // A fixed compartment for what is normal would show after a few draws.
+        assert!(places.len() > 10, "{places:?}");
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_refused() {
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        for names in [
+            vec![("a", false), ("a", false)],
+            vec![("a", true), ("b", true), ("c", true), ("d", true), ("e", true)],
+            vec![(long.as_str(), false)],
+        ] {
+            let drawn = Meanings::draw(&mut rng(), &names);
+            assert!(matches!(drawn, Err(UsageError::Meanings)), "{names:?}");
+        }
+        let (meanings, _) = Meanings::draw(&mut rng(), &NAMES).unwrap();
+        let error = meanings.compartment("dental").unwrap_err().to_string();
+        assert!(error.contains("psychiatry"), "{error}");
+    }
+
+    #[test]
+    fn a_letter_opens_with_its_code_alone() {
+        let (chain, chart) = (ChainId([1; 32]), ChartId([2; 32]));
+        let holder = ChartHolder::derive(&[3; 32], chart);
+        let (code, other) = (ClaimCode::generate(&mut rng()), ClaimCode::generate(&mut rng()));
+        let (meanings, _) = Meanings::draw(&mut rng(), &NAMES).unwrap();
+        let epochs = [Epoch(2); COMPARTMENTS];
+        let (organisation, until) = (OrganisationId([4; 16]), BlockTime(9));
+        let contents = (epochs, &meanings);
+        let letter = ClaimLetter::seal(chain, organisation, until, &holder, contents, &code);
+        let letter = ClaimLetter::decode(&letter.encode()).unwrap();
+        let handover = letter.open(&code).unwrap();
+        assert_eq!(handover.secret.as_bytes(), holder.secret().as_bytes());
+        assert_eq!((handover.epochs, handover.meanings), (epochs, meanings));
+        assert!(matches!(letter.open(&other), Err(KeyError::Letter)));
+        let moved = ClaimLetter { chart: ChartId([9; 32]), ..letter.clone() };
+        assert!(matches!(moved.open(&code), Err(KeyError::Letter)));
+        let later = ClaimLetter { version: 2, ..letter.clone() };
+        assert!(ClaimLetter::decode(&later.encode()).is_err());
+        let bytes = letter.encode();
+        assert!(ClaimLetter::decode(&bytes[..bytes.len() - 1]).is_err());
     }
 }

@@ -7,8 +7,7 @@
 //! # Invariants
 //!
 //! * What is returned was proven, in this consortium, and is not older than what was returned before.
-//! * A command that was signed is sent until its window has passed or its receipt is here. Sent twice it
-//!   is decided once.
+//! * A command goes to one node after the other until one has its receipt. Sent twice it is decided once.
 //!
 //! Not here: what to ask for. The modules of [`crate::author`], [`crate::open`] and the others do that.
 
@@ -25,8 +24,7 @@ use keepwell_types::{
     command::{COMMAND_VERSION, Command, Entry, Payload},
     encoding::List,
     id::{
-        ChartId, CommandDigest, CommandId, GrantId, Location, LogPosition, MemberId,
-        OrganisationId,
+        ChartId, CommandDigest, CommandId, GrantId, Location, LogPosition, MemberId, OrganisationId,
     },
     limits::{COMMAND_BYTES_MAX, RECEIPT_BYTES_MAX, STATE_VALUE_BYTES_MAX},
     outcome::{Outcome, Verdict},
@@ -198,12 +196,7 @@ impl Client {
     }
 
     /// A value of the newest state, as a node proves it at `target`.
-    async fn state(
-        &self,
-        actor: &Actor,
-        key: Key,
-        target: String,
-    ) -> Result<Proven, ClientError> {
+    async fn state(&self, actor: &Actor, key: Key, target: String) -> Result<Proven, ClientError> {
         let ask = Ask::get(target, Some(actor), STATE_PROOF_BYTES_MAX);
         let check = |bytes: &[u8]| {
             let proof: StateProof = decode(bytes, STATE_PROOF_BYTES_MAX)?;
@@ -432,10 +425,9 @@ impl Client {
     ) -> Result<LogPosition, ClientError> {
         let count = self.log_count_by_search(actor, chart).await?;
         for position in (0..count.0).rev().take(POSITIONS_TRIED).map(LogPosition) {
-            let found = self.log_entry(actor, chart, position, None).await?;
-            if let Shown::Entry(entry) = found
-                && entry.outcome == *decided.outcome()
-            {
+            let is_it = |shown: LogEntry| Ok(shown.outcome == *decided.outcome());
+            let found = self.log_entry(actor, (chart, position), None, is_it).await?;
+            if matches!(found, Shown::Entry(true)) {
                 return Ok(position);
             }
         }
@@ -451,7 +443,8 @@ impl Client {
         chart: ChartId,
     ) -> Result<LogPosition, ClientError> {
         let is_there = async |position: u64| {
-            let found = self.log_entry(actor, chart, LogPosition(position), None).await?;
+            let place = (chart, LogPosition(position));
+            let found = self.log_entry(actor, place, None, |_| Ok(())).await?;
             Ok::<_, ClientError>(!matches!(found, Shown::Nothing))
         };
         let mut above = 1;
@@ -468,19 +461,18 @@ impl Client {
     }
 
     /// One entry of a chart's log, as a node shows it: not proven to stand there.
-    pub(crate) async fn log_entry(
+    pub(crate) async fn log_entry<T>(
         &self,
         actor: &Actor,
-        chart: ChartId,
-        position: LogPosition,
+        (chart, position): (ChartId, LogPosition),
         access: Option<LogPosition>,
-    ) -> Result<Shown, ClientError> {
+        check: impl Fn(LogEntry) -> Result<T, ProofFault>,
+    ) -> Result<Shown<T>, ClientError> {
         let by = access.map(|it| format!("?access={it}")).unwrap_or_default();
         let target = format!("/v1/charts/{chart}/log/{position}{by}");
         let ask = Ask::get(target, Some(actor), LOG_ENTRY_BYTES_MAX);
-        let check = |bytes: &[u8]| decode::<LogEntry>(bytes, LOG_ENTRY_BYTES_MAX);
-        match self.ask(&ask, check).await {
-            Ok(entry) => Ok(Shown::Entry(Box::new(entry))),
+        match self.ask(&ask, |bytes| check(decode(bytes, LOG_ENTRY_BYTES_MAX)?)).await {
+            Ok(entry) => Ok(Shown::Entry(entry)),
             Err(ClientError::Node(error)) if error.fault.is_forbidden() => Ok(Shown::Hidden),
             Err(ClientError::Node(error)) if error.fault.is_absent() => Ok(Shown::Nothing),
             Err(error) => Err(error),
@@ -531,9 +523,9 @@ impl Client {
 }
 
 /// What a node shows at one position of a log.
-pub(crate) enum Shown {
+pub(crate) enum Shown<T> {
     /// The entry.
-    Entry(Box<LogEntry>),
+    Entry(T),
     /// That there is one, which the asker may not see.
     Hidden,
     /// That there is none.

@@ -22,7 +22,9 @@ pub enum GenesisError {
     #[error("the genesis file names no usable committee: {0}; get the consortium's own file")]
     Committee(#[from] CommitteeError),
     /// Not one share for each validator.
-    #[error("the genesis file has {shares} shares for {validators} validators; get the consortium's own file")]
+    #[error(
+        "the genesis file has {shares} shares for {validators} validators; get the consortium's own file"
+    )]
     Shares {
         /// Shares of the committee.
         shares: usize,

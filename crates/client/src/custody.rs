@@ -2,6 +2,7 @@
 //!
 //! Not here: records ([`crate::author`] stores them, [`crate::open`] fetches them).
 
+use futures::future::join_all;
 use keepwell_crypto::{grant::SealedSeeds, sheet};
 use keepwell_ledger::state::Chart;
 use keepwell_types::{
@@ -9,7 +10,6 @@ use keepwell_types::{
     id::{ChartId, Digest, OrganisationId},
     limits::SEALED_SEEDS_BYTES_MAX,
 };
-use futures::future::join_all;
 use reqwest::Method;
 
 use crate::{

@@ -7,15 +7,17 @@
 //! Ledger    the rules said no     Release   validators, named where they are at fault
 //! ```
 
-use keepwell_types::{
-    id::{ChartId, Compartment, Digest, Epoch, GrantId, Location, MemberId, OrganisationId, RecordId},
-    outcome::Rejection,
-};
 use keepwell_crypto::{
     grant::SEEDS_MAX,
     release::{CollectError, ShareFault},
     seal::{OpenError, SealError},
     threshold::TooFewShares,
+};
+use keepwell_types::{
+    id::{
+        ChartId, Compartment, Digest, Epoch, GrantId, Location, MemberId, OrganisationId, RecordId,
+    },
+    outcome::Rejection,
 };
 use thiserror::Error;
 
@@ -91,7 +93,9 @@ pub enum UsageError {
         url: String,
     },
     /// An address that is not of this computer.
-    #[error("{url} is not an address of this computer, and requests would travel in the open; use a node on this computer, or a tunnel to one")]
+    #[error(
+        "{url} is not an address of this computer, and requests would travel in the open; use a node on this computer, or a tunnel to one"
+    )]
     NotLoopback {
         /// What was given.
         url: String,
@@ -126,7 +130,9 @@ pub enum UsageError {
         known: Vec<String>,
     },
     /// Meanings that do not fit the compartments of a chart.
-    #[error("a chart has 16 compartments, 4 of them for separate consent, and each has one name of at most 64 bytes; the names given do not fit")]
+    #[error(
+        "a chart has 16 compartments, 4 of them for separate consent, and each has one name of at most 64 bytes; the names given do not fit"
+    )]
     Meanings,
     /// Too many custodians or contributors.
     #[error("a chart names 8 custodians and 16 contributors at most")]
@@ -159,7 +165,9 @@ pub enum UsageError {
         until: u64,
     },
     /// More names than one command carries.
-    #[error("{given} records are named and one access or grant names {max} at most; name compartments instead")]
+    #[error(
+        "{given} records are named and one access or grant names {max} at most; name compartments instead"
+    )]
     TooManyRecords {
         /// Given.
         given: usize,
@@ -167,10 +175,15 @@ pub enum UsageError {
         max: usize,
     },
     /// More seeds than one grant carries.
-    #[error("the compartments have more than {} epochs together; grant fewer compartments at once", SEEDS_MAX)]
+    #[error(
+        "the compartments have more than {} epochs together; grant fewer compartments at once",
+        SEEDS_MAX
+    )]
     TooManyEpochs,
     /// The public key given for a member is not the one on the ledger.
-    #[error("the key given for the grantee is not the one on the ledger; get the key from the grantee again")]
+    #[error(
+        "the key given for the grantee is not the one on the ledger; get the key from the grantee again"
+    )]
     OtherGranteeKey,
     /// A grantee that is not one member has no key that seeds could be sealed to.
     #[error("an allowing grant is sealed to the key of its grantee's key agent; give that key")]
@@ -208,7 +221,9 @@ pub enum KeyError {
         epoch: Epoch,
     },
     /// The seeds of a grant do not open.
-    #[error("the sealed keys of grant {grant} do not open with your key under the terms you were given: the terms were changed, or the grant is not for you ({error})")]
+    #[error(
+        "the sealed keys of grant {grant} do not open with your key under the terms you were given: the terms were changed, or the grant is not for you ({error})"
+    )]
     Seeds {
         /// The grant.
         grant: GrantId,
@@ -216,7 +231,9 @@ pub enum KeyError {
         error: OpenError,
     },
     /// The capsule does not open.
-    #[error("the capsule of record {record} does not open with the key of its compartment: its author sealed it to another key ({error})")]
+    #[error(
+        "the capsule of record {record} does not open with the key of its compartment: its author sealed it to another key ({error})"
+    )]
     Capsule {
         /// The record.
         record: RecordId,
@@ -224,7 +241,9 @@ pub enum KeyError {
         error: OpenError,
     },
     /// A record that is sealed as its author sealed it, and wrong.
-    #[error("record {record} was sealed wrongly by its author's software ({error}); ask the author to add it again")]
+    #[error(
+        "record {record} was sealed wrongly by its author's software ({error}); ask the author to add it again"
+    )]
     Author {
         /// The record.
         record: RecordId,
@@ -232,7 +251,9 @@ pub enum KeyError {
         error: OpenError,
     },
     /// The letter does not open with the code.
-    #[error("the claim letter does not open with this code; check the code, and that both are for one chart")]
+    #[error(
+        "the claim letter does not open with this code; check the code, and that both are for one chart"
+    )]
     Letter,
     /// The sheet is the one on the ledger, and its epochs are not: the fault of whoever controls the chart.
     #[error("the key sheet has compartment {} at epoch {given}, the ledger at {expected}; the chart's controller must publish the right sheet", .compartment.index())]
@@ -245,10 +266,14 @@ pub enum KeyError {
         expected: Epoch,
     },
     /// The key sheet on the ledger is not made of the holder's keys at the epochs on the ledger.
-    #[error("the ledger commits chart {0} to another key sheet than yours: a compartment was rotated after the claim letter was written; rotate all compartments, which publishes a new sheet")]
+    #[error(
+        "the ledger commits chart {0} to another key sheet than yours: a compartment was rotated after the claim letter was written; rotate all compartments, which publishes a new sheet"
+    )]
     StaleSheet(ChartId),
     /// The code is not the one on the ledger.
-    #[error("the code is not the one that chart {0} can be claimed with, or it was claimed already; ask the organisation for a new one")]
+    #[error(
+        "the code is not the one that chart {0} can be claimed with, or it was claimed already; ask the organisation for a new one"
+    )]
     ClaimCode(ChartId),
 }
 
@@ -264,7 +289,9 @@ pub enum LedgerError {
         at: Location,
     },
     /// The entry is not where the node should have shown it.
-    #[error("the command is final and its place in the chart's log is not shown to you; ask the chart's organisation")]
+    #[error(
+        "the command is final and its place in the chart's log is not shown to you; ask the chart's organisation"
+    )]
     NoPosition,
 }
 
@@ -336,10 +363,14 @@ pub enum CustodyProblem {
     #[error("no address of it is known")]
     NoAddress,
     /// It says that it stored something else.
-    #[error("it says that it stored something else than it was sent; its disk or its software is at fault")]
+    #[error(
+        "it says that it stored something else than it was sent; its disk or its software is at fault"
+    )]
     OtherContent,
     /// Its acknowledgement is not by its key on the ledger, or over something else.
-    #[error("its acknowledgement is not signed with its key on the ledger, or is for another object")]
+    #[error(
+        "its acknowledgement is not signed with its key on the ledger, or is for another object"
+    )]
     Acknowledgement,
     /// What it gave is not what the ledger names.
     #[error("it gave something else than the ledger names")]

@@ -117,10 +117,8 @@ fn seal_for(
         return Err(UsageError::TooManyEpochs);
     }
     let binding = Binding { chain, chart: &chart, grant: &grant, terms };
-    let seeds: Vec<_> = seeds
-        .iter()
-        .map(|(compartment, epoch, seed)| (compartment, epoch, seed.clone()))
-        .collect();
+    let seeds: Vec<_> =
+        seeds.iter().map(|(compartment, epoch, seed)| (compartment, epoch, seed.clone())).collect();
     Ok(seal_seeds(&mut rng(), &binding, to, &seeds)?)
 }
 
@@ -265,4 +263,90 @@ pub fn given_in(log: &VerifiedLog) -> impl Iterator<Item = GrantId> {
         let Payload::GrantGive(give) = line.entry.payload() else { return None };
         Some(give.grant)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use keepwell_types::{
+        encoding::List,
+        id::{Compartment, Epoch},
+        set::{CompartmentSet, KindSet, PurposeSet},
+        time::{BlockTime, Window},
+    };
+
+    use super::*;
+
+    const CHAIN: ChainId = ChainId([1; 32]);
+    const CHART: ChartId = ChartId([2; 32]);
+    const GRANT: GrantId = GrantId([3; 16]);
+
+    fn terms() -> GrantTerms {
+        GrantTerms {
+            effect: Effect::Allow,
+            grantee: Grantee::Member(MemberId([4; 16])),
+            compartments: [1, 2].into_iter().filter_map(Compartment::new).collect(),
+            kinds: KindSet::all(),
+            records: List::new(),
+            purposes: PurposeSet::all(),
+            window: Window { from: BlockTime(10), until: BlockTime(20) },
+            accesses_max: None,
+            separate_consent: false,
+        }
+    }
+
+    fn seeds() -> Seeds {
+        let holder = ChartHolder::derive(&[5; 32], CHART);
+        let mut seeds = Seeds::default();
+        for compartment in terms().compartments.iter() {
+            for epoch in [Epoch(0), Epoch(1)] {
+                seeds.insert(compartment, epoch, holder.epoch_seed(compartment, epoch));
+            }
+        }
+        seeds
+    }
+
+    #[test]
+    fn seeds_open_under_the_terms_that_were_signed_and_no_others() {
+        let (key, other) = (SealingKey::generate(&mut rng()), SealingKey::generate(&mut rng()));
+        let sealed = seal_for(&CHAIN, (CHART, GRANT), &terms(), &key.public(), &seeds()).unwrap();
+        let opened = open_for(&CHAIN, (CHART, GRANT), &terms(), &key, &sealed).unwrap();
+        assert!(opened.iter().eq(seeds().iter()));
+
+        type Change = fn(&mut GrantTerms);
+        let changes: [Change; 5] = [
+            |terms| terms.window.until = BlockTime(21),
+            |terms| terms.compartments = CompartmentSet::all(),
+            |terms| terms.accesses_max = Some(1),
+            |terms| terms.grantee = Grantee::Everyone,
+            |terms| terms.separate_consent = true,
+        ];
+        for change in changes {
+            let mut changed = terms();
+            change(&mut changed);
+            let opened = open_for(&CHAIN, (CHART, GRANT), &changed, &key, &sealed);
+            assert!(matches!(opened, Err(KeyError::Seeds { grant: GRANT, .. })), "{changed:?}");
+        }
+        for (chain, place, key) in [
+            (ChainId([9; 32]), (CHART, GRANT), &key),
+            (CHAIN, (ChartId([9; 32]), GRANT), &key),
+            (CHAIN, (CHART, GrantId([9; 16])), &key),
+            (CHAIN, (CHART, GRANT), &other),
+        ] {
+            let opened = open_for(&chain, place, &terms(), key, &sealed);
+            assert!(matches!(opened, Err(KeyError::Seeds { .. })), "{chain:?} {place:?}");
+        }
+    }
+
+    #[test]
+    fn a_notice_is_for_its_grantee() {
+        let (key, other) = (SealingKey::generate(&mut rng()), SealingKey::generate(&mut rng()));
+        let (meanings, _) = Meanings::draw(&mut rng(), &[("psychiatry", false)]).unwrap();
+        let notice = GrantNotice { chart: CHART, grant: GRANT, terms: terms(), meanings };
+        let sealed = notice.seal(&CHAIN, &key.public());
+        assert_eq!(GrantNotice::open(&CHAIN, &key, &sealed), Ok(notice));
+        assert!(!sealed.windows(10).any(|it| it == b"psychiatry"));
+        assert!(GrantNotice::open(&CHAIN, &other, &sealed).is_err());
+        assert!(GrantNotice::open(&ChainId([9; 32]), &key, &sealed).is_err());
+        assert!(GrantNotice::open(&CHAIN, &key, &sealed[..sealed.len() - 1]).is_err());
+    }
 }

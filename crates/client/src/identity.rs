@@ -673,3 +673,6 @@ fn damaged(path: &Path) -> FileError {
 fn cost(demonstration: bool) -> Cost {
     if demonstration { Cost::DEMONSTRATION } else { Cost::STANDARD }
 }
+
+#[cfg(test)]
+mod tests;

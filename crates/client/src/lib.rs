@@ -47,6 +47,9 @@ pub mod open;
 pub mod anchor;
 pub mod audit;
 
+#[cfg(test)]
+mod testing;
+
 pub use client::Client;
 pub use consortium::Consortium;
 pub use error::ClientError;

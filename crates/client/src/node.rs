@@ -105,7 +105,9 @@ impl NodeFault {
     /// Whether another node, or this one in a moment, may answer.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable | Self::TimedOut | Self::Garbled { .. } | Self::TooLong { .. } => true,
+            Self::Unreachable | Self::TimedOut | Self::Garbled { .. } | Self::TooLong { .. } => {
+                true
+            }
             Self::Refused { status, code, .. } => {
                 matches!(status, 425 | 429 | 502 | 503 | 504) && code != "missed"
             }
@@ -334,11 +336,7 @@ fn refusal(status: u16, bytes: &[u8]) -> Option<NodeFault> {
     let refusal: Refusal = serde_json::from_slice(bytes).ok()?;
     // A node's words go to a person's terminal: nothing in them may steer it.
     let clean = |text: String| text.chars().filter(|it| !it.is_control()).collect();
-    Some(NodeFault::Refused {
-        status,
-        code: clean(refusal.error),
-        message: clean(refusal.message),
-    })
+    Some(NodeFault::Refused { status, code: clean(refusal.error), message: clean(refusal.message) })
 }
 
 async fn read(response: Response, max: usize) -> Result<Vec<u8>, NodeFault> {

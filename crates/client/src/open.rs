@@ -18,7 +18,8 @@
 //!
 //! A reader from elsewhere may not follow the chart's log, so it has the entries of what it opens from a
 //! node alone. That is enough: the entry carries its author's signature, and validators release only for
-//! the entry that really stands there, with a label that is its own in every field.
+//! the entry that really stands there, with a label that is its own in every field. Such a reader cannot
+//! tell whether a node kept a record back; whoever may follow the log can.
 //!
 //! Not here: whether the access is allowed, which the ledger decides.
 
@@ -31,7 +32,7 @@ use keepwell_crypto::{
     capsule::SaltedCapsule,
     command::{entry_digest, record_id_of, verify},
     custody::FIRST_VERSION,
-    release::{Access as Released, Collector},
+    release::{Access as Released, CollectError, Collector},
     seal::{OpenError, SealingKey},
     threshold::ReleaseSecret,
 };
@@ -39,7 +40,10 @@ use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
     command::{Entry, Payload},
     encoding::{Blob, List},
-    id::{ChainId, ChartId, CommitteeId, Commitment, Compartment, Epoch, LogPosition, OrganisationId, Version},
+    id::{
+        ChainId, ChartId, Commitment, CommitteeId, Compartment, Epoch, LogPosition, OrganisationId,
+        PublicKey, Version,
+    },
     limits::{ACCESS_RECORDS_MAX, CAPSULE_BYTES_MAX, RELEASE_CAPSULES_MAX},
     member::Party,
     outcome::Outcome,
@@ -63,7 +67,7 @@ use crate::{
         SealedObject, UsageError, ValidatorFault, ValidatorProblem,
     },
     identity::{Actor, Seeds},
-    node::{Ask, NodeError, Pieces},
+    node::{Ask, NodeError, NodeFault, Pieces},
     verify::{LogLine, LogMark, ProofFault, VerifiedLog},
 };
 
@@ -140,7 +144,13 @@ impl RecordFacts {
 
     /// Whether a capsule's label is this record's in every field but the content root, which only the
     /// capsule has.
-    fn fits(&self, chain: &ChainId, chart: &ChartId, committee: &CommitteeId, label: &Label) -> bool {
+    fn fits(
+        &self,
+        chain: &ChainId,
+        chart: &ChartId,
+        committee: &CommitteeId,
+        label: &Label,
+    ) -> bool {
         let Label {
             chain: its_chain,
             chart: its_chart,
@@ -414,21 +424,19 @@ impl Client {
         let chain = self.consortium().chain();
         let mut entries = stream::iter(positions)
             .map(async |position| {
-                let shown = self.log_entry(actor, chart, position, Some(reading.position)).await;
-                (position, shown)
+                let check = |entry: LogEntry| {
+                    // What is no record is shown to its actors too: the access itself, for one.
+                    let is_record = matches!(entry.entry.payload(), Payload::RecordAdd(_));
+                    is_record.then(|| check_entry(&chain, chart, position, &entry)).transpose()
+                };
+                self.log_entry(actor, (chart, position), Some(reading.position), check).await
             })
             .buffered(FETCHES);
         let mut facts = Vec::new();
-        while let Some((position, shown)) = entries.next().await {
-            let Shown::Entry(entry) = shown? else { continue };
-            // What is no record is shown to its actors too: the access itself, for one.
-            if !matches!(entry.entry.payload(), Payload::RecordAdd(_)) {
-                continue;
+        while let Some(shown) = entries.next().await {
+            if let Shown::Entry(Some(record)) = shown? {
+                facts.push(record);
             }
-            let node = &self.nodes().endpoints()[0];
-            facts.push(
-                check_entry(&chain, chart, position, &entry).map_err(|fault| fault.of(node))?,
-            );
         }
         Ok(facts)
     }
@@ -494,13 +502,12 @@ impl Client {
     async fn open_batch(&self, reading: &Reading<'_>, batch: Vec<Sealed>, opened: &mut Opened) {
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
-            match self.release(reading, &batch, opened).await {
+            match self.release(reading, &batch, &mut opened.validators).await {
                 Ok(secrets) => open_all(reading, batch, &secrets, opened),
                 Err(error) if batch.len() == 1 || !is_refusal(&error) => {
-                    let withheld = batch.into_iter().map(|it| Withheld {
-                        facts: it.facts,
-                        error: error.clone().into(),
-                    });
+                    let withheld = batch
+                        .into_iter()
+                        .map(|it| Withheld { facts: it.facts, error: error.clone().into() });
                     opened.withheld.extend(withheld);
                 }
                 Err(_) => {
@@ -516,7 +523,7 @@ impl Client {
         &self,
         reading: &Reading<'_>,
         batch: &[Sealed],
-        opened: &mut Opened,
+        named: &mut Vec<ValidatorFault>,
     ) -> Result<Vec<ReleaseSecret>, ReleaseError> {
         let capsules: Vec<_> = batch.iter().map(|it| it.capsule.clone()).collect();
         let committee = self.consortium().committee();
@@ -538,7 +545,7 @@ impl Client {
         drop(answers);
         match collector.finish() {
             Ok(secrets) => {
-                opened.validators.extend(faults);
+                named.extend(faults);
                 Ok(secrets)
             }
             Err(shares) => Err(ReleaseError::TooFew { shares, faults }),
@@ -551,8 +558,7 @@ impl Client {
         reading: &Reading<'_>,
         share: u16,
         body: &[u8],
-    ) -> (OrganisationId, Result<(ReleaseAnswer, keepwell_types::id::PublicKey), ValidatorProblem>)
-    {
+    ) -> (OrganisationId, Result<(ReleaseAnswer, PublicKey), ValidatorProblem>) {
         let (organisation, key) =
             self.consortium().releaser(share).expect("there is a validator for each share");
         let Some(node) = self.nodes().of(organisation) else {
@@ -686,9 +692,13 @@ fn open_one(
     open().map_err(|error| KeyError::Capsule { record: facts.name.record, error })
 }
 
-/// Whether validators said that they may not release something of the batch.
+/// Whether something in the batch is at fault, so that the rest of it may open.
 fn is_refusal(error: &ReleaseError) -> bool {
-    let ReleaseError::TooFew { faults, .. } = error else { return false };
+    let faults = match error {
+        ReleaseError::TooFew { faults, .. } => faults,
+        ReleaseError::Request(CollectError::Ciphertext { .. }) => return true,
+        ReleaseError::Request(CollectError::ReaderKey) => return false,
+    };
     faults.iter().any(|fault| match &fault.problem {
         ValidatorProblem::Node(NodeError { fault, .. }) => fault.is_forbidden(),
         ValidatorProblem::NoAddress | ValidatorProblem::Garbled(_) | ValidatorProblem::Share(_) => {
@@ -722,7 +732,7 @@ struct Source {
 
 impl Source {
     /// Fills `buffer`; false if the stream ends before.
-    async fn fill(&mut self, buffer: &mut [u8]) -> Result<bool, crate::node::NodeFault> {
+    async fn fill(&mut self, buffer: &mut [u8]) -> Result<bool, NodeFault> {
         while self.rest.len() < buffer.len() {
             match self.pieces.next().await? {
                 Some(piece) => self.rest.extend_from_slice(&piece),
@@ -742,7 +752,8 @@ impl<'a> BodyReader<'a> {
         record: &'a OpenedRecord,
     ) -> Result<Self, ClientError> {
         let facts = &record.facts;
-        let layout = Layout::of_sealed(facts.sealed_bytes).map_err(|error| own_fault(facts, error))?;
+        let layout =
+            Layout::of_sealed(facts.sealed_bytes).map_err(|error| own_fault(facts, error))?;
         Ok(Self {
             client,
             actor,
@@ -844,7 +855,9 @@ impl<'a> BodyReader<'a> {
 
     /// The length of the content, once chunk 0 is loaded.
     fn content_bytes(&self) -> Result<u64, ClientError> {
-        self.opener().content_bytes(self.plain()).map_err(|error| own_fault(&self.record.facts, error))
+        self.opener()
+            .content_bytes(self.plain())
+            .map_err(|error| own_fault(&self.record.facts, error))
     }
 
     fn content(&self, index: u32, content_bytes: u64) -> Result<&[u8], ClientError> {
@@ -870,3 +883,6 @@ impl Client {
 fn own_fault(facts: &RecordFacts, error: OpenError) -> ClientError {
     KeyError::Author { record: facts.name.record, error }.into()
 }
+
+#[cfg(test)]
+mod tests;

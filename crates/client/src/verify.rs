@@ -74,13 +74,17 @@ pub enum ProofFault {
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
     /// A receipt, and not of the command that was sent.
-    #[error("the receipt is of another command than the one that was sent; ask another node what became of yours")]
+    #[error(
+        "the receipt is of another command than the one that was sent; ask another node what became of yours"
+    )]
     OtherCommand,
     /// Too old, too low, or in the future.
     #[error(transparent)]
     Tip(#[from] TipFault),
     /// The proof does not lead from the value to the state of the certified block.
-    #[error("the proof of {what} does not lead to the state of block {height}; report the node's operator")]
+    #[error(
+        "the proof of {what} does not lead to the state of block {height}; report the node's operator"
+    )]
     State {
         /// What was to be proven.
         what: &'static str,
@@ -94,7 +98,9 @@ pub enum ProofFault {
     #[error(transparent)]
     Log(#[from] LogFault),
     /// A log entry whose command its signers did not sign, or that adds no record.
-    #[error("the entry at position {0} of the log is not an accepted and signed record; ask another node")]
+    #[error(
+        "the entry at position {0} of the log is not an accepted and signed record; ask another node"
+    )]
     NotRecord(LogPosition),
 }
 
@@ -114,7 +120,9 @@ impl ProofFault {
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum TipFault {
     /// Too old.
-    #[error("the node's newest block, {height}, is of {time} and it is {now}: the node or the consortium stands still; ask another node, and check this computer's clock")]
+    #[error(
+        "the node's newest block, {height}, is of {time} and it is {now}: the node or the consortium stands still; ask another node, and check this computer's clock"
+    )]
     Stale {
         /// The block.
         height: Height,
@@ -124,7 +132,9 @@ pub enum TipFault {
         now: BlockTime,
     },
     /// Below one that was seen.
-    #[error("the node's newest block is {height} and block {seen} was seen before; ask another node")]
+    #[error(
+        "the node's newest block is {height} and block {seen} was seen before; ask another node"
+    )]
     Behind {
         /// The node's.
         height: Height,
@@ -142,7 +152,9 @@ pub enum TipFault {
         now: BlockTime,
     },
     /// Two certified blocks of one height: more than a third of the validators are dishonest.
-    #[error("two different blocks of height {height} are certified, {given} and {seen}: the validators have broken the ledger; keep both receipts and tell every organisation")]
+    #[error(
+        "two different blocks of height {height} are certified, {given} and {seen}: the validators have broken the ledger; keep both receipts and tell every organisation"
+    )]
     Fork {
         /// The height.
         height: Height,
@@ -266,8 +278,13 @@ type StateKey = sha256::Digest;
 type StateValue = Vec<u8>;
 const BITMAP_CHUNK: usize = 32;
 type Presence = KeyValueProof<mmr::Family, StateKey, sha256::Digest, BITMAP_CHUNK>;
-type Absence =
-    ExclusionProof<mmr::Family, StateKey, VariableEncoding<StateValue>, sha256::Digest, BITMAP_CHUNK>;
+type Absence = ExclusionProof<
+    mmr::Family,
+    StateKey,
+    VariableEncoding<StateValue>,
+    sha256::Digest,
+    BITMAP_CHUNK,
+>;
 
 /// Digests in one proof: a path and the peaks of the largest possible range, with room.
 const PROOF_DIGESTS_MAX: usize = 256;
@@ -303,7 +320,9 @@ fn check_state(
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum LogFault {
     /// The page begins elsewhere.
-    #[error("a page from position {given} was answered where {asked} was asked for; ask another node")]
+    #[error(
+        "a page from position {given} was answered where {asked} was asked for; ask another node"
+    )]
     From {
         /// Asked for.
         asked: LogPosition,
@@ -311,10 +330,14 @@ pub enum LogFault {
         given: LogPosition,
     },
     /// The page continues another log.
-    #[error("the log before position {0} is not the one that was seen; the node altered the history: report its operator")]
+    #[error(
+        "the log before position {0} is not the one that was seen; the node altered the history: report its operator"
+    )]
     Before(LogPosition),
     /// The log is shorter than it was.
-    #[error("the log has {count} entries and had {known}; the node altered the history: report its operator")]
+    #[error(
+        "the log has {count} entries and had {known}; the node altered the history: report its operator"
+    )]
     Shrunk {
         /// In the state.
         count: LogPosition,
@@ -325,7 +348,9 @@ pub enum LogFault {
     #[error("chart {0} does not exist")]
     NoChart(ChartId),
     /// An entry is not the one that the outcome beside it decides.
-    #[error("the entry at position {0} is not the one that was decided there; the node altered it: report its operator")]
+    #[error(
+        "the entry at position {0} is not the one that was decided there; the node altered it: report its operator"
+    )]
     OtherEntry(LogPosition),
     /// An entry is of another chart.
     #[error("the entry at position {0} is not of this chart; report the node's operator")]
@@ -345,7 +370,9 @@ pub enum LogFault {
         count: LogPosition,
     },
     /// All entries are there, and at least one was altered, left out, added or moved.
-    #[error("the entries up to position {count} do not make the log that the ledger commits to: an entry is hidden or altered; report the node's operator")]
+    #[error(
+        "the entries up to position {count} do not make the log that the ledger commits to: an entry is hidden or altered; report the node's operator"
+    )]
     Head {
         /// In the state.
         count: LogPosition,
@@ -532,3 +559,6 @@ impl LogWalk {
         Ok(head)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,11 +17,11 @@ use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Handle, Spawner};
 use futures::{FutureExt as _, pin_mut, select};
 use keepwell_crypto::command::{SignatureError, Verified, verify_all};
-use keepwell_ledger::state::{Key, Value};
+use keepwell_ledger::{Halt, View, accountable, state::Key};
 use keepwell_types::{
     DecodeError,
     command::{Entry, SignedCommand},
-    id::{ChainId, CommandId, Location, OrganisationId},
+    id::{ChainId, CommandId, Height, Location, OrganisationId},
     limits::{COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX},
     member::Party,
     outcome::{Outcome, Rejection},
@@ -58,7 +58,9 @@ pub enum Refused {
     #[error("{0}")]
     Signature(#[from] SignatureError),
     /// Made for another consortium.
-    #[error("the command is for consortium {given}, this is {ours}; check which genesis file the client uses")]
+    #[error(
+        "the command is for consortium {given}, this is {ours}; check which genesis file the client uses"
+    )]
     WrongChain {
         /// The command's.
         given: ChainId,
@@ -138,9 +140,8 @@ impl Admission {
         R: Receiver<PublicKey = EngineKey>,
     {
         let (offers, queue) = mpsc::channel(OFFERS_MAX);
-        let handle = runtime.spawn(move |runtime| {
-            Worker { runtime, core, reader, sender }.run(receiver, queue)
-        });
+        let handle = runtime
+            .spawn(move |runtime| Worker { runtime, core, reader, sender }.run(receiver, queue));
         (Self { offers }, handle)
     }
 
@@ -222,42 +223,35 @@ where
         self.forward(&forward);
     }
 
-    /// The organisation that each command counts against, as the state has it now.
+    /// The organisation that answers for each command, as the state has it now: whoever has not signed
+    /// with the signer's key is refused before anything is kept.
     async fn organisations(
         &self,
         commands: &[Result<Verified, SignatureError>],
     ) -> Vec<Result<OrganisationId, Refused>> {
-        let parties: Vec<_> = commands
+        let keys: BTreeSet<Key> = commands
             .iter()
-            .map(|command| command.as_ref().ok().and_then(|it| it.command().signers.first().copied()))
+            .flatten()
+            .filter_map(|command| command.command().signers.first().map(owner_key))
             .collect();
-        let keys: BTreeSet<Key> = parties.iter().flatten().filter_map(owner_key).collect();
         let keys: Vec<Key> = keys.into_iter().collect();
         let values = match self.reader.state(&keys).await {
             Ok(values) => values,
             Err(error) => return vec![Err(error.into()); commands.len()],
         };
-        let owner = |party: &Party| {
-            let value = owner_key(party)
-                .and_then(|key| keys.binary_search(&key).ok())
-                .and_then(|index| values[index].as_ref());
-            match (party, value) {
-                (Party::Administrator(organisation), _) => Ok(*organisation),
-                (_, Some(Value::Member(member))) => Ok(member.organisation),
-                (_, Some(Value::Chart(chart))) => Ok(chart.organisation),
-                (Party::Member(member), _) => {
-                    Err(Refused::Signer(Rejection::UnknownMember(*member)))
-                }
-                (Party::Controller(chart) | Party::Claimant(chart), _) => {
-                    Err(Refused::Signer(Rejection::UnknownChart(*chart)))
-                }
-            }
-        };
-        parties
+        let mut view = View::new();
+        for (key, value) in keys.into_iter().zip(values) {
+            view.load(key, value);
+        }
+        commands
             .iter()
-            .map(|party| match party {
-                Some(party) => owner(party),
-                None => Err(Refused::Signer(Rejection::WrongSigners)),
+            .map(|command| match command {
+                Ok(command) => accountable(&view, command).map_err(|halt| match halt {
+                    Halt::Rejected(rejection) => Refused::Signer(rejection),
+                    Halt::Lacks(_) => Refused::Signer(Rejection::WrongSigners),
+                }),
+                // Its signature is bad, which is what its sender is told.
+                Err(_) => Err(Refused::Signer(Rejection::WrongSigners)),
             })
             .collect()
     }
@@ -267,6 +261,10 @@ where
         verified: Verified,
         owner: Result<OrganisationId, Refused>,
     ) -> Result<Placed, Refused> {
+        if self.core.tip().height() == Height(0) {
+            // Nobody is a member before the founding entries are executed.
+            return Err(ReadError::NotHere.into());
+        }
         let organisation = owner?;
         let command = verified.command();
         if command.chain != self.core.chain {
@@ -311,11 +309,7 @@ where
         Ok(())
     }
 
-    async fn first_outcome(
-        &self,
-        raw: &RawEntry,
-        location: Location,
-    ) -> Result<Placed, Refused> {
+    async fn first_outcome(&self, raw: &RawEntry, location: Location) -> Result<Placed, Refused> {
         let block = self.reader.block(location.height).await?;
         let entry = entry_at(&block, location.index)?;
         if RawEntry::encode(&entry).leaf() != raw.leaf() {
@@ -383,12 +377,12 @@ fn reply(
     }
 }
 
-/// Where the state says to which organisation a signer belongs.
-fn owner_key(party: &Party) -> Option<Key> {
-    match party {
-        Party::Member(member) => Some(Key::Member(*member)),
-        Party::Controller(chart) | Party::Claimant(chart) => Some(Key::Chart(*chart)),
-        Party::Administrator(_) => None,
+/// Where the state says who a signer is.
+const fn owner_key(party: &Party) -> Key {
+    match *party {
+        Party::Member(member) => Key::Member(member),
+        Party::Controller(chart) | Party::Claimant(chart) => Key::Chart(chart),
+        Party::Administrator(organisation) => Key::Organisation(organisation),
     }
 }
 

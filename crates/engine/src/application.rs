@@ -15,7 +15,11 @@
 //! * Block 1 is the genesis entries, byte for byte; no other block has a genesis entry.
 //! * The state root, outcome root and history root in a header are recomputed before a vote.
 
-use std::{collections::BTreeSet, sync::Arc, time::{Duration, UNIX_EPOCH}};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use commonware_consensus::{marshal::ancestry::Ancestry, simplex};
 use commonware_cryptography::sha256;
@@ -43,7 +47,9 @@ use keepwell_types::{
 use rand_core::Rng;
 
 use crate::{
-    block::{Block, Context, EngineDigest, EngineKey, RawEntry, payload_digest, round_of, to_engine},
+    block::{
+        Block, Context, EngineDigest, EngineKey, RawEntry, payload_digest, round_of, to_engine,
+    },
     core::{Core, FinalBlock, Tip},
     speculation::ExecutedBlock,
     state::Databases,
@@ -139,7 +145,9 @@ impl Application {
                     }
                     Err(ApplyError::Inadmissible(reason)) if skip_unfit => {
                         tracing::debug!(%reason, "left a command out of the block");
-                        self.core.mempool.remove(entry.id());
+                        if !reason.may_pass() {
+                            self.core.mempool.remove(entry.id());
+                        }
                         break;
                     }
                     Err(ApplyError::Inadmissible(reason)) => {
@@ -162,8 +170,7 @@ impl Application {
             let value = value.as_ref().map(Value::encode);
             batch = batch.write(to_engine(key.to_bytes()), value);
         }
-        let merkleized =
-            batch.merkleize().await.expect("a disk that fails stops the validator");
+        let merkleized = batch.merkleize().await.expect("a disk that fails stops the validator");
         Some(Run { merkleized, executed, included })
     }
 
@@ -206,8 +213,7 @@ impl Application {
             pin_mut!(arrival);
             // From here on an arrival is not missed.
             arrival.as_mut().enable();
-            let candidates =
-                self.core.mempool.candidates(&self.core.speculation.ids(parent.id()));
+            let candidates = self.core.mempool.candidates(&self.core.speculation.ids(parent.id()));
             if !candidates.is_empty() {
                 return candidates
                     .into_iter()
@@ -356,8 +362,7 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
         }
         let entries = self.check(block.entries())?;
         let ids = entries.iter().map(|(_, entry)| entry.id()).collect();
-        let run =
-            self.run::<E>(self.context(parent, header.time), batch, entries, false).await?;
+        let run = self.run::<E>(self.context(parent, header.time), batch, entries, false).await?;
         let as_executed = header.state.0 == run.merkleized.root().0
             && header.outcomes == run.executed.outcome_root
             && header.history == run.executed.history_root

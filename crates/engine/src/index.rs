@@ -5,7 +5,7 @@
 //! command  id                    -> window end ‖ location
 //! block    height                -> block id ‖ outcomes
 //! history  node position         -> digest, of the mountain range of block ids
-//! tip      ()                    -> height
+//! tip      "tip"                 -> height
 //! ```
 //!
 //! # Invariants
@@ -37,6 +37,8 @@ use crate::{replay::ReplayError, speculation::ExecutedBlock};
 
 /// Bytes of cache for the index of one validator.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// The one key of the tip.
+const TIP: [u8; 3] = *b"tip";
 /// Bytes of an encoded line of the index.
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -44,13 +46,19 @@ const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum IndexError {
     /// The disk, or the files on it.
-    #[error("the index cannot be read or written: {0}; remove its folder and start again: it is built from the blocks")]
+    #[error(
+        "the index cannot be read or written: {0}; remove its folder and start again: it is built from the blocks"
+    )]
     Storage(#[from] fjall::Error),
     /// A line that cannot be read.
-    #[error("a line of the index is damaged; remove its folder and start again: it is built from the blocks")]
+    #[error(
+        "a line of the index is damaged; remove its folder and start again: it is built from the blocks"
+    )]
     Damaged,
     /// The index must be built again, and a block for it is missing.
-    #[error("block {height} is missing, so the index cannot be built; restore the node from a backup or a peer")]
+    #[error(
+        "block {height} is missing, so the index cannot be built; restore the node from a backup or a peer"
+    )]
     Incomplete {
         /// The block's height.
         height: u64,
@@ -111,7 +119,7 @@ impl Index {
 
     /// The newest block that it holds; 0 for none.
     pub fn height(&self) -> Result<Height, IndexError> {
-        let Some(bytes) = self.tip.get([])? else { return Ok(Height(0)) };
+        let Some(bytes) = self.tip.get(TIP)? else { return Ok(Height(0)) };
         let bytes = <[u8; 8]>::try_from(&*bytes).map_err(|_| IndexError::Damaged)?;
         Ok(Height(u64::from_be_bytes(bytes)))
     }
@@ -139,7 +147,7 @@ impl Index {
         for (position, digest) in &executed.history {
             batch.insert(&self.history, position.to_be_bytes(), digest.0);
         }
-        batch.insert(&self.tip, [], executed.height.0.to_be_bytes());
+        batch.insert(&self.tip, TIP, executed.height.0.to_be_bytes());
         Ok(batch.commit()?)
     }
 

@@ -10,6 +10,7 @@
 pub mod admission;
 pub mod application;
 pub mod block;
+pub mod check;
 pub mod core;
 pub mod index;
 pub mod mempool;

@@ -162,9 +162,8 @@ impl Mempool {
             taken.push(pending.clone());
             turns.push_back((organisation, queue));
         }
-        let next = last.and_then(|last| {
-            queues.by_organisation.keys().find(|it| **it > last).copied()
-        });
+        let next =
+            last.and_then(|last| queues.by_organisation.keys().find(|it| **it > last).copied());
         queues.next = next;
         taken
     }

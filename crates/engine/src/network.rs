@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use commonware_codec::{Copying, ReadExt as _};
 use commonware_consensus::marshal::Update;
 use commonware_cryptography::{ChaCha20Poly1305, Signer as _, ed25519};
-use commonware_codec::{Copying, ReadExt as _};
 use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup};
 use commonware_runtime::{Supervisor as _, tokio as runtime};
 use commonware_stream::{
@@ -44,7 +44,9 @@ pub struct Links {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The key is not one of the genesis file's.
-    #[error("the consensus key is not of a validator in the genesis file; check which key file the configuration names")]
+    #[error(
+        "the consensus key is not of a validator in the genesis file; check which key file the configuration names"
+    )]
     NotValidator,
     /// A key in the genesis file or the configuration is not a key.
     #[error("{0} is not an Ed25519 public key")]

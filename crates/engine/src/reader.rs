@@ -97,8 +97,8 @@ impl<E: StateContext> EngineReader<E> {
         for later in height.0 + 1..=tip.0.min(height.0 + CERTIFICATE_SEARCH) {
             let Some(certificate) = self.certificate(Height(later)).await else { continue };
             let descendant = self.header(Height(later)).await?;
-            let path = range::prove(&self.core.index, later, height.0)
-                .map_err(|_| ReadError::Storage)?;
+            let path =
+                range::prove(&self.core.index, later, height.0).map_err(|_| ReadError::Storage)?;
             let ancestry = Some(Ancestry { path, descendant });
             return Ok(CertifiedHeader { header, ancestry, certificate });
         }

@@ -47,7 +47,7 @@ use commonware_runtime::{
 };
 use commonware_storage::{archive::prunable, translator::TwoCap};
 use commonware_utils::{
-    NZDuration, NZU16, NZU32, NZU64, NZUsize, acknowledgement::Exact,
+    Acknowledgement as _, NZDuration, NZU16, NZU32, NZU64, NZUsize, acknowledgement::Exact,
 };
 use keepwell_types::{block::SyncTarget, genesis::Genesis, id::Digest};
 use rand_core::CryptoRng;
@@ -61,7 +61,7 @@ use crate::{
     index::{Index, IndexError},
     reader::{EngineReader, Marshal, Reader},
     replay::Replay,
-    state::{Databases, NoStateSync, state_config},
+    state::{Databases, NoStateSync, StateContext, state_config},
 };
 
 /// One epoch without end: membership changes come with epochs, and their numbers are in every
@@ -156,7 +156,7 @@ pub struct Validator {
     pub admission: Admission,
 }
 
-fn archive_config<C>(
+pub(crate) fn archive_config<C>(
     prefix: &str,
     name: &str,
     page_cache: CacheRef,
@@ -251,15 +251,7 @@ where
     .await
     .expect("the store of blocks opens; a disk that fails stops the validator");
 
-    let empty = <Databases<E> as DatabaseSet<E>>::initial_sync_targets();
-    let genesis_block = Block::genesis(
-        &genesis,
-        SyncTarget {
-            root: Digest(empty.root.0),
-            start: *empty.range.start(),
-            end: *empty.range.end(),
-        },
-    );
+    let genesis_block = genesis_block::<E>(&genesis);
     let core = Arc::new(Core::new(genesis, genesis_block.clone(), index));
 
     let plan = SyncPlan::init(context.child("plan"), prefix.clone()).await;
@@ -366,6 +358,17 @@ where
     Ok(Validator { handle, core, reader, admission })
 }
 
+/// The block that all start from: its state is the empty database's.
+pub(crate) fn genesis_block<E: StateContext>(genesis: &Genesis) -> Block {
+    let empty = <Databases<E> as DatabaseSet<E>>::initial_sync_targets();
+    let sync = SyncTarget {
+        root: Digest(empty.root.0),
+        start: *empty.range.start(),
+        end: *empty.range.end(),
+    };
+    Block::genesis(genesis, sync)
+}
+
 /// Replays final blocks into an index that lacks some, before anything asks it. An index is as new as
 /// the block store unless it was lost.
 async fn rebuild_index(core: &Core, marshal: &Marshal) -> Result<(), IndexError> {
@@ -426,13 +429,24 @@ impl Flusher {
                         waiting.push(block);
                     }
                     let held = index.height().and_then(|height| index.persist().map(|()| height));
-                    let held = held.expect("the index is durable; a disk that fails stops the validator");
-                    waiting.retain_mut(|(height, _)| *height > held.0);
+                    let held =
+                        held.expect("the index is durable; a disk that fails stops the validator");
+                    waiting = acknowledge_up_to(held.0, waiting);
                 }
             }
         });
         Self { blocks }
     }
+}
+
+/// Acknowledges blocks up to `height`, and keeps the others. An acknowledgement that is dropped instead
+/// stops the block store.
+fn acknowledge_up_to(height: u64, waiting: Vec<(u64, Exact)>) -> Vec<(u64, Exact)> {
+    let (held, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(at, _)| *at <= height);
+    for (_, acknowledgement) in held {
+        acknowledgement.acknowledge();
+    }
+    waiting
 }
 
 impl Reporter for Flusher {

@@ -28,8 +28,8 @@
 //! * Of permissions that are otherwise equal, one without a number of accesses comes first: an access
 //!   uses up nothing that it does not need.
 //!
-//! Not here: whether the reader is who signed ([`crate::signer`]), what an access asks for
-//! ([`crate::access`]), and how old it may be when shares are released ([`crate::release`]).
+//! Not here: whether the reader is who signed ([`crate::accountable`]), what an access names and
+//! counts (`access`), and how old it may be when shares are released ([`crate::release`]).
 
 use alloc::vec::Vec;
 use core::fmt;

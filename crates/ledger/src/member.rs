@@ -4,8 +4,7 @@
 //! # Invariants
 //!
 //! * A member's organisation never changes, and neither does what it signed before a suspension.
-//! * A signing key comes in only with a signature of its own, so nobody enrols with the key of another
-//!   by rotation.
+//! * A rotation is signed by the new key as well: a member is never left with a key that nobody holds.
 
 use keepwell_types::{
     id::MemberId,

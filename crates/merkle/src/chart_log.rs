@@ -10,7 +10,7 @@
 //!
 //! Not here: that one outcome was decided (its receipt shows that, [`crate::receipt`]); that a head is
 //! the one in the state (a proof of the state's database does). Why a chain and not a tree:
-//! `docs/decisions/0006-chart-log-is-a-hash-chain.md`.
+//! `docs/decisions/0003-chart-log-is-a-hash-chain.md`.
 
 use keepwell_crypto::hash;
 use keepwell_types::{

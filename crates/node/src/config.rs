@@ -31,7 +31,11 @@ use std::{
     time::Duration,
 };
 
-use keepwell_types::{genesis::Genesis, id::PublicKey, limits::VALIDATORS_MAX};
+use keepwell_types::{
+    genesis::Genesis,
+    id::PublicKey,
+    limits::{GENESIS_BYTES_MAX, VALIDATORS_MAX},
+};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -318,6 +322,10 @@ impl NodeConfig {
     /// Reads the genesis file.
     pub fn read_genesis(&self) -> Result<Genesis, ConfigError> {
         let refused = |reason: String| ConfigError::Genesis { path: self.genesis.clone(), reason };
+        let len = fs::metadata(&self.genesis).map_err(|error| refused(error.to_string()))?.len();
+        if len > GENESIS_BYTES_MAX as u64 {
+            return Err(refused(format!("it has {len} bytes, more than {GENESIS_BYTES_MAX}")));
+        }
         let bytes = fs::read(&self.genesis).map_err(|error| refused(error.to_string()))?;
         Genesis::decode(&bytes).map_err(|error| refused(error.to_string()))
     }

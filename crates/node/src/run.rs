@@ -157,6 +157,7 @@ pub struct RunningNode {
     pub reader: Arc<dyn Reader>,
     /// Takes commands in.
     pub admission: Admission,
+    custody: Weak<Custody>,
     stopping: watch::Sender<bool>,
     served: oneshot::Receiver<()>,
     handle: Handle<()>,
@@ -173,13 +174,15 @@ impl RunningNode {
 
     /// Ends the node at once, as a crash would, and returns when it has let go of its folder.
     pub async fn abort(self) {
-        let Self { core, reader, admission, handle, .. } = self;
+        let Self { core, reader, admission, custody, handle, .. } = self;
         handle.abort();
         drop((reader, admission));
-        let left: Weak<Core> = Arc::downgrade(&core);
+        let shared: Weak<Core> = Arc::downgrade(&core);
         drop(core);
         let gone = async {
-            while left.strong_count() > 0 {
+            let _ = handle.await;
+            // What the tasks shared holds the indexes open; they drop it as they end.
+            while shared.strong_count() + custody.strong_count() > 0 {
                 sleep(END_POLL).await;
             }
         };
@@ -201,7 +204,12 @@ struct Parts {
     core: Arc<Core>,
     reader: Arc<dyn Reader>,
     admission: Admission,
+    custody: Weak<Custody>,
     served: oneshot::Receiver<()>,
+}
+
+/// What the node's first task holds.
+struct Held {
     validator: Handle<()>,
     folder: Folder,
 }
@@ -218,18 +226,8 @@ pub async fn start(
     let context = context.child("node").with_attribute("validator", &name[..8]);
     let handle = context.spawn(move |context| async move {
         match assemble(&context, config, keys, stop).await {
-            Ok(Parts {
-                addresses,
-                organisation,
-                core,
-                reader,
-                admission,
-                served,
-                validator,
-                folder,
-            }) => {
-                let shown = (addresses, organisation, core, reader, admission, served);
-                if ready.send(Ok(shown)).is_ok() {
+            Ok((parts, Held { validator, folder })) => {
+                if ready.send(Ok(parts)).is_ok() {
                     // The task tree lives, and the folder is held, as long as consensus runs.
                     let _ = validator.await;
                     tracing::error!("consensus ended; the node ends with it");
@@ -242,10 +240,21 @@ pub async fn start(
             }
         }
     });
-    let (addresses, organisation, core, reader, admission, served) =
+    let Parts { addresses, organisation, core, reader, admission, custody, served } =
         started.await.map_err(|_| NodeError::Runtime)??;
-    tracing::info!(%organisation, clients = %addresses.clients, peers = %addresses.peers, "the node runs");
-    Ok(RunningNode { addresses, organisation, core, reader, admission, stopping, served, handle })
+    let (clients, peers) = (addresses.clients, addresses.peers);
+    tracing::info!(%organisation, %clients, %peers, "the node runs");
+    Ok(RunningNode {
+        addresses,
+        organisation,
+        core,
+        reader,
+        admission,
+        custody,
+        stopping,
+        served,
+        handle,
+    })
 }
 
 async fn assemble(
@@ -253,7 +262,7 @@ async fn assemble(
     config: NodeConfig,
     keys: NodeKeys,
     stopping: watch::Receiver<bool>,
-) -> Result<Parts, NodeError> {
+) -> Result<(Parts, Held), NodeError> {
     config.check()?;
     let genesis = config.read_genesis()?;
     config.check_genesis(&genesis)?;
@@ -308,6 +317,7 @@ async fn assemble(
     });
     let follower = follow::follow(custody.clone(), core.clone(), reader.clone());
     context.child("custody").spawn(move |_| follower);
+    let shared = Arc::downgrade(&custody);
     let sweeper = follow::keep_swept(custody, core.clone(), clock);
     context.child("sweeper").spawn(move |_| sweeper);
 
@@ -319,20 +329,12 @@ async fn assemble(
         // Nobody may be waiting for it.
         let _ = done.send(());
     });
-    Ok(Parts {
-        addresses,
-        organisation,
-        core,
-        reader,
-        admission,
-        served,
-        validator: validator.handle,
-        folder,
-    })
+    let parts = Parts { addresses, organisation, core, reader, admission, custody: shared, served };
+    Ok((parts, Held { validator: validator.handle, folder }))
 }
 
 /// Begins the names of a node's partitions in the runtime's storage.
-fn prefix(validator: &PublicKey) -> String {
+pub fn prefix(validator: &PublicKey) -> String {
     format!("node-{}", &validator.to_string()[..16])
 }
 

@@ -36,7 +36,11 @@ impl Property<EngineKey, State> for OneHistory {
         "one history"
     }
 
-    fn check<'a>(&'a self, _: &'a ProgressTracker<EngineKey>, states: &'a [&'a State]) -> Verdict<'a> {
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
         Box::pin(async move {
             let top = states.iter().map(|it| it.core.tip().height().0).max().unwrap_or_default();
             for height in (1..=top).map(Height) {
@@ -59,7 +63,11 @@ impl Property<EngineKey, State> for NothingAcknowledgedIsLost {
         "nothing acknowledged is lost"
     }
 
-    fn check<'a>(&'a self, _: &'a ProgressTracker<EngineKey>, states: &'a [&'a State]) -> Verdict<'a> {
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
         Box::pin(async move {
             let Some(first) = states.first() else { return Ok(()) };
             for (id, outcome) in first.acknowledged.all().iter() {
@@ -86,7 +94,11 @@ impl Property<EngineKey, State> for RootsAreEqual {
         "roots are equal"
     }
 
-    fn check<'a>(&'a self, _: &'a ProgressTracker<EngineKey>, states: &'a [&'a State]) -> Verdict<'a> {
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
         Box::pin(async move {
             for state in states {
                 let root = state.reader.root().await;
@@ -104,7 +116,11 @@ impl Property<EngineKey, State> for CommandsAreServed {
         "commands are served"
     }
 
-    fn check<'a>(&'a self, _: &'a ProgressTracker<EngineKey>, states: &'a [&'a State]) -> Verdict<'a> {
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
         Box::pin(async move {
             let served = states.first().map_or(0, |it| it.acknowledged.all().len());
             if served < self.0 {

@@ -113,7 +113,8 @@ impl Traffic {
         id[..8].copy_from_slice(&self.seed.to_be_bytes());
         id[8..].copy_from_slice(&self.made.to_be_bytes());
         let id = CommandId(id);
-        let window = Window { from: BlockTime(now.0.saturating_sub(1_000)), until: now.plus_ms(WINDOW_MS) };
+        let window =
+            Window { from: BlockTime(now.0.saturating_sub(1_000)), until: now.plus_ms(WINDOW_MS) };
         let turn = self.made % 5;
         let first = self.made == 0;
         self.made += 1;
@@ -155,8 +156,7 @@ impl Traffic {
     }
 
     fn record_add(&mut self, id: CommandId, until: BlockTime) -> Payload {
-        let record =
-            record_id(&self.chain, &self.chart, Party::Member(CLINICIAN), id, until);
+        let record = record_id(&self.chain, &self.chart, Party::Member(CLINICIAN), id, until);
         let mut commitment = [7; 32];
         commitment[..8].copy_from_slice(&self.records.to_be_bytes());
         self.records += 1;
@@ -197,7 +197,8 @@ impl Traffic {
             terms: GrantTerms {
                 effect: Effect::Allow,
                 grantee: Grantee::Member(MemberId(grantee)),
-                compartments: CompartmentSet::EMPTY.with(Compartment::new(5).expect("a compartment")),
+                compartments: CompartmentSet::EMPTY
+                    .with(Compartment::new(5).expect("a compartment")),
                 kinds: KindSet::all(),
                 records: List::new(),
                 purposes: PurposeSet::EMPTY.with(Purpose::Treatment),
@@ -213,7 +214,8 @@ impl Traffic {
         Payload::AccessOpen(AccessOpen {
             chart: self.chart,
             target: Target::Compartments {
-                compartments: CompartmentSet::EMPTY.with(Compartment::new(5).expect("a compartment")),
+                compartments: CompartmentSet::EMPTY
+                    .with(Compartment::new(5).expect("a compartment")),
                 until: LogPosition(1),
             },
             purpose: Purpose::Treatment,

@@ -60,9 +60,7 @@ fn check_with(
 
 #[test]
 fn calm() {
-    check("calm", |consortium| {
-        PlanBuilder::new(consortium).link(GOOD).required_finalizations(40)
-    });
+    check("calm", |consortium| PlanBuilder::new(consortium).link(GOOD).required_finalizations(40));
 }
 
 #[test]
@@ -106,8 +104,8 @@ fn a_partition_that_heals() {
         for other in &ids[1..] {
             for (from, to) in [(&ids[0], other), (other, &ids[0])] {
                 let (from, to, link) = (from.clone(), to.clone(), cut.clone());
-                schedule = schedule
-                    .at(Duration::from_secs(2), Action::UpdateLink { from, to, link });
+                schedule =
+                    schedule.at(Duration::from_secs(2), Action::UpdateLink { from, to, link });
             }
         }
         schedule = schedule.at(Duration::from_secs(10), Action::Heal(GOOD));

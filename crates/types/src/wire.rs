@@ -11,8 +11,8 @@ use crate::{
     command::Entry,
     encoding::{Blob, List, Text},
     id::{
-        ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, LogPosition, PublicKey, Signature,
-        Suite,
+        ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, LogPosition, PublicKey,
+        Signature, Suite,
     },
     limits::{CAPSULE_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX},
     member::Party,

@@ -119,7 +119,10 @@ fn bytes_and_text_have_limits() {
     assert_eq!(fault::<Text<2>>(&[0x62, b'h', b'i']), "none");
     assert_eq!(fault::<Text<2>>(&[0x63, b'h', b'i', b'!']), "malformed");
     assert_eq!(fault::<Text<2>>(&[0x62, 0xff, 0xfe]), "malformed", "not UTF-8");
-    assert_eq!(fault::<ChainId>(&[0x58, 31].iter().chain(&[0; 31]).copied().collect::<Vec<_>>()), "malformed");
+    assert_eq!(
+        fault::<ChainId>(&[0x58, 31].iter().chain(&[0; 31]).copied().collect::<Vec<_>>()),
+        "malformed"
+    );
 }
 
 #[test]
@@ -140,7 +143,12 @@ fn too_many_signers_are_refused() {
     let parties = vec![Party::Member(MemberId([3; 16])); SIGNERS_MAX];
     signed.command.signers = List::from_vec(parties.clone()).unwrap();
     assert!(SignedCommand::decode(&signed.encode()).is_ok());
-    assert!(List::<Party, SIGNERS_MAX>::from_vec([parties, vec![Party::Member(MemberId([3; 16]))]].concat()).is_err());
+    assert!(
+        List::<Party, SIGNERS_MAX>::from_vec(
+            [parties, vec![Party::Member(MemberId([3; 16]))]].concat()
+        )
+        .is_err()
+    );
 }
 
 #[test]

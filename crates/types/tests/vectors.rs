@@ -202,10 +202,8 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     vectors.insert("header".into(), encode(&header));
     vectors.insert("certificate".into(), encode(&certificate));
     vectors.insert("outcome accepted".into(), encode(&outcome(Verdict::Accepted)));
-    let rejected = Verdict::Rejected(Rejection::QuotaExceeded {
-        organisation: ORGANISATION,
-        per_minute: 600,
-    });
+    let rejected =
+        Verdict::Rejected(Rejection::QuotaExceeded { organisation: ORGANISATION, per_minute: 600 });
     vectors.insert("outcome rejected".into(), encode(&outcome(rejected)));
     vectors
 }

@@ -7,7 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use keepwell_client::{identity::Actor, verify::{LogLine, LogMark}};
+use keepwell_client::{
+    identity::Actor,
+    verify::{LogLine, LogMark},
+};
 use keepwell_crypto::request;
 use keepwell_merkle::receipt::Receipt;
 use keepwell_node::{clock::Clock, random::rng};
@@ -31,7 +34,7 @@ const SAMPLE: usize = 1_000;
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
-pub struct Checked {
+pub(super) struct Checked {
     /// Commands that were acknowledged.
     pub acknowledged: usize,
     /// Accepted commands in the logs of the charts, the same at every validator.
@@ -47,7 +50,7 @@ pub struct Checked {
 }
 
 /// Checks all of it; an error says what is missing where.
-pub async fn check(
+pub(super) async fn check(
     fleet: &Fleet,
     charts: &[Vec<ChartId>],
     acknowledged: &BTreeSet<CommandId>,
@@ -74,7 +77,7 @@ pub async fn check(
 }
 
 /// Checks that all validators agree and stand; not that every command is there.
-pub async fn check_roots(fleet: &Fleet) -> Result<(u64, String), BenchError> {
+pub(super) async fn check_roots(fleet: &Fleet) -> Result<(u64, String), BenchError> {
     let header = fleet.meet().await?;
     Ok((header.height.0, header.state.to_string()))
 }

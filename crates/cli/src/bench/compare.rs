@@ -20,7 +20,7 @@ use super::{
 
 /// Commit records in turns with an encrypted, hash-chained audit table in PostgreSQL 15
 #[derive(Args, Clone, Debug)]
-pub struct Compare {
+pub(super) struct Compare {
     #[command(flatten)]
     pub(super) load: Load,
     /// How often both are measured

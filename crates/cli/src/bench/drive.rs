@@ -26,12 +26,7 @@ use tokio::{
 };
 
 use super::{
-    BenchError,
-    figure::Spread,
-    fleet::Fleet,
-    http::Connection,
-    process::Usage,
-    workload::Prepared,
+    BenchError, figure::Spread, fleet::Fleet, http::Connection, process::Usage, workload::Prepared,
 };
 
 /// How long a client waits when a node says that it is busy.
@@ -41,7 +36,7 @@ const BUSY_TIMES_MAX: u32 = 3_000;
 
 /// How long clients run.
 #[derive(Clone, Copy, Debug)]
-pub enum Span {
+pub(super) enum Span {
     /// Until all commands are acknowledged; all of it is measured.
     All,
     /// For so long, if the commands last.
@@ -54,7 +49,7 @@ pub enum Span {
 }
 
 /// What the clients saw.
-pub struct Driven {
+pub(super) struct Driven {
     /// Every command that was acknowledged.
     pub acknowledged: Vec<Acknowledged>,
     /// How often a node said that it is busy.
@@ -69,7 +64,7 @@ pub struct Driven {
 
 /// One command that was acknowledged.
 #[derive(Clone, Copy, Debug)]
-pub struct Acknowledged {
+pub(super) struct Acknowledged {
     /// The command.
     pub id: CommandId,
     /// Bytes of the signed command.
@@ -82,7 +77,7 @@ pub struct Acknowledged {
 
 /// What stands at one moment.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub(super) struct Snapshot {
     /// The moment.
     at: Instant,
     /// What each validator has used.
@@ -95,41 +90,41 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Now.
-    pub async fn take(fleet: &Fleet) -> Result<Self, BenchError> {
+    pub(super) async fn take(fleet: &Fleet) -> Result<Self, BenchError> {
         let height = fleet.tips().await?.iter().map(|tip| tip.height.0).max().unwrap_or(0);
         let (validators, clients) = (fleet.usage()?, Usage::of_self()?);
         Ok(Self { at: Instant::now(), validators, clients, height })
     }
 
     /// Seconds since `earlier`.
-    pub fn seconds_since(&self, earlier: &Self) -> f64 {
+    pub(super) fn seconds_since(&self, earlier: &Self) -> f64 {
         self.at.duration_since(earlier.at).as_secs_f64()
     }
 }
 
 impl Driven {
     /// Seconds between t0 and t1.
-    pub fn seconds(&self) -> f64 {
+    pub(super) fn seconds(&self) -> f64 {
         self.after.seconds_since(&self.before)
     }
 
     /// How many were acknowledged between t0 and t1.
-    pub fn measured(&self) -> usize {
+    pub(super) fn measured(&self) -> usize {
         self.in_window().count()
     }
 
     /// Acknowledged commands per second.
-    pub fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         self.measured() as f64 / self.seconds()
     }
 
     /// From sending to the answer.
-    pub fn latency(&self) -> Spread {
+    pub(super) fn latency(&self) -> Spread {
         Spread::of(self.in_window().map(|it| it.answered - it.sent).collect())
     }
 
     /// Bytes of all acknowledged commands.
-    pub fn command_bytes(&self) -> u64 {
+    pub(super) fn command_bytes(&self) -> u64 {
         self.acknowledged.iter().map(|it| u64::from(it.command_bytes)).sum()
     }
 
@@ -150,7 +145,7 @@ struct Shared {
 }
 
 /// Has `clients` clients send `work`, one list for each validator, to which its clients are connected.
-pub async fn drive(
+pub(super) async fn drive(
     fleet: &Fleet,
     work: Vec<Vec<Prepared>>,
     clients: usize,

@@ -4,7 +4,10 @@
 //! each figure that follows from both. A figure is dimensionless or in the unit that its name says, and
 //! carries what it must be and what it should be, so that a line can be judged alone.
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -14,7 +17,7 @@ use super::BenchError;
 /// A row of the table in `docs/performance.md`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Figure {
+pub(super) enum Figure {
     /// Signatures of committed commands × validators ÷ what the cores could verify in batches.
     VerifyShare,
     /// Commands per second ÷ those of PostgreSQL with one chain over all.
@@ -42,7 +45,7 @@ pub enum Figure {
 /// Which way is better.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Better {
+pub(super) enum Better {
     /// At least so much.
     Higher,
     /// At most so much.
@@ -51,7 +54,7 @@ pub enum Better {
 
 impl Figure {
     /// All, in the order of the table.
-    pub const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::VerifyShare,
         Self::PostgresGlobal,
         Self::PostgresPatient,
@@ -66,7 +69,7 @@ impl Figure {
     ];
 
     /// What it says, in words.
-    pub const fn text(self) -> &'static str {
+    pub(super) const fn text(self) -> &'static str {
         match self {
             Self::VerifyShare => {
                 "signatures of committed commands/s × validators ÷ (cores × batched Ed25519 verifies/s)"
@@ -93,7 +96,7 @@ impl Figure {
     }
 
     /// What it must be.
-    pub const fn must(self) -> f64 {
+    pub(super) const fn must(self) -> f64 {
         match self {
             Self::VerifyShare => 0.15,
             Self::PostgresGlobal => 10.0,
@@ -108,7 +111,7 @@ impl Figure {
     }
 
     /// What it should be, where that is more than it must be.
-    pub const fn aim(self) -> Option<f64> {
+    pub(super) const fn aim(self) -> Option<f64> {
         match self {
             Self::VerifyShare => Some(0.4),
             Self::PostgresGlobal => Some(40.0),
@@ -123,7 +126,7 @@ impl Figure {
     }
 
     /// Which way is better.
-    pub const fn better(self) -> Better {
+    pub(super) const fn better(self) -> Better {
         match self {
             Self::VerifyShare
             | Self::PostgresGlobal
@@ -140,7 +143,7 @@ impl Figure {
     }
 
     /// How many times as good as `bound` a value is; 1 is just reached.
-    pub fn times(self, value: f64, bound: f64) -> f64 {
+    pub(super) fn times(self, value: f64, bound: f64) -> f64 {
         match self.better() {
             Better::Higher => value / bound,
             Better::Lower => bound / value,
@@ -148,34 +151,31 @@ impl Figure {
     }
 
     /// Whether `value` is what it must be.
-    pub fn holds(self, value: f64) -> bool {
+    pub(super) fn holds(self, value: f64) -> bool {
         self.times(value, self.must()) >= 1.0
     }
 
     /// Whether `value` is what it should be.
-    pub fn aimed(self, value: f64) -> bool {
+    pub(super) fn aimed(self, value: f64) -> bool {
         self.aim().is_some_and(|aim| self.times(value, aim) >= 1.0)
     }
 }
 
 /// Where a run writes what it found.
-pub struct Lines<'a>(pub &'a mut dyn Write);
+pub(super) struct Lines<'a>(pub &'a mut dyn Write);
 
 impl Lines<'_> {
     /// Writes what was measured under the name of its kind.
-    pub fn put(&mut self, kind: &str, measured: &impl Serialize) -> Result<(), BenchError> {
+    pub(super) fn put(&mut self, kind: &str, measured: &impl Serialize) -> Result<(), BenchError> {
         let mut line = Map::from_iter([("kind".to_owned(), json!(kind))]);
-        match serde_json::to_value(measured).map_err(std::io::Error::from)? {
-            Value::Object(fields) => line.extend(fields),
-            other => {
-                line.insert("value".to_owned(), other);
-            }
+        if let Value::Object(fields) = serde_json::to_value(measured).map_err(io::Error::from)? {
+            line.extend(fields);
         }
         self.write(&Value::Object(line))
     }
 
     /// Writes a figure.
-    pub fn figure(&mut self, figure: Figure, value: f64) -> Result<(), BenchError> {
+    pub(super) fn figure(&mut self, figure: Figure, value: f64) -> Result<(), BenchError> {
         self.write(&json!({
             "kind": "figure",
             "figure": figure,
@@ -190,7 +190,7 @@ impl Lines<'_> {
     }
 
     /// Writes a line that is complete.
-    pub fn write(&mut self, line: &Value) -> Result<(), BenchError> {
+    pub(super) fn write(&mut self, line: &Value) -> Result<(), BenchError> {
         writeln!(self.0, "{line}")?;
         Ok(self.0.flush()?)
     }
@@ -198,7 +198,7 @@ impl Lines<'_> {
 
 /// How a number of waits were spread, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Spread {
+pub(super) struct Spread {
     /// How many there were.
     pub count: usize,
     /// Half were shorter.
@@ -213,19 +213,25 @@ pub struct Spread {
 
 impl Spread {
     /// Of these; all zero if there are none.
-    pub fn of(mut waits: Vec<Duration>) -> Self {
+    pub(super) fn of(mut waits: Vec<Duration>) -> Self {
         waits.sort_unstable();
         let at = |share: f64| {
             let index = (waits.len() as f64 * share) as usize;
             let wait = waits.get(index.min(waits.len().saturating_sub(1)));
             wait.map_or(0.0, |it| it.as_secs_f64() * 1_000.0)
         };
-        Self { count: waits.len(), p50_ms: at(0.5), p90_ms: at(0.9), p99_ms: at(0.99), max_ms: at(1.0) }
+        Self {
+            count: waits.len(),
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p99_ms: at(0.99),
+            max_ms: at(1.0),
+        }
     }
 }
 
 /// The middle value; of an even number, the mean of the two in the middle.
-pub fn median(values: &[f64]) -> Option<f64> {
+pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -245,7 +251,10 @@ mod tests {
         for figure in Figure::ALL {
             assert!(figure.holds(figure.must()), "{figure:?}");
             let aim = figure.aim().unwrap_or(figure.must());
-            assert!(figure.times(aim, figure.must()) >= 1.0, "{figure:?} aims below what it must be");
+            assert!(
+                figure.times(aim, figure.must()) >= 1.0,
+                "{figure:?} aims below what it must be"
+            );
         }
         assert!(!Figure::CommitLatency.holds(20.1));
         assert!(!Figure::VerifyShare.holds(0.149));

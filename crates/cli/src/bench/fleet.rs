@@ -13,7 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use keepwell_client::{Client, ClientError, Consortium, identity::{Actor, MemberIdentity}, node::Endpoint};
+use keepwell_client::{
+    Client, ClientError, Consortium,
+    identity::{Actor, MemberIdentity},
+    node::Endpoint,
+};
 use keepwell_crypto::{command::chain_id, sign::SigningKey};
 use keepwell_merkle::{certificate::Validators, receipt::CertifiedHeader};
 use keepwell_node::{
@@ -25,7 +29,7 @@ use keepwell_node::{
 use keepwell_types::{
     block::Header,
     command::Payload,
-    genesis::{Genesis, Parameters},
+    genesis::Parameters,
     id::{ChainId, OrganisationId},
     member::{MemberEnrol, OrganisationKind, Party, Role},
     set::RoleSet,
@@ -46,7 +50,7 @@ const READY_POLL: Duration = Duration::from_millis(100);
 const MEET_MAX: Duration = Duration::from_secs(60);
 
 /// The validators, ended when this is dropped.
-pub struct Fleet {
+pub(super) struct Fleet {
     /// In the order of their organisations in the genesis file.
     pub nodes: Vec<Node>,
     /// The digest of the genesis file.
@@ -59,7 +63,7 @@ pub struct Fleet {
 }
 
 /// One organisation and its validator.
-pub struct Node {
+pub(super) struct Node {
     /// The organisation.
     pub organisation: OrganisationId,
     /// Its one member: a clinician, registrar, key agent and auditor.
@@ -75,7 +79,7 @@ pub struct Node {
 impl Fleet {
     /// Founds a consortium of `count` organisations below `dir`, starts its validators, waits until each
     /// is ready, and enrols the members.
-    pub async fn start(dir: &Path, count: usize) -> Result<Self, BenchError> {
+    pub(super) async fn start(dir: &Path, count: usize) -> Result<Self, BenchError> {
         let scratch = Scratch::new(dir, "consortium")?;
         let Demonstration { genesis, nodes: founded } = establish(count)?;
         let genesis_path = scratch.path().join("genesis.cbor");
@@ -113,36 +117,36 @@ impl Fleet {
     }
 
     /// Asks all validators, the one at `first` before the others.
-    pub fn client(&self, first: usize) -> Result<Client, BenchError> {
+    pub(super) fn client(&self, first: usize) -> Result<Client, BenchError> {
         let (before, after) = self.nodes.split_at(first);
         let endpoints = after.iter().chain(before).map(Node::endpoint).collect();
         Ok(Client::new(Arc::clone(&self.consortium), endpoints, None).map_err(ClientError::from)?)
     }
 
     /// Asks this validator and no other.
-    pub fn client_of(&self, node: &Node) -> Result<Client, BenchError> {
+    pub(super) fn client_of(&self, node: &Node) -> Result<Client, BenchError> {
         let endpoints = vec![node.endpoint()];
         Ok(Client::new(Arc::clone(&self.consortium), endpoints, None).map_err(ClientError::from)?)
     }
 
     /// An error if a validator has ended.
-    pub fn check(&mut self) -> Result<(), BenchError> {
+    pub(super) fn check(&mut self) -> Result<(), BenchError> {
         self.nodes.iter_mut().try_for_each(|node| node.process.check())
     }
 
     /// What each validator has used.
-    pub fn usage(&self) -> Result<Vec<Usage>, BenchError> {
+    pub(super) fn usage(&self) -> Result<Vec<Usage>, BenchError> {
         self.nodes.iter().map(|node| node.process.usage()).collect()
     }
 
     /// Leaves the folders on the disk; says where.
-    pub fn keep(&mut self) -> PathBuf {
+    pub(super) fn keep(&mut self) -> PathBuf {
         self.scratch.keep();
         self.scratch.path().to_path_buf()
     }
 
     /// The newest header of every validator, proven final.
-    pub async fn tips(&self) -> Result<Vec<Header>, BenchError> {
+    pub(super) async fn tips(&self) -> Result<Vec<Header>, BenchError> {
         let mut tips = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let answer = Connection::open(node.address).await?.ask(&get("/v1/tip", None)).await?;
@@ -153,7 +157,7 @@ impl Fleet {
     }
 
     /// Waits until all validators stand at one height and compares what they have there.
-    pub async fn meet(&self) -> Result<Header, BenchError> {
+    pub(super) async fn meet(&self) -> Result<Header, BenchError> {
         let start = Instant::now();
         while start.elapsed() < MEET_MAX {
             let tips = self.tips().await?;
@@ -227,8 +231,7 @@ fn establish(count: usize) -> Result<Demonstration, BenchError> {
             kind: OrganisationKind::Hospital,
         })
         .collect();
-    let parameters =
-        Parameters { commands_per_minute_max: u32::MAX, ..DEMONSTRATION_PARAMETERS };
+    let parameters = Parameters { commands_per_minute_max: u32::MAX, ..DEMONSTRATION_PARAMETERS };
     Ok(found(&mut rng(), "Benchmark", Clock.now(), &founders, parameters)?)
 }
 
@@ -283,9 +286,8 @@ const fn loopback(port: u16) -> SocketAddr {
 
 /// Ports that were free a moment ago: all are held until all are known.
 fn free_ports(count: usize) -> Result<Vec<u16>, BenchError> {
-    let held: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind(loopback(0)))
-        .collect::<Result<_, _>>()?;
+    let held: Vec<_> =
+        (0..count).map(|_| TcpListener::bind(loopback(0))).collect::<Result<_, _>>()?;
     Ok(held.iter().map(|it| it.local_addr().map(|at| at.port())).collect::<Result<_, _>>()?)
 }
 

@@ -25,7 +25,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 /// Add a million records: rate and memory at the end against rate and memory at the beginning
 #[derive(Args, Clone, Debug)]
-pub struct Growth {
+pub(super) struct Growth {
     #[command(flatten)]
     pub(super) place: Place,
     /// Records in the end

@@ -26,7 +26,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a node answered.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The status.
     pub status: u16,
     /// The body.
@@ -35,7 +35,7 @@ pub struct Answer {
 
 impl Answer {
     /// The body of a 200, or an error that shows what the node said instead.
-    pub fn ok(self, of: &str) -> Result<Vec<u8>, BenchError> {
+    pub(super) fn ok(self, of: &str) -> Result<Vec<u8>, BenchError> {
         if self.status == 200 {
             return Ok(self.body);
         }
@@ -45,7 +45,7 @@ impl Answer {
 }
 
 /// `POST path` with a body in the canonical encoding.
-pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn post(path: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/cbor\r\n\
          content-length: {}\r\n\r\n",
@@ -55,33 +55,33 @@ pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// `GET path`, with proof of who asks where the node wants it.
-pub fn get(path: &str, authorization: Option<&str>) -> Vec<u8> {
+pub(super) fn get(path: &str, authorization: Option<&str>) -> Vec<u8> {
     let proof =
         authorization.map(|proof| format!("authorization: {proof}\r\n")).unwrap_or_default();
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{proof}\r\n").into_bytes()
 }
 
 /// The header that proves who asks.
-pub fn authorization(signed: &SignedRequest) -> String {
+pub(super) fn authorization(signed: &SignedRequest) -> String {
     format!("Keepwell {}", URL_SAFE_NO_PAD.encode(keepwell_types::encode(signed)))
 }
 
 /// A connection that stays open.
-pub struct Connection {
+pub(super) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
     /// Connects.
-    pub async fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(super) async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::with_capacity(8_192) })
     }
 
     /// Sends prepared bytes and waits for the answer to them.
-    pub async fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
+    pub(super) async fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
         timeout(ANSWER_MAX, self.exchange(request)).await?
     }
 

@@ -19,7 +19,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// Do nothing: CPU per validator, blocks per second
 #[derive(Args, Clone, Debug)]
-pub struct Idle {
+pub(super) struct Idle {
     #[command(flatten)]
     pub(super) place: Place,
     /// Seconds that are measured

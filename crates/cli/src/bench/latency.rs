@@ -34,7 +34,7 @@ const CONTENT: &[u8] = &[7; 2_000];
 
 /// Commit, and open a record, with one client: latency
 #[derive(Args, Clone, Debug)]
-pub struct Latency {
+pub(super) struct Latency {
     #[command(flatten)]
     place: Place,
     /// Commits

@@ -45,7 +45,7 @@ const DOMAIN: &str = "keepwell/bench/limit/v1";
 
 /// What the machine can do.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Limits {
+pub(super) struct Limits {
     /// Processors that this process may use.
     pub cores: usize,
     /// Strict verifications of Ed25519 per second on one core, one by one.
@@ -70,7 +70,7 @@ pub struct Limits {
 
 impl Limits {
     /// Measures all of them, on the disk that has `dir`. Takes about ten seconds.
-    pub fn measure(dir: &Path) -> Result<Self, BenchError> {
+    pub(super) fn measure(dir: &Path) -> Result<Self, BenchError> {
         let scratch = Scratch::new(dir, "limits")?;
         Ok(Self {
             cores: thread::available_parallelism()?.get(),
@@ -87,17 +87,17 @@ impl Limits {
     }
 
     /// The higher of the batched rates.
-    pub fn verify_batched_per_s(&self) -> f64 {
+    pub(super) fn verify_batched_per_s(&self) -> f64 {
         self.ed25519_batch_64_per_s.max(self.ed25519_batch_128_per_s)
     }
 
     /// The least that a commit on a quorum costs: one durable write and ten messages in a row.
-    pub fn commit_floor_us(&self) -> f64 {
+    pub(super) fn commit_floor_us(&self) -> f64 {
         self.fdatasync_four_writers_p50_us + 10.0 * self.loopback_round_trip_p50_us
     }
 
     /// The most that a file can be sealed and stored at, in 10⁶ bytes per second.
-    pub fn seal_ceiling_mb_per_s(&self) -> f64 {
+    pub(super) fn seal_ceiling_mb_per_s(&self) -> f64 {
         self.write_mb_per_s.min(1_000.0 * self.aes_256_gcm_gb_per_s)
     }
 }

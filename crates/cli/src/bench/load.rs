@@ -29,7 +29,7 @@ const COMMITMENT_BYTES: usize = 32;
 
 /// Commit records with many clients: rate, latency, CPU, memory and bytes written
 #[derive(Args, Clone, Debug)]
-pub struct Load {
+pub(super) struct Load {
     #[command(flatten)]
     pub(super) place: Place,
     /// Commands in flight; several numbers, with commas between them, are run one after the other

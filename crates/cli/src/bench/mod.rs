@@ -53,7 +53,11 @@ use clap::{Args, Subcommand};
 use keepwell_client::{ClientError, consortium::GenesisError};
 use keepwell_merkle::{certificate::CertificateError, receipt::ReceiptError};
 use keepwell_node::{genesis::FoundError, keys::KeysError};
-use keepwell_types::{DecodeError, encoding::OverLimit, id::{CommandId, Height}};
+use keepwell_types::{
+    DecodeError,
+    encoding::OverLimit,
+    id::{CommandId, Height},
+};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -68,7 +72,7 @@ Examples:
 /// Measure speed and memory against the limits of this machine
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
-pub struct Bench {
+pub(crate) struct Bench {
     #[command(subcommand)]
     what: What,
 }
@@ -93,8 +97,14 @@ struct Place {
     #[arg(long, default_value = "keepwell-bench")]
     dir: PathBuf,
     /// Validators
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64).map(usize::from))]
+    #[arg(long, default_value_t = 4, value_parser = validators)]
     validators: usize,
+}
+
+/// A number of validators.
+fn validators(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|it| (1..=64).contains(it));
+    number.ok_or_else(|| "a consortium has 1 to 64 validators".to_owned())
 }
 
 /// Measure what this machine can do: ciphers, disk, loopback
@@ -117,7 +127,7 @@ struct All {
 
 /// Why there is no measurement.
 #[derive(Debug, Error)]
-pub enum BenchError {
+pub(crate) enum BenchError {
     /// A folder or file cannot be used.
     #[error("{path} cannot be used: {source}; name another place")]
     Folder {
@@ -162,7 +172,9 @@ pub enum BenchError {
     #[error("a validator was busy for half a minute; use fewer clients")]
     AlwaysBusy,
     /// Acknowledged commands are not in a validator's state.
-    #[error("{missing} of {of} acknowledged commands are not in the state of validator {validator}: this is a fault of Keepwell; please report it with the folder that was left")]
+    #[error(
+        "{missing} of {of} acknowledged commands are not in the state of validator {validator}: this is a fault of Keepwell; please report it with the folder that was left"
+    )]
     Lost {
         /// How many.
         missing: usize,
@@ -175,7 +187,9 @@ pub enum BenchError {
     #[error("the receipt of command {0} is of another command, or of a refusal")]
     WrongReceipt(CommandId),
     /// Validators have different blocks at one height.
-    #[error("validators 0 and {validator} have different blocks at height {height}: this is a fault of Keepwell; please report it with the folder that was left")]
+    #[error(
+        "validators 0 and {validator} have different blocks at height {height}: this is a fault of Keepwell; please report it with the folder that was left"
+    )]
     Forked {
         /// Which validator.
         validator: usize,
@@ -221,7 +235,9 @@ pub enum BenchError {
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
     /// An open that opened nothing.
-    #[error("the access was accepted and opened no record: this is a fault of Keepwell; please report it")]
+    #[error(
+        "the access was accepted and opened no record: this is a fault of Keepwell; please report it"
+    )]
     NothingOpened,
     /// Someone wants this to end.
     #[error("interrupted; the validators are stopped and their folders removed")]
@@ -230,7 +246,7 @@ pub enum BenchError {
 
 impl Bench {
     /// Measures, and writes JSON lines (or a table) to `out`. Not to be called from within a runtime.
-    pub fn run(self, out: &mut dyn Write) -> Result<(), BenchError> {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<(), BenchError> {
         // One thread: clients leave the cores to the validators.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {

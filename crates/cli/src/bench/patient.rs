@@ -10,6 +10,7 @@ use keepwell_client::{
     identity::{ChartHolder, Seeds},
 };
 use keepwell_node::{clock::Clock, random::rng};
+use keepwell_types::encoding::List;
 use keepwell_types::{
     access::{Purpose, RecordName},
     command::Payload,
@@ -19,7 +20,6 @@ use keepwell_types::{
     set::{CompartmentSet, KindSet, PurposeSet},
     time::{BlockTime, Window},
 };
-use keepwell_types::encoding::List;
 use rand_core::Rng as _;
 use tokio::io::AsyncRead;
 use zeroize::Zeroizing;
@@ -31,7 +31,7 @@ const COMPARTMENT_NAME: &str = "general";
 const GRANT: Duration = Duration::from_secs(3_600);
 
 /// A chart, and the keys of whoever controls it.
-pub struct Patient {
+pub(super) struct Patient {
     holder: ChartHolder,
     meanings: Meanings,
     compartment: Compartment,
@@ -39,7 +39,7 @@ pub struct Patient {
 
 impl Patient {
     /// Opens a chart at `home`, with these custodians.
-    pub async fn admit(
+    pub(super) async fn admit(
         client: &Client,
         home: &Node,
         custodians: Vec<OrganisationId>,
@@ -49,27 +49,25 @@ impl Patient {
         let holder = ChartHolder::derive(&root, random_chart());
         let arrangement = Arrangement { custodians, contributors: Vec::new() };
         let names = [(COMPARTMENT_NAME, false)];
-        let new =
-            NewChart::draw(&holder, &names, &arrangement, None).map_err(ClientError::from)?;
-        let compartment =
-            new.meanings.compartment(COMPARTMENT_NAME).map_err(ClientError::from)?;
+        let new = NewChart::draw(&holder, &names, &arrangement, None).map_err(ClientError::from)?;
+        let compartment = new.meanings.compartment(COMPARTMENT_NAME).map_err(ClientError::from)?;
         client.command(&home.identity.actor(), Payload::ChartOpen(new.open)).await?;
         client.publish_keys(&holder).await?;
         Ok(Self { holder, meanings: new.meanings, compartment })
     }
 
     /// The chart.
-    pub const fn chart(&self) -> ChartId {
+    pub(super) const fn chart(&self) -> ChartId {
         self.holder.chart()
     }
 
     /// A record of this patient, before it is sealed.
-    pub const fn record(&self) -> NewRecord {
+    pub(super) const fn record(&self) -> NewRecord {
         NewRecord::new(self.compartment, RecordKind::Document)
     }
 
     /// Seals, stores and adds one record.
-    pub async fn add(
+    pub(super) async fn add(
         &self,
         client: &Client,
         author: &Node,
@@ -81,7 +79,7 @@ impl Patient {
     }
 
     /// How commands name a record that was added.
-    pub async fn name(
+    pub(super) async fn name(
         &self,
         client: &Client,
         author: &Node,
@@ -93,7 +91,7 @@ impl Patient {
     }
 
     /// Lets the member of another organisation read for treatment; returns the keys it then has.
-    pub async fn grant(&self, client: &Client, reader: &Node) -> Result<Seeds, BenchError> {
+    pub(super) async fn grant(&self, client: &Client, reader: &Node) -> Result<Seeds, BenchError> {
         let member = reader.identity.member();
         let terms = GrantTerms {
             effect: Effect::Allow,

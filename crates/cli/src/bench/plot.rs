@@ -12,7 +12,7 @@ use super::{
 
 /// One figure and what was measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Bar {
+pub(super) struct Bar {
     /// Which.
     pub figure: Figure,
     /// How much.
@@ -29,7 +29,7 @@ const BAR: f64 = 16.0;
 const DECADES: (f64, f64) = (-1.0, 2.0);
 
 /// The picture, as SVG.
-pub fn plot(bars: &[Bar]) -> String {
+pub(super) fn plot(bars: &[Bar]) -> String {
     let height = TOP + ROW * bars.len() as f64 + 24.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \

@@ -16,24 +16,19 @@ const KIB: u64 = 1_024;
 
 /// Runs `keepwell ARGUMENTS` until it is dropped.
 #[derive(Debug)]
-pub struct Process {
+pub(super) struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts this very program again, its output going to `log`.
-    pub fn start(arguments: &[&str], log: &Path) -> Result<Self, BenchError> {
+    pub(super) fn start(arguments: &[&str], log: &Path) -> Result<Self, BenchError> {
         let program = std::env::current_exe()?;
         let output = File::create(log)?;
         let errors = output.try_clone()?;
         let spawn = |command: &mut Command| {
-            command
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stdout(output)
-                .stderr(errors)
-                .spawn()
+            command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(errors).spawn()
         };
         // The kernel ends the child with us even if we are killed. `setpriv` becomes the child, so that
         // its process is the one we measure.
@@ -47,12 +42,12 @@ impl Process {
     }
 
     /// Its number.
-    pub fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// An error if it has ended by itself.
-    pub fn check(&mut self) -> Result<(), BenchError> {
+    pub(super) fn check(&mut self) -> Result<(), BenchError> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => Err(BenchError::Ended {
@@ -63,7 +58,7 @@ impl Process {
     }
 
     /// What it has used so far.
-    pub fn usage(&self) -> Result<Usage, BenchError> {
+    pub(super) fn usage(&self) -> Result<Usage, BenchError> {
         Usage::of(&self.id().to_string())
     }
 }
@@ -84,7 +79,7 @@ fn last_lines(log: &Path) -> String {
 
 /// What a process has used since it began.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Usage {
+pub(super) struct Usage {
     /// Seconds of CPU, of all its threads.
     pub cpu_s: f64,
     /// Memory that is resident now.
@@ -97,7 +92,7 @@ pub struct Usage {
 
 impl Usage {
     /// Of this process.
-    pub fn of_self() -> Result<Self, BenchError> {
+    pub(super) fn of_self() -> Result<Self, BenchError> {
         Self::of("self")
     }
 
@@ -114,7 +109,7 @@ impl Usage {
 
     /// What was used since `earlier`; memory is what it is now.
     #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
+    pub(super) fn since(&self, earlier: &Self) -> Self {
         Self {
             cpu_s: self.cpu_s - earlier.cpu_s,
             written_bytes: self.written_bytes.saturating_sub(earlier.written_bytes),

@@ -12,14 +12,14 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A folder of our own below the one that was named.
 #[derive(Debug)]
-pub struct Scratch {
+pub(super) struct Scratch {
     path: PathBuf,
     keep: bool,
 }
 
 impl Scratch {
     /// Creates it.
-    pub fn new(dir: &Path, name: &str) -> Result<Self, BenchError> {
+    pub(super) fn new(dir: &Path, name: &str) -> Result<Self, BenchError> {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let path = dir.join(format!("{name}-{}-{number}", std::process::id()));
         fs::create_dir_all(&path)
@@ -29,12 +29,12 @@ impl Scratch {
     }
 
     /// Where it is; an absolute path.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Leaves it on the disk: something went wrong, and its cause is in there.
-    pub fn keep(&mut self) {
+    pub(super) fn keep(&mut self) {
         self.keep = true;
     }
 }

@@ -22,7 +22,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// Seal a large file and store it at a custodian: rate
 #[derive(Args, Clone, Debug)]
-pub struct Seal {
+pub(super) struct Seal {
     #[command(flatten)]
     place: Place,
     /// Size of the file

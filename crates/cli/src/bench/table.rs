@@ -18,7 +18,7 @@ use super::{
 
 /// Print the medians of all figures in files of JSON lines as a table
 #[derive(Args, Clone, Debug)]
-pub struct Table {
+pub(super) struct Table {
     /// Files that other benchmarks wrote
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -105,7 +105,10 @@ mod tests {
             (&[0.5], "0.500 | 1 | aim |"),
         ];
         for (values, end) in cases {
-            assert_eq!(row(Figure::VerifyShare, values), format!("| {text} | ≥ 0.15 | ≥ 0.4 | {end}"));
+            assert_eq!(
+                row(Figure::VerifyShare, values),
+                format!("| {text} | ≥ 0.15 | ≥ 0.4 | {end}")
+            );
         }
     }
 }

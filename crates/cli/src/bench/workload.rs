@@ -19,10 +19,7 @@ use keepwell_types::{
     chart::{ChartKeys, ChartOpen},
     command::{COMMAND_VERSION, Command, Payload, SignedCommand},
     encoding::List,
-    id::{
-        ChainId, ChartId, CommandId, Commitment, Compartment, Digest, Epoch,
-        OrganisationId,
-    },
+    id::{ChainId, ChartId, CommandId, Commitment, Compartment, Digest, Epoch, OrganisationId},
     record::{CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordKind},
     set::CompartmentSet,
     time::{BlockTime, Window},
@@ -41,7 +38,7 @@ const SEALED_BYTES: u64 = 16_488;
 const COMPARTMENT: u8 = 5;
 
 /// A command as it goes over the wire, and what is checked afterwards.
-pub struct Prepared {
+pub(super) struct Prepared {
     /// The whole request.
     pub request: Vec<u8>,
     /// The command's id.
@@ -58,7 +55,7 @@ struct Author {
 }
 
 /// Makes commands. Every command it makes is another.
-pub struct Workload {
+pub(super) struct Workload {
     chain: ChainId,
     authors: Vec<Author>,
     /// One list of charts for each organisation.
@@ -69,7 +66,7 @@ pub struct Workload {
 
 impl Workload {
     /// `charts` charts, spread over the organisations of `fleet`; `custodians` acknowledge each record.
-    pub fn new(fleet: &Fleet, charts: usize, custodians: usize) -> Self {
+    pub(super) fn new(fleet: &Fleet, charts: usize, custodians: usize) -> Self {
         let count = fleet.nodes.len();
         let custodian = |at: usize| {
             let node = &fleet.nodes[at % count];
@@ -86,21 +83,27 @@ impl Workload {
         (0..charts.max(count)).for_each(|at| by_organisation[at % count].push(chart(at)));
         let mut seed = [0; 16];
         seed.copy_from_slice(&digest(DOMAIN, &[b"seed", &fleet.chain.0]).0[..16]);
-        Self { chain: fleet.chain, authors: authors.collect(), charts: by_organisation, seed, made: 0 }
+        Self {
+            chain: fleet.chain,
+            authors: authors.collect(),
+            charts: by_organisation,
+            seed,
+            made: 0,
+        }
     }
 
     /// Signatures in one command, those of custodians included.
-    pub fn signatures(&self) -> usize {
+    pub(super) fn signatures(&self) -> usize {
         1 + self.authors[0].custodians.len()
     }
 
     /// The charts of each organisation.
-    pub fn charts(&self) -> &[Vec<ChartId>] {
+    pub(super) fn charts(&self) -> &[Vec<ChartId>] {
         &self.charts
     }
 
     /// The commands that open all charts, for each organisation.
-    pub fn open_charts(&mut self) -> Result<Vec<Vec<Prepared>>, BenchError> {
+    pub(super) fn open_charts(&mut self) -> Result<Vec<Vec<Prepared>>, BenchError> {
         let first = self.number(self.charts.iter().map(Vec::len).sum::<usize>() as u64);
         let window = window();
         let mut number = first;
@@ -119,7 +122,7 @@ impl Workload {
 
     /// `count` commands that add records, spread evenly over the organisations and their charts. They
     /// can be sent for nine minutes.
-    pub fn records(&mut self, count: usize) -> Result<Vec<Vec<Prepared>>, BenchError> {
+    pub(super) fn records(&mut self, count: usize) -> Result<Vec<Vec<Prepared>>, BenchError> {
         let organisations = self.authors.len();
         let each = count.div_ceil(organisations);
         let first = self.number((each * organisations) as u64);
@@ -161,8 +164,7 @@ impl Workload {
         let (id, chart) = (self.id(number), charts[at % charts.len()]);
         let commitment =
             Commitment(digest(DOMAIN, &[b"commitment", &self.seed, &number.to_le_bytes()]).0);
-        let record =
-            record_id(&self.chain, &chart, author.actor.party(), id, window.until);
+        let record = record_id(&self.chain, &chart, author.actor.party(), id, window.until);
         let acknowledge = |(custodian, key): &(OrganisationId, SigningKey)| {
             let statement = CustodyStatement {
                 chain: self.chain,

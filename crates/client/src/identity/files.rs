@@ -53,7 +53,9 @@ pub enum FileProblem {
     #[error("the disk is full; make room and try again; what was there before is unchanged")]
     Full,
     /// Other users may read it.
-    #[error("other users of this computer may read it (mode {mode:03o}); run chmod 600 on it, and think of its keys as seen")]
+    #[error(
+        "other users of this computer may read it (mode {mode:03o}); run chmod 600 on it, and think of its keys as seen"
+    )]
     OpenToOthers {
         /// Its mode.
         mode: u32,
@@ -74,7 +76,10 @@ pub enum FileProblem {
 
 impl From<io::Error> for FileProblem {
     fn from(error: io::Error) -> Self {
-        #[allow(clippy::wildcard_enum_match_arm, reason = "the system's errors are many, and not ours")]
+        #[allow(
+            clippy::wildcard_enum_match_arm,
+            reason = "the system's errors are many, and not ours"
+        )]
         match error.kind() {
             ErrorKind::AlreadyExists => Self::Exists,
             ErrorKind::NotFound => Self::Missing,
@@ -115,9 +120,7 @@ impl Unlock {
             Self::Passphrase(passphrase) => {
                 KeyFile::with_passphrase(&mut rng(), about, secret, passphrase, cost)
             }
-            Self::OperatorKey(key) => {
-                KeyFile::with_operator_key(&mut rng(), about, secret, key)
-            }
+            Self::OperatorKey(key) => KeyFile::with_operator_key(&mut rng(), about, secret, key),
         }
     }
 

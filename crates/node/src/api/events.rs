@@ -19,7 +19,9 @@ use keepwell_types::id::ChartId;
 use serde_json::json;
 use tokio::{sync::broadcast::error::RecvError, time::Instant};
 
-use super::{EVENT_STREAMS_MAX, Node, auth::Caller, error::ApiError, form::Segments};
+use super::{
+    EVENT_STREAMS_MAX, Node, auth::Caller, error::ApiError, form::Segments, server::stopped,
+};
 
 /// How long one stream lasts.
 pub const STREAM_MAX: Duration = Duration::from_secs(600);
@@ -105,8 +107,7 @@ fn events(
     let end = Instant::now() + STREAM_MAX;
     let until = async move {
         tokio::select! {
-            // An error means that the node is gone, which ends the stream as well.
-            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = stopped(&mut stopping) => {}
             () = tokio::time::sleep_until(end) => {}
         }
     };

@@ -33,12 +33,10 @@ pub mod release;
 
 pub mod server;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
-    Router,
-    http::StatusCode,
-    middleware,
+    Router, middleware,
     routing::{get, post, put},
 };
 use keepwell_engine::{
@@ -49,7 +47,6 @@ use keepwell_engine::{
 use keepwell_ledger::state::{Chart, Key, Value};
 use keepwell_types::id::{ChartId, OrganisationId};
 use tokio::sync::{Semaphore, watch};
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 
 use self::{error::ApiError, requests::Requests};
@@ -57,8 +54,6 @@ use crate::{
     clock::Clock, custody::Custody, metrics::Metrics, receipts::Receipts, release::ReleaseService,
 };
 
-/// How long an ordinary answer may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Streams of events at one time.
 pub const EVENT_STREAMS_MAX: usize = 1_024;
 
@@ -113,7 +108,6 @@ impl Node {
 
 /// The paths of the interface.
 pub fn router(node: Arc<Node>) -> Router {
-    let timeout = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIMEOUT);
     let answers = Router::new()
         .route("/v1/health", get(health::health))
         .route("/v1/ready", get(health::ready))
@@ -135,7 +129,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/records/{position}/capsule", get(custody::capsule))
         .route("/v1/charts/{chart}/sealed", put(custody::put_small))
         .route("/v1/charts/{chart}/sealed/{digest}", get(custody::small))
-        .layer(timeout);
+        .layer(middleware::from_fn(server::in_time));
     // These take as long as a block, an upload, a download or a stream takes, and bound it themselves.
     let long = Router::new()
         .route("/v1/commands", post(commands::submit))

@@ -16,7 +16,7 @@ use std::{
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::Method,
+    http::{Method, StatusCode},
     middleware::Next,
     response::Response,
 };
@@ -32,7 +32,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::Node;
+use super::{Node, error::ApiError};
 
 /// Connections at one time.
 pub const CONNECTIONS_MAX: usize = 4_096;
@@ -40,6 +40,8 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of the headers of a request.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// How long an ordinary answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests that are under way may go on when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection, such as for want of file descriptors.
@@ -105,9 +107,20 @@ async fn connection(
     }
 }
 
-/// Resolves when the node stops, or is gone.
+/// Resolves when the node stops.
 pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stopping| *stopping).await;
+    if stopping.wait_for(|stopping| *stopping).await.is_err() {
+        // Nobody is left to stop it: it runs until its tasks are aborted.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Gives up on an ordinary answer that takes too long.
+pub async fn in_time(request: Request, next: Next) -> Result<Response, ApiError> {
+    timeout(ANSWER_TIMEOUT, next.run(request)).await.map_err(|_| {
+        let message = "the answer took too long; ask again, or ask another node";
+        ApiError::node(StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
+    })
 }
 
 /// Counts and logs each answer, by the template of its path.

@@ -5,7 +5,7 @@
 //! small    chart ‖ kind ‖ digest       -> since when
 //! named    chart ‖ digest              -> ()      digests of small objects that entries name
 //! table    chart ‖ digest of seeds     -> digest of the table that lists them
-//! cursor   ()                          -> height of the last block that was followed
+//! cursor   "cursor"                    -> height of the last block that was followed
 //! ```
 //!
 //! # Invariants
@@ -30,6 +30,8 @@ use super::store::{RecordObject, SmallKind, SmallObject};
 
 /// Bytes of an encoded line.
 const LINE_BYTES_MAX: usize = 512;
+/// The one key of the cursor: the index takes no empty keys.
+const CURSOR: [u8; 6] = *b"cursor";
 /// Bytes of cache: the index is small.
 const CACHE_BYTES: u64 = 1024 * 1024;
 
@@ -209,7 +211,7 @@ impl Pending {
 
     /// The last block that was followed; 0 for none.
     pub fn cursor(&self) -> Result<Height, PendingError> {
-        let Some(bytes) = self.cursor.get([])? else { return Ok(Height(0)) };
+        let Some(bytes) = self.cursor.get(CURSOR)? else { return Ok(Height(0)) };
         let bytes = <[u8; 8]>::try_from(&*bytes).map_err(|_| PendingError::Damaged)?;
         Ok(Height(u64::from_be_bytes(bytes)))
     }
@@ -217,7 +219,7 @@ impl Pending {
     /// Notes that the ledger was followed up to `height`. Need not be durable: a block that is followed
     /// twice changes nothing.
     pub fn put_cursor(&self, height: Height) -> Result<(), PendingError> {
-        Ok(self.cursor.insert([], height.0.to_be_bytes())?)
+        Ok(self.cursor.insert(CURSOR, height.0.to_be_bytes())?)
     }
 
     /// Makes everything written so far durable.

@@ -37,13 +37,9 @@ use reqwest::{Method, StatusCode};
 use zeroize::Zeroizing;
 
 /// Runs `test` in a runtime whose storage is in `folder`.
-pub fn run<F: Future<Output = ()>>(
-    folder: &Path,
-    test: impl FnOnce(runtime::Context) -> F,
-) {
-    let config = runtime::Config::new()
-        .with_storage_directory(folder.join("engine"))
-        .with_worker_threads(2);
+pub fn run<F: Future<Output = ()>>(folder: &Path, test: impl FnOnce(runtime::Context) -> F) {
+    let config =
+        runtime::Config::new().with_storage_directory(folder.join("engine")).with_worker_threads(2);
     runtime::Runner::new(config).start(test);
 }
 
@@ -235,14 +231,17 @@ impl Consortium {
 
     /// The header of a request.
     pub fn authorization(&self, person: &Person, target: &str, body: &[u8]) -> String {
-        self.authorize(person, Request {
-            chain: self.chain,
-            party: person.party,
-            id: CommandId(random()),
-            at: now(),
-            target: Text::from_string(target.to_owned()).unwrap(),
-            body: body_digest(body),
-        })
+        self.authorize(
+            person,
+            Request {
+                chain: self.chain,
+                party: person.party,
+                id: CommandId(random()),
+                at: now(),
+                target: Text::from_string(target.to_owned()).unwrap(),
+                body: body_digest(body),
+            },
+        )
     }
 
     /// The header of any request.
@@ -309,8 +308,7 @@ pub fn unlock() -> Unlock {
 
 /// Addresses on loopback that were free a moment ago.
 fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
 
@@ -318,7 +316,8 @@ fn free_addresses(count: usize) -> Vec<SocketAddr> {
 pub async fn error_of(response: reqwest::Response) -> (u16, String) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
-    let body: ErrorBody = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: {text}"));
+    let body: ErrorBody =
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: {text}"));
     assert!(!body.message.is_empty());
     (status, body.error)
 }

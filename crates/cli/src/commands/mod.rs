@@ -1,0 +1,53 @@
+//! The commands of the program, one file each.
+
+pub(crate) mod node;
+
+pub(crate) mod wallet;
+
+pub(crate) mod chart;
+pub(crate) mod grant;
+pub(crate) mod open;
+pub(crate) mod record;
+
+pub(crate) mod anchor;
+pub(crate) mod audit;
+pub(crate) mod fsck;
+pub(crate) mod receipt;
+pub(crate) mod verify;
+
+use keepwell_fhir::classify::Sensitivity;
+use keepwell_types::{id::Compartment, set::CompartmentSet};
+
+use crate::{failure::Failure, profile::Session};
+use keepwell_types::id::ChartId;
+
+/// The compartments that a chart is opened with: their names, and whether they need separate consent.
+pub(crate) fn compartment_names() -> Vec<(&'static str, bool)> {
+    Sensitivity::ALL.iter().map(|it| (it.as_str(), it.needs_separate_consent())).collect()
+}
+
+/// The compartment that a person means: by its name where names are known here, or by its number.
+pub(crate) fn compartment(
+    session: &Session,
+    chart: ChartId,
+    word: &str,
+) -> Result<Compartment, Failure> {
+    if let Some(compartment) = word.parse().ok().and_then(Compartment::new) {
+        return Ok(compartment);
+    }
+    match session.meanings(chart) {
+        Some(meanings) => Ok(meanings.compartment(word)?),
+        None => Err(Failure::Misused(format!(
+            "this profile does not know which compartment is {word:?}; ask the patient or the organisation for its number, and write that"
+        ))),
+    }
+}
+
+/// The compartments that a person means.
+pub(crate) fn compartments(
+    session: &Session,
+    chart: ChartId,
+    words: &[String],
+) -> Result<CompartmentSet, Failure> {
+    words.iter().map(|word| compartment(session, chart, word)).collect()
+}

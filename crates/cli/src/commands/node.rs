@@ -1,0 +1,70 @@
+//! `keepwell node`: one organisation's validator.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use keepwell_node::{
+    config::NodeConfig,
+    keys::{NodeKeys, Unlock},
+    run,
+};
+use serde_json::json;
+
+use crate::{
+    failure::Failure,
+    output::Output,
+    profile::passphrase,
+    runtime::{asked_to_stop, run_engine},
+};
+
+/// Run one organisation's node until it is told to stop
+#[derive(Args)]
+#[command(after_help = "Example:\n  keepwell node --config /etc/keepwell/node.toml")]
+pub(crate) struct Node {
+    /// The node's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Threads of the engine
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+impl Node {
+    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        let config = NodeConfig::read(&self.config)?;
+        let keys = load_keys(&config)?;
+        let storage = config.folder.join("engine");
+        run_engine(&storage, self.threads, async |context| {
+            let mut node = run::start(context, config, keys).await?;
+            output.result(
+                &format!(
+                    "clients: http://{}\npeers: {}",
+                    node.addresses.clients, node.addresses.peers
+                ),
+                &json!({
+                    "organisation": node.organisation,
+                    "clients": format!("http://{}", node.addresses.clients),
+                    "peers": node.addresses.peers,
+                }),
+            );
+            let ended = tokio::select! {
+                () = asked_to_stop() => false,
+                () = node.ended() => true,
+            };
+            node.stop().await;
+            if ended {
+                return Err(Failure::Misused("the node ended by itself; its log says why".into()));
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Unlocks a node's keys as its configuration says.
+pub(crate) fn load_keys(config: &NodeConfig) -> Result<NodeKeys, Failure> {
+    let unlock = match &config.keys.operator_file {
+        Some(path) => Unlock::read_operator(path)?,
+        None => Unlock::Passphrase(passphrase()?),
+    };
+    Ok(NodeKeys::load(&config.keys.folder, &unlock)?)
+}

@@ -1,0 +1,116 @@
+//! `keepwell open`: read compartments of a chart, under a grant or as its controller.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use keepwell_client::open::{Opening, What};
+use keepwell_types::{
+    access::Purpose,
+    id::{ChartId, Compartment, GrantId},
+};
+use serde_json::json;
+
+use crate::{failure::Failure, output::Output, profile::As, runtime::block_on};
+
+/// Open compartments of a chart: one access, which the patient sees, allowed or not
+#[derive(Args)]
+#[command(after_help = "Example:
+  keepwell open --as pilot/people/clinician --chart CHART --grant GRANT --compartment 7 --purpose TREAT --to ./chart")]
+pub(crate) struct Open {
+    #[command(flatten)]
+    who: As,
+    /// The chart
+    #[arg(long)]
+    chart: ChartId,
+    /// The grant, for readers who do not control the chart
+    #[arg(long)]
+    grant: Option<GrantId>,
+    /// Which compartments: names or numbers; may be given several times
+    #[arg(long = "compartment", required = true)]
+    compartments: Vec<String>,
+    /// What for
+    #[arg(long, default_value = "TREAT")]
+    purpose: Purpose,
+    /// Folder into which the contents are written
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+impl Open {
+    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        let session = self.who.session()?;
+        let chart = self.chart;
+        block_on(async {
+            let actor = session.actor(chart)?;
+            let (seeds, compartments) = match self.grant {
+                Some(grant) => {
+                    let key = session.member()?.sealing();
+                    let (entry, seeds) =
+                        session.client.accept_grant(&actor, &key, (chart, grant), None).await?;
+                    let wanted = self
+                        .compartments
+                        .iter()
+                        .map(|word| number(word))
+                        .collect::<Result<_, _>>()?;
+                    let _ = entry;
+                    (seeds, wanted)
+                }
+                None => {
+                    let wanted = super::compartments(&session, chart, &self.compartments)?;
+                    (session.own_seeds(chart, wanted).await?, wanted)
+                }
+            };
+            let what = What::Compartments(compartments, None);
+            let opening =
+                Opening { actor: &actor, chart, what: &what, purpose: self.purpose, seeds: &seeds };
+            let opened = session.client.open(&opening).await?;
+            let mut lines = Vec::new();
+            let mut rows = Vec::new();
+            for record in &opened.records {
+                let facts = record.facts();
+                let mut content = Vec::new();
+                let report = session.client.read(&actor, record, &mut content).await?;
+                for fault in &report.faults {
+                    output.say(&format!("warning: {fault}"));
+                }
+                let line = keepwell_fhir::summary::one_line(&content);
+                if let Some(folder) = &self.to {
+                    std::fs::create_dir_all(folder).map_err(Failure::at(folder))?;
+                    let path = folder.join(format!("{}.bin", facts.name.position));
+                    std::fs::write(&path, &content).map_err(Failure::at(path))?;
+                }
+                rows.push(json!({ "position": facts.name.position, "kind": facts.kind, "bytes": content.len() }));
+                lines.push(format!(
+                    "{:>6}  {:<13} {line}",
+                    facts.name.position,
+                    facts.kind.as_str()
+                ));
+            }
+            for withheld in &opened.withheld {
+                lines.push(format!(
+                    "{:>6}  closed: {}",
+                    withheld.facts.name.position, withheld.error
+                ));
+            }
+            lines.push(format!(
+                "{} records opened by the access at position {}, which the patient sees",
+                opened.records.len(),
+                opened.position
+            ));
+            output.result(
+                &lines.join("\n"),
+                &json!({ "access": opened.position, "records": rows, "withheld": opened.withheld.len() }),
+            );
+            Ok(())
+        })
+    }
+}
+
+/// A reader elsewhere knows compartments by number, from the notice of its grant.
+fn number(word: &str) -> Result<Compartment, Failure> {
+    word.parse().ok().and_then(Compartment::new).ok_or_else(|| {
+        Failure::Misused(format!(
+            "{word:?} is no compartment number; the grant's notice says which number it is"
+        ))
+    })
+}

@@ -1,0 +1,257 @@
+//! `keepwell record`: add, list, get.
+
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use keepwell_client::{
+    author::NewRecord,
+    open::{Opening, What as Wanted},
+    verify::LogMark,
+};
+use keepwell_types::{
+    access::{Purpose, RecordName},
+    id::{ChartId, LogPosition},
+    record::RecordKind,
+};
+use serde_json::json;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::{
+    commands::compartment,
+    failure::Failure,
+    output::Output,
+    profile::{As, Session},
+    runtime::block_on,
+};
+
+/// Add a file to a chart, list what is there, or get one record
+#[derive(Args)]
+#[command(after_help = "Examples:
+  keepwell record add --as pilot/people/agent --chart CHART --compartment normal --kind imaging ct.dcm
+  keepwell record list --as ./ana CHART
+  keepwell record get --as ./ana --chart CHART --position 4 --to ct.dcm")]
+pub(crate) struct Record {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Seal a file of any kind and size (to 10 GiB) and add it as a record
+    Add {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        #[arg(long)]
+        chart: ChartId,
+        /// Which compartment: its name or number
+        #[arg(long, default_value = "normal")]
+        compartment: String,
+        /// Its coarse kind, which the ledger sees
+        #[arg(long, default_value = "document")]
+        kind: RecordKind,
+        /// Where its receipt is written
+        #[arg(long, value_name = "FILE")]
+        receipt: Option<PathBuf>,
+        /// The file
+        file: PathBuf,
+    },
+    /// List the records of a chart, as far as the ledger knows them
+    List {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        chart: ChartId,
+    },
+    /// Open one record and write its content to a file: an access that the patient sees
+    Get {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        #[arg(long)]
+        chart: ChartId,
+        /// Its position in the chart's log, as `record list` shows it
+        #[arg(long)]
+        position: u64,
+        /// What for
+        #[arg(long, default_value = "PATRQT")]
+        purpose: Purpose,
+        /// Where its content is written
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+impl Record {
+    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        match self.what {
+            What::Add { who, chart, compartment: word, kind, receipt, file } => {
+                let session = who.session()?;
+                let compartment = compartment(&session, chart, &word)?;
+                let new = NewRecord::new(compartment, kind);
+                block_on(add(&session, chart, &new, &file, receipt.as_deref(), output))
+            }
+            What::List { who, chart } => {
+                let session = who.session()?;
+                block_on(list(&session, chart, output))
+            }
+            What::Get { who, chart, position, purpose, to } => {
+                let session = who.session()?;
+                block_on(get(&session, chart, LogPosition(position), purpose, &to, output))
+            }
+        }
+    }
+}
+
+async fn add(
+    session: &Session,
+    chart: ChartId,
+    new: &NewRecord,
+    file: &Path,
+    receipt: Option<&Path>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let actor = session.actor(chart)?;
+    let authoring = session.client.authoring(&actor, chart).await?;
+    let content = tokio::fs::File::open(file).await.map_err(Failure::at(file))?;
+    let len = content.metadata().await.map_err(Failure::at(file))?.len();
+    let watched = Watched { content, bar: bar(len) };
+    let added = session.client.add_record(&actor, &authoring, new, (watched, len)).await?;
+    if let Some(path) = receipt {
+        std::fs::write(path, added.decided.receipt().encode()).map_err(Failure::at(path))?;
+    }
+    let position = session.client.position(&actor, chart, &added.decided).await?;
+    let at = added.decided.outcome().location;
+    for fault in &added.faults {
+        output.say(&format!("warning: {fault}"));
+    }
+    output.result(
+        &format!(
+            "record {} at position {position}, final in block {}, {} bytes sealed",
+            added.record, at.height, added.label.sealed_bytes
+        ),
+        &json!({
+            "record": added.record,
+            "position": position,
+            "height": at.height,
+            "index": at.index,
+            "sealed_bytes": added.label.sealed_bytes,
+        }),
+    );
+    Ok(())
+}
+
+async fn list(session: &Session, chart: ChartId, output: &Output) -> Result<(), Failure> {
+    let actor = session.actor(chart)?;
+    let records = session.client.records(&actor, chart, LogMark::START).await?;
+    let name = |compartment| session.meanings(chart).and_then(|it| it.name(compartment));
+    let rows: Vec<_> = records
+        .iter()
+        .map(|it| {
+            json!({
+                "position": it.name.position,
+                "record": it.name.record,
+                "kind": it.kind,
+                "compartment": it.compartment,
+                "name": name(it.compartment),
+                "time": it.time,
+                "sealed_bytes": it.sealed_bytes,
+            })
+        })
+        .collect();
+    let lines: Vec<_> = records
+        .iter()
+        .map(|it| {
+            let named = name(it.compartment)
+                .map_or_else(|| it.compartment.index().to_string(), str::to_owned);
+            format!(
+                "{:>6}  {}  {:<13} {:<20} {:>10} B  {}",
+                it.name.position,
+                it.time,
+                it.kind.as_str(),
+                named,
+                it.sealed_bytes,
+                it.name.record
+            )
+        })
+        .collect();
+    output.result(&lines.join("\n"), &json!(rows));
+    Ok(())
+}
+
+async fn get(
+    session: &Session,
+    chart: ChartId,
+    position: LogPosition,
+    purpose: Purpose,
+    to: &Path,
+    output: &Output,
+) -> Result<(), Failure> {
+    let actor = session.actor(chart)?;
+    let records = session.client.records(&actor, chart, LogMark::START).await?;
+    let facts = records.iter().find(|it| it.name.position == position).ok_or_else(|| {
+        Failure::Misused(format!(
+            "no record stands at position {position}; see `keepwell record list`"
+        ))
+    })?;
+    let seeds = session.own_seeds(chart, [facts.compartment].into_iter().collect()).await?;
+    let what = Wanted::Records(vec![RecordName { ..facts.name }]);
+    let opening = Opening { actor: &actor, chart, what: &what, purpose, seeds: &seeds };
+    let opened = session.client.open(&opening).await?;
+    let record = match (opened.records.first(), opened.withheld.into_iter().next()) {
+        (Some(record), _) => record,
+        (None, Some(withheld)) => return Err(withheld.error.into()),
+        (None, None) => return Err(Failure::Misused("the access covers no such record".into())),
+    };
+    let mut file = tokio::fs::File::create(to).await.map_err(Failure::at(to))?;
+    let report = session.client.read(&actor, record, &mut file).await?;
+    for fault in &report.faults {
+        output.say(&format!("warning: {fault}"));
+    }
+    output.result(
+        &format!(
+            "{} bytes are in {}; the access is at position {}",
+            report.bytes,
+            to.display(),
+            opened.position
+        ),
+        &json!({ "bytes": report.bytes, "file": to, "access": opened.position }),
+    );
+    Ok(())
+}
+
+/// A progress bar over bytes, for people only.
+fn bar(len: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
+            .expect("the template is a constant");
+    ProgressBar::new(len).with_style(style)
+}
+
+/// Content that is counted as it is read.
+struct Watched<R> {
+    content: R,
+    bar: ProgressBar,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Watched<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.content).poll_read(context, buffer);
+        self.bar.inc((buffer.filled().len() - before) as u64);
+        polled
+    }
+}

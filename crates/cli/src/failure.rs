@@ -1,0 +1,65 @@
+//! Why a command failed: each message says what to do next.
+
+use std::{io, path::PathBuf};
+
+use keepwell_client::{
+    ClientError,
+    consortium::GenesisError,
+    error::{KeyError, LedgerError, UsageError},
+    identity::FileError,
+};
+use keepwell_merkle::{anchor::DocumentError, receipt::ReceiptError};
+use keepwell_node::{config::ConfigError, genesis::FoundError, keys::KeysError, run::NodeError};
+use thiserror::Error;
+
+use crate::bench::BenchError;
+
+/// A command that failed.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    #[error(transparent)]
+    Found(#[from] FoundError),
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// A file or folder of the user's.
+    #[error("{path}: {source}")]
+    Path { path: PathBuf, source: io::Error },
+    /// A profile that cannot be read.
+    #[error("the profile {path} cannot be used: {reason}")]
+    Profile { path: PathBuf, reason: String },
+    /// What was asked does not fit who asks.
+    #[error("{0}")]
+    Misused(String),
+    /// A step of the tour did not do what it says.
+    #[error("the tour failed at step {step}: {reason}")]
+    Tour { step: usize, reason: String },
+}
+
+impl Failure {
+    /// Names the file that an error is about.
+    pub(crate) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Path { path: path.into(), source }
+    }
+}

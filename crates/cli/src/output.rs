@@ -1,0 +1,43 @@
+//! What a command prints: text for people, or one JSON value on a line.
+
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether people read it.
+    pub(crate) const fn is_text(self) -> bool {
+        !self.json
+    }
+
+    /// Prints a result.
+    pub(crate) fn result(self, text: &str, value: &Value) {
+        if self.json { println!("{value}") } else { println!("{text}") }
+    }
+
+    /// Prints what only people want to know.
+    pub(crate) fn say(self, text: &str) {
+        if self.is_text() {
+            println!("{text}");
+        }
+    }
+
+    /// Prints why a command failed, with its causes unless the message has them already.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if self.json {
+            println!("{}", json!({ "error": failure.to_string() }));
+        } else {
+            eprintln!("keepwell: {failure}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! `keepwell pilot`: a whole consortium in one process, with patients and a guided tour.
+//!
+//! ```text
+//! DIR/genesis.cbor               what everyone agrees on
+//! DIR/operator.key               unlocks every key: a demonstration
+//! DIR/organisations/NAME/        node.toml, keys/, node/ (index, custody)
+//! DIR/people/NAME/               profiles: agent, clinician, patients' wallets
+//! DIR/patients/                  letters of charts that are not claimed yet
+//! DIR/engine/                    the validators' blocks and states
+//! DIR/pilot.toml                 what was loaded
+//! ```
+//!
+//! The four validators talk to each other over encrypted loopback links through the real engine; the
+//! pilot's own steps talk to them over HTTP as anyone would.
+
+mod founding;
+mod load;
+mod tour;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use commonware_runtime::{Supervisor as _, tokio::Context};
+use keepwell_node::{
+    config::NodeConfig,
+    run::{self, RunningNode},
+};
+use keepwell_types::id::{ChartId, OrganisationId};
+use serde::{Deserialize, Serialize};
+
+use self::{founding::ORGANISATIONS, load::Source, tour::Tour};
+use crate::{
+    commands::node::load_keys,
+    failure::Failure,
+    output::Output,
+    runtime::{asked_to_stop, run_engine},
+};
+
+/// Try Keepwell: four organisations on this machine, patients, and a guided tour
+///
+/// Founds a consortium of a hospital, a telehealth clinic, a laboratory and an insurer in a folder,
+/// loads patients, shows the life of a record with real commands, and stays up. Started again on the
+/// same folder, it goes on where it was.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  keepwell pilot
+  keepwell pilot --bundles ./synthea --dir ./pilot
+  keepwell pilot --tour            # exits 0 only if every step did what it says")]
+pub(crate) struct Pilot {
+    /// Folder of everything that the pilot keeps
+    #[arg(long, default_value = "pilot")]
+    dir: PathBuf,
+    /// Folder of FHIR R4 JSON bundles or resources to load, instead of generated patients
+    #[arg(long, value_name = "DIR")]
+    bundles: Option<PathBuf>,
+    /// Load at most so many patients
+    #[arg(long, value_name = "N")]
+    patients: Option<usize>,
+    /// Run the tour and exit: 0 only if every step did what it says
+    #[arg(long)]
+    tour: bool,
+    /// First of the eight ports on loopback; 0 takes free ones
+    #[arg(long, default_value_t = 7440)]
+    port: u16,
+    /// Seed of the generated patients
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// How long the validators may take to make their first block.
+const FOUNDING: Duration = Duration::from_secs(60);
+
+/// What the pilot remembers between starts.
+#[derive(Default, Deserialize, Serialize)]
+pub(crate) struct Loaded {
+    /// Its patients.
+    #[serde(default)]
+    pub(crate) patients: Vec<Patient>,
+}
+
+/// A patient whose records were loaded.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct Patient {
+    /// For people; synthetic.
+    pub(crate) name: String,
+    /// The chart with the hospital.
+    pub(crate) chart: ChartId,
+    /// The letter with which it is claimed, until it was.
+    pub(crate) letter: Option<PathBuf>,
+    /// The code that goes with the letter: printed here because it is a demonstration.
+    pub(crate) code: Option<String>,
+    /// Records that were loaded.
+    pub(crate) records: usize,
+}
+
+impl Loaded {
+    fn read(dir: &Path) -> Result<Self, Failure> {
+        let path = dir.join("pilot.toml");
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let text = fs::read_to_string(&path).map_err(Failure::at(&path))?;
+        toml::from_str(&text).map_err(|error| Failure::Profile { path, reason: error.to_string() })
+    }
+
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), Failure> {
+        let (path, new) = (dir.join("pilot.toml"), dir.join("pilot.toml.new"));
+        let text = toml::to_string(self).expect("plain TOML");
+        fs::write(&new, text).map_err(Failure::at(&new))?;
+        fs::rename(&new, &path).map_err(Failure::at(path))
+    }
+}
+
+impl Pilot {
+    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        let fresh = !self.dir.join("genesis.cbor").exists();
+        if fresh {
+            founding::found(&self.dir, self.port)?;
+            output.say(&format!(
+                "Founded a consortium of four organisations in {}.",
+                self.dir.display()
+            ));
+        } else {
+            output.say(&format!("Going on with the consortium in {}.", self.dir.display()));
+        }
+        output.say("Its keys are demonstration keys: they protect nothing.\n");
+        let engine = self.dir.join("engine");
+        run_engine(&engine, 2, async |context| self.work(context, fresh, output).await)
+    }
+
+    async fn work(self, context: Context, fresh: bool, output: &Output) -> Result<(), Failure> {
+        let mut consortium = Consortium::start(&context, &self.dir).await?;
+        if fresh {
+            founding::enrol(&self.dir).await?;
+        }
+        let mut loaded = Loaded::read(&self.dir)?;
+        let source = match &self.bundles {
+            Some(folder) => Source::Bundles(folder.clone()),
+            None => Source::Generated { seed: self.seed, from: loaded.patients.len() as u64 },
+        };
+        let unclaimed = loaded.patients.iter().any(|it| it.letter.is_some());
+        let done = tokio::select! {
+            done = async {
+                if loaded.patients.is_empty() || (self.tour && !unclaimed) {
+                    load::load(&self.dir, &mut loaded, &source, self.patients, output).await?;
+                }
+                if self.tour || fresh {
+                    Tour { dir: &self.dir, context: &context, output }
+                        .run(&mut consortium, &mut loaded)
+                        .await?;
+                }
+                Ok(())
+            } => done,
+            () = asked_to_stop() => {
+                output.say("\nStopping.");
+                consortium.stop().await;
+                return Ok(());
+            }
+        };
+        if let Err(failure) = done {
+            consortium.stop().await;
+            return Err(failure);
+        }
+        if !self.tour {
+            self.how_to_go_on(&consortium, &loaded, output);
+            asked_to_stop().await;
+            output.say("\nStopping.");
+        }
+        consortium.stop().await;
+        Ok(())
+    }
+
+    fn how_to_go_on(&self, consortium: &Consortium, loaded: &Loaded, output: &Output) {
+        let dir = self.dir.display();
+        output.say("\nThe consortium stays up. Its nodes:");
+        for place in &consortium.places {
+            if let Some(node) = &place.node {
+                output.say(&format!("  {:<24} http://{}", place.name, node.addresses.clients));
+            }
+        }
+        output.say("\nGo on in another terminal:");
+        output.say(&format!("  keepwell record list --as {dir}/people/agent CHART"));
+        if let Some(patient) = loaded.patients.iter().find(|it| it.letter.is_some()) {
+            output.say(&format!(
+                "  keepwell wallet new --dir ./mine --like {dir}/people/agent\n  keepwell chart claim --as ./mine --letter {} --code '{}'    # {}",
+                patient.letter.as_deref().unwrap_or(Path::new("")).display(),
+                patient.code.as_deref().unwrap_or(""),
+                patient.name,
+            ));
+        }
+        output.say("  keepwell --help\nCtrl-C stops it; nothing is lost.");
+    }
+}
+
+/// One organisation's node, running or not.
+pub(crate) struct Place {
+    pub(crate) name: &'static str,
+    pub(crate) slug: &'static str,
+    pub(crate) node: Option<RunningNode>,
+    starts: u32,
+}
+
+/// The four nodes.
+pub(crate) struct Consortium {
+    pub(crate) places: Vec<Place>,
+}
+
+impl Consortium {
+    async fn start(context: &Context, dir: &Path) -> Result<Self, Failure> {
+        let places = ORGANISATIONS
+            .iter()
+            .map(|it| Place { name: it.name, slug: it.slug, node: None, starts: 0 })
+            .collect();
+        let mut consortium = Self { places };
+        consortium.start_all(context, dir).await?;
+        consortium.until_founded().await?;
+        Ok(consortium)
+    }
+
+    /// Waits until every node has executed the founding entries, which are block 1.
+    async fn until_founded(&self) -> Result<(), Failure> {
+        for node in self.places.iter().filter_map(|place| place.node.as_ref()) {
+            let mut tip = node.core.watch_tip();
+            let founded = tip.wait_for(|tip| tip.height().0 >= 1);
+            if tokio::time::timeout(FOUNDING, founded).await.is_err() {
+                return Err(Failure::Misused(format!(
+                    "the validators made no block within {} seconds; is the machine asleep or its disk full?",
+                    FOUNDING.as_secs()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn start_all(&mut self, context: &Context, dir: &Path) -> Result<(), Failure> {
+        for place in &mut self.places {
+            place.start(context, dir).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        for place in &mut self.places {
+            if let Some(node) = place.node.take() {
+                node.stop().await;
+            }
+        }
+    }
+
+    pub(crate) fn place(&mut self, slug: &str) -> &mut Place {
+        self.places.iter_mut().find(|it| it.slug == slug).expect("one of the four organisations")
+    }
+}
+
+impl Place {
+    pub(crate) async fn start(&mut self, context: &Context, dir: &Path) -> Result<(), Failure> {
+        let config = NodeConfig::read(&organisation_folder(dir, self.slug).join("node.toml"))?;
+        let keys = load_keys(&config)?;
+        self.starts += 1;
+        let label = format!("{}-{}", self.slug, self.starts);
+        let context = context.child("organisation").with_attribute("name", label);
+        self.node = Some(run::start(context, config, keys).await?);
+        Ok(())
+    }
+}
+
+pub(crate) fn organisation_folder(dir: &Path, slug: &str) -> PathBuf {
+    dir.join("organisations").join(slug)
+}
+
+pub(crate) fn person_folder(dir: &Path, name: &str) -> PathBuf {
+    dir.join("people").join(name)
+}
+
+/// The organisation ids of the pilot, by their slugs.
+pub(crate) fn organisation_ids(dir: &Path) -> Result<Vec<(String, OrganisationId)>, Failure> {
+    let path = dir.join("organisations.toml");
+    let text = fs::read_to_string(&path).map_err(Failure::at(&path))?;
+    let ids: std::collections::BTreeMap<String, OrganisationId> = toml::from_str(&text)
+        .map_err(|error| Failure::Profile { path, reason: error.to_string() })?;
+    Ok(ids.into_iter().collect())
+}
+
+pub(crate) fn organisation_id(dir: &Path, slug: &str) -> Result<OrganisationId, Failure> {
+    organisation_ids(dir)?
+        .into_iter()
+        .find(|(known, _)| known == slug)
+        .map(|(_, id)| id)
+        .ok_or_else(|| Failure::Misused(format!("the pilot has no organisation {slug:?}")))
+}

@@ -1,0 +1,255 @@
+//! Who a command acts as: a folder with a profile, keys, and the nodes to ask.
+//!
+//! ```text
+//! DIR/profile.toml     genesis file, what unlocks the keys, nodes, names of compartments
+//! DIR/member.key       a person or device of an organisation, or
+//! DIR/agent/           an organisation's key agent, or
+//! DIR/wallet/          a patient
+//! ```
+//!
+//! A profile holds no secret: keys are in their own files, encrypted.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use keepwell_client::{
+    Client, Consortium,
+    chart::Meanings,
+    identity::{Actor, ChartHolder, MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
+    node::Endpoint,
+};
+use keepwell_types::{
+    id::{ChartId, OrganisationId},
+    set::CompartmentSet,
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Where a passphrase is read from when nobody is there to type it.
+const PASSPHRASE_FILE: &str = "KEEPWELL_PASSPHRASE_FILE";
+
+/// Whom a command acts as
+#[derive(Args, Clone, Debug)]
+pub(crate) struct As {
+    /// Folder of the profile to act as
+    #[arg(long = "as", value_name = "DIR", env = "KEEPWELL_AS")]
+    folder: PathBuf,
+}
+
+/// What a profile says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Profile {
+    /// The consortium's genesis file, from the profile's folder.
+    pub(crate) genesis: PathBuf,
+    /// A file of 32 bytes that unlocks the keys; without it a passphrase does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) operator_file: Option<PathBuf>,
+    /// The nodes that are asked, in this order.
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// A node that can be asked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Node {
+    /// Whose it is.
+    pub(crate) organisation: OrganisationId,
+    /// Where it is reached.
+    pub(crate) url: String,
+}
+
+impl Profile {
+    /// Reads the profile in `folder`.
+    pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join("profile.toml");
+        let text = fs::read_to_string(&path).map_err(Failure::at(&path))?;
+        toml::from_str(&text).map_err(|error| Failure::Profile { path, reason: error.to_string() })
+    }
+
+    /// Writes it into `folder`, which is created if it is missing.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
+        fs::create_dir_all(folder).map_err(Failure::at(folder))?;
+        let path = folder.join("profile.toml");
+        let text = toml::to_string(self).expect("a profile is plain TOML");
+        fs::write(&path, text).map_err(Failure::at(path))
+    }
+
+    fn consortium(&self, folder: &Path) -> Result<Consortium, Failure> {
+        let path = folder.join(&self.genesis);
+        Ok(Consortium::read(&fs::read(&path).map_err(Failure::at(path))?)?)
+    }
+
+    fn unlock(&self, folder: &Path) -> Result<Unlock, Failure> {
+        match &self.operator_file {
+            Some(file) => read_operator(&folder.join(file)),
+            None => passphrase().map(Unlock::Passphrase),
+        }
+    }
+}
+
+/// Reads an operator's key.
+pub(crate) fn read_operator(path: &Path) -> Result<Unlock, Failure> {
+    let bytes = Zeroizing::new(fs::read(path).map_err(Failure::at(path))?);
+    let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| Failure::Profile {
+        path: path.to_path_buf(),
+        reason: "an operator's key file has exactly 32 bytes".into(),
+    })?;
+    Ok(Unlock::OperatorKey(Zeroizing::new(key)))
+}
+
+/// A passphrase: from the file that the environment names, or typed without echo.
+pub(crate) fn passphrase() -> Result<Zeroizing<String>, Failure> {
+    if let Some(path) = std::env::var_os(PASSPHRASE_FILE) {
+        let text = Zeroizing::new(fs::read_to_string(&path).map_err(Failure::at(&path))?);
+        return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    rpassword::prompt_password("Passphrase: ")
+        .map(Zeroizing::new)
+        .map_err(Failure::at("the terminal (or name a file in KEEPWELL_PASSPHRASE_FILE)"))
+}
+
+/// The keys of whom a command acts as.
+#[derive(Debug)]
+pub(crate) enum Identity {
+    /// A member.
+    Member(MemberIdentity),
+    /// A key agent, with the charts that it holds.
+    Agent(Box<OrganisationAgent>),
+    /// A patient.
+    Wallet(Box<Wallet>),
+}
+
+impl Identity {
+    /// Opens the keys in `folder`.
+    pub(crate) fn open(folder: &Path, unlock: &Unlock) -> Result<Self, Failure> {
+        let (member, agent, wallet) =
+            (folder.join("member.key"), folder.join("agent"), folder.join("wallet"));
+        if member.exists() {
+            Ok(Self::Member(MemberIdentity::open(&member, unlock)?))
+        } else if agent.exists() {
+            Ok(Self::Agent(OrganisationAgent::open(&agent, unlock)?.into()))
+        } else if wallet.exists() {
+            Ok(Self::Wallet(Wallet::open(&wallet, unlock)?.into()))
+        } else {
+            let reason = "it holds no member.key, agent or wallet".into();
+            Err(Failure::Profile { path: folder.to_path_buf(), reason })
+        }
+    }
+}
+
+/// A command's identity, and a client that asks for it.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) identity: Identity,
+}
+
+impl As {
+    /// Reads the profile, opens the keys, and gets ready to ask.
+    pub(crate) fn session(&self) -> Result<Session, Failure> {
+        Session::open(&self.folder)
+    }
+}
+
+impl Session {
+    /// Reads the profile in `folder`, opens its keys, and gets ready to ask.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
+        let profile = Profile::read(folder)?;
+        let consortium = Arc::new(profile.consortium(folder)?);
+        let identity = Identity::open(folder, &profile.unlock(folder)?)?;
+        let seen = match &identity {
+            Identity::Member(_) => None,
+            Identity::Agent(agent) => agent.tip(),
+            Identity::Wallet(wallet) => wallet.tip(),
+        };
+        let endpoints = profile
+            .nodes
+            .into_iter()
+            .map(|node| Endpoint { organisation: node.organisation, url: node.url })
+            .collect();
+        Ok(Self { client: Client::new(consortium, endpoints, seen)?, identity })
+    }
+
+    /// Signs for this chart: as its controller where the keys are here, else as the member.
+    pub(crate) fn actor(&self, chart: ChartId) -> Result<Actor, Failure> {
+        match &self.identity {
+            Identity::Member(member) => Ok(member.actor()),
+            Identity::Agent(agent) => Ok(agent.identity().actor()),
+            Identity::Wallet(wallet) => Ok(wallet.holder(chart)?.actor()),
+        }
+    }
+
+    /// The member that signs, for what a patient cannot do.
+    pub(crate) fn member(&self) -> Result<&MemberIdentity, Failure> {
+        match &self.identity {
+            Identity::Member(member) => Ok(member),
+            Identity::Agent(agent) => Ok(agent.identity()),
+            Identity::Wallet(_) => {
+                Err(Failure::Misused("this needs a member's profile, and this is a wallet".into()))
+            }
+        }
+    }
+
+    /// The keys of a chart's controller.
+    pub(crate) fn holder(&self, chart: ChartId) -> Result<ChartHolder, Failure> {
+        match &self.identity {
+            Identity::Wallet(wallet) => Ok(wallet.holder(chart)?),
+            Identity::Agent(agent) => Ok(agent.holder(chart)?),
+            Identity::Member(_) => Err(Failure::Misused(
+                "this needs the keys of the chart: act as the patient's wallet, or as the key agent that opened the chart".into(),
+            )),
+        }
+    }
+
+    /// The wallet, for what only a patient can do.
+    pub(crate) fn wallet(&mut self) -> Result<&mut Wallet, Failure> {
+        match &mut self.identity {
+            Identity::Wallet(wallet) => Ok(wallet),
+            Identity::Member(_) | Identity::Agent(_) => {
+                Err(Failure::Misused("this needs a wallet's profile".into()))
+            }
+        }
+    }
+
+    /// What the compartments of a chart are for, where that is known here.
+    pub(crate) fn meanings(&self, chart: ChartId) -> Option<&Meanings> {
+        match &self.identity {
+            Identity::Wallet(wallet) => wallet.chart(chart).ok().map(|it| it.meanings()),
+            Identity::Agent(agent) => agent.chart(chart).ok().map(|it| it.meanings()),
+            Identity::Member(_) => None,
+        }
+    }
+
+    /// The epoch seeds of compartments that a controller has.
+    pub(crate) async fn own_seeds(
+        &self,
+        chart: ChartId,
+        compartments: CompartmentSet,
+    ) -> Result<Seeds, Failure> {
+        let holder = self.holder(chart)?;
+        let entry = self.client.chart(&holder.actor(), chart).await?;
+        Ok(holder.seeds(&entry, compartments))
+    }
+
+    /// Remembers how far the ledger was seen, so that no node can show less next time.
+    pub(crate) fn remember(&mut self) -> Result<(), Failure> {
+        let seen = self.client.seen();
+        match &mut self.identity {
+            Identity::Member(_) => Ok(()),
+            Identity::Agent(agent) => {
+                agent.note_tip(seen);
+                Ok(agent.save()?)
+            }
+            Identity::Wallet(wallet) => {
+                wallet.note_tip(seen);
+                Ok(wallet.save()?)
+            }
+        }
+    }
+}

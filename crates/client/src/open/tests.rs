@@ -1,0 +1,458 @@
+//! Hostile custodians and validators: each is found out and named, and the others serve.
+
+use keepwell_crypto::{
+    body::{Encryptor, sealed_len},
+    capsule::Capsule,
+    command::{command_digest, sign},
+    keys::ChartSecret,
+    release::Expected,
+    seal,
+    sign::SigningKey,
+    threshold::Partial,
+};
+use keepwell_types::{
+    command::{COMMAND_VERSION, Command},
+    id::{CommandDigest, CommandId, Digest, Location, MemberId, PublicKey, RecordId, Signature},
+    outcome::{Rejection, Verdict},
+    record::{CustodyAcknowledgement, RecordAdd},
+    time::Window,
+};
+
+use super::*;
+use crate::testing::{Answers, FOUNDED, World, list, organisation, serve};
+
+const CHART: ChartId = ChartId([0xc0; 32]);
+const POSITION: LogPosition = LogPosition(3);
+const ACCESS: LogPosition = LogPosition(8);
+
+fn actor() -> Actor {
+    Actor::new(Party::Member(MemberId([1; 16])), SigningKey::from_seed(&[7; 32]))
+}
+
+fn compartment() -> Compartment {
+    Compartment::new(4).unwrap()
+}
+
+/// A record of a chart, sealed.
+struct Sample {
+    facts: RecordFacts,
+    capsule: SaltedCapsule,
+    dek: Dek,
+    content: Vec<u8>,
+    body: Vec<u8>,
+    seeds: Seeds,
+}
+
+fn sample(world: &World, record: u8, len: usize) -> Sample {
+    let record = RecordId([record; 32]);
+    let dek = Dek::generate(&mut rng());
+    let content: Vec<u8> = (0..len).map(|at| (at * 7 % 251) as u8).collect();
+    let mut encryptor = Encryptor::new(&dek, &record, len as u64).unwrap();
+    let (mut body, mut at) = (encryptor.header().to_vec(), 0);
+    while let Some(slot) = encryptor.next_slot() {
+        let mut chunk = vec![0; slot.sealed_bytes];
+        let end = at + slot.content.len();
+        chunk[slot.content].copy_from_slice(&content[at..end]);
+        at = end;
+        body.extend_from_slice(encryptor.seal_chunk(&mut chunk).unwrap());
+    }
+    let seed = ChartSecret::derive(&[9; 32], CHART).epoch_seed(compartment(), Epoch(0));
+    let label = Label {
+        chain: world.chain(),
+        chart: CHART,
+        record,
+        version: FIRST_VERSION,
+        compartment: compartment(),
+        epoch: Epoch(0),
+        committee: world.consortium.committee().id(),
+        content: Digest([0; 32]),
+        sealed_bytes: sealed_len(len as u64),
+    };
+    let committee = world.consortium.committee();
+    let public = seed.sealing().public();
+    let capsule = Capsule::seal(&mut rng(), label, &public, committee, &dek).unwrap();
+    let capsule = SaltedCapsule::new(&mut rng(), capsule);
+    let facts = RecordFacts {
+        name: RecordName { position: POSITION, record },
+        version: FIRST_VERSION,
+        compartment: compartment(),
+        epoch: Epoch(0),
+        kind: RecordKind::Result,
+        commitment: capsule.commitment(),
+        sealed_bytes: label.sealed_bytes,
+        author: Party::Member(MemberId([1; 16])),
+        custodians: vec![organisation(0), organisation(1)],
+        time: FOUNDED,
+        proposed: false,
+    };
+    let mut seeds = Seeds::default();
+    seeds.insert(compartment(), Epoch(0), seed);
+    Sample { facts, capsule, dek, content, body, seeds }
+}
+
+impl Sample {
+    fn opened(&self) -> OpenedRecord {
+        let (facts, dek) = (self.facts.clone(), self.dek.clone());
+        OpenedRecord { chart: CHART, access: ACCESS, facts, dek }
+    }
+
+    /// A client whose two custodians serve these bodies.
+    async fn client(&self, world: &World, bodies: [Vec<u8>; 2]) -> Client {
+        let mut urls = Vec::new();
+        for body in bodies {
+            let target = object_target(CHART, POSITION, "body", ACCESS);
+            urls.push(serve(Answers::from([(format!("GET {target}"), body)])).await);
+        }
+        world.client(urls)
+    }
+}
+
+fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1;
+    bytes
+}
+
+#[tokio::test]
+async fn a_flipped_byte_names_custodian_and_record_and_another_custodian_serves() {
+    let world = World::new("custody");
+    // Three chunks of 64 KiB, the last one with padding.
+    let sample = sample(&world, 1, 150_000);
+    let chunk = 65_536 + 16;
+    for (what, bad, expected) in [
+        ("nothing", sample.body.clone(), None),
+        ("first chunk", flipped(&sample.body, 40), Some("chunk 0 ")),
+        ("second chunk", flipped(&sample.body, 40 + chunk), Some("chunk 1 ")),
+        ("last byte", flipped(&sample.body, sample.body.len() - 1), Some("chunk 2 ")),
+        ("header", flipped(&sample.body, 10), Some("header")),
+        ("cut off", sample.body[..chunk + 100].to_vec(), Some("ends in chunk 1")),
+        (
+            "swapped chunks",
+            {
+                let mut body = sample.body.clone();
+                let (first, second) = body[40..40 + 2 * chunk].split_at_mut(chunk);
+                first.swap_with_slice(second);
+                body
+            },
+            Some("chunk 0 "),
+        ),
+        ("nothing there", Vec::new(), Some("ends in chunk 0")),
+    ] {
+        let client = sample.client(&world, [bad, sample.body.clone()]).await;
+        let mut content = Vec::new();
+        let report = client.read(&actor(), &sample.opened(), &mut content).await.unwrap();
+        assert!(content == sample.content, "{what}");
+        assert_eq!(report.bytes, 150_000);
+        match (expected, &report.faults[..]) {
+            (None, []) => {}
+            (Some(expected), [fault]) => {
+                assert_eq!(fault.custodian, organisation(0), "{what}");
+                assert_eq!(fault.object, SealedObject::Record(sample.facts.name.record));
+                let problem = fault.problem.to_string();
+                assert!(problem.contains(expected), "{what}: {problem}");
+                let whole = fault.to_string();
+                assert!(whole.contains(&sample.facts.name.record.to_string()), "{whole}");
+                assert!(whole.contains(&organisation(0).to_string()), "{whole}");
+            }
+            (_, faults) => panic!("{what}: {faults:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_no_custodian_is_right_all_are_named() {
+    let world = World::new("custody");
+    let sample = sample(&world, 1, 1_000);
+    let bad = flipped(&sample.body, 100);
+    let client = sample.client(&world, [bad.clone(), bad]).await;
+    let mut content = Vec::new();
+    match client.read(&actor(), &sample.opened(), &mut content).await {
+        Err(ClientError::Custody(CustodyError::Unreadable { faults, .. })) => {
+            let named: Vec<_> = faults.iter().map(|fault| fault.custodian).collect();
+            assert_eq!(named, sample.facts.custodians);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(content.is_empty());
+}
+
+#[tokio::test]
+async fn stretches_are_read_from_the_chunks_they_touch() {
+    let world = World::new("custody");
+    let sample = sample(&world, 1, 150_000);
+    // The chunk in the middle is damaged at the first custodian.
+    let bad = flipped(&sample.body, 40 + 65_552 + 5);
+    let client = sample.client(&world, [bad, sample.body.clone()]).await;
+    for (range, faults) in
+        [(0..0, 0), (0..1, 0), (140_000..150_000, 0), (60_000..70_000, 1), (0..150_000, 1)]
+    {
+        let mut content = Vec::new();
+        let (from, until) = (range.start as usize, range.end as usize);
+        let report =
+            client.read_range(&actor(), &sample.opened(), range, &mut content).await.unwrap();
+        assert!(content == sample.content[from..until], "{from}..{until}");
+        assert_eq!(report.faults.len(), faults, "{from}..{until}");
+    }
+    for range in [0..150_001, 150_001..150_002] {
+        let outside = client.read_range(&actor(), &sample.opened(), range, &mut Vec::new()).await;
+        assert!(matches!(outside, Err(ClientError::Usage(UsageError::Range { .. }))));
+    }
+}
+
+#[test]
+fn a_capsule_is_the_ledgers_own_or_refused() {
+    let world = World::new("capsules");
+    let (own, foreign) = (sample(&world, 1, 10), sample(&world, 2, 10));
+    let committee = world.consortium.committee().id();
+    let check = |facts: &RecordFacts, bytes: &[u8]| {
+        check_capsule(&world.chain(), CHART, &committee, facts, bytes).err()
+    };
+    let bytes = own.capsule.encode();
+    assert_eq!(check(&own.facts, &bytes), None);
+    assert_eq!(check(&own.facts, &foreign.capsule.encode()), Some(CustodyProblem::Capsule));
+    assert_eq!(check(&own.facts, &bytes[1..]), Some(CustodyProblem::Capsule));
+    for at in [5, 40, bytes.len() - 1] {
+        assert_eq!(check(&own.facts, &flipped(&bytes, at)), Some(CustodyProblem::Capsule), "{at}");
+    }
+    // A whole foreign capsule, committed again under a record of one's own.
+    let mut recommitted = own.facts.clone();
+    recommitted.commitment = foreign.facts.commitment;
+    let foreign = foreign.capsule.encode();
+    assert_eq!(check(&recommitted, &foreign), Some(CustodyProblem::ForeignCapsule));
+    type Change = fn(&mut RecordFacts);
+    let changes: [Change; 4] = [
+        |facts| facts.version = Version(2),
+        |facts| facts.compartment = Compartment::new(5).unwrap(),
+        |facts| facts.epoch = Epoch(1),
+        |facts| facts.sealed_bytes += 1,
+    ];
+    for change in changes {
+        let mut facts = own.facts.clone();
+        change(&mut facts);
+        assert_eq!(check(&facts, &bytes), Some(CustodyProblem::ForeignCapsule), "{facts:?}");
+    }
+    let elsewhere = check_capsule(&world.chain(), ChartId([1; 32]), &committee, &own.facts, &bytes);
+    assert_eq!(elsewhere.err(), Some(CustodyProblem::ForeignCapsule));
+}
+
+/// What the validators answer to a request for a release of one record.
+struct Release {
+    world: World,
+    sample: Sample,
+    reader: SealingKey,
+    access: Released,
+}
+
+impl Release {
+    fn new() -> Self {
+        let world = World::new("release");
+        let sample = sample(&world, 1, 10);
+        let reader = SealingKey::generate(&mut rng());
+        let access = Released {
+            chain: world.chain(),
+            command: CommandDigest([5; 32]),
+            reader_key: reader.public().digest(),
+        };
+        Self { world, sample, reader, access }
+    }
+
+    /// The honest answer of the validator at a place.
+    fn answer(&self, place: usize) -> ReleaseAnswer {
+        self.answer_to(place, &self.access)
+    }
+
+    fn answer_to(&self, place: usize, access: &Released) -> ReleaseAnswer {
+        let facts = &self.sample.facts;
+        let expected = Expected {
+            chart: CHART,
+            record: facts.name.record,
+            version: facts.version,
+            compartment: facts.compartment,
+            epoch: facts.epoch,
+            sealed_bytes: facts.sealed_bytes,
+            commitment: facts.commitment,
+        };
+        let items = [(expected, self.sample.capsule.clone())];
+        let releaser = self.world.releaser(place);
+        releaser.release(&mut rng(), access, &items, &self.reader.public()).unwrap()
+    }
+
+    /// Collects from validators that answer this; an empty answer is none.
+    async fn collect(
+        &self,
+        answers: [Vec<u8>; 4],
+    ) -> Result<(Dek, Vec<ValidatorFault>), ReleaseError> {
+        let mut urls = Vec::new();
+        for answer in answers {
+            let mut served = Answers::new();
+            if !answer.is_empty() {
+                served.insert("POST /v1/release".to_owned(), answer);
+            }
+            urls.push(serve(served).await);
+        }
+        let client = self.world.client(urls);
+        let (actor, what) = (actor(), What::Records(vec![self.sample.facts.name]));
+        let opening = Opening {
+            actor: &actor,
+            chart: CHART,
+            what: &what,
+            purpose: Purpose::Treatment,
+            seeds: &self.sample.seeds,
+        };
+        let (access, key) = (self.access, self.reader.clone());
+        let reading = Reading { opening: &opening, key, access, position: ACCESS };
+        let (facts, capsule) = (self.sample.facts.clone(), self.sample.capsule.clone());
+        let batch = vec![Sealed { facts, capsule }];
+        let mut faults = Vec::new();
+        let secrets = client.release(&reading, &batch, &mut faults).await?;
+        let Sealed { facts, capsule } = &batch[0];
+        let dek = open_one(&self.sample.seeds, facts, capsule, &secrets[0]).unwrap();
+        Ok((dek, faults))
+    }
+}
+
+fn encoded(answer: &ReleaseAnswer) -> Vec<u8> {
+    keepwell_types::encode(answer)
+}
+
+#[tokio::test]
+async fn a_lying_validator_is_named_and_the_others_open() {
+    let release = Release::new();
+    // Signed by validator 0, and not the work of its share: that of another access.
+    let other = Released { command: CommandDigest([6; 32]), ..release.access };
+    let lie = release.lie(0);
+    let [one, two, three] = [1, 2, 3].map(|place| encoded(&release.answer(place)));
+    for (what, answer, blamed) in [
+        ("a lie under its own signature", encoded(&lie), true),
+        ("an answer to another access", encoded(&release.answer_to(0, &other)), false),
+        ("another validator's answer", one.clone(), false),
+        ("garbage", b"garbage".to_vec(), false),
+        ("nothing", Vec::new(), false),
+        (
+            "a changed answer",
+            {
+                let mut answer = release.answer(0);
+                answer.signature = Signature([0; 64]);
+                encoded(&answer)
+            },
+            false,
+        ),
+    ] {
+        // Two honest ones are too few: validator 0 is needed, and found out.
+        let answers = [answer.clone(), one.clone(), two.clone(), Vec::new()];
+        match release.collect(answers).await {
+            Err(ReleaseError::TooFew { shares, faults }) => {
+                assert_eq!((shares.have, shares.need), (2, 3), "{what}");
+                let fault = faults.iter().find(|it| it.organisation == organisation(0)).unwrap();
+                assert_eq!(fault.is_proven(), blamed, "{what}: {fault}");
+            }
+            other => panic!("{what}: {other:?}"),
+        }
+        let answers = [answer, one.clone(), two.clone(), three.clone()];
+        let (dek, faults) = release.collect(answers).await.unwrap();
+        assert_eq!(dek, release.sample.dek, "{what}");
+        for fault in &faults {
+            assert_eq!(fault.organisation, organisation(0), "{what}");
+        }
+    }
+}
+
+impl Release {
+    /// A share that is not the validator's own, sealed and signed as if it were.
+    fn lie(&self, place: usize) -> ReleaseAnswer {
+        let honest = self.answer(place);
+        // What `keepwell_crypto::release` signs and seals, written again for someone who lies.
+        let commitments = [self.sample.facts.commitment];
+        let context = context(&self.access, &commitments);
+        let share = honest.share;
+        let partial = vec![1; Partial::encoded_len(1)];
+        let parts: [&[u8]; 2] = [&context.0, &share.to_le_bytes()];
+        let reader = self.reader.public();
+        let (encapsulated, sealed) =
+            seal::seal(&mut rng(), &reader, "keepwell/release/share/v1", &parts, &partial);
+        let parts: [&[u8]; 4] = [&context.0, &share.to_le_bytes(), &encapsulated, &sealed];
+        let message = keepwell_crypto::hash::digest("keepwell/release/message/v1", &parts);
+        let key = self.world.release_key(place);
+        ReleaseAnswer {
+            access: self.access.command,
+            share,
+            encapsulated: Blob::from_vec(encapsulated).unwrap(),
+            sealed: Blob::from_vec(sealed).unwrap(),
+            signature: key.sign("keepwell/release/answer/v1", &message.0),
+        }
+    }
+}
+
+fn context(access: &Released, commitments: &[Commitment]) -> Digest {
+    let mut parts: Vec<&[u8]> = vec![&access.chain.0, &access.command.0, &access.reader_key.0];
+    parts.extend(commitments.iter().map(|it| &it.0[..]));
+    keepwell_crypto::hash::digest("keepwell/release/context/v1", &parts)
+}
+
+/// An entry that adds a record, as a node shows it.
+fn shown(chain: ChainId, verdict: Verdict) -> LogEntry {
+    let command = Command {
+        version: COMMAND_VERSION,
+        chain,
+        id: CommandId([1; 16]),
+        window: Window { from: FOUNDED, until: FOUNDED.plus_ms(600_000) },
+        signers: list([actor().party()]),
+        payload: Payload::RecordAdd(RecordAdd {
+            chart: CHART,
+            compartment: compartment(),
+            epoch: Epoch(0),
+            kind: RecordKind::Result,
+            commitment: Commitment([1; 32]),
+            sealed_bytes: 100,
+            custody: List::new(),
+            approval: None,
+            uniqueness: None,
+        }),
+    };
+    let outcome = Outcome {
+        command: command_digest(&command),
+        location: Location { height: keepwell_types::id::Height(3), index: 1 },
+        time: FOUNDED,
+        verdict,
+    };
+    LogEntry { entry: Entry::Signed(sign(command, &[actor().key()])), outcome }
+}
+
+#[test]
+fn an_entry_shown_alone_is_its_authors() {
+    let chain = ChainId([1; 32]);
+    let good = shown(chain, Verdict::Accepted);
+    let facts = check_entry(&chain, CHART, POSITION, &good).unwrap();
+    assert_eq!((facts.name.position, facts.sealed_bytes), (POSITION, 100));
+    let change = |change: &dyn Fn(&mut RecordAdd)| {
+        let mut shown = good.clone();
+        let Entry::Signed(signed) = &mut shown.entry else { panic!("the entry is signed") };
+        let Payload::RecordAdd(add) = &mut signed.command.payload else {
+            panic!("it adds a record")
+        };
+        change(add);
+        // A node that lies well makes the outcome fit.
+        shown.outcome.command = command_digest(&signed.command);
+        shown
+    };
+    let foreign = CustodyAcknowledgement {
+        custodian: organisation(0),
+        key: PublicKey([1; 32]),
+        signature: Signature([1; 64]),
+    };
+    let mut other_outcome = good.clone();
+    other_outcome.outcome.command = CommandDigest([9; 32]);
+    for (what, shown) in [
+        ("refused", shown(chain, Verdict::Rejected(Rejection::NotGranted))),
+        ("of another consortium", shown(ChainId([2; 32]), Verdict::Accepted)),
+        ("another commitment", change(&|it| it.commitment = Commitment([2; 32]))),
+        ("another compartment", change(&|it| it.compartment = Compartment::new(5).unwrap())),
+        ("an acknowledgement that nobody signed", change(&|it| it.custody = list([foreign]))),
+        ("another outcome", other_outcome),
+    ] {
+        let refused = check_entry(&chain, CHART, POSITION, &shown);
+        assert_eq!(refused, Err(ProofFault::NotRecord(POSITION)), "{what}");
+    }
+    let elsewhere = check_entry(&chain, ChartId([1; 32]), POSITION, &good);
+    assert_eq!(elsewhere, Err(ProofFault::NotRecord(POSITION)));
+}

@@ -1,0 +1,313 @@
+//! The life of a record, against four real nodes in one process.
+#![allow(missing_docs)]
+
+#[path = "../../node/tests/common/mod.rs"]
+mod common;
+
+use std::{path::Path, sync::Arc};
+
+use common::consortium::{self, Consortium as Nodes, now};
+use keepwell_client::{
+    Client, ClientError, Consortium,
+    author::NewRecord,
+    chart::{Arrangement, ClaimLetter},
+    error::{CustodyProblem, LedgerError},
+    grant::{GrantNotice, Recipient},
+    identity::{MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
+    node::Endpoint,
+    open::{Opening, What},
+    verify::LogMark,
+};
+use keepwell_types::{
+    access::Purpose,
+    command::Payload,
+    encoding::List,
+    grant::{Effect, GrantTerms, Grantee},
+    member::{MemberEnrol, Role},
+    outcome::Rejection,
+    record::RecordKind,
+    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
+    time::Window,
+};
+use zeroize::Zeroizing;
+
+const NAMES: [(&str, bool); 3] =
+    [("normal", false), ("psychiatry", false), ("substance-use", true)];
+
+fn unlock() -> Unlock {
+    Unlock::OperatorKey(Zeroizing::new([1; 32]))
+}
+
+async fn enrol(nodes: &Nodes, at: usize, roles: &[Role]) -> MemberIdentity {
+    let identity = MemberIdentity::generate(nodes.chain, nodes.organisations[at]);
+    let payload = Payload::MemberEnrol(MemberEnrol {
+        member: identity.member(),
+        organisation: identity.organisation(),
+        signing: identity.signing_public(),
+        sealing: identity.sealing_digest(),
+        roles: RoleSet::from_iter(roles.iter().copied()),
+    });
+    nodes.accepted(0, payload, &[&nodes.administrators[at]]).await;
+    identity
+}
+
+fn client(nodes: &Nodes) -> Client {
+    let consortium = Arc::new(Consortium::new(nodes.genesis.clone()).unwrap());
+    let endpoints = nodes
+        .urls
+        .iter()
+        .zip(&nodes.organisations)
+        .map(|(url, organisation)| Endpoint { organisation: *organisation, url: url.clone() })
+        .collect();
+    Client::new(consortium, endpoints, None).unwrap()
+}
+
+#[test]
+fn the_life_of_a_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_path_buf();
+    consortium::run(&path.clone(), |context| async move {
+        let nodes = Nodes::start(context, &path).await;
+        life(&nodes, &path).await;
+        nodes.stop().await;
+    });
+}
+
+fn flip(folder: &Path, at: usize) -> bool {
+    let mut stack = vec![folder.to_path_buf()];
+    let mut flipped = false;
+    while let Some(folder) = stack.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                stack.push(path);
+            } else if path.extension().is_some_and(|it| it == "body") {
+                let mut bytes = std::fs::read(&path).unwrap();
+                if bytes.len() > at {
+                    bytes[at] ^= 1;
+                    std::fs::write(&path, bytes).unwrap();
+                    flipped = true;
+                }
+            }
+        }
+    }
+    flipped
+}
+
+async fn life(nodes: &Nodes, path: &Path) {
+    let client = client(nodes);
+    println!("tip {:?}", client.tip().await.unwrap().header().height);
+    let agent = enrol(nodes, 0, &[Role::KeyAgent, Role::Registrar]).await;
+    let author = enrol(nodes, 0, &[Role::Clinician]).await;
+    let clinician = enrol(nodes, 1, &[Role::Clinician]).await;
+    println!("enrolled");
+
+    let mut agent = OrganisationAgent::create(&path.join("agent"), agent, &unlock(), true).unwrap();
+    let arrangement = Arrangement {
+        custodians: vec![nodes.organisations[0], nodes.organisations[2]],
+        contributors: vec![],
+    };
+    let until = now().plus_ms(3_600_000);
+    let opened =
+        client.open_chart_for_patient(&mut agent, &NAMES, &arrangement, until).await.unwrap();
+    let chart = opened.chart;
+    println!("opened");
+
+    let meanings = agent.chart(chart).unwrap().meanings().clone();
+    let normal = meanings.compartment("normal").unwrap();
+    let psychiatry = meanings.compartment("psychiatry").unwrap();
+    let authoring = client.authoring(&author.actor(), chart).await.unwrap();
+    let mut contents = Vec::new();
+    for (len, compartment) in [(0_usize, normal), (1_000, normal), (300_000, psychiatry)] {
+        let content: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        let new = NewRecord::new(compartment, RecordKind::Result);
+        let added = client
+            .add_record(&author.actor(), &authoring, &new, (&content[..], len as u64))
+            .await
+            .unwrap();
+        assert!(added.faults.is_empty(), "{:?}", added.faults);
+        contents.push(content);
+    }
+    println!("authored");
+
+    // The patient claims.
+    let mut wallet = Wallet::create(&path.join("wallet"), &unlock(), true).unwrap();
+    let letter = ClaimLetter::decode(&opened.letter.encode()).unwrap();
+    client.claim_chart(&mut wallet, &letter, &opened.code).await.unwrap();
+    client.claim_chart(&mut wallet, &letter, &opened.code).await.unwrap();
+    let holder = wallet.holder(chart).unwrap();
+    println!("claimed");
+
+    // An author goes on at the new epoch.
+    let stale = client
+        .add_record(
+            &author.actor(),
+            &authoring,
+            &NewRecord::new(normal, RecordKind::Result),
+            (&b"old"[..], 3),
+        )
+        .await;
+    assert!(
+        matches!(
+            stale,
+            Err(ClientError::Ledger(LedgerError::Rejected {
+                rejection: Rejection::WrongEpoch { .. },
+                ..
+            }))
+        ),
+        "{stale:?}"
+    );
+    let authoring = client.authoring(&author.actor(), chart).await.unwrap();
+    let added = client
+        .add_record(
+            &author.actor(),
+            &authoring,
+            &NewRecord::new(normal, RecordKind::Condition),
+            (&b"after the claim"[..], 15),
+        )
+        .await
+        .unwrap();
+    contents.insert(2, b"after the claim".to_vec());
+    let position = client.position(&author.actor(), chart, &added.decided).await.unwrap();
+    println!("authored again at {position}");
+
+    // The patient reads everything.
+    let state = client.chart(&holder.actor(), chart).await.unwrap();
+    let seeds = holder.seeds(&state, CompartmentSet::all());
+    let what = What::Compartments(CompartmentSet::all(), None);
+    let actor = holder.actor();
+    let opening = Opening {
+        actor: &actor,
+        chart,
+        what: &what,
+        purpose: Purpose::PatientRequest,
+        seeds: &seeds,
+    };
+    let own = client.open(&opening).await.unwrap();
+    assert!(own.withheld.is_empty(), "{:?}", own.withheld);
+    assert_eq!(own.records.len(), 4);
+    for record in &own.records {
+        let mut content = Vec::new();
+        client.read(&actor, record, &mut content).await.unwrap();
+        assert!(contents.contains(&content));
+    }
+    println!("patient reads {:?}", own.validators);
+
+    // A grant for the clinician.
+    let recipient = Recipient { member: clinician.member(), key: clinician.sealing_public() };
+    let terms = GrantTerms {
+        effect: Effect::Allow,
+        grantee: Grantee::Member(clinician.member()),
+        compartments: CompartmentSet::EMPTY.with(normal),
+        kinds: KindSet::EMPTY.with(RecordKind::Result),
+        records: List::new(),
+        purposes: PurposeSet::EMPTY.with(Purpose::Treatment),
+        window: Window { from: now(), until: now().plus_ms(30 * 24 * 3_600_000) },
+        accesses_max: None,
+        separate_consent: false,
+    };
+    let given = client
+        .give_grant(&holder, terms, Some(&recipient), wallet.chart(chart).unwrap().meanings())
+        .await
+        .unwrap();
+    let notice = given.notice.seal(&nodes.chain, &recipient.key);
+    println!("granted");
+
+    let notice = GrantNotice::open(&nodes.chain, &clinician.sealing(), &notice).unwrap();
+    let reader = clinician.actor();
+    let (_, seeds) = client
+        .accept_grant(
+            &reader,
+            &clinician.sealing(),
+            (notice.chart, notice.grant),
+            Some(&notice.terms),
+        )
+        .await
+        .unwrap();
+    let normal = notice.meanings.compartment("normal").unwrap();
+    let what = What::Compartments(CompartmentSet::EMPTY.with(normal), None);
+    let opening =
+        Opening { actor: &reader, chart, what: &what, purpose: Purpose::Treatment, seeds: &seeds };
+    let start = std::time::Instant::now();
+    let read = client.open(&opening).await.unwrap();
+    println!("opened in {:?}", start.elapsed());
+    // The record of another kind stays closed.
+    assert_eq!(read.records.len(), 2, "{:?}", read.withheld);
+    assert_eq!(read.withheld.len(), 1);
+    println!("withheld: {}", read.withheld[0].error);
+    for record in &read.records {
+        let mut content = Vec::new();
+        client.read(&reader, record, &mut content).await.unwrap();
+        assert!(contents[..2].contains(&content));
+    }
+    // By name.
+    let what = What::Records(vec![read.records[1].facts().name]);
+    let opening = Opening { what: &what, ..opening };
+    let named = client.open(&opening).await.unwrap();
+    assert_eq!(named.records.len(), 1);
+    println!("clinician reads");
+
+    // Psychiatry is refused.
+    let what = What::Compartments(CompartmentSet::EMPTY.with(psychiatry), None);
+    let none = Seeds::default();
+    let asking = Opening { what: &what, seeds: &none, ..opening };
+    let refused = client.open(&asking).await;
+    assert!(matches!(refused, Err(ClientError::Ledger(_))), "{refused:?}");
+    println!("refused: {}", refused.unwrap_err());
+
+    // The patient sees it all.
+    let audit = client.audit(&holder.actor(), chart, LogMark::START).await.unwrap();
+    for access in &audit.accesses {
+        println!("{} {:?} {} {:?}", access.time, access.reader, access.purpose, access.refused);
+    }
+    assert_eq!(audit.accesses.len(), 4);
+    assert!(audit.accesses[3].refused.is_some());
+    wallet.note_log(chart, audit.mark);
+    wallet.note_tip(client.seen());
+    wallet.save().unwrap();
+
+    // A revoked reader still has the seeds, and opens nothing.
+    client.revoke_grant(&holder, given.grant).await.unwrap();
+    let refused = client.open(&opening).await;
+    assert!(matches!(refused, Err(ClientError::Ledger(_))), "{refused:?}");
+    println!("revoked: {}", refused.unwrap_err());
+    let grants = client.grants(&holder.actor(), chart, audit.mark).await.unwrap();
+    assert!(grants.len() == 1 && grants[0].entry.revoked_at.is_some());
+
+    // A flipped byte names its custodian.
+    assert!(flip(&path.join("node-0"), 60));
+    let record = own.records.iter().find(|it| it.facts().sealed_bytes > 200_000).unwrap();
+    let mut content = Vec::new();
+    let report = client.read(&holder.actor(), record, &mut content).await.unwrap();
+    println!("{}", report.faults[0]);
+    assert_eq!(report.faults[0].custodian, nodes.organisations[0]);
+    assert!(matches!(report.faults[0].problem, CustodyProblem::Chunk { index: 0 }));
+    assert_eq!(content, contents[3]);
+    let mut content = Vec::new();
+    client.read_range(&holder.actor(), record, 299_000..300_000, &mut content).await.unwrap();
+    assert_eq!(content, contents[3][299_000..]);
+
+    // Anchors.
+    let documents = path.join("documents");
+    std::fs::create_dir_all(&documents).unwrap();
+    for name in ["a", "b", "c"] {
+        std::fs::write(documents.join(name), name).unwrap();
+    }
+    let (anchored, files) =
+        client.anchor_folder(&author.actor(), &documents, |_, _, _| ()).await.unwrap();
+    for (file, receipt) in files.iter().zip(anchored.receipts()) {
+        let digest =
+            keepwell_client::anchor::digest_of(&std::fs::read(file).unwrap()[..]).await.unwrap();
+        receipt.verify(&nodes.genesis, &digest).unwrap();
+    }
+
+    // A large record.
+    let big = 200 * 1024 * 1024_u64;
+    let start = std::time::Instant::now();
+    let zeros = tokio::io::AsyncReadExt::take(tokio::io::repeat(7), big);
+    let new = NewRecord::new(normal, RecordKind::Imaging);
+    client.add_record(&author.actor(), &authoring, &new, (zeros, big)).await.unwrap();
+    println!("200 MiB to two custodians in {:?}", start.elapsed());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    println!("{}", status.lines().find(|it| it.starts_with("VmHWM")).unwrap());
+}

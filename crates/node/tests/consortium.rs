@@ -1,0 +1,763 @@
+//! Four nodes in one process, over real sockets: what they accept, prove, store and release, and what
+//! they refuse.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{
+    Sealed,
+    consortium::{Consortium, Person, error_of, now, random, run},
+    seal,
+};
+use futures::StreamExt as _;
+use keepwell_crypto::{
+    capsule::SaltedCapsule,
+    command::{record_id, record_id_of, sign},
+    custody::sign_custody,
+    keys::ChartSecret,
+    release::{Access, Collector},
+    request::body_digest,
+    seal::SealingKey,
+    sheet,
+    sign::SigningKey,
+    threshold::Committee,
+};
+use keepwell_merkle::{chart_log, receipt::CertifiedHeader};
+use keepwell_node::{
+    config::NodeConfig, custody::store::RecordObject, folder::FolderError, run::NodeError,
+};
+use keepwell_types::{
+    access::{AccessOpen, Purpose, RecordName, Target},
+    chart::{ChartKeys, ChartOpen, KeySheet},
+    command::{COMMAND_VERSION, Command, Payload},
+    encode,
+    encoding::{Blob, List, Text},
+    grant::{GrantGive, GrantRevoke},
+    id::{
+        ChainId, ChartId, CommandId, Compartment, Digest, Epoch, GrantId, LogPosition, MemberId,
+        RecordId, Version,
+    },
+    limits::{COMMAND_BYTES_MAX, COMPARTMENTS, RECEIPT_BYTES_MAX, REQUEST_SKEW_MS_MAX},
+    member::{MemberEnrol, MemberStanding, Party, Role},
+    record::{CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordKind},
+    set::{CompartmentSet, RoleSet},
+    time::{BlockTime, Window},
+    wire::{LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, StateProof},
+};
+use reqwest::{Method, StatusCode};
+
+const HOSPITAL: usize = 0;
+const CLINIC: usize = 1;
+const LABORATORY: usize = 2;
+const INSURER: usize = 3;
+
+/// A chart, with its secrets.
+struct Chart {
+    id: ChartId,
+    secret: ChartSecret,
+    controller: Person,
+}
+
+impl Chart {
+    fn new() -> Self {
+        let id = ChartId(random());
+        let secret = ChartSecret::derive(&random(), id);
+        let controller = Person { party: Party::Controller(id), key: secret.signing() };
+        Self { id, secret, controller }
+    }
+
+    fn compartment(&self) -> Compartment {
+        Compartment::new(4).unwrap()
+    }
+
+    fn sheet(&self) -> KeySheet {
+        sheet::sheet(&self.secret, self.id, &[Epoch(0); COMPARTMENTS])
+    }
+
+    fn epoch_key(&self) -> SealingKey {
+        self.secret.epoch_seed(self.compartment(), Epoch(0)).sealing()
+    }
+}
+
+/// A record that was sealed and not added yet.
+struct Draft {
+    command: Command,
+    object: RecordObject,
+    sealed: Sealed,
+}
+
+/// Adds members, charts and records to a consortium.
+struct World {
+    consortium: Consortium,
+    committee: Committee,
+    clinician: Person,
+    colleague: Person,
+}
+
+impl World {
+    async fn new(consortium: Consortium) -> Self {
+        let committee = Committee::new(&consortium.genesis.committee).unwrap();
+        let mut world = Self {
+            consortium,
+            committee,
+            clinician: Person::new(Party::Member(MemberId(random()))),
+            colleague: Person::new(Party::Member(MemberId(random()))),
+        };
+        world.clinician = world.enrol(HOSPITAL, Role::Clinician).await;
+        world.colleague = world.enrol(CLINIC, Role::Clinician).await;
+        world
+    }
+
+    async fn enrol(&self, at: usize, role: Role) -> Person {
+        let member = MemberId(random());
+        let person = Person::new(Party::Member(member));
+        let enrol = MemberEnrol {
+            member,
+            organisation: self.consortium.organisations[at],
+            signing: person.key.public(),
+            sealing: SealingKey::from_seed(&random()).public().digest(),
+            roles: RoleSet::EMPTY.with(role),
+        };
+        let administrator = &self.consortium.administrators[at];
+        self.consortium.accepted(at, Payload::MemberEnrol(enrol), &[administrator]).await;
+        person
+    }
+
+    /// Opens a chart of the signer's organisation, whose custodians are hospital and laboratory.
+    async fn open_chart(&self, by: &Person) -> Chart {
+        let chart = Chart::new();
+        let keys = ChartKeys {
+            signing: chart.controller.key.public(),
+            sealing: chart.secret.sealing().public().digest(),
+            sheet: sheet::root(&chart.sheet()),
+        };
+        let custodians = [HOSPITAL, LABORATORY].map(|at| self.consortium.organisations[at]);
+        let open = ChartOpen {
+            chart: chart.id,
+            keys,
+            separate_consent: Compartment::all().take(4).collect(),
+            custodians: List::from_vec(custodians.to_vec()).unwrap(),
+            contributors: List::new(),
+            claim: None,
+        };
+        self.consortium.accepted(HOSPITAL, Payload::ChartOpen(open), &[by]).await;
+        chart
+    }
+
+    /// Seals a record of `chart`, to be added by `author`.
+    fn draft(&self, chart: &Chart, author: &Person, content: &[u8]) -> Draft {
+        let (id, until) = (CommandId(random()), now().plus_ms(120_000));
+        let record = record_id(&self.consortium.chain, &chart.id, author.party, id, until);
+        let object = RecordObject { chart: chart.id, record, version: Version(1) };
+        let key = chart.epoch_key().public();
+        let compartment = (chart.compartment(), Epoch(0), &key);
+        let sealed = seal(self.consortium.chain, &object, compartment, &self.committee, content);
+        let add = RecordAdd {
+            chart: chart.id,
+            compartment: chart.compartment(),
+            epoch: Epoch(0),
+            kind: RecordKind::Result,
+            commitment: sealed.capsule.commitment(),
+            sealed_bytes: sealed.body.len() as u64,
+            custody: List::new(),
+            approval: None,
+            uniqueness: None,
+        };
+        let command = Command {
+            version: COMMAND_VERSION,
+            chain: self.consortium.chain,
+            id,
+            window: Window { from: BlockTime(now().0 - 2_000), until },
+            signers: List::from_vec(vec![author.party]).unwrap(),
+            payload: Payload::RecordAdd(add),
+        };
+        assert_eq!(record_id_of(&command), Some(record));
+        Draft { command, object, sealed }
+    }
+
+    fn base(object: &RecordObject) -> String {
+        format!("/v1/charts/{}/records/{}/{}", object.chart, object.record, object.version)
+    }
+
+    /// Stores a draft at a custodian.
+    async fn store(&self, at: usize, author: &Person, draft: &Draft) -> CustodyAcknowledgement {
+        let base = Self::base(&draft.object);
+        let body = draft.sealed.body.clone();
+        let answer = self.consortium.put_streamed(at, author, &format!("{base}/body"), body).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.text().await);
+        let capsule = draft.sealed.capsule.encode();
+        let path = format!("{base}/capsule");
+        let answer = self.consortium.ask(at, author, Method::PUT, &path, capsule).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.text().await);
+        keepwell_types::decode(&answer.bytes().await.unwrap(), 1_024).unwrap()
+    }
+
+    /// Adds a draft, with these acknowledgements.
+    async fn add(
+        &self,
+        author: &Person,
+        draft: &Draft,
+        custody: Vec<CustodyAcknowledgement>,
+    ) -> LogPosition {
+        let mut command = draft.command.clone();
+        if let Payload::RecordAdd(add) = &mut command.payload {
+            add.custody = List::from_vec(custody).unwrap();
+        }
+        let receipt = self.consortium.submit(HOSPITAL, &sign(command, &[&author.key])).await;
+        assert!(receipt.outcome().verdict.is_accepted(), "{:?}", receipt.outcome());
+        self.position(draft.object.chart, draft.object.record)
+    }
+
+    /// Where the record stands in its chart's log.
+    fn position(&self, chart: ChartId, record: RecordId) -> LogPosition {
+        let index = &self.consortium.node(HOSPITAL).core.index;
+        (0..)
+            .map(LogPosition)
+            .find(|at| {
+                let line = index.log(chart, *at).unwrap().expect("the record stands in the log");
+                line.record.is_some_and(|it| it.record == record)
+            })
+            .unwrap()
+    }
+
+    /// Puts a capsule on the ledger that a careless or colluding custodian acknowledged unseen.
+    async fn add_unseen(
+        &self,
+        chart: &Chart,
+        author: &Person,
+        capsule: &SaltedCapsule,
+        label_of: &RecordAdd,
+    ) -> (LogPosition, RecordId) {
+        let mut draft = self.draft(chart, author, b"anything");
+        if let Payload::RecordAdd(add) = &mut draft.command.payload {
+            add.commitment = capsule.commitment();
+            add.sealed_bytes = label_of.sealed_bytes;
+        }
+        let statement = CustodyStatement {
+            chain: self.consortium.chain,
+            custodian: self.consortium.organisations[HOSPITAL],
+            record: draft.object.record,
+            version: Version(1),
+            commitment: capsule.commitment(),
+            sealed_bytes: label_of.sealed_bytes,
+        };
+        let key = &self.consortium.custodians[HOSPITAL];
+        let acknowledgement = CustodyAcknowledgement {
+            custodian: statement.custodian,
+            key: key.public(),
+            signature: sign_custody(key, &statement),
+        };
+        (self.add(author, &draft, vec![acknowledgement]).await, draft.object.record)
+    }
+
+    /// Opens a record for treatment; says where the access stands, and what releases depend on.
+    async fn open(
+        &self,
+        reader: &Person,
+        chart: ChartId,
+        name: RecordName,
+        key: &SealingKey,
+    ) -> (LogPosition, Access, bool) {
+        let open = AccessOpen {
+            chart,
+            target: Target::Records(List::from_vec(vec![name]).unwrap()),
+            purpose: Purpose::Treatment,
+            reader_key: key.public().digest(),
+            notice: self.consortium.genesis.parameters.notice,
+        };
+        let command = self.consortium.command(Payload::AccessOpen(open), &[reader]);
+        let receipt = self.consortium.submit(HOSPITAL, &command).await;
+        let index = &self.consortium.node(HOSPITAL).core.index;
+        let location = receipt.outcome().location;
+        let position = (0..)
+            .map(LogPosition)
+            .find(|at| index.log(chart, *at).unwrap().unwrap().location == location)
+            .unwrap();
+        let access = Access {
+            chain: self.consortium.chain,
+            command: receipt.outcome().command,
+            reader_key: key.public().digest(),
+        };
+        (position, access, receipt.outcome().verdict.is_accepted())
+    }
+
+    /// Asks one node for its shares of one record.
+    async fn release(
+        &self,
+        at: usize,
+        reader: &Person,
+        chart: ChartId,
+        access: LogPosition,
+        key: &SealingKey,
+        (position, capsule): (LogPosition, &SaltedCapsule),
+    ) -> Result<ReleaseAnswer, (u16, String)> {
+        let capsule = Blob::from_vec(capsule.encode()).unwrap();
+        let request = ReleaseRequest {
+            chart,
+            access,
+            reader_key: key.public().to_blob(),
+            items: List::from_vec(vec![ReleaseItem { position, capsule }]).unwrap(),
+        };
+        let answer =
+            self.consortium.ask(at, reader, Method::POST, "/v1/release", encode(&request)).await;
+        if answer.status() != StatusCode::OK {
+            return Err(error_of(answer).await);
+        }
+        Ok(keepwell_types::decode(&answer.bytes().await.unwrap(), 1 << 20).unwrap())
+    }
+}
+
+fn by(access: LogPosition) -> String {
+    format!("?access={access}")
+}
+
+async fn status(answer: reqwest::Response) -> u16 {
+    answer.status().as_u16()
+}
+
+#[test]
+fn a_record_is_stored_proven_opened_and_closed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), async |context| {
+        let consortium = Consortium::start(context, folder.path()).await;
+        let world = World::new(consortium).await;
+        life_of_a_record(&world).await;
+        world.consortium.stop().await;
+    });
+}
+
+#[allow(clippy::too_many_lines, reason = "a story, told in order")]
+async fn life_of_a_record(world: &World) {
+    let World { consortium, committee, clinician, colleague } = world;
+    let chart = world.open_chart(clinician).await;
+
+    // The key sheet, for authors.
+    let path = format!("/v1/charts/{}/sealed?kind=sheet", chart.id);
+    let key_sheet = chart.sheet();
+    let answer = consortium.ask(HOSPITAL, clinician, Method::PUT, &path, encode(&key_sheet)).await;
+    let digest: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let root: Digest = digest["digest"].as_str().unwrap().parse().unwrap();
+    assert_eq!(root, sheet::root(&key_sheet));
+    let path = format!("/v1/charts/{}/sealed/{root}?kind=sheet", chart.id);
+    let answer = consortium.get(HOSPITAL, colleague, &path).await;
+    assert_eq!(answer.bytes().await.unwrap(), encode(&key_sheet));
+
+    // The body goes to two custodians, and to no other.
+    let content = vec![42; 200_000];
+    let draft = world.draft(&chart, clinician, &content);
+    let custody = vec![
+        world.store(HOSPITAL, clinician, &draft).await,
+        world.store(LABORATORY, clinician, &draft).await,
+    ];
+    let base = World::base(&draft.object);
+    for (at, person, expected) in
+        [(CLINIC, clinician, "not_custodian"), (HOSPITAL, colleague, "forbidden")]
+    {
+        let path = format!("{base}/body");
+        let answer = consortium.put_streamed(at, person, &path, draft.sealed.body.clone()).await;
+        assert_eq!(error_of(answer).await, (403, expected.to_owned()));
+    }
+    let position = world.add(clinician, &draft, custody).await;
+    let name = RecordName { position, record: draft.object.record };
+
+    // Whoever is at home reads the sealed object, others do not.
+    let object = format!("/v1/charts/{}/records/{position}", chart.id);
+    let answer = consortium.get(LABORATORY, &chart.controller, &format!("{object}/body")).await;
+    assert_eq!(answer.bytes().await.unwrap(), draft.sealed.body);
+    let answer = consortium.get(HOSPITAL, clinician, &format!("{object}/capsule")).await;
+    assert_eq!(answer.bytes().await.unwrap(), draft.sealed.capsule.encode());
+    let answer = consortium.get(HOSPITAL, colleague, &format!("{object}/body")).await;
+    assert_eq!(error_of(answer).await.0, 403);
+    let header = consortium.authorization(clinician, &format!("GET {object}/body"), &[]);
+    let url = format!("{}{object}/body", consortium.urls[HOSPITAL]);
+    let answer = reqwest::Client::new()
+        .get(url)
+        .header("authorization", header)
+        .header("range", "bytes=40-99")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(answer.bytes().await.unwrap(), draft.sealed.body[40..100]);
+
+    // Without a grant the colleague's access is refused, and the refusal is in the log.
+    let key = SealingKey::from_seed(&random());
+    let (refused, _, accepted) = world.open(colleague, chart.id, name, &key).await;
+    assert!(!accepted);
+    let capsule = &draft.sealed.capsule;
+    let shown = (position, capsule);
+    let error = world.release(HOSPITAL, colleague, chart.id, refused, &key, shown).await;
+    assert_eq!(error.unwrap_err(), (404, "no_access".to_owned()));
+
+    // With a grant it is accepted, and three validators' shares open the record.
+    let give = |grant| {
+        let Party::Member(_) = colleague.party else { unreachable!("they are a member") };
+        let mut terms = common::terms();
+        terms.compartments = CompartmentSet::EMPTY.with(chart.compartment());
+        Payload::GrantGive(GrantGive { chart: chart.id, grant, terms, seeds: Digest([0; 32]) })
+    };
+    let grant = GrantId([1; 16]);
+    consortium.accepted(CLINIC, give(grant), &[&chart.controller]).await;
+    let (access, opened, accepted) = world.open(colleague, chart.id, name, &key).await;
+    assert!(accepted);
+    let answer =
+        consortium.get(HOSPITAL, colleague, &format!("{object}/capsule{}", by(access))).await;
+    assert_eq!(answer.bytes().await.unwrap(), capsule.encode());
+    let answer = consortium.get(HOSPITAL, clinician, &format!("{object}/body{}", by(access))).await;
+    assert_eq!(status(answer).await, 200, "at home no access is needed");
+    let capsules = [capsule.clone()];
+    let mut collector = Collector::new(committee, &opened, &capsules, &key).unwrap();
+    for at in [HOSPITAL, LABORATORY, INSURER] {
+        let answer = world.release(at, colleague, chart.id, access, &key, shown).await.unwrap();
+        let validator = consortium.genesis.validators[usize::from(answer.share) - 1];
+        assert_eq!(validator.organisation, consortium.organisations[at]);
+        collector.add(&answer, &validator.release).unwrap();
+    }
+    let released = collector.finish().unwrap();
+    let granted = capsule.capsule.open_grant(&chart.epoch_key()).unwrap();
+    assert_eq!(capsule.capsule.open(&granted, &released[0]).unwrap(), draft.sealed.dek);
+
+    hostile_releases(world, &chart, &draft, position, access, &key).await;
+
+    // The log page rebuilds the head that the state has, and an unsorted reader does not get it.
+    let path = format!("/v1/charts/{}/log?from=1&limit=3", chart.id);
+    let answer = consortium.get(CLINIC, &chart.controller, &path).await;
+    let page: LogPage = keepwell_types::decode(&answer.bytes().await.unwrap(), 1 << 20).unwrap();
+    assert_eq!((page.from, page.entries.len()), (LogPosition(1), 3));
+    let whole = format!("/v1/charts/{}/log", chart.id);
+    let answer = consortium.get(CLINIC, &chart.controller, &whole).await;
+    let all: LogPage = keepwell_types::decode(&answer.bytes().await.unwrap(), 1 << 20).unwrap();
+    let first = chart_log::extend(all.before, LogPosition(0), &all.entries[0].outcome);
+    assert_eq!((all.before, page.before), (chart_log::EMPTY, first));
+    assert_eq!(status(consortium.get(CLINIC, colleague, &whole).await).await, 403);
+    let entry = format!("/v1/charts/{}/log/{position}", chart.id);
+    assert_eq!(status(consortium.get(CLINIC, colleague, &entry).await).await, 403);
+    let answer = consortium.get(CLINIC, colleague, &format!("{entry}{}", by(access))).await;
+    let entry: LogEntry = keepwell_types::decode(&answer.bytes().await.unwrap(), 1 << 20).unwrap();
+    assert!(matches!(entry.entry.payload(), Payload::RecordAdd(_)));
+
+    // Why the colleague may.
+    let Party::Member(member) = colleague.party else { unreachable!("they are a member") };
+    let path = format!(
+        "/v1/charts/{}/explain?member={member}&compartment=4&kind=result&purpose=TREAT",
+        chart.id
+    );
+    let answer = consortium.get(HOSPITAL, &chart.controller, &path).await;
+    assert!(answer.text().await.unwrap().contains(r#""decision":{"allowed":"#));
+
+    // After the revocation no validator releases again, though the access was accepted.
+    let revoke = Payload::GrantRevoke(GrantRevoke { chart: chart.id, grant });
+    consortium.accepted(INSURER, revoke, &[&chart.controller]).await;
+    for at in [HOSPITAL, CLINIC, LABORATORY, INSURER] {
+        catch_up(consortium, at).await;
+        let error = world.release(at, colleague, chart.id, access, &key, shown).await;
+        assert_eq!(error.unwrap_err(), (403, "not_allowed".to_owned()));
+    }
+}
+
+/// Waits until a node has what the insurer's node has.
+async fn catch_up(consortium: &Consortium, at: usize) {
+    let height = consortium.node(INSURER).core.tip().height();
+    let mut tip = consortium.node(at).core.watch_tip();
+    let reached = tip.wait_for(|tip| tip.height() >= height);
+    tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap().unwrap();
+}
+
+/// What a reader with an accepted access tries.
+async fn hostile_releases(
+    world: &World,
+    chart: &Chart,
+    draft: &Draft,
+    position: LogPosition,
+    access: LogPosition,
+    key: &SealingKey,
+) {
+    let World { clinician, colleague, .. } = world;
+    let capsule = &draft.sealed.capsule;
+    let refused = async |reader, access, key, shown| {
+        let answer = world.release(HOSPITAL, reader, chart.id, access, key, shown).await;
+        answer.expect_err("it is refused").1
+    };
+    // Someone else's access, another key, a position that is no access, one that is not there yet.
+    let other_key = SealingKey::from_seed(&random());
+    assert_eq!(refused(clinician, access, key, (position, capsule)).await, "other_reader");
+    assert_eq!(refused(colleague, access, &other_key, (position, capsule)).await, "other_key");
+    assert_eq!(refused(colleague, position, key, (position, capsule)).await, "no_access");
+    assert_eq!(refused(colleague, LogPosition(900), key, (position, capsule)).await, "behind");
+    assert_eq!(refused(colleague, access, key, (LogPosition(0), capsule)).await, "no_record");
+
+    // A record that the access does not ask for.
+    let second = world.draft(chart, clinician, b"another");
+    let custody = vec![world.store(HOSPITAL, clinician, &second).await];
+    let elsewhere = world.add(clinician, &second, custody).await;
+    let shown = (elsewhere, &second.sealed.capsule);
+    assert_eq!(refused(colleague, access, key, shown).await, "not_asked");
+    // The right position with the capsule of another record.
+    let shown = (position, &second.sealed.capsule);
+    assert_eq!(refused(colleague, access, key, shown).await, "wrong_capsule");
+
+    // A whole foreign capsule, byte for byte, committed under a record of the thief's own chart.
+    let Payload::RecordAdd(add) = &draft.command.payload else { unreachable!("it adds a record") };
+    let own = world.open_chart(clinician).await;
+    let (stolen, record) = world.add_unseen(&own, &own.controller, capsule, add).await;
+    let name = RecordName { position: stolen, record };
+    let (opened, _, accepted) = world.open(&own.controller, own.id, name, key).await;
+    assert!(accepted, "the thief may open the record: it is in their own chart");
+    for at in [HOSPITAL, CLINIC, LABORATORY, INSURER] {
+        catch_up(&world.consortium, at).await;
+        let shown = (stolen, capsule);
+        let answer = world.release(at, &own.controller, own.id, opened, key, shown).await;
+        assert_eq!(answer.expect_err("it is foreign"), (403, "foreign_capsule".to_owned()));
+    }
+
+    // The same capsule with the label of the thief's record: the second lock does not fit it.
+    let thief = world.draft(&own, &own.controller, b"anything");
+    let relabelled = relabel(capsule, &thief.sealed.capsule);
+    let mut thief_command = thief.command.clone();
+    if let Payload::RecordAdd(add) = &mut thief_command.payload {
+        add.commitment = relabelled.commitment();
+    }
+    let statement = CustodyStatement {
+        chain: world.consortium.chain,
+        custodian: world.consortium.organisations[HOSPITAL],
+        record: thief.object.record,
+        version: Version(1),
+        commitment: relabelled.commitment(),
+        sealed_bytes: thief.sealed.body.len() as u64,
+    };
+    let custodian = &world.consortium.custodians[HOSPITAL];
+    let custody = vec![CustodyAcknowledgement {
+        custodian: statement.custodian,
+        key: custodian.public(),
+        signature: sign_custody(custodian, &statement),
+    }];
+    let thief = Draft { command: thief_command, ..thief };
+    let at = world.add(&own.controller, &thief, custody).await;
+    let name = RecordName { position: at, record: thief.object.record };
+    let (opened, _, accepted) = world.open(&own.controller, own.id, name, key).await;
+    assert!(accepted);
+    let shown = (at, &relabelled);
+    let answer = world.release(HOSPITAL, &own.controller, own.id, opened, key, shown).await;
+    assert_eq!(answer.expect_err("it is relabelled"), (403, "bad_capsule".to_owned()));
+}
+
+/// A capsule with the label of another.
+fn relabel(capsule: &SaltedCapsule, with: &SaltedCapsule) -> SaltedCapsule {
+    let (from, to) = (encode(capsule.capsule.label()), encode(with.capsule.label()));
+    let bytes = capsule.encode();
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let bytes = [&bytes[..at], &to, &bytes[at + from.len()..]].concat();
+    SaltedCapsule::decode(&bytes).unwrap()
+}
+
+#[test]
+fn requests_are_answered_once_and_to_whoever_signed_them() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), async |context| {
+        let consortium = Consortium::start(context, folder.path()).await;
+        let world = World::new(consortium).await;
+        requests(&world).await;
+        commands(&world).await;
+        pages(&world).await;
+        world.consortium.stop().await;
+    });
+}
+
+async fn requests(world: &World) {
+    let World { consortium, clinician, .. } = world;
+    let Party::Member(member) = clinician.party else { unreachable!("they are a member") };
+    let path = format!("/v1/members/{member}");
+    let target = format!("GET {path}");
+    let ask =
+        async |header: String| consortium.send(HOSPITAL, Method::GET, &path, header, vec![]).await;
+    let request = || Request {
+        chain: consortium.chain,
+        party: clinician.party,
+        id: CommandId(random()),
+        at: now(),
+        target: Text::from_string(target.clone()).unwrap(),
+        body: body_digest(&[]),
+    };
+    let header = consortium.authorize(clinician, request());
+    let answer = ask(header.clone()).await;
+    let proof: StateProof =
+        keepwell_types::decode(&answer.bytes().await.unwrap(), 1 << 20).unwrap();
+    assert!(proof.value.is_some());
+    let certified =
+        keepwell_types::decode::<CertifiedHeader>(&proof.certified, RECEIPT_BYTES_MAX).unwrap();
+    certified.verify(&consortium.genesis).unwrap();
+
+    let expect = async |header: String, expected: &str| {
+        let (status, code) = error_of(ask(header).await).await;
+        assert_eq!((status, code.as_str()), (401, expected));
+    };
+    expect(header, "replayed").await;
+    for skewed in [now().0 - REQUEST_SKEW_MS_MAX - 5_000, now().0 + REQUEST_SKEW_MS_MAX + 5_000] {
+        let request = Request { at: BlockTime(skewed), ..request() };
+        expect(consortium.authorize(clinician, request), "skew").await;
+    }
+    let wrong_chain = Request { chain: ChainId([9; 32]), ..request() };
+    expect(consortium.authorize(clinician, wrong_chain), "wrong_chain").await;
+    let wrong_body = Request { body: body_digest(b"x"), ..request() };
+    expect(consortium.authorize(clinician, wrong_body), "wrong_body").await;
+    let other = Text::from_string("GET /v1/events".to_owned()).unwrap();
+    let wrong_target = Request { target: other, ..request() };
+    expect(consortium.authorize(clinician, wrong_target), "wrong_target").await;
+    let stranger = Person { party: clinician.party, key: SigningKey::from_seed(&random()) };
+    expect(consortium.authorize(&stranger, request()), "not_signers_key").await;
+    let unknown = Request { party: Party::Member(MemberId([9; 16])), ..request() };
+    expect(consortium.authorize(clinician, unknown), "not_signers_key").await;
+    expect("Bearer token".to_owned(), "malformed_request").await;
+    expect(format!("Keepwell {}", "A".repeat(4_000)), "malformed_request").await;
+    let answer = consortium.open_page(HOSPITAL, &path).await;
+    assert_eq!(error_of(answer).await, (401, "unsigned".to_owned()));
+
+    // A member that is suspended is heard no more.
+    let leaver = world.enrol(HOSPITAL, Role::Nurse).await;
+    assert_eq!(status(consortium.get(HOSPITAL, &leaver, &path).await).await, 200);
+    let Party::Member(member) = leaver.party else { unreachable!("they are a member") };
+    let suspend = Payload::MemberSuspend(MemberStanding { member });
+    consortium.accepted(HOSPITAL, suspend, &[&consortium.administrators[HOSPITAL]]).await;
+    let answer = consortium.get(HOSPITAL, &leaver, &path).await;
+    assert_eq!(error_of(answer).await, (403, "suspended".to_owned()));
+}
+
+async fn commands(world: &World) {
+    let World { consortium, clinician, .. } = world;
+    let anchor = || {
+        Payload::AnchorAdd(keepwell_types::anchor::AnchorAdd {
+            root: Digest(random()),
+            documents: 3,
+        })
+    };
+    // The same bytes again, at another node, get the same receipt.
+    let command = consortium.command(anchor(), &[clinician]);
+    let first = consortium.submit(HOSPITAL, &command).await;
+    catch_up(consortium, LABORATORY).await;
+    let again = consortium.submit(LABORATORY, &command).await;
+    assert_eq!(first.outcome(), again.outcome());
+    let location = first.outcome().location;
+    for path in [
+        format!("/v1/receipts/{}/{}", location.height, location.index),
+        format!("/v1/commands/{}", command.command.id),
+    ] {
+        let answer = consortium.get(HOSPITAL, clinician, &path).await;
+        assert_eq!(status(answer).await, 200, "{path}");
+    }
+    let answer = consortium.get(HOSPITAL, clinician, "/v1/receipts/1/400").await;
+    assert_eq!(error_of(answer).await, (404, "not_found".to_owned()));
+
+    let post = async |bytes| error_of(consortium.post_command(CLINIC, bytes).await).await;
+    let mut other = consortium.command(anchor(), &[clinician]).command;
+    other.id = command.command.id;
+    let other = sign(other, &[&clinician.key]);
+    assert_eq!(post(other.encode()).await, (409, "id_taken".to_owned()));
+    let mut bytes = command.encode();
+    bytes.pop();
+    assert_eq!(post(bytes).await, (400, "malformed".to_owned()));
+    assert_eq!(post(vec![0; COMMAND_BYTES_MAX + 1]).await, (413, "too_long".to_owned()));
+    let mut forged = consortium.command(anchor(), &[clinician]);
+    forged.command.id = CommandId(random());
+    assert_eq!(post(forged.encode()).await, (400, "bad_signature".to_owned()));
+    let mut elsewhere = consortium.command(anchor(), &[clinician]).command;
+    elsewhere.chain = ChainId([9; 32]);
+    let elsewhere = sign(elsewhere, &[&clinician.key]);
+    assert_eq!(post(elsewhere.encode()).await, (400, "wrong_chain".to_owned()));
+    let mut late = consortium.command(anchor(), &[clinician]).command;
+    late.window = Window { from: BlockTime(now().0 - 60_000), until: BlockTime(now().0 - 30_000) };
+    let late = sign(late, &[&clinician.key]);
+    assert_eq!(post(late.encode()).await, (400, "expired".to_owned()));
+    let stranger = Person::new(Party::Member(MemberId(random())));
+    let strange = consortium.command(anchor(), &[&stranger]);
+    assert_eq!(post(strange.encode()).await, (403, "signer".to_owned()));
+}
+
+async fn pages(world: &World) {
+    let World { consortium, clinician, .. } = world;
+    let text = async |path| {
+        let answer = consortium.open_page(HOSPITAL, path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.unwrap()
+    };
+    assert!(text("/v1/health").await.contains(r#""status":"ok""#));
+    assert!(text("/v1/ready").await.contains("height"));
+    let description: serde_json::Value =
+        serde_json::from_str(&text("/v1/openapi.json").await).unwrap();
+    assert_eq!(description["paths"].as_object().unwrap().len(), 24);
+    let answer = consortium.open_page(HOSPITAL, "/v1/genesis").await;
+    assert_eq!(answer.bytes().await.unwrap(), consortium.genesis.encode());
+    let answer = consortium.open_page(HOSPITAL, "/v1/tip").await;
+    let tip: CertifiedHeader =
+        keepwell_types::decode(&answer.bytes().await.unwrap(), RECEIPT_BYTES_MAX).unwrap();
+    tip.verify(&consortium.genesis).unwrap();
+    let answer = consortium.open_page(HOSPITAL, "/v1/nothing").await;
+    assert_eq!(error_of(answer).await, (404, "no_such_path".to_owned()));
+    let answer = consortium.open_page(HOSPITAL, "/v1/release").await;
+    assert_eq!(error_of(answer).await, (405, "no_such_method".to_owned()));
+
+    let metrics = text("/metrics").await;
+    for expected in [
+        "keepwell_height ",
+        r#"keepwell_commands_total{family="member.enrol",outcome="accepted"}"#,
+        r#"route="/v1/members/{member}""#,
+    ] {
+        assert!(metrics.contains(expected), "{expected}");
+    }
+    let Party::Member(member) = clinician.party else { unreachable!("they are a member") };
+    assert!(!metrics.contains(&member.to_string()), "no metric names a person");
+    assert_eq!(metrics.matches("# EOF").count(), 1);
+
+    // Final blocks, as they come.
+    let answer = consortium.get(HOSPITAL, clinician, "/v1/events").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut events = answer.bytes_stream();
+    let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+    let event = event.unwrap().unwrap().unwrap();
+    assert!(event.starts_with(b"event: block\ndata: {\"height\":"), "{event:?}");
+}
+
+#[test]
+fn a_node_that_was_cut_down_comes_back_and_catches_up() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), async |context| {
+        let consortium = Consortium::start(context, folder.path()).await;
+        let mut world = World::new(consortium).await;
+
+        // Nobody else takes its folder or its ports while it runs.
+        let second = world.consortium.try_start(INSURER).await.err();
+        assert!(matches!(second, Some(NodeError::Folder(FolderError::Busy { .. }))), "{second:?}");
+        let elsewhere = NodeConfig {
+            folder: world.consortium.folder().join("elsewhere"),
+            ..world.consortium.config(INSURER)
+        };
+        let second = world.consortium.try_start_with(elsewhere.clone()).await.err();
+        assert!(matches!(second, Some(NodeError::Listen { .. })), "{second:?}");
+        let wrong_keys = NodeConfig { keys: world.consortium.config(CLINIC).keys, ..elsewhere };
+        let mut mixed = wrong_keys.clone();
+        mixed.peers.pop();
+        let error = world.consortium.try_start_with(mixed).await.err();
+        assert!(matches!(error, Some(NodeError::Config(_))), "{error:?}");
+
+        let chart = world.open_chart(&world.clinician).await;
+        let draft = world.draft(&chart, &world.clinician, b"before the crash");
+        let custody = vec![world.store(LABORATORY, &world.clinician, &draft).await];
+        world.consortium.abort(LABORATORY).await;
+        let gone = reqwest::get(format!("{}/v1/health", world.consortium.urls[LABORATORY])).await;
+        assert!(gone.is_err(), "a node that is gone answers nothing");
+
+        // The others go on.
+        let position = world.add(&world.clinician, &draft, custody).await;
+        for _ in 0..3 {
+            world.open_chart(&world.clinician).await;
+        }
+        world.consortium.start_node(LABORATORY).await.unwrap();
+        catch_up(&world.consortium, LABORATORY).await;
+        let path = format!("/v1/charts/{}/records/{position}/body", chart.id);
+        let answer = world.consortium.get(LABORATORY, &chart.controller, &path).await;
+        assert_eq!(answer.bytes().await.unwrap(), draft.sealed.body);
+        world.open_chart(&world.clinician).await;
+        world.consortium.stop().await;
+    });
+}
