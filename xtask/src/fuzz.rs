@@ -45,8 +45,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let seconds = seconds(&given.all("--seconds"))?;
     let chosen = choose(&targets, &given.words)?;
     tools()?;
-    nightly(&["run", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--example", "seeds"])
-        .run()?;
+    let seeds = ["--no-default-features", "--example", "seeds"];
+    nightly(&["run", "--quiet", "--manifest-path", MANIFEST]).args(seeds).run()?;
     for (index, name) in chosen.iter().enumerate() {
         println!("\n[{}/{}] {name}: {seconds} s", index + 1, chosen.len());
         one(name, seconds)?;

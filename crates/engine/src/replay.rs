@@ -156,10 +156,10 @@ impl Replay {
     }
 
     fn value(&self, key: &Key) -> Option<Value> {
-        match key {
-            Key::Record(chart, position) => self.records.get(&(*chart, *position)).cloned(),
-            key => self.state.get(key).cloned(),
+        if let Key::Record(chart, position) = key {
+            return self.records.get(&(*chart, *position)).cloned();
         }
+        self.state.get(key).cloned()
     }
 
     /// The state, in the order of its keys.

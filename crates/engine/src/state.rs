@@ -44,8 +44,11 @@ pub type StateDb<E> = variable::Db<
 /// The database as the engine shares it out.
 pub type Databases<E> = Shared<StateDb<E>>;
 
+/// What reading an operation back needs: nothing for its key, a limit for its value.
+pub type OperationConfig = ((), (RangeCfg<usize>, ()));
+
 /// How bytes of an operation are read back.
-pub fn operation_config() -> ((), (RangeCfg<usize>, ())) {
+pub fn operation_config() -> OperationConfig {
     ((), (RangeCfg::new(0..=STATE_VALUE_BYTES_MAX), ()))
 }
 
@@ -53,7 +56,7 @@ pub fn operation_config() -> ((), (RangeCfg<usize>, ())) {
 pub fn state_config(
     prefix: &str,
     page_cache: CacheRef,
-) -> VariableConfig<EightCap, ((), (RangeCfg<usize>, ())), Sequential> {
+) -> VariableConfig<EightCap, OperationConfig, Sequential> {
     let buffer = NZUsize!(1 << 20);
     VariableConfig {
         merkle_config: MmrConfig {

@@ -2,6 +2,7 @@
 //!
 //! `KEEPWELL_VECTORS=write cargo test -p keepwell-types --test vectors` adds what is new; a line that
 //! is there already is never rewritten in a release.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
