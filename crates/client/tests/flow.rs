@@ -14,7 +14,7 @@ use keepwell_client::{
     chart::{Arrangement, ClaimLetter},
     error::{CustodyProblem, LedgerError},
     grant::{GrantNotice, Recipient},
-    identity::{MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
+    identity::{Actor, MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
     node::Endpoint,
     open::{Opening, What},
     verify::LogMark,
@@ -39,7 +39,7 @@ fn unlock() -> Unlock {
     Unlock::OperatorKey(Zeroizing::new([1; 32]))
 }
 
-async fn enrol(nodes: &Nodes, at: usize, roles: &[Role]) -> MemberIdentity {
+async fn enrol(client: &Client, nodes: &Nodes, at: usize, roles: &[Role]) -> MemberIdentity {
     let identity = MemberIdentity::generate(nodes.chain, nodes.organisations[at]);
     let payload = Payload::MemberEnrol(MemberEnrol {
         member: identity.member(),
@@ -48,7 +48,9 @@ async fn enrol(nodes: &Nodes, at: usize, roles: &[Role]) -> MemberIdentity {
         sealing: identity.sealing_digest(),
         roles: RoleSet::from_iter(roles.iter().copied()),
     });
-    nodes.accepted(0, payload, &[&nodes.administrators[at]]).await;
+    let administrator = &nodes.administrators[at];
+    let administrator = Actor::new(administrator.party, administrator.key.clone());
+    client.command(&administrator, payload).await.unwrap();
     identity
 }
 
@@ -97,9 +99,9 @@ fn flip(folder: &Path, at: usize) -> bool {
 
 async fn life(nodes: &Nodes, path: &Path) {
     let client = client(nodes);
-    let agent = enrol(nodes, 0, &[Role::KeyAgent, Role::Registrar]).await;
-    let author = enrol(nodes, 0, &[Role::Clinician]).await;
-    let clinician = enrol(nodes, 1, &[Role::Clinician]).await;
+    let agent = enrol(&client, nodes, 0, &[Role::KeyAgent, Role::Registrar]).await;
+    let author = enrol(&client, nodes, 0, &[Role::Clinician]).await;
+    let clinician = enrol(&client, nodes, 1, &[Role::Clinician]).await;
 
     let mut agent = OrganisationAgent::create(&path.join("agent"), agent, &unlock(), true).unwrap();
     let arrangement = Arrangement {

@@ -101,7 +101,8 @@ impl Property<EngineKey, State> for RootsAreEqual {
     ) -> Verdict<'a> {
         Box::pin(async move {
             for state in states {
-                let root = state.reader.root().await;
+                let Some(reader) = state.reader.upgrade() else { continue };
+                let root = reader.root().await;
                 if state.core.header_with_state(root).is_none() {
                     return Err("a validator's state is no recent header's".into());
                 }

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -114,8 +114,8 @@ fn public(key: &ed25519::PrivateKey) -> PublicKey {
 pub struct State {
     /// Its parts.
     pub core: Arc<Core>,
-    /// What it has.
-    pub reader: Arc<dyn Reader>,
+    /// What it has; nothing once it has crashed, since whoever held it would hold its files open.
+    pub reader: Weak<dyn Reader>,
     /// What clients of any validator were told.
     pub acknowledged: Acknowledged,
 }
@@ -188,7 +188,7 @@ impl EngineDefinition for Consortium {
         });
         let state = State {
             core: validator.core,
-            reader: validator.reader,
+            reader: Arc::downgrade(&validator.reader),
             acknowledged: self.acknowledged.clone(),
         };
         (validator.handle, state)
