@@ -140,10 +140,15 @@ impl Consortium {
             custodians,
             context,
             configs,
-            http: reqwest::Client::new(),
+            // A connection that the node closes as idle would fail the next request on it.
+            http: reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap(),
         };
         for at in 0..nodes.len() {
             consortium.start_node(at).await.unwrap();
+        }
+        // Nobody is a member before the founding entries, which are block 1.
+        for node in consortium.nodes.iter().flatten() {
+            node.core.watch_tip().wait_for(|tip| tip.height().0 >= 1).await.unwrap();
         }
         consortium
     }
