@@ -219,7 +219,15 @@ impl Consortium {
         assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
         let receipt: Receipt =
             keepwell_types::decode(&response.bytes().await.unwrap(), RECEIPT_BYTES_MAX).unwrap();
-        receipt.verify(&self.genesis).unwrap()
+        let verified = receipt.verify(&self.genesis).unwrap();
+        // Other nodes hear of it a moment later; what a test asks them next is about it.
+        let height = verified.outcome().location.height;
+        for node in self.nodes.iter().flatten() {
+            let mut tip = node.core.watch_tip();
+            let there = tip.wait_for(|tip| tip.height() >= height);
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(20), there).await;
+        }
+        verified
     }
 
     /// Sends a command that is to be accepted.
