@@ -166,7 +166,7 @@ async fn life(nodes: &Nodes, path: &Path) {
         .await
         .unwrap();
     contents.insert(2, b"after the claim".to_vec());
-    let position = client.position(&author.actor(), chart, &added.decided).await.unwrap();
+    let _ = client.position(&author.actor(), chart, &added.decided).await.unwrap();
 
     // The patient reads everything.
     let state = client.chart(&holder.actor(), chart).await.unwrap();

@@ -75,7 +75,7 @@ impl Latency {
         fleet.check()?;
         let (commit, open) = measured.inspect_err(|_| drop(fleet.keep()))?;
 
-        let floor_ms = limits.commit_floor_ms();
+        let floor_ms = limits.commit_floor_us() / 1_000.0;
         let validators = self.place.validators;
         lines.put("latency", &LatencyLine { validators, floor_ms, commit, open })?;
         lines.figure(Figure::CommitLatency, commit.p50_ms / floor_ms)?;

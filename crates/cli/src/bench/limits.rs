@@ -20,7 +20,7 @@ use keepwell_crypto::{
 use keepwell_types::id::{PublicKey, RecordId, Signature};
 use serde::Serialize;
 
-use super::{BenchError, figure::Spread, scratch::Scratch};
+use super::{BenchError, scratch::Scratch};
 
 /// Rounds of which the best counts.
 const ROUNDS: usize = 3;
@@ -80,9 +80,9 @@ impl Limits {
             aes_256_gcm_gb_per_s: best(seal_rate),
             sha_256_gb_per_s: best(hash_rate),
             write_mb_per_s: write_rate(scratch.path())?,
-            fdatasync: sync_latency(scratch.path(), 1)?,
-            fdatasync_four_writers: sync_latency(scratch.path(), WRITERS)?,
-            loopback_round_trip: round_trip_latency()?,
+            fdatasync_p50_us: sync_latency(scratch.path(), 1)?,
+            fdatasync_four_writers_p50_us: sync_latency(scratch.path(), WRITERS)?,
+            loopback_round_trip_p50_us: round_trip_latency()?,
         })
     }
 
@@ -92,8 +92,8 @@ impl Limits {
     }
 
     /// The least that a commit on a quorum costs: one durable write and ten messages in a row.
-    pub(super) fn commit_floor_ms(&self) -> f64 {
-        self.fdatasync_four_writers.p50_ms + 10.0 * self.loopback_round_trip.p50_ms
+    pub(super) fn commit_floor_us(&self) -> f64 {
+        self.fdatasync_four_writers_p50_us + 10.0 * self.loopback_round_trip_p50_us
     }
 
     /// The most that a file can be sealed and stored at, in 10⁶ bytes per second.
@@ -197,7 +197,7 @@ pub(super) fn noise(len: usize) -> Vec<u8> {
         .collect()
 }
 
-fn sync_latency(dir: &Path, writers: usize) -> Result<Spread, BenchError> {
+fn sync_latency(dir: &Path, writers: usize) -> Result<f64, BenchError> {
     let append = |writer: usize| -> std::io::Result<Vec<Duration>> {
         let mut file = File::create(dir.join(format!("append-{writer}")))?;
         let page = noise(SYNC_BYTES);
@@ -220,10 +220,10 @@ fn sync_latency(dir: &Path, writers: usize) -> Result<Spread, BenchError> {
         }
         Ok::<_, BenchError>(())
     })?;
-    Ok(Spread::of(taken))
+    Ok(median_us(taken))
 }
 
-fn round_trip_latency() -> Result<Spread, BenchError> {
+fn round_trip_latency() -> Result<f64, BenchError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut stream = TcpStream::connect(listener.local_addr()?)?;
     let (mut far, _) = listener.accept()?;
@@ -243,5 +243,9 @@ fn round_trip_latency() -> Result<Spread, BenchError> {
     }
     drop(stream);
     echo.join().expect("the echo ends when its stream does");
-    Ok(Spread::of(taken))
+    Ok(median_us(taken))
+}
+
+fn median_us(taken: Vec<Duration>) -> f64 {
+    super::figure::Spread::of(taken).p50_ms * 1_000.0
 }
