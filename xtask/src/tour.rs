@@ -7,6 +7,8 @@ use std::{
 
 use crate::process::{Call, Failure, root, target};
 
+/// How many of the real patients are loaded; set it to 1000 for all of them.
+const PATIENTS: &str = "KEEPWELL_TOUR_PATIENTS";
 /// Synthea's bundles, beside the repository where a developer or CI has them.
 const BUNDLES: &str = "../shared/data/synthea";
 
@@ -14,14 +16,16 @@ const BUNDLES: &str = "../shared/data/synthea";
 pub(crate) fn run() -> Result<(), Failure> {
     Call::cargo().args(["build", "--locked", "--package", "keepwell-cli"]).run()?;
     let program = target()?.join("debug").join("keepwell");
-    tour(&program, "generated", &[])?;
+    tour(&program, "generated", &["--port", "0"])?;
 
     let bundles = root().join(BUNDLES);
     if !bundles.is_dir() {
         println!("  skipped with real bundles: {BUNDLES} is not there");
         return Ok(());
     }
-    tour(&program, "bundles", &["--bundles", &bundles.to_string_lossy()])
+    let patients = env::var(PATIENTS).unwrap_or_else(|_| "2".to_owned());
+    let bundles = bundles.to_string_lossy();
+    tour(&program, "bundles", &["--port", "0", "--bundles", &bundles, "--patients", &patients])
 }
 
 fn tour(program: &Path, name: &str, arguments: &[&str]) -> Result<(), Failure> {
