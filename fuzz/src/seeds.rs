@@ -267,11 +267,13 @@ fn commands() -> Vec<SignedCommand> {
         version: Version(1),
         commitment: Commitment([12; 32]),
         sealed_bytes: 1_234,
+        until: BlockTime(2_000),
     };
     let acknowledgement = keepwell_types::record::CustodyAcknowledgement {
         custodian: ORGANISATION,
         key: key(2).public(),
         signature: keepwell_crypto::custody::sign_custody(&key(2), &statement),
+        until: BlockTime(2_000),
     };
     let record = RecordName { position: LogPosition(7), record: RecordId([8; 32]) };
     [
@@ -426,6 +428,7 @@ fn release_answer() -> ReleaseAnswer {
 fn signed_request() -> keepwell_types::wire::SignedRequest {
     let wish = Request {
         chain: CHAIN,
+        node: ORGANISATION,
         party: Party::Controller(CHART),
         id: CommandId([31; 16]),
         at: BlockTime(1_790_000_000_000),

@@ -1,6 +1,9 @@
 //! Why a command failed: each message says what to do next.
 
-use std::{io, path::PathBuf};
+use std::{
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
 
 use keepwell_client::{
     ClientError,
@@ -44,7 +47,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// A file or folder of the user's.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; {}", advice(.source))]
     Path { path: PathBuf, source: io::Error },
     /// A profile that cannot be read.
     #[error("the profile {path} cannot be used: {reason}")]
@@ -55,6 +58,21 @@ pub(crate) enum Failure {
     /// A step of the tour did not do what it says.
     #[error("the tour failed at step {step}: {reason}")]
     Tour { step: usize, reason: String },
+}
+
+/// What a person does about what the system said of a path.
+fn advice(error: &io::Error) -> &'static str {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the system's errors are many, and not ours")]
+    match error.kind() {
+        ErrorKind::NotFound => "check the path",
+        ErrorKind::PermissionDenied => "give this user access to it (chown, chmod)",
+        ErrorKind::ReadOnlyFilesystem => "mount it for writing, or name another place",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then try again",
+        ErrorKind::IsADirectory => "name a file",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "name a folder, or a new one",
+        ErrorKind::InvalidData => "is it the right file?",
+        _ => "try again, or name another one",
+    }
 }
 
 impl Failure {

@@ -32,6 +32,12 @@ impl Output {
         }
     }
 
+    /// Tells of something that did not stop the command. Whoever reads the results, as text or as JSON,
+    /// does not stumble over it.
+    pub(crate) fn warn(self, text: &str) {
+        eprintln!("keepwell: warning: {text}");
+    }
+
     /// Prints why a command failed, with its causes unless the message has them already.
     pub(crate) fn failure(self, failure: &Failure) {
         if self.json {

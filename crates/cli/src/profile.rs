@@ -22,6 +22,7 @@ use keepwell_client::{
     identity::{Actor, ChartHolder, MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
     node::Endpoint,
 };
+use keepwell_node::keys::read_operator_key;
 use keepwell_types::{
     id::{ChartId, OrganisationId},
     set::CompartmentSet,
@@ -38,8 +39,8 @@ const PASSPHRASE_FILE: &str = "KEEPWELL_PASSPHRASE_FILE";
 #[derive(Args, Clone, Debug)]
 pub(crate) struct As {
     /// Folder of the profile to act as
-    #[arg(long = "as", value_name = "DIR", env = "KEEPWELL_AS")]
-    folder: PathBuf,
+    #[arg(id = "as", long = "as", value_name = "DIR", env = "KEEPWELL_AS")]
+    profile: PathBuf,
 }
 
 /// What a profile says.
@@ -96,12 +97,7 @@ impl Profile {
 
 /// Reads an operator's key.
 pub(crate) fn read_operator(path: &Path) -> Result<Unlock, Failure> {
-    let bytes = Zeroizing::new(fs::read(path).map_err(Failure::at(path))?);
-    let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| Failure::Profile {
-        path: path.to_path_buf(),
-        reason: "an operator's key file has exactly 32 bytes".into(),
-    })?;
-    Ok(Unlock::OperatorKey(Zeroizing::new(key)))
+    Ok(Unlock::OperatorKey(read_operator_key(path)?))
 }
 
 /// A passphrase: from the file that the environment names, or typed without echo.
@@ -138,7 +134,7 @@ impl Identity {
         } else if wallet.exists() {
             Ok(Self::Wallet(Wallet::open(&wallet, unlock)?.into()))
         } else {
-            let reason = "it holds no member.key, agent or wallet".into();
+            let reason = "it holds no member.key, agent or wallet; name another folder, or make one with `keepwell wallet new`".into();
             Err(Failure::Profile { path: folder.to_path_buf(), reason })
         }
     }
@@ -153,7 +149,7 @@ pub(crate) struct Session {
 impl As {
     /// Reads the profile, opens the keys, and gets ready to ask.
     pub(crate) fn session(&self) -> Result<Session, Failure> {
-        Session::open(&self.folder)
+        Session::open(&self.profile)
     }
 }
 
@@ -207,16 +203,6 @@ impl Session {
         }
     }
 
-    /// The wallet, for what only a patient can do.
-    pub(crate) fn wallet(&mut self) -> Result<&mut Wallet, Failure> {
-        match &mut self.identity {
-            Identity::Wallet(wallet) => Ok(wallet),
-            Identity::Member(_) | Identity::Agent(_) => {
-                Err(Failure::Misused("this needs a wallet's profile".into()))
-            }
-        }
-    }
-
     /// What the compartments of a chart are for, where that is known here.
     pub(crate) fn meanings(&self, chart: ChartId) -> Option<&Meanings> {
         match &self.identity {
@@ -250,6 +236,24 @@ impl Session {
                 wallet.note_tip(seen);
                 Ok(wallet.save()?)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn an_operators_key_is_for_its_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.key");
+        for (len, mode, fits) in [(32, 0o600, true), (32, 0o644, false), (33, 0o600, false)] {
+            fs::write(&path, vec![7; len]).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_operator(&path).is_ok(), fits, "{len} {mode:o}");
         }
     }
 }

@@ -340,16 +340,17 @@ impl Upload<'_> {
             Ask::with_body(Method::PUT, target, Some(self.actor), bytes, ACKNOWLEDGEMENT_BYTES_MAX);
         let answers = join_all(stored.custodians.iter().map(async |&custodian| {
             let bytes = self.client.ask_custodian(custodian, &ask).await?;
-            let statement = CustodyStatement {
+            let key = self.authoring.custodians.get(&custodian);
+            let statement = |until| CustodyStatement {
                 chain: self.client.consortium().chain(),
                 custodian,
                 record: self.record,
                 version: FIRST_VERSION,
                 commitment: salted.commitment(),
                 sealed_bytes: stored.sealed_bytes,
+                until,
             };
-            let key = self.authoring.custodians.get(&custodian);
-            checked_acknowledgement(&bytes, &statement, key).ok_or(CustodyProblem::Acknowledgement)
+            checked_acknowledgement(&bytes, statement, key).ok_or(CustodyProblem::Acknowledgement)
         }))
         .await;
         let (mut custody, mut faults) = (Vec::new(), stored.faults);
@@ -369,13 +370,14 @@ impl Upload<'_> {
 /// An acknowledgement, if it is the custodian's word for this very statement.
 fn checked_acknowledgement(
     bytes: &[u8],
-    statement: &CustodyStatement,
+    statement: impl FnOnce(BlockTime) -> CustodyStatement,
     key: Option<&PublicKey>,
 ) -> Option<CustodyAcknowledgement> {
     let given: CustodyAcknowledgement =
         keepwell_types::decode(bytes, ACKNOWLEDGEMENT_BYTES_MAX).ok()?;
+    let statement = statement(given.until);
     let key = key.filter(|key| **key == given.key && statement.custodian == given.custodian)?;
-    verify_custody(key, statement, &given.signature).ok()?;
+    verify_custody(key, &statement, &given.signature).ok()?;
     Some(given)
 }
 

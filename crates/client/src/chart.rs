@@ -17,6 +17,8 @@
 //! * After a claim the wallet reads what was sealed before it with the agent's secret, which the letter
 //!   carries, and seals and grants what comes after with its own. The agent can read nothing new.
 //! * The wallet keeps the agent's secret, on disk, before the claim is sent.
+//! * A claim says which key sheet the letter leads to. The ledger refuses it if that is not the chart's,
+//!   so a letter that is out of date, or has another secret in it, costs the patient no record.
 //!
 //! The letter is a file that the organisation hands to the patient, the code is told apart from it. The
 //! letter does not lie at a node: whoever holds nothing but the code may ask no node for anything, and a
@@ -411,14 +413,51 @@ impl Client {
         let known = agent.chart(chart)?;
         let holder = agent.holder(chart)?;
         let entry = self.chart(&holder.actor(), chart).await?;
-        let (Some(code), Some(ticket)) = (known.code(), entry.claim) else {
-            return Err(KeyError::ClaimCode(chart).into());
-        };
         let chain = self.consortium().chain();
+        let is_current = |code: &ClaimCode, ticket: &ClaimTicket| {
+            code.signing(&chain, &chart).public() == ticket.key
+        };
+        let (code, ticket) = (known.code().zip(entry.claim))
+            .filter(|(code, ticket)| is_current(code, ticket))
+            .ok_or(KeyError::ClaimCode(chart))?;
         let contents = (entry.epochs, known.meanings());
         let letter =
             ClaimLetter::seal(chain, entry.organisation, ticket.until, &holder, contents, &code);
         Ok((letter, code))
+    }
+
+    /// Replaces the code of a chart that its patient has not claimed yet, where it has ended or was lost,
+    /// and writes the letter to the new one. The old code is void from then on.
+    pub async fn renew_claim(
+        &self,
+        agent: &mut OrganisationAgent,
+        chart: ChartId,
+        until: BlockTime,
+    ) -> Result<OpenedForPatient, ClientError> {
+        let (holder, chain) = (agent.holder(chart)?, self.consortium().chain());
+        let entry = self.chart(&holder.actor(), chart).await?;
+        let code = ClaimCode::generate(&mut rng());
+        let ticket = ClaimTicket { key: code.signing(&chain, &chart).public(), until };
+        let before = agent.replace_code(chart, Some(&code))?;
+        agent.save()?;
+        let payload = Payload::ChartArrange(ChartArrange {
+            chart,
+            custodians: entry.custodians,
+            contributors: entry.contributors,
+            claim: Some(ticket),
+        });
+        let decided = match self.command(&holder.actor(), payload).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                return Err(unless_refused(error, || {
+                    // The chart is the agent's: it was found above.
+                    let _ = agent.replace_code(chart, before.as_ref());
+                    agent.save()
+                }));
+            }
+        };
+        let (letter, code) = self.claim_letter(agent, chart).await?;
+        Ok(OpenedForPatient { chart, letter, code, decided })
     }
 
     /// Claims a chart for a wallet. If an earlier try was cut off, this completes it.
@@ -439,6 +478,7 @@ impl Client {
         // A try that was cut off before it reached the ledger left the chart behind.
         wallet.forget(chart);
         let agent = ChartSecret::from_bytes(handover.secret.as_bytes());
+        let inherited = sheet::root(&sheet::sheet(&agent, chart, &handover.epochs));
         let organisation = letter.organisation;
         let known = KnownChart::claimed(chart, organisation, handover.meanings, &agent, epochs);
         wallet.add(known)?;
@@ -447,7 +487,7 @@ impl Client {
         let (keys, _) = keys_at(&holder, &epochs);
         let claimant = Actor::new(Party::Claimant(chart), code.signing(&chain, &chart));
         let signers = [&claimant, &holder.actor()];
-        let payload = Payload::ChartClaim(ChartClaim { chart, keys });
+        let payload = Payload::ChartClaim(ChartClaim { chart, keys, inherited });
         let decided = self.submit(&signers, Draft::now(), payload).await;
         if let Err(error) = decided.and_then(|it| Ok(it.accepted()?)) {
             return Err(unless_refused(error, || {
@@ -506,7 +546,8 @@ impl Client {
     ) -> Result<Decided, ClientError> {
         let (custodians, contributors) = arrangement.lists()?;
         let chart = holder.chart();
-        let payload = Payload::ChartArrange(ChartArrange { chart, custodians, contributors });
+        let arrange = ChartArrange { chart, custodians, contributors, claim: None };
+        let payload = Payload::ChartArrange(arrange);
         self.command(&holder.actor(), payload).await
     }
 }

@@ -160,6 +160,9 @@ impl Client {
         seen: Option<TipSeen>,
     ) -> Result<Self, UsageError> {
         let nodes = Nodes::new(consortium.chain(), endpoints)?;
+        if let Some(seen) = seen {
+            nodes.note_seen(seen.height);
+        }
         Ok(Self { consortium, nodes, seen: Mutex::new(seen) })
     }
 
@@ -181,6 +184,7 @@ impl Client {
     fn note(&self, header: &VerifiedHeader) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = Some(TipSeen::of(header).later(*seen));
+        self.nodes.note_seen(header.header().height);
     }
 
     fn checker(&self) -> Checker<'_> {
@@ -426,7 +430,7 @@ impl Client {
         let count = self.log_count_by_search(actor, chart).await?;
         for position in (0..count.0).rev().take(POSITIONS_TRIED).map(LogPosition) {
             let is_it = |shown: LogEntry| Ok(shown.outcome == *decided.outcome());
-            let found = self.log_entry(actor, (chart, position), None, is_it).await?;
+            let found = self.log_entry(actor, (chart, position), is_it).await?;
             if matches!(found, Shown::Entry(true)) {
                 return Ok(position);
             }
@@ -444,7 +448,7 @@ impl Client {
     ) -> Result<LogPosition, ClientError> {
         let is_there = async |position: u64| {
             let place = (chart, LogPosition(position));
-            let found = self.log_entry(actor, place, None, |_| Ok(())).await?;
+            let found = self.log_entry(actor, place, |_| Ok(())).await?;
             Ok::<_, ClientError>(!matches!(found, Shown::Nothing))
         };
         let mut above = 1;
@@ -465,18 +469,27 @@ impl Client {
         &self,
         actor: &Actor,
         (chart, position): (ChartId, LogPosition),
-        access: Option<LogPosition>,
         check: impl Fn(LogEntry) -> Result<T, ProofFault>,
     ) -> Result<Shown<T>, ClientError> {
-        let by = access.map(|it| format!("?access={it}")).unwrap_or_default();
-        let target = format!("/v1/charts/{chart}/log/{position}{by}");
+        let target = format!("/v1/charts/{chart}/log/{position}");
         let ask = Ask::get(target, Some(actor), LOG_ENTRY_BYTES_MAX);
-        match self.ask(&ask, |bytes| check(decode(bytes, LOG_ENTRY_BYTES_MAX)?)).await {
-            Ok(entry) => Ok(Shown::Entry(entry)),
-            Err(ClientError::Node(error)) if error.fault.is_forbidden() => Ok(Shown::Hidden),
-            Err(ClientError::Node(error)) if error.fault.is_absent() => Ok(Shown::Nothing),
-            Err(error) => Err(error),
-        }
+        shown(self.ask(&ask, |bytes| check(decode(bytes, LOG_ENTRY_BYTES_MAX)?)).await)
+    }
+
+    /// The receipt of one entry of a chart's log, for the reader of an accepted access that asks for it.
+    /// The entry is proven; that it stands at this position is not.
+    pub(crate) async fn log_receipt<T>(
+        &self,
+        actor: &Actor,
+        (chart, position): (ChartId, LogPosition),
+        access: LogPosition,
+        check: impl Fn(&VerifiedReceipt) -> Result<T, ProofFault>,
+    ) -> Result<Shown<T>, ClientError> {
+        let target = format!("/v1/charts/{chart}/log/{position}/receipt?access={access}");
+        let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
+        let check =
+            |bytes: &[u8]| check(&Receipt::decode(bytes)?.verify_by(self.consortium.validators())?);
+        shown(self.ask(&ask, check).await)
     }
 
     /// Asks one node after the other until one answers; late ones again after a pause.
@@ -530,6 +543,15 @@ pub(crate) enum Shown<T> {
     Hidden,
     /// That there is none.
     Nothing,
+}
+
+fn shown<T>(answer: Result<T, ClientError>) -> Result<Shown<T>, ClientError> {
+    match answer {
+        Ok(entry) => Ok(Shown::Entry(entry)),
+        Err(ClientError::Node(error)) if error.fault.is_forbidden() => Ok(Shown::Hidden),
+        Err(ClientError::Node(error)) if error.fault.is_absent() => Ok(Shown::Nothing),
+        Err(error) => Err(error),
+    }
 }
 
 fn page(actor: &Actor, chart: ChartId, from: LogPosition, limit: usize) -> Ask<'_> {

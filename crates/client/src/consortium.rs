@@ -4,7 +4,7 @@ use keepwell_crypto::threshold::{Committee, CommitteeError};
 use keepwell_merkle::certificate::{CertificateError, Validators};
 use keepwell_types::{
     DecodeError,
-    genesis::Genesis,
+    genesis::{Genesis, GenesisFault},
     id::{ChainId, OrganisationId, PublicKey},
 };
 use thiserror::Error;
@@ -21,16 +21,9 @@ pub enum GenesisError {
     /// It names no usable committee.
     #[error("the genesis file names no usable committee: {0}; get the consortium's own file")]
     Committee(#[from] CommitteeError),
-    /// Not one share for each validator.
-    #[error(
-        "the genesis file has {shares} shares for {validators} validators; get the consortium's own file"
-    )]
-    Shares {
-        /// Shares of the committee.
-        shares: usize,
-        /// Validators.
-        validators: usize,
-    },
+    /// It contradicts itself.
+    #[error("{0}; get the consortium's own file")]
+    Fault(#[from] GenesisFault),
 }
 
 /// A consortium as its genesis file founds it.
@@ -49,12 +42,9 @@ impl Consortium {
 
     /// Checks that a genesis file names validators and their committee.
     pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
+        genesis.check()?;
         let validators = Validators::of(&genesis)?;
         let committee = Committee::new(&genesis.committee)?;
-        let (shares, count) = (genesis.committee.shares.len(), genesis.validators.len());
-        if shares != count {
-            return Err(GenesisError::Shares { shares, validators: count });
-        }
         Ok(Self { genesis, validators, committee })
     }
 
@@ -82,5 +72,28 @@ impl Consortium {
     pub fn releaser(&self, share: u16) -> Option<(OrganisationId, &PublicKey)> {
         let place = usize::from(share).checked_sub(1)?;
         self.genesis.validators.get(place).map(|it| (it.organisation, &it.release))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keepwell_crypto::threshold::deal;
+
+    use super::*;
+    use crate::{client::rng, testing::World};
+
+    #[test]
+    fn a_committee_opens_with_as_many_shares_as_certify() {
+        let genesis = World::new("committee").consortium.genesis().clone();
+        for (threshold, expected) in [
+            (1, Err(GenesisFault::Threshold { threshold: 1, quorum: 3 })),
+            (2, Err(GenesisFault::Threshold { threshold: 2, quorum: 3 })),
+            (3, Ok(())),
+            (4, Err(GenesisFault::Threshold { threshold: 4, quorum: 3 })),
+        ] {
+            let (committee, _) = deal(&mut rng(), 4, threshold);
+            let consortium = Consortium::new(Genesis { committee, ..genesis.clone() });
+            assert_eq!(consortium.map(|_| ()), expected.map_err(GenesisError::Fault));
+        }
     }
 }

@@ -189,7 +189,7 @@ pub enum UsageError {
     #[error("an allowing grant is sealed to the key of its grantee's key agent; give that key")]
     NoGranteeKey,
     /// A folder of no documents.
-    #[error("there are no documents to anchor")]
+    #[error("there are no documents to anchor; name a folder with files in it")]
     NoDocuments,
     /// The same document path twice, or too many documents.
     #[error("an anchor has 1 to {max} documents, not {given}")]

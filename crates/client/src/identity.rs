@@ -624,6 +624,19 @@ impl OrganisationAgent {
         Ok(())
     }
 
+    /// Notes another code for a chart, and hands out the one before.
+    pub fn replace_code(
+        &mut self,
+        chart: ChartId,
+        code: Option<&ClaimCode>,
+    ) -> Result<Option<ClaimCode>, UsageError> {
+        let place = self.place(chart).map_err(|_| UsageError::UnknownChart(chart))?;
+        let known = &mut self.index.charts[place];
+        let before = known.code();
+        known.code = code.map(|code| SecretBytes::new(code.as_bytes()));
+        Ok(before)
+    }
+
     /// Takes a chart out again that could not be opened.
     pub fn forget(&mut self, chart: ChartId) {
         self.index.charts.retain(|it| it.chart != chart);

@@ -11,7 +11,15 @@
 //!
 //! Not here: what answers mean ([`crate::client`]).
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -19,11 +27,11 @@ use futures::StreamExt as _;
 use keepwell_crypto::request::{body_digest, sign};
 use keepwell_types::{
     encoding::Text,
-    id::{ChainId, CommandId, OrganisationId},
+    id::{ChainId, CommandId, Height, OrganisationId},
     wire::Request,
 };
 use rand_core::Rng as _;
-use reqwest::{Body, Method, Response, StatusCode, Url, header};
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::timeout;
@@ -42,6 +50,8 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub(crate) const STALL: Duration = Duration::from_secs(30);
 /// Bytes of an error's text.
 const ERROR_BYTES_MAX: usize = 16 * 1024;
+/// The header in which a node is told which height was seen.
+const SEEN: &str = "keepwell-seen";
 
 /// The address of a node, and whose it is.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -173,6 +183,8 @@ pub struct Nodes {
     http: reqwest::Client,
     chain: ChainId,
     endpoints: Vec<Endpoint>,
+    /// The newest height that was verified; nodes answer from no older state.
+    seen: Arc<AtomicU64>,
 }
 
 impl Nodes {
@@ -188,7 +200,12 @@ impl Nodes {
             .no_proxy()
             .build()
             .expect("a client without TLS needs nothing from the system");
-        Ok(Self { http, chain, endpoints })
+        Ok(Self { http, chain, endpoints, seen: Arc::default() })
+    }
+
+    /// From now on, asks for answers from no state older than this.
+    pub(crate) fn note_seen(&self, height: Height) {
+        self.seen.fetch_max(height.0, Ordering::Relaxed);
     }
 
     /// All, in the order in which they are asked.
@@ -206,9 +223,10 @@ impl Nodes {
         let error = |fault| NodeError { node: node.clone(), fault };
         let answer = async {
             let body = Bytes::from(ask.body.clone());
-            let mut request = self.http.request(ask.method.clone(), url(node, &ask.target));
+            let request = self.http.request(ask.method.clone(), url(node, &ask.target));
+            let mut request = self.with_seen(request);
             if let Some(actor) = ask.actor {
-                let signed = self.authorization(actor, &ask.method, &ask.target, &ask.body);
+                let signed = self.authorization(node, actor, (&ask.method, &ask.target), &ask.body);
                 request = request.header(header::AUTHORIZATION, signed);
             }
             if !body.is_empty() {
@@ -228,10 +246,9 @@ impl Nodes {
         target: &str,
         (body, bytes): (Body, u64),
     ) -> Result<Vec<u8>, NodeError> {
-        let signed = self.authorization(actor, &Method::PUT, target, &[]);
+        let signed = self.authorization(node, actor, (&Method::PUT, target), &[]);
         let request = self
-            .http
-            .put(url(node, target))
+            .with_seen(self.http.put(url(node, target)))
             .header(header::AUTHORIZATION, signed)
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .header(header::CONTENT_LENGTH, bytes)
@@ -249,8 +266,9 @@ impl Nodes {
         from: u64,
     ) -> Result<Pieces, NodeError> {
         let error = |fault| NodeError { node: node.clone(), fault };
-        let signed = self.authorization(actor, &Method::GET, target, &[]);
-        let mut request = self.http.get(url(node, target)).header(header::AUTHORIZATION, signed);
+        let signed = self.authorization(node, actor, (&Method::GET, target), &[]);
+        let request = self.with_seen(self.http.get(url(node, target)));
+        let mut request = request.header(header::AUTHORIZATION, signed);
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
         }
@@ -267,13 +285,27 @@ impl Nodes {
         Ok(Pieces { response })
     }
 
-    fn authorization(&self, actor: &Actor, method: &Method, target: &str, body: &[u8]) -> String {
+    fn with_seen(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.seen.load(Ordering::Relaxed) {
+            0 => request,
+            height => request.header(SEEN, height),
+        }
+    }
+
+    fn authorization(
+        &self,
+        node: &Endpoint,
+        actor: &Actor,
+        (method, target): (&Method, &str),
+        body: &[u8],
+    ) -> String {
         let mut id = [0; CommandId::LEN];
         rng().fill_bytes(&mut id);
         let target = Text::from_string(format!("{method} {target}"))
             .expect("targets are made here, of identifiers and numbers, and are far shorter");
         let request = Request {
             chain: self.chain,
+            node: node.organisation,
             party: actor.party(),
             id: CommandId(id),
             at: now(),

@@ -16,10 +16,10 @@
 //!   capsule or a chunk, with custodian and record. Whoever is left serves.
 //! * What [`Client::read`] hands out is authentic, chunk by chunk; it is whole once it returns.
 //!
-//! A reader from elsewhere may not follow the chart's log, so it has the entries of what it opens from a
-//! node alone. That is enough: the entry carries its author's signature, and validators release only for
-//! the entry that really stands there, with a label that is its own in every field. Such a reader cannot
-//! tell whether a node kept a record back; whoever may follow the log can.
+//! A reader from elsewhere may not follow the chart's log, so it asks for the receipt of each record that
+//! it opens: that proves everything which is said of the record but its place in the log, and validators
+//! release only for the record that really stands there. Such a reader cannot tell whether a node kept a
+//! record back; whoever may follow the log can.
 //!
 //! Not here: whether the access is allowed, which the ledger decides.
 
@@ -30,19 +30,20 @@ use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use keepwell_crypto::{
     body::{Dek, HEADER_BYTES, Layout, Opener},
     capsule::SaltedCapsule,
-    command::{entry_digest, record_id_of, verify},
+    command::record_id_of,
     custody::FIRST_VERSION,
     release::{Access as Released, CollectError, Collector},
     seal::{OpenError, SealingKey},
     threshold::ReleaseSecret,
 };
+use keepwell_merkle::receipt::VerifiedReceipt;
 use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
     command::{Entry, Payload},
     encoding::{Blob, List},
     id::{
         ChainId, ChartId, Commitment, CommitteeId, Compartment, Epoch, LogPosition, OrganisationId,
-        PublicKey, Version,
+        PublicKey, RecordId, Version,
     },
     limits::{ACCESS_RECORDS_MAX, CAPSULE_BYTES_MAX, RELEASE_CAPSULES_MAX},
     member::Party,
@@ -50,7 +51,7 @@ use keepwell_types::{
     record::{Label, RecordKind},
     set::CompartmentSet,
     time::BlockTime,
-    wire::{LogEntry, ReleaseAnswer, ReleaseItem, ReleaseRequest, SEALED_SHARE_BYTES_MAX},
+    wire::{ReleaseAnswer, ReleaseItem, ReleaseRequest, SEALED_SHARE_BYTES_MAX},
 };
 use reqwest::Method;
 use tokio::{
@@ -174,24 +175,19 @@ pub fn records_in(log: &VerifiedLog) -> impl Iterator<Item = RecordFacts> {
     log.lines().iter().filter_map(RecordFacts::of_line)
 }
 
-/// Checks an entry that a node showed alone: that its signers signed it, for this chart, and that it
-/// added a record.
-pub fn check_entry(
-    chain: &ChainId,
+/// What a proven entry says of the record that it added, if it added one to this chart. An access that
+/// names the record at `position` says which it is.
+pub fn record_of(
     chart: ChartId,
-    position: LogPosition,
-    shown: &LogEntry,
-) -> Result<RecordFacts, ProofFault> {
-    let fault = || ProofFault::NotRecord(position);
-    let LogEntry { entry, outcome } = shown;
-    let Entry::Signed(signed) = entry else { return Err(fault()) };
-    let right = signed.command.chain == *chain
-        && entry.payload().chart() == Some(chart)
-        && entry_digest(entry, outcome.location.index) == outcome.command;
-    if !right || verify(signed.clone()).is_err() {
-        return Err(fault());
+    (position, named): (LogPosition, Option<RecordId>),
+    proven: &VerifiedReceipt,
+) -> Result<Option<RecordFacts>, ProofFault> {
+    let facts = RecordFacts::of(position, proven.entry(), proven.outcome());
+    let is_other = |facts: &RecordFacts| named.is_some_and(|named| named != facts.name.record);
+    if proven.entry().payload().chart() != Some(chart) || facts.as_ref().is_some_and(is_other) {
+        return Err(ProofFault::OtherRecord(position));
     }
-    RecordFacts::of(position, entry, outcome).ok_or_else(fault)
+    Ok(facts)
 }
 
 /// Checks a capsule that a custodian gave.
@@ -398,8 +394,8 @@ impl Client {
         };
         let (compartments, until) = match &access.target {
             Target::Records(names) => {
-                let positions = names.iter().map(|name| name.position);
-                return self.shown(reading, positions).await;
+                let places = names.iter().map(|name| (name.position, Some(name.record)));
+                return self.shown(reading, places).await;
             }
             Target::Compartments { compartments, until } => (*compartments, *until),
         };
@@ -407,29 +403,25 @@ impl Client {
         let facts: Vec<_> = match self.log(actor, chart, LogMark::START).await {
             Ok(log) => records_in(&log).filter(|it| it.name.position < until).collect(),
             Err(ClientError::Node(error)) if error.fault.is_forbidden() => {
-                self.shown(reading, (0..until.0).map(LogPosition)).await?
+                self.shown(reading, (0..until.0).map(|at| (LogPosition(at), None))).await?
             }
             Err(error) => return Err(error),
         };
         Ok(facts.into_iter().filter(|it| compartments.contains(it.compartment)).collect())
     }
 
-    /// The records among these positions, as a node shows them to the reader of the access.
+    /// The records among these positions, as a node proves them to the reader of the access.
     async fn shown(
         &self,
         reading: &Reading<'_>,
-        positions: impl Iterator<Item = LogPosition>,
+        places: impl Iterator<Item = (LogPosition, Option<RecordId>)>,
     ) -> Result<Vec<RecordFacts>, ClientError> {
         let Opening { actor, chart, .. } = *reading.opening;
-        let chain = self.consortium().chain();
-        let mut entries = stream::iter(positions)
-            .map(async |position| {
-                let check = |entry: LogEntry| {
-                    // What is no record is shown to its actors too: the access itself, for one.
-                    let is_record = matches!(entry.entry.payload(), Payload::RecordAdd(_));
-                    is_record.then(|| check_entry(&chain, chart, position, &entry)).transpose()
-                };
-                self.log_entry(actor, (chart, position), Some(reading.position), check).await
+        let mut entries = stream::iter(places)
+            .map(async |place| {
+                // What is no record is shown to its actors too: the access itself, for one.
+                let check = |proven: &VerifiedReceipt| record_of(chart, place, proven);
+                self.log_receipt(actor, (chart, place.0), reading.position, check).await
             })
             .buffered(FETCHES);
         let mut facts = Vec::new();

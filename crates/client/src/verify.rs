@@ -97,11 +97,11 @@ pub enum ProofFault {
     /// The log of a chart.
     #[error(transparent)]
     Log(#[from] LogFault),
-    /// A log entry whose command its signers did not sign, or that adds no record.
+    /// A receipt of another entry than the one that was asked for.
     #[error(
-        "the entry at position {0} of the log is not an accepted and signed record; ask another node"
+        "the receipt for position {0} of the log is of another chart or record; ask another node"
     )]
-    NotRecord(LogPosition),
+    OtherRecord(LogPosition),
 }
 
 impl ProofFault {

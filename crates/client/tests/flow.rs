@@ -129,11 +129,43 @@ async fn life(nodes: &Nodes, path: &Path) {
         contents.push(content);
     }
 
-    // The patient claims.
+    // The organisation's agent looks into the chart, as long as it can.
+    let holder = agent.holder(chart).unwrap();
+    let state = client.chart(&holder.actor(), chart).await.unwrap();
+    let all = What::Compartments(CompartmentSet::all(), None);
+    let before_claim = Opening {
+        actor: &holder.actor(),
+        chart,
+        what: &all,
+        purpose: Purpose::Operations,
+        seeds: &holder.seeds(&state, CompartmentSet::all()),
+    };
+    assert_eq!(client.open(&before_claim).await.unwrap().records.len(), 3);
+
+    // The code is replaced, and the first one claims nothing any more.
     let mut wallet = Wallet::create(&path.join("wallet"), &unlock(), true).unwrap();
-    let letter = ClaimLetter::decode(&opened.letter.encode()).unwrap();
-    client.claim_chart(&mut wallet, &letter, &opened.code).await.unwrap();
-    client.claim_chart(&mut wallet, &letter, &opened.code).await.unwrap();
+    let renewed = client.renew_claim(&mut agent, chart, until).await.unwrap();
+    let void = client.claim_chart(&mut wallet, &opened.letter, &opened.code).await;
+    assert!(matches!(void, Err(ClientError::Node(_))), "{void:?}");
+
+    // A letter from before a rotation claims nothing either.
+    let rotated = CompartmentSet::EMPTY.with(psychiatry);
+    client.rotate_compartments(&holder, rotated).await.unwrap();
+    let old = client.claim_chart(&mut wallet, &renewed.letter, &renewed.code).await;
+    let rejection = Rejection::LetterOutOfDate(chart);
+    assert!(
+        matches!(
+            &old,
+            Err(ClientError::Ledger(LedgerError::Rejected { rejection: it, .. })) if *it == rejection
+        ),
+        "{old:?}"
+    );
+
+    // The patient claims.
+    let (letter, code) = client.claim_letter(&agent, chart).await.unwrap();
+    let letter = ClaimLetter::decode(&letter.encode()).unwrap();
+    client.claim_chart(&mut wallet, &letter, &code).await.unwrap();
+    client.claim_chart(&mut wallet, &letter, &code).await.unwrap();
     let holder = wallet.holder(chart).unwrap();
 
     // An author goes on at the new epoch.
@@ -247,8 +279,10 @@ async fn life(nodes: &Nodes, path: &Path) {
 
     // The patient sees it all.
     let audit = client.audit(&holder.actor(), chart, LogMark::START).await.unwrap();
-    assert_eq!(audit.accesses.len(), 4);
-    assert!(audit.accesses[3].refused.is_some());
+    assert_eq!(audit.accesses.len(), 5);
+    assert!(audit.accesses[4].refused.is_some());
+    let by_agent: Vec<_> = audit.accesses.iter().map(|it| audit.is_by_agent(it)).collect();
+    assert_eq!(by_agent, [true, false, false, false, false]);
     wallet.note_log(chart, audit.mark);
     wallet.note_tip(client.seen());
     wallet.save().unwrap();

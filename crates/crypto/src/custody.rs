@@ -44,6 +44,7 @@ pub(crate) fn claim(
         version: FIRST_VERSION,
         commitment: add.commitment,
         sealed_bytes: add.sealed_bytes,
+        until: acknowledgement.until,
     };
     Claim {
         key: acknowledgement.key,

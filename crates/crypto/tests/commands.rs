@@ -66,11 +66,13 @@ fn record_add(number: u8) -> Command {
             version: FIRST_VERSION,
             commitment: add.commitment,
             sealed_bytes: add.sealed_bytes,
+            until: BlockTime(30),
         };
         let key = key(200 + custodian);
         let signature = sign_custody(&key, &statement);
         assert_eq!(verify_custody(&key.public(), &statement, &signature), Ok(()));
-        CustodyAcknowledgement { custodian: statement.custodian, key: key.public(), signature }
+        let CustodyStatement { custodian, until, .. } = statement;
+        CustodyAcknowledgement { custodian, key: key.public(), signature, until }
     });
     let custody = List::from_vec(custody.to_vec()).unwrap();
     command.payload = Payload::RecordAdd(RecordAdd { custody, ..add });
@@ -220,12 +222,13 @@ fn acknowledged<const MAX: usize>(
 fn a_custodian_vouches_for_its_own_statement_only() {
     // Signed honestly around acknowledgements that were made for something else.
     type Change = fn(&mut RecordAdd);
-    let changes: [(&str, Change); 3] = [
+    let changes: [(&str, Change); 4] = [
         ("of another commitment", |add| add.commitment.0[0] ^= 1),
         ("of another size", |add| add.sealed_bytes += 1),
         ("of another custodian", |add| {
             add.custody = acknowledged(add, |by| by.custodian = OrganisationId([9; 16]));
         }),
+        ("of a longer promise", |add| add.custody = acknowledged(add, |by| by.until.0 += 1)),
     ];
     let wrong = SignatureError::Wrong(key(201).public());
     for (name, change) in changes {
@@ -281,9 +284,10 @@ fn a_signature_for_one_use_is_worth_nothing_in_another() {
 }
 
 #[test]
-fn requests_are_bound_to_target_body_and_time() {
+fn requests_are_bound_to_node_target_body_and_time() {
     let request = Request {
         chain: CHAIN,
+        node: OrganisationId([1; 16]),
         party: Party::Member(MemberId([1; 16])),
         id: CommandId([5; 16]),
         at: BlockTime(1_000),
@@ -293,8 +297,9 @@ fn requests_are_bound_to_target_body_and_time() {
     let signed = request::sign(&key(1), request.clone());
     let verified = request::verify(signed.clone()).unwrap();
     assert_eq!((verified.request(), verified.key()), (&request, &key(1).public()));
-    let changes: [fn(&mut Request); 5] = [
+    let changes: [fn(&mut Request); 6] = [
         |it| it.chain.0[0] ^= 1,
+        |it| it.node.0[0] ^= 1,
         |it| it.party = Party::Member(MemberId([2; 16])),
         |it| it.at.0 += 1,
         |it| it.target = Text::from_string("PUT /v1/charts".into()).unwrap(),

@@ -17,13 +17,12 @@ use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Handle, Spawner};
 use futures::{FutureExt as _, pin_mut, select};
 use keepwell_crypto::command::{SignatureError, Verified, verify_all};
-use keepwell_ledger::{Halt, View, accountable, state::Key};
+use keepwell_ledger::{Halt, Lacks, View, accountable, state::Key};
 use keepwell_types::{
     DecodeError,
     command::{Entry, SignedCommand},
-    id::{ChainId, CommandId, Height, Location, OrganisationId},
+    id::{ChainId, CommandId, Height, Location},
     limits::{COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX},
-    member::Party,
     outcome::{Outcome, Rejection},
     time::{BlockTime, Window},
 };
@@ -34,8 +33,8 @@ use crate::{
     application::now,
     block::{EngineKey, RawEntry},
     core::{Core, NoOutcome},
-    mempool::{Busy, Inserted, Pending},
-    reader::{ReadError, Reader, entry_at},
+    mempool::{Busy, Inserted, Payer, Pending},
+    reader::{ReadError, Reader},
 };
 
 /// Commands that may wait for their signatures to be checked.
@@ -197,51 +196,62 @@ where
             match SignedCommand::decode(&offer.bytes) {
                 Ok(command) => {
                     commands.push(command);
-                    answers.push(offer.answer);
+                    answers.push((offer.bytes, offer.answer));
                 }
                 Err(error) => reply(offer.answer, Err(error.into())),
             }
         }
         let verified = verify_all(commands);
-        let owners = self.organisations(&verified).await;
+        let payers = self.payers(&verified).await;
         let mut forward = Vec::new();
-        for ((verified, owner), answer) in verified.into_iter().zip(owners).zip(answers) {
+        for ((verified, payer), (bytes, answer)) in verified.into_iter().zip(payers).zip(answers) {
             let admitted = match verified {
-                Ok(verified) => self.place(verified, owner).await,
+                Ok(verified) => self.place(verified, payer),
                 Err(error) => Err(error.into()),
             };
             match (admitted, answer) {
-                (Ok(Placed::Waits { raw, outcome }), Some(answer)) => {
-                    forward.push(raw);
+                (Ok(Placed::Waits { outcome }), Some(answer)) => {
+                    forward.push(bytes);
                     self.answer_when_final(outcome, answer);
                 }
-                (Ok(Placed::Waits { .. }), None) => {}
-                (Ok(Placed::Final(outcome)), answer) => reply(answer, Ok(outcome)),
+                (Ok(Placed::Final { raw, location }), Some(answer)) => {
+                    self.answer_again(raw, location, answer);
+                }
+                // Peers want no answer.
+                (Ok(Placed::Waits { .. } | Placed::Final { .. }), None) => {}
                 (Err(error), answer) => reply(answer, Err(error)),
             }
         }
-        self.forward(&forward);
+        self.forward(forward);
     }
 
-    /// The organisation that answers for each command, as the state has it now: whoever has not signed
-    /// with the signer's key is refused before anything is kept.
-    async fn organisations(
+    /// Who answers for each command, as the state has it now: whoever has not signed
+    /// with the signer's key, or may not act, is refused before anything is kept.
+    async fn payers(
         &self,
         commands: &[Result<Verified, SignatureError>],
-    ) -> Vec<Result<OrganisationId, Refused>> {
-        let keys: BTreeSet<Key> = commands
-            .iter()
-            .flatten()
-            .filter_map(|command| command.command().signers.first().map(owner_key))
-            .collect();
-        let keys: Vec<Key> = keys.into_iter().collect();
-        let values = match self.reader.state(&keys).await {
-            Ok(values) => values,
-            Err(error) => return vec![Err(error.into()); commands.len()],
-        };
+    ) -> Vec<Result<Payer, Refused>> {
         let mut view = View::new();
-        for (key, value) in keys.into_iter().zip(values) {
-            view.load(key, value);
+        loop {
+            // Each command asks for its signer first, and then for the signer's organisation.
+            let keys: BTreeSet<Key> = commands
+                .iter()
+                .flatten()
+                .filter_map(|command| match accountable(&view, command) {
+                    Err(Halt::Lacks(Lacks(key))) => Some(key),
+                    Err(Halt::Rejected(_)) | Ok(_) => None,
+                })
+                .collect();
+            if keys.is_empty() {
+                break;
+            }
+            let keys: Vec<Key> = keys.into_iter().collect();
+            match self.reader.state(&keys).await {
+                Ok(values) => {
+                    keys.into_iter().zip(values).for_each(|(key, value)| view.load(key, value));
+                }
+                Err(error) => return vec![Err(error.into()); commands.len()],
+            }
         }
         commands
             .iter()
@@ -256,41 +266,50 @@ where
             .collect()
     }
 
-    async fn place(
-        &self,
-        verified: Verified,
-        owner: Result<OrganisationId, Refused>,
-    ) -> Result<Placed, Refused> {
+    fn place(&self, verified: Verified, payer: Result<Payer, Refused>) -> Result<Placed, Refused> {
         if self.core.tip().height() == Height(0) {
             // Nobody is a member before the founding entries are executed.
             return Err(ReadError::NotHere.into());
         }
-        let organisation = owner?;
+        let payer = payer?;
         let command = verified.command();
         if command.chain != self.core.chain {
             return Err(Refused::WrongChain { given: command.chain, ours: self.core.chain });
         }
         let (id, window) = (command.id, command.window);
         let raw = RawEntry::encode(&Entry::Signed(verified.signed().clone()));
-        // A command that was sent before is answered with what became of it, even after its window.
-        if let Some(location) = self.core.index.command(id).map_err(|_| ReadError::Storage)? {
-            return self.first_outcome(&raw, location).await;
-        }
-        self.check_window(window)?;
         // Whoever waits is noted first: the outcome may come before the next line is done.
         let outcome = self.core.wait_for(id);
-        let pending = Pending { verified, raw: raw.clone(), organisation };
-        match self.core.mempool.insert(pending) {
-            Ok(Inserted::New | Inserted::Known) => Ok(Placed::Waits { raw, outcome }),
-            Ok(Inserted::IdTaken) => Err(self.no_wait(id, outcome, Refused::IdTaken)),
-            Err(busy) => Err(self.no_wait(id, outcome, busy.into())),
+        // A command that was sent before is answered with what became of it, even after its window.
+        match self.core.index.command(id) {
+            Ok(None) => {}
+            Ok(Some(location)) => {
+                self.no_wait(id, outcome);
+                return Ok(Placed::Final { raw, location });
+            }
+            Err(_) => {
+                self.no_wait(id, outcome);
+                return Err(ReadError::Storage.into());
+            }
+        }
+        let pending = Pending { verified, raw, payer };
+        let insert = || match self.core.mempool.insert(pending)? {
+            Inserted::New | Inserted::Known => Ok(()),
+            Inserted::IdTaken => Err(Refused::IdTaken),
+        };
+        let placed = self.check_window(window).and_then(|()| insert());
+        match placed {
+            Ok(()) => Ok(Placed::Waits { outcome }),
+            Err(refused) => {
+                self.no_wait(id, outcome);
+                Err(refused)
+            }
         }
     }
 
-    fn no_wait(&self, id: CommandId, outcome: OutcomeOf, refused: Refused) -> Refused {
+    fn no_wait(&self, id: CommandId, outcome: OutcomeOf) {
         drop(outcome);
         self.core.forget_waiters(id);
-        refused
     }
 
     fn check_window(&self, window: Window) -> Result<(), Refused> {
@@ -309,18 +328,6 @@ where
         Ok(())
     }
 
-    async fn first_outcome(&self, raw: &RawEntry, location: Location) -> Result<Placed, Refused> {
-        let block = self.reader.block(location.height).await?;
-        let entry = entry_at(&block, location.index)?;
-        if RawEntry::encode(&entry).leaf() != raw.leaf() {
-            return Err(Refused::IdTaken);
-        }
-        let line = self.core.index.block(location.height).map_err(|_| ReadError::Storage)?;
-        let outcomes = line.ok_or(ReadError::NotHere)?.outcomes;
-        let outcome = outcomes.get(location.index as usize).ok_or(ReadError::Storage)?;
-        Ok(Placed::Final(outcome.clone()))
-    }
-
     fn answer_when_final(
         &self,
         outcome: OutcomeOf,
@@ -336,18 +343,31 @@ where
         });
     }
 
+    /// Answers with what became of a command that was final already; not on the way of others, since
+    /// it reads a block.
+    fn answer_again(
+        &self,
+        raw: RawEntry,
+        location: Location,
+        answer: oneshot::Sender<Result<Outcome, Refused>>,
+    ) {
+        let (core, reader) = (self.core.clone(), self.reader.clone());
+        self.runtime.child("answer").spawn(move |_| async move {
+            reply(Some(answer), first_outcome(&core, &*reader, &raw, location).await);
+        });
+    }
+
     /// Sends commands to all other validators, as many as fit in each message.
-    fn forward(&mut self, commands: &[RawEntry]) {
+    fn forward(&mut self, commands: Vec<Vec<u8>>) {
         let mut message: Vec<Vec<u8>> = Vec::new();
         let mut size = 0;
-        for command in commands {
-            let bytes = command.bytes();
+        for bytes in commands {
             if size + bytes.len() > FORWARD_BYTES_MAX - 4_096 {
                 self.send(std::mem::take(&mut message));
                 size = 0;
             }
             size += bytes.len() + 8;
-            message.push(bytes.to_vec());
+            message.push(bytes);
         }
         if !message.is_empty() {
             self.send(message);
@@ -362,9 +382,26 @@ where
 
 enum Placed {
     /// It waits for a block.
-    Waits { raw: RawEntry, outcome: OutcomeOf },
-    /// It was final already.
-    Final(Outcome),
+    Waits { outcome: OutcomeOf },
+    /// It, or another with its id, was final already.
+    Final { raw: RawEntry, location: Location },
+}
+
+/// What became of the command at `location`, if `raw` is that command.
+async fn first_outcome(
+    core: &Core,
+    reader: &dyn Reader,
+    raw: &RawEntry,
+    location: Location,
+) -> Result<Outcome, Refused> {
+    let block = reader.block(location.height).await?;
+    let first = block.entries().get(location.index as usize).ok_or(ReadError::Storage)?;
+    if first.leaf() != raw.leaf() {
+        return Err(Refused::IdTaken);
+    }
+    let line = core.index.block(location.height).map_err(|_| ReadError::Storage)?;
+    let outcomes = line.ok_or(ReadError::NotHere)?.outcomes.into_vec();
+    Ok(outcomes.into_iter().nth(location.index as usize).ok_or(ReadError::Storage)?)
 }
 
 fn reply(
@@ -377,24 +414,8 @@ fn reply(
     }
 }
 
-/// Where the state says who a signer is.
-const fn owner_key(party: &Party) -> Key {
-    match *party {
-        Party::Member(member) => Key::Member(member),
-        Party::Controller(chart) | Party::Claimant(chart) => Key::Chart(chart),
-        Party::Administrator(organisation) => Key::Organisation(organisation),
-    }
-}
-
-/// The commands in a peer's message: block entries; a message that is not one has none.
-fn read_forwarded(message: &[u8]) -> Vec<Vec<u8>> {
+/// The commands in a peer's message; a message that is not one has none.
+pub fn read_forwarded(message: &[u8]) -> Vec<Vec<u8>> {
     let config = (RangeCfg::new(0..=BATCH_MAX), (RangeCfg::new(0..=COMMAND_BYTES_MAX), ()));
-    let entries = Vec::<Vec<u8>>::decode_cfg(Copying(message), &config).unwrap_or_default();
-    entries
-        .iter()
-        .filter_map(|bytes| match keepwell_types::decode(bytes, COMMAND_BYTES_MAX) {
-            Ok(Entry::Signed(signed)) => Some(signed.encode()),
-            Ok(Entry::Genesis(_)) | Err(_) => None,
-        })
-        .collect()
+    Vec::<Vec<u8>>::decode_cfg(Copying(message), &config).unwrap_or_default()
 }

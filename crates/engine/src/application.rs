@@ -30,7 +30,7 @@ use commonware_glue::stateful::{
 use commonware_runtime::{Clock, Spawner};
 use commonware_storage::{Context as StorageContext, qmdb::sync::Target};
 use commonware_utils::non_empty_range;
-use futures::{FutureExt as _, StreamExt as _, pin_mut, select};
+use futures::StreamExt as _;
 use keepwell_crypto::command::verify_all;
 use keepwell_ledger::{
     BlockContext,
@@ -58,8 +58,8 @@ use crate::{
 /// The signing scheme of certificates.
 pub type Scheme = simplex::scheme::ed25519::Scheme;
 
-/// How long a leader with nothing to propose waits before it proposes an empty block.
-pub const HEARTBEAT: Duration = Duration::from_millis(1_500);
+/// How long a command is kept out of blocks that was not fit for one.
+const LEFT_OUT_MS: u64 = 1_000;
 /// How much later than its parent a block may be. After an outage the chain's time catches up in
 /// steps of this size.
 pub const BLOCK_STEP_MS_MAX: u64 = 20_000;
@@ -128,7 +128,7 @@ impl Application {
         entries: Vec<(RawEntry, CheckedEntry)>,
         skip_unfit: bool,
     ) -> Option<Run<E>> {
-        let parent = context.parent;
+        let (parent, time) = (context.parent, context.time);
         let mut execution = Execution::new(context);
         let keys = entries.iter().flat_map(|(_, entry)| keys_of(entry)).collect();
         self.load::<E>(&batch, parent, keys, &mut execution).await;
@@ -145,8 +145,8 @@ impl Application {
                     }
                     Err(ApplyError::Inadmissible(reason)) if skip_unfit => {
                         tracing::debug!(%reason, "left a command out of the block");
-                        if !reason.may_pass() {
-                            self.core.mempool.remove(entry.id());
+                        if let Some(id) = entry.id() {
+                            self.core.mempool.postpone(id, time.plus_ms(LEFT_OUT_MS));
                         }
                         break;
                     }
@@ -197,35 +197,18 @@ impl Application {
         self.core.speculation.insert(block.id(), executed);
     }
 
-    /// Waits until there is something to propose or the heartbeat is due.
-    async fn entries<E: Clock>(
-        &self,
-        runtime: &E,
-        parent: &Block,
-    ) -> Vec<(RawEntry, CheckedEntry)> {
+    /// The entries of a block on `parent`: those of the genesis file, or commands that wait. It does not
+    /// wait for any ([`crate::pace`] does, before).
+    fn entries(&self, parent: &Block, time: BlockTime) -> Vec<(RawEntry, CheckedEntry)> {
         if parent.header().height == Height(0) {
             return self.check(&self.core.genesis_entries).expect("the genesis entries are ours");
         }
-        let heartbeat = runtime.sleep(HEARTBEAT).fuse();
-        pin_mut!(heartbeat);
-        loop {
-            let arrival = self.core.mempool.arrival();
-            pin_mut!(arrival);
-            // From here on an arrival is not missed.
-            arrival.as_mut().enable();
-            let candidates = self.core.mempool.candidates(&self.core.speculation.ids(parent.id()));
-            if !candidates.is_empty() {
-                return candidates
-                    .into_iter()
-                    .map(|it| (it.raw.clone(), CheckedEntry::Signed(it.verified.clone())))
-                    .collect();
-            }
-            let mut arrival = arrival.fuse();
-            select! {
-                () = arrival => {}
-                () = heartbeat => return Vec::new(),
-            }
-        }
+        let skip = self.core.speculation.ids(parent.id());
+        let candidates = self.core.mempool.candidates(&skip, time);
+        candidates
+            .into_iter()
+            .map(|it| (it.raw.clone(), CheckedEntry::Signed(it.verified.clone())))
+            .collect()
     }
 
     /// Checks everything about entries that needs no state: encoding and signatures. Those that came
@@ -310,8 +293,8 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
     ) -> Option<Proposed<Self, E>> {
         let parent = Box::pin(ancestry).next().await?;
         let parent = parent.inner();
-        let entries = self.entries(&runtime, parent).await;
         let time = self.time_of_proposal(&runtime, parent);
+        let entries = self.entries(parent, time);
         let block_context = self.context(parent, time);
         let run = self.run::<E>(block_context, batch, entries, true).await?;
         let (entries, ids): (Vec<_>, Vec<_>) = run.included.into_iter().unzip();

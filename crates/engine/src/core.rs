@@ -157,6 +157,14 @@ impl Core {
     pub fn finished(&self, block: FinalBlock, ids: &[Option<CommandId>]) {
         self.mempool.remove(ids.iter().flatten().copied());
         let expired = self.mempool.expire(block.tip.time());
+        let mut recent = self.recent();
+        if recent.len() == RECENT_HEADERS {
+            recent.pop_front();
+        }
+        recent.push_back(block.tip.header.clone());
+        drop(recent);
+        // The tip first: whoever hears of an outcome finds its block.
+        self.tip.send_replace(block.tip.clone());
         let mut waiters = self.waiters();
         for (id, outcome) in ids.iter().zip(block.outcomes.iter()) {
             for waiter in id.and_then(|id| waiters.remove(&id)).unwrap_or_default() {
@@ -168,13 +176,6 @@ impl Core {
             let _ = waiter.send(Err(NoOutcome::Expired));
         }
         drop(waiters);
-        let mut recent = self.recent();
-        if recent.len() == RECENT_HEADERS {
-            recent.pop_front();
-        }
-        recent.push_back(block.tip.header.clone());
-        drop(recent);
-        self.tip.send_replace(block.tip.clone());
         // Nobody may be listening.
         let _ = self.events.send(block);
     }

@@ -15,6 +15,7 @@ pub mod core;
 pub mod index;
 pub mod mempool;
 pub mod network;
+pub mod pace;
 pub mod reader;
 pub mod replay;
 pub mod speculation;

@@ -1,14 +1,15 @@
 //! Commands that wait for a block.
 //!
-//! Every command in here has good signatures. A leader takes from the organisations in turn, so that
+//! Every command in here has good signatures. A leader takes from the payers in turn, so that
 //! one that floods delays itself and nobody else.
 //!
 //! # Invariants
 //!
-//! * At most [`ORGANISATION_COMMANDS_MAX`] commands of one organisation and [`POOL_BYTES_MAX`] bytes
+//! * At most [`PAYER_COMMANDS_MAX`] commands of one payer and [`POOL_BYTES_MAX`] bytes
 //!   in all wait; more are refused as [`Busy`], before they cost anything else.
 //! * A command leaves when a final block has it or when its window has passed; taking candidates
-//!   leaves them here, since the block that has them may never become final.
+//!   leaves them here, since the block that has them may never become final, and so does leaving one
+//!   out of a block, since only final blocks say for sure what can be in the next.
 //!
 //! Not here: whether a command is allowed, which the ledger decides in the block.
 
@@ -18,18 +19,19 @@ use std::{
 };
 
 use keepwell_crypto::command::Verified;
+use keepwell_ledger::state::Account;
 use keepwell_types::{
     id::{CommandId, Digest, OrganisationId},
     limits::{BLOCK_BYTES_MAX, BLOCK_COMMANDS_MAX},
-    time::BlockTime,
+    time::{BlockTime, Window},
 };
 use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::block::RawEntry;
 
-/// Commands of one organisation that may wait.
-pub const ORGANISATION_COMMANDS_MAX: usize = 16_384;
+/// Commands of one payer that may wait.
+pub const PAYER_COMMANDS_MAX: usize = 16_384;
 /// Bytes of all commands that may wait.
 pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -40,26 +42,36 @@ pub struct Pending {
     pub verified: Verified,
     /// Its bytes as a block carries them.
     pub raw: RawEntry,
-    /// The organisation that it counts against.
-    pub organisation: OrganisationId,
+    /// Whom it counts against.
+    pub payer: Payer,
 }
+
+/// An organisation, and for whom of it: each has places of its own, so that a stolen key does not keep
+/// its administrator from suspending it.
+pub type Payer = (OrganisationId, Account);
 
 impl Pending {
     fn id(&self) -> CommandId {
         self.verified.command().id
     }
 
+    fn window(&self) -> Window {
+        self.verified.command().window
+    }
+
     fn until(&self) -> BlockTime {
-        self.verified.command().window.until
+        self.window().until
     }
 }
 
 /// Too much waits already.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Busy {
-    /// This organisation has too many commands waiting.
-    #[error("{max} commands of this organisation wait already; send this one again in a second")]
-    Organisation {
+    /// Whoever pays for it has too many commands waiting.
+    #[error(
+        "{max} commands like this one, of the same organisation, wait already; send it again in a second"
+    )]
+    Payer {
         /// The limit.
         max: usize,
     },
@@ -84,13 +96,15 @@ pub enum Inserted {
 
 #[derive(Default)]
 struct Queues {
-    by_organisation: BTreeMap<OrganisationId, VecDeque<Arc<Pending>>>,
+    by_payer: BTreeMap<Payer, VecDeque<Arc<Pending>>>,
     by_id: BTreeMap<CommandId, Arc<Pending>>,
     by_leaf: BTreeMap<Digest, Arc<Pending>>,
     by_end: BTreeSet<(BlockTime, CommandId)>,
+    /// Commands that no block may have before a time.
+    postponed: BTreeMap<CommandId, BlockTime>,
     bytes: usize,
-    /// The organisation that is served first next time.
-    next: Option<OrganisationId>,
+    /// Who is served first next time.
+    next: Option<Payer>,
 }
 
 /// The pool.
@@ -116,9 +130,9 @@ impl Mempool {
         if queues.bytes + size > POOL_BYTES_MAX {
             return Err(Busy::Pool { max: POOL_BYTES_MAX });
         }
-        let queue = queues.by_organisation.entry(pending.organisation).or_default();
-        if queue.len() >= ORGANISATION_COMMANDS_MAX {
-            return Err(Busy::Organisation { max: ORGANISATION_COMMANDS_MAX });
+        let queue = queues.by_payer.entry(pending.payer).or_default();
+        if queue.len() >= PAYER_COMMANDS_MAX {
+            return Err(Busy::Payer { max: PAYER_COMMANDS_MAX });
         }
         let pending = Arc::new(pending);
         queue.push_back(pending.clone());
@@ -136,36 +150,53 @@ impl Mempool {
         self.queues().by_leaf.get(leaf).cloned()
     }
 
-    /// Commands for a block, the organisations in turn, without those in `skip`.
-    pub fn candidates(&self, skip: &BTreeSet<CommandId>) -> Vec<Arc<Pending>> {
+    /// Whether there is a command for a block at `now` that is not in `skip`.
+    pub fn has_candidate(&self, skip: &BTreeSet<CommandId>, now: BlockTime) -> bool {
+        let queues = self.queues();
+        queues.by_id.values().any(|it| queues.fits(it, skip, now))
+    }
+
+    /// Commands for a block at `now`, the payers in turn, without those in `skip`.
+    pub fn candidates(&self, skip: &BTreeSet<CommandId>, now: BlockTime) -> Vec<Arc<Pending>> {
         let mut queues = self.queues();
         let mut room = BLOCK_BYTES_MAX;
         let mut taken = Vec::new();
-        let start = queues.next.unwrap_or(OrganisationId([0; 16]));
+        let start = queues.next.unwrap_or((OrganisationId([0; 16]), Account::Members));
         let mut turns: VecDeque<_> = queues
-            .by_organisation
+            .by_payer
             .range(start..)
-            .chain(queues.by_organisation.range(..start))
-            .map(|(organisation, queue)| {
-                (*organisation, queue.iter().filter(|it| !skip.contains(&it.id())))
-            })
+            .chain(queues.by_payer.range(..start))
+            .map(|(payer, queue)| (*payer, queue.iter().filter(|it| queues.fits(it, skip, now))))
             .collect();
         let mut last = None;
-        while let Some((organisation, mut queue)) = turns.pop_front() {
+        while let Some((payer, mut queue)) = turns.pop_front() {
             let Some(pending) = queue.next() else { continue };
             let size = pending.raw.bytes().len();
             if taken.len() == BLOCK_COMMANDS_MAX || size > room {
                 break;
             }
             room -= size;
-            last = Some(organisation);
+            last = Some(payer);
             taken.push(pending.clone());
-            turns.push_back((organisation, queue));
+            turns.push_back((payer, queue));
         }
-        let next =
-            last.and_then(|last| queues.by_organisation.keys().find(|it| **it > last).copied());
+        let next = last.and_then(|last| queues.by_payer.keys().find(|it| **it > last).copied());
         queues.next = next;
         taken
+    }
+
+    /// Keeps a command out of candidates until `until`: the block that was being made could not have
+    /// it, which says nothing for sure about later ones, or about those of other leaders.
+    pub fn postpone(&self, id: CommandId, until: BlockTime) {
+        let mut queues = self.queues();
+        if queues.by_id.contains_key(&id) {
+            queues.postponed.insert(id, until);
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queues().by_id.is_empty()
     }
 
     /// Forgets commands that a final block has.
@@ -173,8 +204,8 @@ impl Mempool {
         let mut queues = self.queues();
         let mut touched = BTreeSet::new();
         for id in ids {
-            if let Some(organisation) = queues.forget(&id) {
-                touched.insert(organisation);
+            if let Some(payer) = queues.forget(&id) {
+                touched.insert(payer);
             }
         }
         queues.sweep(&touched);
@@ -208,21 +239,29 @@ impl Mempool {
 }
 
 impl Queues {
-    /// Removes a command from the indexes; [`Self::sweep`] then removes it from its queue.
-    fn forget(&mut self, id: &CommandId) -> Option<OrganisationId> {
-        let pending = self.by_id.remove(id)?;
-        self.by_leaf.remove(&pending.raw.leaf());
-        self.by_end.remove(&(pending.until(), *id));
-        self.bytes -= pending.raw.bytes().len();
-        Some(pending.organisation)
+    fn fits(&self, pending: &Pending, skip: &BTreeSet<CommandId>, now: BlockTime) -> bool {
+        let id = pending.id();
+        pending.window().contains(now)
+            && !skip.contains(&id)
+            && self.postponed.get(&id).is_none_or(|until| *until <= now)
     }
 
-    fn sweep(&mut self, organisations: &BTreeSet<OrganisationId>) {
-        for organisation in organisations {
-            let Some(queue) = self.by_organisation.get_mut(organisation) else { continue };
+    /// Removes a command from the indexes; [`Self::sweep`] then removes it from its queue.
+    fn forget(&mut self, id: &CommandId) -> Option<Payer> {
+        let pending = self.by_id.remove(id)?;
+        self.by_leaf.remove(&pending.raw.leaf());
+        self.postponed.remove(id);
+        self.by_end.remove(&(pending.until(), *id));
+        self.bytes -= pending.raw.bytes().len();
+        Some(pending.payer)
+    }
+
+    fn sweep(&mut self, payers: &BTreeSet<Payer>) {
+        for payer in payers {
+            let Some(queue) = self.by_payer.get_mut(payer) else { continue };
             queue.retain(|pending| self.by_id.contains_key(&pending.id()));
             if queue.is_empty() {
-                self.by_organisation.remove(organisation);
+                self.by_payer.remove(payer);
             }
         }
     }

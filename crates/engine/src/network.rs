@@ -1,6 +1,6 @@
 //! Encrypted links between validators over TCP, and a validator on them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use commonware_codec::{Copying, ReadExt as _};
 use commonware_consensus::marshal::Update;
@@ -74,7 +74,7 @@ pub async fn start(
         .iter()
         .map(|validator| engine_key(&validator.consensus))
         .collect::<Result<Vec<_>, _>>()?;
-    let count = validators.len() as u32;
+    let count = validators.len();
     let chain = chain_id(&genesis);
     let namespace = consensus_namespace(&chain);
     let scheme = Scheme::signer(&namespace, Set::from_iter_dedup(validators), secret.clone())
@@ -93,10 +93,12 @@ pub async fn start(
         handshake,
         &[b"keepwell/peers/v1/", chain.as_bytes().as_slice()].concat(),
         links.listen,
-        NZUsize!(64),
-        wiring::message_bytes_max(count),
+        // Mailboxes have room for a burst of each peer in each set, all of it allocated at the start.
+        NonZeroUsize::new(count).ok_or(StartError::NotValidator)?,
+        wiring::message_bytes_max(count as u32),
         NZUsize!(1024),
     );
+    config.tracked_peer_sets = NZUsize!(1);
     config.peer_connection_cooldown = Duration::from_millis(500);
     config.dial_frequency = Duration::from_millis(100);
     let (mut network, mut oracle) = lookup::Network::new(context.child("network"), config);

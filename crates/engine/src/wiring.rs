@@ -59,6 +59,7 @@ use crate::{
     block::{Block, EngineDigest, EngineKey},
     core::Core,
     index::{Index, IndexError},
+    pace::Paced,
     reader::{EngineReader, Marshal, Reader},
     replay::Replay,
     state::{Databases, NoStateSync, StateContext, state_config},
@@ -302,7 +303,7 @@ where
     );
     let deferred = Deferred::new(
         context.child("deferred"),
-        stateful.clone(),
+        Paced::new(stateful.clone(), core.clone()),
         marshal.clone(),
         FixedEpocher::new(EPOCH_LENGTH),
     );

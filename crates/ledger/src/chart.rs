@@ -3,7 +3,9 @@
 //! ```text
 //!             open, with a ticket                      claim
 //!  (none) ---------------------------> Of the agent ----------> Of the patient
-//!     |         open, without one                                    ^
+//!     |         open, without one           |  ^                     ^
+//!     |                                     +--+ arrange, with       |
+//!     |                                          another ticket      |
 //!     +--------------------------------------------------------------+
 //! ```
 //!
@@ -13,11 +15,13 @@
 //!   chart is cut says nothing about its patient.
 //! * A claim moves every compartment to its next epoch, so the organisation that opened the chart has
 //!   no key to what is sealed after it.
+//! * A claim comes from a letter of the chart's present keys: with any other, the patient would not have
+//!   the keys to what was sealed before.
 //!
 //! Not here: the keys themselves. The ledger holds the root over them.
 
 use keepwell_types::{
-    chart::{ChartArrange, ChartClaim, ChartOpen},
+    chart::{ChartArrange, ChartClaim, ChartOpen, ClaimTicket},
     id::{Epoch, OrganisationId},
     limits::{COMPARTMENTS, SEPARATE_CONSENT},
     member::Role,
@@ -48,11 +52,7 @@ pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
         return Err(Rejection::SeparateConsentCount { given, needed }.into());
     }
     check_arrangement(case, &it.custodians, &it.contributors)?;
-    if let Some(ticket) = it.claim
-        && ticket.until <= case.now()
-    {
-        return Err(Rejection::ClaimExpired { until: ticket.until }.into());
-    }
+    check_ticket(case, it.claim)?;
     let chart = Chart {
         organisation: member.organisation,
         keys: it.keys,
@@ -68,6 +68,9 @@ pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
 
 pub(crate) fn claim(case: &Case<'_>, it: &ChartClaim) -> Result<Changes, Halt> {
     let mut chart = case.claimed_by(it.chart, &it.keys.signing)?.clone();
+    if it.inherited != chart.keys.sheet {
+        return Err(Rejection::LetterOutOfDate(it.chart).into());
+    }
     chart.keys = it.keys;
     chart.claim = None;
     chart.claimed = true;
@@ -78,12 +81,27 @@ pub(crate) fn claim(case: &Case<'_>, it: &ChartClaim) -> Result<Changes, Halt> {
 pub(crate) fn arrange(case: &Case<'_>, it: &ChartArrange) -> Result<Changes, Halt> {
     let chart = case.acting_controller(it.chart)?;
     check_arrangement(case, &it.custodians, &it.contributors)?;
+    if it.claim.is_some() && chart.claim.is_none() {
+        return Err(Rejection::NotClaimable(it.chart).into());
+    }
+    check_ticket(case, it.claim)?;
     let chart = Chart {
         custodians: it.custodians.clone(),
         contributors: it.contributors.clone(),
+        claim: it.claim.or(chart.claim),
         ..chart.clone()
     };
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart))
+}
+
+/// Whether a ticket, if there is one, can be used at all.
+fn check_ticket(case: &Case<'_>, ticket: Option<ClaimTicket>) -> Result<(), Rejection> {
+    match ticket {
+        Some(ClaimTicket { until, .. }) if until <= case.now() => {
+            Err(Rejection::ClaimExpired { until })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether these may be named, each once. One that is suspended may: suspension stops its acts.

@@ -12,7 +12,8 @@
 //!    miss*: it decides nothing, and makes the refusal say what was missing.
 //! 3. **The most specific subject wins**: member, then role, then organisation, then everyone.
 //! 4. **Then the most specific object wins**: listed records, then some kinds, then some compartments,
-//!    then the chart, which is every compartment that such a grant can name.
+//!    then the chart, which is every compartment that such a grant can name. That is the object which
+//!    the grant was given for: one that was limited since ranks as it did.
 //! 5. **Among equals, deny wins.** Age decides nothing; it orders the explanation.
 //! 6. **No rule, no access.**
 //!
@@ -23,6 +24,7 @@
 //! # Invariants
 //!
 //! * Rules stand in the order of precedence, so the first that applies decides.
+//! * Limiting a permission never turns a refusal into a permission.
 //! * What is read depends on the reader's own subjects: neither on how many grants the chart has nor on
 //!   how many members the organisation has.
 //! * Of permissions that are otherwise equal, one without a number of accesses comes first: an access
@@ -37,7 +39,7 @@ use core::fmt;
 use keepwell_types::{
     access::{Purpose, RecordName},
     genesis::{OwnOrganisation, Parameters},
-    grant::{Effect, Grantee},
+    grant::{Effect, GrantTerms, Grantee},
     id::{ChartId, Compartment, GrantId, LogPosition, MemberId, OrganisationId, RecordId},
     member::Party,
     outcome::Rejection,
@@ -45,6 +47,7 @@ use keepwell_types::{
     set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
     time::{BlockTime, Window},
 };
+use minicbor::{Decode, Encode};
 use serde::Serialize;
 
 use crate::{
@@ -231,7 +234,7 @@ impl<'a> Consent<'a> {
             for id in &list.grants {
                 let grant = view.grant(question.chart, *id)?;
                 let grant = grant.expect("each grant that a subject lists exists");
-                rules.push(Rule::of_grant(*id, grant, separate_consent));
+                rules.push(Rule::of_grant(*id, grant));
             }
         }
         if let (OwnOrganisation::OptOut, Reader::Member { organisation, .. }) =
@@ -371,27 +374,13 @@ impl Count<'_> {
 }
 
 impl<'a> Rule<'a> {
-    fn of_grant(id: GrantId, grant: &'a Grant, separate_consent: CompartmentSet) -> Self {
+    fn of_grant(id: GrantId, grant: &'a Grant) -> Self {
         let terms = &grant.terms;
-        let nameable = if terms.separate_consent {
-            separate_consent
-        } else {
-            CompartmentSet::all().without(separate_consent)
-        };
-        let object = if !terms.records.is_empty() {
-            Object::Records
-        } else if terms.kinds != KindSet::all() {
-            Object::Kinds
-        } else if terms.compartments != nameable {
-            Object::Compartments
-        } else {
-            Object::Chart
-        };
         Self {
             origin: Origin::Grant(id),
             effect: terms.effect,
             grantee: terms.grantee,
-            object,
+            object: grant.object,
             compartments: terms.compartments,
             kinds: terms.kinds,
             records: &terms.records,
@@ -477,17 +466,42 @@ impl<'a> Rule<'a> {
 }
 
 /// What a rule is about, from the most specific to the least.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[cbor(index_only)]
 #[serde(rename_all = "snake_case")]
 pub enum Object {
     /// Listed records.
+    #[n(0)]
     Records,
     /// Some kinds of records.
+    #[n(1)]
     Kinds,
     /// All kinds in some compartments.
+    #[n(2)]
     Compartments,
     /// Every compartment that such a rule can name.
+    #[n(3)]
     Chart,
+}
+
+impl Object {
+    /// What a grant of these terms is about, in a chart with these compartments of separate consent.
+    pub(crate) fn of(terms: &GrantTerms, separate_consent: CompartmentSet) -> Self {
+        let nameable = if terms.separate_consent {
+            separate_consent
+        } else {
+            CompartmentSet::all().without(separate_consent)
+        };
+        if !terms.records.is_empty() {
+            Self::Records
+        } else if terms.kinds != KindSet::all() {
+            Self::Kinds
+        } else if terms.compartments != nameable {
+            Self::Compartments
+        } else {
+            Self::Chart
+        }
+    }
 }
 
 /// Why a record may be opened or not: each rule that covers it, in the order of precedence.

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!  entry ─> admissible? ─no─> the block is invalid
+//!            envelope, id, first signer, quota
 //!              │ yes
 //!              ▼
-//!           first signer signed? ─> quota ─> decide ─> changes ─> outcome ─> the chart's log
-//!                    │ no              │ over   │ refused
-//!                    └─────────────────┴────────┴───────────────> outcome ─> the chart's log
+//!           decide ─> changes ─> outcome ─> the chart's log
+//!              │ refused
+//!              └───────────────> outcome ─> the chart's log
 //! ```
 //!
 //! # Invariants
@@ -15,8 +16,8 @@
 //!   written, so an entry that lacks a key can be tried again.
 //! * A refusal changes nothing but what every command changes: replay slot, quota, log of the chart.
 //! * Whether a block is valid depends on what its proposer could see, never on what is decided.
-//! * A quota is used up only by commands that its organisation answers for, since their first signer
-//!   signed them.
+//! * A command stands in a block only if its first signer signed it, may act, and has quota left. So no
+//!   leader can put acts into a chart's log that nobody did, and nobody can fill it without end.
 //! * Each outcome that names an existing chart is a leaf of that chart's log, refusals included.
 //!
 //! Not here: signatures ([`Verified`] is the witness), the limits of a block, its times and its roots
@@ -56,7 +57,7 @@ use crate::{
 const MINUTE_MS: u64 = 60 * 1_000;
 
 /// Why an entry cannot stand in a block. A block that has one is invalid, so a proposer leaves it out.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum Inadmissible {
     /// Made by other rules.
     #[error("commands of version {given} are not known, only of {known}: update the client")]
@@ -109,25 +110,39 @@ pub enum Inadmissible {
     /// A genesis entry elsewhere than in block 1, or anything else in it.
     #[error("block 1 has the entries of the genesis file and no other block has any: this is {0}")]
     Misplaced(Height),
+    /// Its first signer did not sign it, or may not act.
+    #[error("{0}")]
+    Signer(Rejection),
+    /// The quota for this minute is used up.
+    #[error(
+        "organisation {organisation} has used its {per_minute} commands of this minute: send the command again in the next"
+    )]
+    QuotaExceeded {
+        /// The organisation.
+        organisation: OrganisationId,
+        /// The quota.
+        per_minute: u32,
+    },
 }
 
 impl Inadmissible {
     /// Whether the same command may be admissible in a later block.
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::NotYet { .. } | Self::SlotFull(_) => true,
+            Self::NotYet { .. } | Self::SlotFull(_) | Self::QuotaExceeded { .. } => true,
             Self::UnknownVersion { .. }
             | Self::WrongChain { .. }
             | Self::WindowTooLong { .. }
             | Self::Expired { .. }
             | Self::Replayed(_)
-            | Self::Misplaced(_) => false,
+            | Self::Misplaced(_)
+            | Self::Signer(_) => false,
         }
     }
 }
 
 /// Why an entry was not executed.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum ApplyError {
     /// This key must be loaded first; nothing has happened.
     #[error("{0:?} is not loaded: load it and apply the entry again")]
@@ -143,10 +158,32 @@ impl From<Lacks> for ApplyError {
     }
 }
 
-/// Whether `command` can stand in the block at this point of it.
-pub fn admissible(view: &View, block: &BlockContext, command: &Verified) -> Result<(), ApplyError> {
-    let command = command.command();
-    check_envelope(block, command)?;
+/// Whether `command` can stand in the block at this point of it; the key of the quota that it uses.
+pub fn admissible(
+    view: &View,
+    block: &BlockContext,
+    command: &Verified,
+) -> Result<Key, ApplyError> {
+    check_envelope(block, command.command())?;
+    check_id(view, block, command.command())?;
+    let (organisation, account) = accountable(view, command).map_err(|halt| match halt {
+        Halt::Lacks(lacks) => lacks.into(),
+        Halt::Rejected(why) => ApplyError::from(Inadmissible::Signer(why)),
+    })?;
+    let (minute, per_minute) = (minute(block), block.parameters.commands_per_minute_max);
+    let quota = view.quota(organisation, account)?.filter(|quota| quota.minute == minute);
+    if quota.map_or(0, |quota| quota.used) >= per_minute {
+        return Err(Inadmissible::QuotaExceeded { organisation, per_minute }.into());
+    }
+    Ok(Key::Quota(organisation, account))
+}
+
+/// Minutes since 1970.
+const fn minute(block: &BlockContext) -> u64 {
+    block.time.0 / MINUTE_MS
+}
+
+fn check_id(view: &View, block: &BlockContext, command: &Command) -> Result<(), ApplyError> {
     let slot = view.replay_slot(Key::replay_slot_of(&command.id))?;
     let spent = slot.map_or(&[][..], |slot| &slot.spent);
     let live = || spent.iter().filter(|spent| block.time < spent.until);
@@ -359,23 +396,22 @@ impl Execution {
     pub fn apply(&mut self, entry: &CheckedEntry) -> Result<&Outcome, ApplyError> {
         let index = u32::try_from(self.outcomes.len()).expect("a block has far less than 2^32");
         let location = Location { height: self.block.height, index };
-        let step = match entry {
-            CheckedEntry::Genesis { payload, .. } => self.decide_genesis(index, payload)?,
+        let (decision, quota) = match entry {
+            CheckedEntry::Genesis { payload, .. } => (self.decide_genesis(index, payload)?, None),
             CheckedEntry::Signed(command) => {
-                admissible(&self.view, &self.block, command)?;
-                self.decide_signed(index, command)?
+                let quota = admissible(&self.view, &self.block, command)?;
+                let decision = decided(decide(&self.view, &self.block, index, command))?;
+                (decision, Some((quota, command.command())))
             }
         };
         let chart = entry.payload().chart();
-        let log = self.log_to_extend(chart, &step.decision)?;
+        let log = self.log_to_extend(chart, &decision)?;
         // Everything is read: from here on nothing can fail.
-        if let CheckedEntry::Signed(command) = entry {
-            self.spend_id(command.command());
+        if let Some((quota, command)) = quota {
+            self.spend_id(command);
+            self.use_quota(quota);
         }
-        if let Some(organisation) = step.accountable {
-            self.use_quota(organisation);
-        }
-        let (verdict, record) = self.settle(step.decision);
+        let (verdict, record) = self.settle(decision);
         let outcome = Outcome { command: entry.digest(), location, time: self.block.time, verdict };
         if let Some((chart, log)) = log {
             self.append(chart, log, &outcome, record);
@@ -407,27 +443,15 @@ impl Execution {
         })
     }
 
-    fn decide_genesis(&self, index: u32, payload: &Payload) -> Result<Step, ApplyError> {
+    fn decide_genesis(
+        &self,
+        index: u32,
+        payload: &Payload,
+    ) -> Result<Result<Changes, Rejection>, ApplyError> {
         if self.block.height != Height(1) {
             return Err(Inadmissible::Misplaced(self.block.height).into());
         }
-        let decision = decided(decide_genesis(&self.view, &self.block, index, payload))?;
-        Ok(Step { accountable: None, decision })
-    }
-
-    fn decide_signed(&self, index: u32, command: &Verified) -> Result<Step, ApplyError> {
-        let organisation = match accountable(&self.view, command) {
-            Ok(organisation) => organisation,
-            Err(Halt::Lacks(lacks)) => return Err(lacks.into()),
-            Err(Halt::Rejected(why)) => return Ok(Step { accountable: None, decision: Err(why) }),
-        };
-        let decision = if self.has_quota(organisation)? {
-            decided(decide(&self.view, &self.block, index, command))?
-        } else {
-            let per_minute = self.block.parameters.commands_per_minute_max;
-            Err(Rejection::QuotaExceeded { organisation, per_minute })
-        };
-        Ok(Step { accountable: Some(organisation), decision })
+        Ok(decided(decide_genesis(&self.view, &self.block, index, payload))?)
     }
 
     /// The log that the outcome extends: that of the chart it names, if there is one by then.
@@ -454,23 +478,13 @@ impl Execution {
         slot.spent.push(spent).expect("an admissible command finds room in its slot");
     }
 
-    fn has_quota(&self, organisation: OrganisationId) -> Result<bool, Lacks> {
-        let quota = self.view.quota(organisation)?.copied().unwrap_or_default();
-        let used = if quota.minute == self.minute() { quota.used } else { 0 };
-        Ok(used < self.block.parameters.commands_per_minute_max)
-    }
-
-    fn use_quota(&mut self, organisation: OrganisationId) {
-        let minute = self.minute();
-        let quota: &mut Quota = self.view.write_in_place(Key::Quota(organisation));
+    fn use_quota(&mut self, key: Key) {
+        let minute = minute(&self.block);
+        let quota: &mut Quota = self.view.write_in_place(key);
         if quota.minute != minute {
             *quota = Quota { minute, used: 0 };
         }
         quota.used = quota.used.saturating_add(1);
-    }
-
-    const fn minute(&self) -> u64 {
-        self.block.time.0 / MINUTE_MS
     }
 
     /// Carries the changes of an accepted command out.
@@ -512,13 +526,6 @@ impl Execution {
         );
         (first..).zip(nodes).collect()
     }
-}
-
-/// What is to be done about one entry.
-struct Step {
-    /// Whose quota it uses.
-    accountable: Option<OrganisationId>,
-    decision: Result<Changes, Rejection>,
 }
 
 fn decided(result: Result<Changes, Halt>) -> Result<Result<Changes, Rejection>, Lacks> {

@@ -25,6 +25,7 @@ use keepwell_types::{
 };
 
 use crate::{
+    consent::Object,
     decide::{Case, Changes, Halt},
     record,
     signer::{known_member, known_organisation},
@@ -50,6 +51,7 @@ pub(crate) fn give(case: &Case<'_>, it: &GrantGive) -> Result<Changes, Halt> {
         revoked_at: None,
         accesses_used: 0,
         counted: List::new(),
+        object: Object::of(&it.terms, chart.separate_consent),
     };
     Ok(Changes::NONE.put(Key::Grant(it.chart, it.grant), grant).put(key, subject))
 }

@@ -7,10 +7,12 @@
 //!
 //! # How a command is decided
 //!
-//! 1. **May it stand in the block?** Its version, chain and window fit, and its id is new
-//!    ([`execute::admissible`]). If not, no block has it, and it leaves no trace.
-//! 2. **Who answers for it?** The state says whose key the first signature is of ([`accountable`]). Its
-//!    organisation has a quota for each minute, which refused commands use up as well.
+//! 1. **Who answers for it?** The state says whose key the first signature is of, and that they may act
+//!    ([`accountable`]). Their organisation has quotas for each minute, which refused commands use up as
+//!    well.
+//! 2. **May it stand in the block?** Its version, chain and window fit, its id is new, somebody answers
+//!    for it, and their quota is not used up ([`execute::admissible`]). If not, no block has it, and it
+//!    leaves no trace.
 //! 3. **Is it allowed?** [`decide`] reads the view and gives [`Changes`], or [`Halt::Rejected`], or
 //!    [`Halt::Lacks`]: load that key and ask again. One function for each command, one file for each
 //!    family; each begins with its signers.

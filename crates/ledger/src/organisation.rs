@@ -7,9 +7,11 @@
 //!
 //! * The list of organisations names each of them once, and counts those that are suspended.
 //! * At least one organisation is not suspended, or nobody could reinstate any.
+//! * No more are in standing than can sign together, or nobody could decide anything.
 
 use keepwell_types::{
     id::OrganisationId,
+    limits::IN_STANDING_MAX,
     member::{OrganisationAdmit, OrganisationStanding},
     outcome::Rejection,
 };
@@ -27,6 +29,7 @@ pub(crate) fn admit(case: &Case<'_>, it: &OrganisationAdmit) -> Result<Changes, 
     }
     let mut list = organisations(case)?;
     list.all.push(it.organisation).map_err(|_| Rejection::TooLarge)?;
+    check_in_standing(&list)?;
     let organisation = Organisation {
         kind: it.kind,
         name: it.name.clone(),
@@ -60,7 +63,14 @@ pub(crate) fn reinstate(case: &Case<'_>, it: &OrganisationStanding) -> Result<Ch
         return Ok(Changes::NONE);
     }
     list.suspended -= 1;
+    check_in_standing(&list)?;
     Ok(with_standing(it.organisation, organisation, false, list))
+}
+
+/// Whether the administrators of those in standing can still sign one command together.
+fn check_in_standing(list: &Organisations) -> Result<(), Rejection> {
+    let max = IN_STANDING_MAX;
+    if list.in_standing() > max { Err(Rejection::TooManyOrganisations { max }) } else { Ok(()) }
 }
 
 fn standing<'a>(case: &Case<'a>, id: OrganisationId) -> Result<&'a Organisation, Halt> {

@@ -9,7 +9,7 @@
 //! # Invariants
 //!
 //! * A record is added only after enough of the chart's custodians have acknowledged that they store
-//!   it: nothing on the ledger names what nobody has.
+//!   it, and while they promise to: nothing on the ledger names what nobody has.
 //! * Approvals never conflict. Each party of the rule may approve once, also after the record has
 //!   become final, so in whatever order approvals arrive, each is accepted and the state is the same.
 //! * A proposal is gone when all its parties have approved: then nothing about it can change any more.
@@ -25,9 +25,10 @@ use keepwell_types::{
     encoding::List,
     id::{ChartId, OrganisationId},
     limits::SEALED_BYTES_MAX,
-    member::Party,
+    member::{Party, Role},
     outcome::Rejection,
     record::{ApprovalRule, CustodyAcknowledgement, RecordAdd, RecordApprove},
+    set::RoleSet,
 };
 
 use crate::{
@@ -39,6 +40,16 @@ use crate::{
     state::{Approval, Chart, Key, Proposal, RecordEntry, TagOwner},
     view::View,
 };
+
+/// Who may author for their organisation; the first is named where none of them is there.
+const AUTHORS: [Role; 6] = [
+    Role::Clinician,
+    Role::Nurse,
+    Role::Pharmacist,
+    Role::LaboratoryScientist,
+    Role::Registrar,
+    Role::Gateway,
+];
 
 pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
     let (actor, chart) = case.actor(it.chart)?;
@@ -101,9 +112,12 @@ pub(crate) fn named<'a>(
     Ok(entry.ok_or(Rejection::UnknownRecord(name.record))?)
 }
 
-/// The organisation that a record is added for, if it may author in the chart.
+/// The organisation that a record is added for, if it and the member may author in the chart.
 fn authoring_organisation(actor: Actor<'_>, chart: &Chart) -> Result<OrganisationId, Rejection> {
     let Actor::Member { member, .. } = actor else { return Ok(chart.organisation) };
+    if member.roles.and(RoleSet::from_iter(AUTHORS)).is_empty() {
+        return Err(Rejection::RoleMissing(AUTHORS[0]));
+    }
     let id = member.organisation;
     if id != chart.organisation && !chart.contributors.contains(&id) {
         return Err(Rejection::NotContributor(id));
@@ -123,8 +137,8 @@ fn check_seal(chart: &Chart, it: &RecordAdd) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Whether enough of the chart's custodians acknowledge, each with its own key. That they signed is
-/// part of what [`Verified`] says.
+/// Whether enough of the chart's custodians acknowledge, each with its own key and still. That they
+/// signed is part of what [`Verified`] says.
 fn check_custody(
     case: &Case<'_>,
     chart: &Chart,
@@ -138,6 +152,10 @@ fn check_custody(
         let organisation = organisation_in_standing(case.view, by.custodian)?;
         if organisation.custodian != Some(by.key) {
             return Err(Rejection::CustodianKey(by.custodian).into());
+        }
+        if by.until <= case.now() {
+            let (custodian, until) = (by.custodian, by.until);
+            return Err(Rejection::CustodyEnded { custodian, until }.into());
         }
     }
     Ok(check_custodian_count(case, custody.len())?)

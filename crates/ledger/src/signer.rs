@@ -20,7 +20,7 @@ use keepwell_types::{
 
 use crate::{
     decide::{Case, Halt},
-    state::{Chart, Member, Organisation},
+    state::{Account, Chart, Member, Organisation},
     view::View,
 };
 
@@ -62,33 +62,47 @@ impl Signer {
     }
 }
 
-/// The organisation that answers for a command, after checking that its first signer signed it.
+/// The organisation that answers for a command, and which of its quotas the command uses, after checking
+/// that its first signer signed it and may act at all.
 ///
 /// It is that of the member or administrator who acts, or that of the chart where a patient does.
-pub fn accountable(view: &View, command: &Verified) -> Result<OrganisationId, Halt> {
+pub fn accountable(view: &View, command: &Verified) -> Result<(OrganisationId, Account), Halt> {
     let signer = signers(command).next().ok_or(Rejection::WrongSigners)?;
     match signer.party {
         Party::Member(id) => {
-            let member = known_member(view, id)?;
-            signer.must_have(&member.signing)?;
-            Ok(member.organisation)
+            let member = signing_member(view, signer, id)?;
+            Ok((member.organisation, Account::Members))
         }
         Party::Controller(id) => {
-            let chart = known_chart(view, id)?;
-            signer.must_have(&chart.keys.signing)?;
-            Ok(chart.organisation)
+            let chart = signing_controller(view, signer, id)?;
+            Ok((chart.organisation, Account::Charts))
         }
         Party::Claimant(id) => {
             let chart = known_chart(view, id)?;
             let ticket = chart.claim.ok_or(Rejection::NotClaimable(id))?;
             signer.must_have(&ticket.key)?;
-            Ok(chart.organisation)
+            Ok((chart.organisation, Account::Charts))
         }
         Party::Administrator(id) => {
-            signer.must_have(&known_organisation(view, id)?.administrator)?;
-            Ok(id)
+            signing_administrator(view, signer, id)?;
+            Ok((id, Account::Administrator))
         }
     }
+}
+
+fn signing_administrator(view: &View, signer: Signer, id: OrganisationId) -> Result<(), Halt> {
+    signer.must_have(&known_organisation(view, id)?.administrator)?;
+    organisation_in_standing(view, id).map(|_| ())
+}
+
+fn signing_member(view: &View, signer: Signer, id: MemberId) -> Result<&Member, Halt> {
+    signer.must_have(&known_member(view, id)?.signing)?;
+    member_in_standing(view, id)
+}
+
+fn signing_controller(view: &View, signer: Signer, id: ChartId) -> Result<&Chart, Halt> {
+    signer.must_have(&known_chart(view, id)?.keys.signing)?;
+    controlled_chart(view, id)
 }
 
 /// A member and its organisation, neither of them suspended.
@@ -145,7 +159,7 @@ impl<'a> Case<'a> {
     pub(crate) fn acting_member(&self) -> Result<(MemberId, &'a Member), Halt> {
         let [signer] = self.exactly()?;
         match signer.party {
-            Party::Member(id) => Ok((id, self.signing_member(signer, id)?)),
+            Party::Member(id) => Ok((id, signing_member(self.view, signer, id)?)),
             Party::Controller(_) | Party::Claimant(_) | Party::Administrator(_) => {
                 Err(Rejection::WrongSigners.into())
             }
@@ -156,7 +170,7 @@ impl<'a> Case<'a> {
     pub(crate) fn acting_controller(&self, chart: ChartId) -> Result<&'a Chart, Halt> {
         let [signer] = self.exactly()?;
         match signer.party {
-            Party::Controller(id) if id == chart => self.signing_controller(signer, chart),
+            Party::Controller(id) if id == chart => signing_controller(self.view, signer, chart),
             Party::Controller(_) | Party::Member(_) => Err(Rejection::NotController(chart).into()),
             Party::Claimant(_) | Party::Administrator(_) => Err(Rejection::WrongSigners.into()),
         }
@@ -167,7 +181,7 @@ impl<'a> Case<'a> {
         let [signer] = self.exactly()?;
         match signer.party {
             Party::Member(id) => {
-                let member = self.signing_member(signer, id)?;
+                let member = signing_member(self.view, signer, id)?;
                 Ok((Actor::Member { id, member }, known_chart(self.view, chart)?))
             }
             Party::Controller(_) => Ok((Actor::Controller, self.acting_controller(chart)?)),
@@ -179,9 +193,9 @@ impl<'a> Case<'a> {
     pub(crate) fn approver(&self, chart: ChartId) -> Result<Party, Halt> {
         let [signer] = self.exactly()?;
         match signer.party {
-            Party::Member(id) => self.signing_member(signer, id).map(|_| ())?,
+            Party::Member(id) => signing_member(self.view, signer, id).map(|_| ())?,
             Party::Controller(_) => self.acting_controller(chart).map(|_| ())?,
-            Party::Administrator(id) => self.signing_administrator(signer, id)?,
+            Party::Administrator(id) => signing_administrator(self.view, signer, id)?,
             Party::Claimant(_) => return Err(Rejection::WrongSigners.into()),
         }
         Ok(signer.party)
@@ -244,7 +258,7 @@ impl<'a> Case<'a> {
         for (place, signer) in signers(command).enumerate() {
             let again = command.command().signers[..place].contains(&signer.party);
             match signer.party {
-                Party::Administrator(id) if !again => self.signing_administrator(signer, id)?,
+                Party::Administrator(id) if !again => signing_administrator(self.view, signer, id)?,
                 Party::Administrator(_)
                 | Party::Member(_)
                 | Party::Controller(_)
@@ -264,22 +278,7 @@ impl<'a> Case<'a> {
         if signer.party != Party::Administrator(organisation) {
             return Err(Rejection::WrongSigners.into());
         }
-        self.signing_administrator(signer, organisation)
-    }
-
-    fn signing_administrator(&self, signer: Signer, id: OrganisationId) -> Result<(), Halt> {
-        signer.must_have(&known_organisation(self.view, id)?.administrator)?;
-        organisation_in_standing(self.view, id).map(|_| ())
-    }
-
-    fn signing_member(&self, signer: Signer, id: MemberId) -> Result<&'a Member, Halt> {
-        signer.must_have(&known_member(self.view, id)?.signing)?;
-        member_in_standing(self.view, id)
-    }
-
-    fn signing_controller(&self, signer: Signer, id: ChartId) -> Result<&'a Chart, Halt> {
-        signer.must_have(&known_chart(self.view, id)?.keys.signing)?;
-        controlled_chart(self.view, id)
+        signing_administrator(self.view, signer, organisation)
     }
 
     /// The signers, if there are exactly `N`; the genesis file has none.

@@ -33,8 +33,8 @@ use keepwell_types::{
     },
     limits::{
         APPROVERS_MAX, COMPARTMENTS, CONTRIBUTORS_MAX, COUNTED_ACCESSES_MAX, CUSTODIANS_MAX,
-        GRANTS_PER_SUBJECT_MAX, NAME_BYTES_MAX, ORGANISATIONS_MAX, REPLAY_IDS_PER_SLOT_MAX,
-        REPLAY_SLOTS, STATE_VALUE_BYTES_MAX,
+        GRANTS_PER_SUBJECT_MAX, IN_STANDING_MAX, NAME_BYTES_MAX, ORGANISATIONS_MAX,
+        REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX, STATE_VALUE_BYTES_MAX,
     },
     member::{OrganisationKind, Party},
     record::{ApprovalRule, RecordKind},
@@ -43,6 +43,8 @@ use keepwell_types::{
 };
 use minicbor::{Decode, Encode};
 use serde::Serialize;
+
+use crate::consent::Object;
 
 /// Separates keys of the state from every other digest.
 const KEY_DOMAIN: &str = "keepwell/ledger/key/v1";
@@ -56,9 +58,9 @@ pub enum Key {
     /// Recent commands, by their ids; below [`REPLAY_SLOTS`].
     #[n(1)]
     ReplaySlot(#[n(0)] u32),
-    /// What an organisation has used of its quota.
+    /// What an organisation has used of one of its quotas.
     #[n(2)]
-    Quota(#[n(0)] OrganisationId),
+    Quota(#[n(0)] OrganisationId, #[n(1)] Account),
     /// The list of organisations.
     #[n(3)]
     Organisations,
@@ -110,7 +112,7 @@ impl Key {
             (self, value),
             (Self::History, Value::History(_))
                 | (Self::ReplaySlot(_), Value::ReplaySlot(_))
-                | (Self::Quota(_), Value::Quota(_))
+                | (Self::Quota(..), Value::Quota(_))
                 | (Self::Organisations, Value::Organisations(_))
                 | (Self::Organisation(_), Value::Organisation(_))
                 | (Self::Member(_), Value::Member(_))
@@ -244,7 +246,23 @@ pub struct SpentId {
     pub until: BlockTime,
 }
 
-/// What an organisation has used in the latest minute in which it acted.
+/// For whom of an organisation a quota is: whoever floods the ledger with a stolen key uses up none but
+/// their own kind's.
+#[derive(Clone, Copy, Debug, Encode, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cbor(index_only)]
+pub enum Account {
+    /// Its members.
+    #[n(0)]
+    Members,
+    /// Whoever controls or claims one of its charts.
+    #[n(1)]
+    Charts,
+    /// Its administrator.
+    #[n(2)]
+    Administrator,
+}
+
+/// What of a quota was used in the latest minute in which any was.
 #[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
 pub struct Quota {
     /// Whole minutes of block time since 1970.
@@ -275,9 +293,18 @@ impl Organisations {
 
     /// How many administrators are more than two thirds of those of [`Self::in_standing`].
     pub fn administrators_min(&self) -> u32 {
-        self.in_standing() * 2 / 3 + 1
+        administrators_min(self.in_standing())
     }
 }
+
+const fn administrators_min(in_standing: u32) -> u32 {
+    in_standing * 2 / 3 + 1
+}
+
+const _: () = assert!(
+    administrators_min(IN_STANDING_MAX) as usize <= SIGNERS_MAX,
+    "as many administrators as must can sign one command"
+);
 
 /// A legal body.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
@@ -392,6 +419,9 @@ pub struct Grant {
     /// Where the latest of those stand in the chart's log, the newest last.
     #[n(5)]
     pub counted: List<LogPosition, COUNTED_ACCESSES_MAX>,
+    /// What it was about when it was given, by which it ranks among the others for good.
+    #[n(6)]
+    pub object: Object,
 }
 
 /// The grants of one subject in one chart that are not revoked, in the order in which they were given.

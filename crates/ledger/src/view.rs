@@ -20,8 +20,8 @@ use keepwell_types::{
 use thiserror::Error;
 
 use crate::state::{
-    Chart, ChartLog, Grant, Key, Member, Organisation, Organisations, Proposal, Quota, RecordEntry,
-    ReplaySlot, Stored, Subject, TagOwner, Value,
+    Account, Chart, ChartLog, Grant, Key, Member, Organisation, Organisations, Proposal, Quota,
+    RecordEntry, ReplaySlot, Stored, Subject, TagOwner, Value,
 };
 
 /// A key that was read and not loaded.
@@ -134,8 +134,12 @@ impl View {
         self.read(key)
     }
 
-    pub(crate) fn quota(&self, organisation: OrganisationId) -> Result<Option<&Quota>, Lacks> {
-        self.read(Key::Quota(organisation))
+    pub(crate) fn quota(
+        &self,
+        organisation: OrganisationId,
+        account: Account,
+    ) -> Result<Option<&Quota>, Lacks> {
+        self.read(Key::Quota(organisation, account))
     }
 
     pub(crate) fn history(&self) -> Result<Option<&Peaks>, Lacks> {

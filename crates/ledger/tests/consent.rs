@@ -49,9 +49,9 @@ fn nothing_is_open_without_a_grant() {
 fn an_access_is_checked_from_the_signer_inwards() {
     check_reads(
         "
-        t2  carl!  read  r9 notice=2                 key_not_of_signer
+        t2  carl!  read  r9 notice=2                 ~key_not_of_signer
         t2  clinic read  result                      wrong_signers
-        t2  c2     read  result                      unknown_chart
+        t2  c2     read  result                      ~unknown_chart
         t2  carl   read  result in=c2 notice=2       unknown_chart
         t2  carl   read  r9 notice=2                 wrong_notice
         t2  c1     read  result notice=0             wrong_notice
@@ -60,8 +60,25 @@ fn an_access_is_checked_from_the_signer_inwards() {
         t2  carl   read  nothing                     empty_target
         t2  carl   read  none until=3                empty_target
         t2  carl   read  1 until=0                   empty_target
-        t2  c1     read  1 until=14                  ok
-        t2  c1     read  1 until=16                  empty_target
+        t2  c1     read  1 until=12                  ok
+        t2  c1     read  1 until=14                  empty_target
+    ",
+    );
+}
+
+/// Or else whoever takes something from a grant would lift a prohibition with it.
+#[test]
+fn a_permission_that_was_limited_ranks_as_it_did() {
+    check_reads(
+        "
+        t2  c1    give   g1 to=carl                        ok
+        t2  c1    give   g2 to=carl compartments=2 deny    ok
+        t2  carl  read   note                              denied
+        t2  c1    limit  g1 kinds=document                 ok
+        t2  carl  read   note                              denied
+        t2  carl  read   result                            not_granted
+        t2  c1    limit  g1 kinds=document compartments=2  ok
+        t2  carl  read   note                              denied
     ",
     );
 }

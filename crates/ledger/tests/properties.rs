@@ -3,8 +3,12 @@
 
 mod support;
 
-use keepwell_ledger::state::{Key, Value};
-use keepwell_types::{outcome::Verdict, time::BlockTime};
+use keepwell_ledger::{
+    Lacks, View,
+    consent::{Consent, Counting, Decision, Question, Reader},
+    state::{Key, Value},
+};
+use keepwell_types::{access::Purpose, id::Compartment, outcome::Verdict, time::BlockTime};
 use proptest::prelude::*;
 use support::{START, World, chart_id, check, member_id};
 
@@ -242,9 +246,90 @@ proptest! {
     }
 }
 
+const COMPARTMENTS: [&str; 4] = ["ordinary", "0,1", "0", "1"];
+const KINDS: [&str; 4] = ["all", "result,document", "result", "document"];
+
+/// What a grant is about, in the words of scripts, from all to little.
+fn object() -> impl Strategy<Value = String> {
+    (0..COMPARTMENTS.len(), 0..KINDS.len(), prop::option::weighted(0.2, 1..4_u32)).prop_map(
+        |(compartments, kinds, max)| {
+            let max = max.map(|max| format!("max={max}")).unwrap_or_default();
+            format!("compartments={} kinds={} {max}", COMPARTMENTS[compartments], KINDS[kinds])
+        },
+    )
+}
+
+/// Whether each reader may open each record, and each compartment, for treatment.
+fn permissions(world: &World) -> Vec<(&'static str, String, bool)> {
+    let Some(Value::Chart(chart)) = world.stored(&Key::Chart(chart_id("c1"))) else { panic!() };
+    let time = BlockTime(START.0 + 90_000);
+    let (purpose, counting) = (Purpose::Treatment, Counting::Opening);
+    let question = Question { chart: chart_id("c1"), purpose, time, counting };
+    let mut permissions = Vec::new();
+    for (reader, _) in READERS {
+        let id = member_id(reader);
+        let Some(Value::Member(member)) = world.stored(&Key::Member(id)) else { panic!() };
+        let answers = |view: &View| {
+            let asker = Reader::member(id, &member);
+            let consent = Consent::of(view, &world.parameters, &chart, asker, question)?;
+            let mut answers = Vec::new();
+            for (name, ..) in RECORDS {
+                let (position, entry) = world.record("c1", name);
+                let decision = consent.record(position, &entry)?;
+                answers.push((reader, name.into(), matches!(decision, Decision::Allowed(_))));
+            }
+            for compartment in Compartment::all() {
+                let name = format!("compartment {}", compartment.index());
+                answers.push((reader, name, consent.compartment(compartment).is_ok()));
+            }
+            Ok(answers)
+        };
+        permissions.extend(world.ask(answers, |lacks: &Lacks| Some(*lacks)).unwrap());
+    }
+    permissions
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// What is forbidden before a permission is limited is forbidden after it.
+    #[test]
+    fn limiting_a_permission_opens_nothing(
+        grants in prop::collection::vec((0..SUBJECTS.len(), any::<bool>(), object()), 1..8),
+        limits in prop::collection::vec((any::<prop::sample::Index>(), object()), 1..8),
+    ) {
+        let mut world = check("t0 rex open c1 ok");
+        for (name, compartment, kind) in RECORDS {
+            world.run(&format!("t0+{} drey add {name} compartment={compartment} kind={kind} ok",
+                world.named.len() + 1));
+        }
+        for ((subject, deny, object), at) in grants.iter().zip(1..) {
+            let deny = if *deny { "deny" } else { "" };
+            let to = SUBJECTS[*subject];
+            world.run(&format!("t{at} c1 give g{at} to={to} {object} {deny} ok"));
+        }
+        let permitted: Vec<_> = (1..).zip(&grants).filter(|(_, it)| !it.1).map(|it| it.0).collect();
+        for ((index, object), now) in limits.iter().zip(20..) {
+            if permitted.is_empty() {
+                break;
+            }
+            let before = permissions(&world);
+            // A limit that would give more is refused, and changes nothing either.
+            let limit = format!("c1 limit g{} {object}", index.get(&permitted));
+            is_accepted(&mut world, now, &limit);
+            for (before, after) in before.iter().zip(permissions(&world)) {
+                prop_assert!(before.2 || !after.2, "{limit} opens {after:?} after {grants:?}");
+            }
+        }
+    }
+}
+
 fn read(world: &mut World, now: u64, reader: &str, records: &[&str], purpose: &str) -> bool {
-    let text = format!("t{now} {reader} read {} for={purpose} ok", records.join(","));
-    let line = support::lines(&text).remove(0);
+    is_accepted(world, now, &format!("{reader} read {} for={purpose}", records.join(",")))
+}
+
+fn is_accepted(world: &mut World, now: u64, command: &str) -> bool {
+    let line = support::lines(&format!("t{now} {command} ok")).remove(0);
     world.at(BlockTime(START.0 + now * 1_000));
     let command = keepwell_crypto::command::verify(line.command(world)).unwrap();
     let verdict = world.submit(command).unwrap().verdict;

@@ -3,15 +3,23 @@
 
 mod support;
 
-use keepwell_ledger::state::{Key, Value};
+use keepwell_crypto::command::verify;
+use keepwell_ledger::{
+    execute::Inadmissible,
+    state::{Key, Value},
+};
 use keepwell_types::{
+    anchor::AnchorAdd,
+    command::Payload,
     genesis::Parameters,
-    id::{Epoch, LogPosition, OrganisationId},
-    limits::GRANTS_PER_SUBJECT_MAX,
-    outcome::{Rejection, Verdict},
+    id::{Digest, Epoch, LogPosition, OrganisationId},
+    limits::{GRANTS_PER_SUBJECT_MAX, IN_STANDING_MAX, SIGNERS_MAX},
+    member::Party,
+    outcome::Rejection,
 };
 use support::{
-    CHART, PARAMETERS, World, chart_id, check, check_chart, check_with, member_id, organisation_id,
+    CHART, ORGANISATIONS, PARAMETERS, START, World, chart_id, check, check_chart, check_with, key,
+    member_id, organisation_id,
 };
 
 #[test]
@@ -24,7 +32,7 @@ fn more_than_two_thirds_admit_an_organisation() {
         t1  hospital+clinic+lab+insurer admit  pharmacy   organisation_exists
         t1  hospital+clinic+lab+lab     admit  board      wrong_signers
         t1  hospital+clinic+lab+drey    admit  board      wrong_signers
-        t1  hospital!+clinic+lab+insurer admit board      key_not_of_signer
+        t1  hospital!+clinic+lab+insurer admit board      ~key_not_of_signer
         t1  hospital+clinic+lab+board   admit  board      unknown_organisation
         t1  hospital+clinic+lab+pharmacy admit board      ok
     ",
@@ -37,8 +45,8 @@ fn suspended_organisations_neither_act_nor_count() {
         "
         t1  hospital+clinic+lab  suspend_organisation   insurer   ok
         t1  hospital+clinic+lab  suspend_organisation   insurer   organisation_suspended
-        t1  insurer              enrol  eve of=insurer            organisation_suspended
-        t1  ivy                  anchor 5                         organisation_suspended
+        t1  insurer              enrol  eve of=insurer            ~organisation_suspended
+        t1  ivy                  anchor 5                         ~organisation_suspended
         t1  hospital+clinic+insurer admit pharmacy                organisation_suspended
         t1  hospital+clinic      admit  pharmacy                  too_few_administrators
         t1  hospital+clinic+lab  suspend_organisation   lab       ok
@@ -60,18 +68,18 @@ fn administrators_enrol_and_suspend_their_own_members() {
         t1  clinic     enrol      eve of=clinic          ok
         t1  clinic     enrol      eve of=clinic          member_exists
         t1  clinic     enrol      joe of=hospital        wrong_signers
-        t1  clinic!    enrol      joe of=clinic          key_not_of_signer
-        t1  board      enrol      joe of=board           unknown_organisation
+        t1  clinic!    enrol      joe of=clinic          ~key_not_of_signer
+        t1  board      enrol      joe of=board           ~unknown_organisation
         t1  eve        anchor     5                      ok
         t1  hospital   suspend    eve                    wrong_signers
         t1  clinic     suspend    joe                    unknown_member
         t1  clinic     suspend    eve                    ok
         t1  clinic     suspend    eve                    member_suspended
-        t1  eve        anchor     5                      member_suspended
+        t1  eve        anchor     5                      ~member_suspended
         t1  clinic     reinstate  eve                    ok
         t1  clinic     reinstate  eve                    ok
         t1  eve        anchor     5                      ok
-        t1  joe        anchor     5                      unknown_member
+        t1  joe        anchor     5                      ~unknown_member
     ",
     );
 }
@@ -84,12 +92,12 @@ fn a_key_counts_until_the_command_that_changes_it() {
         t1  hospital+nora       rotate  drey   wrong_signers
         t1  hospital+drey       rotate  drey   key_not_of_signer
         t1  clinic+new:drey     rotate  drey   wrong_signers
-        t1  hospital!+new:drey  rotate  drey   key_not_of_signer
+        t1  hospital!+new:drey  rotate  drey   ~key_not_of_signer
         t1  hospital+new:joe    rotate  joe    unknown_member
         t1  drey                anchor  5      ok
         t1  hospital+new:drey   rotate  drey   ok
         t1  drey                anchor  5      ok
-        t1  drey!               anchor  5      key_not_of_signer
+        t1  drey!               anchor  5      ~key_not_of_signer
     ",
     );
 }
@@ -106,7 +114,7 @@ fn roles_open_charts() {
         t1  carl      open    c2                            ok
         t1  hospital  open    c3                            wrong_signers
         t1  rex+drey  open    c3                            wrong_signers
-        t1  rex!      open    c3                            key_not_of_signer
+        t1  rex!      open    c3                            ~key_not_of_signer
     ",
     );
 }
@@ -138,17 +146,17 @@ fn a_code_claims_once_and_in_time() {
         t1      rex                 open   c2               ok
         t1      rex                 open   c3 claim=t9      ok
         t2      code:c1             claim  c1               wrong_signers
-        t2      wallet:c1+code:c1   claim  c1               key_not_of_signer
-        t2      code:c1!+wallet:c1  claim  c1               key_not_of_signer
+        t2      wallet:c1+code:c1   claim  c1               ~key_not_of_signer
+        t2      code:c1!+wallet:c1  claim  c1               ~key_not_of_signer
         t2      code:c1+wallet:c1!  claim  c1               key_not_of_signer
         t2      code:c3+wallet:c1   claim  c1               wrong_signers
-        t2      code:c2+wallet:c2   claim  c2               not_claimable
-        t2      code:c4+wallet:c4   claim  c4               unknown_chart
+        t2      code:c2+wallet:c2   claim  c2               ~not_claimable
+        t2      code:c4+wallet:c4   claim  c4               ~unknown_chart
         t9-1    code:c1+wallet:c1   claim  c1               ok
-        t9      code:c1+wallet:c1   claim  c1               not_claimable
+        t9      code:c1+wallet:c1   claim  c1               ~not_claimable
         t9      code:c3+wallet:c3   claim  c3               claim_expired
         t9      c1                  arrange c1              ok
-        t9      c1!                 arrange c1              key_not_of_signer
+        t9      c1!                 arrange c1              ~key_not_of_signer
     ",
     );
 }
@@ -168,6 +176,37 @@ fn a_claim_moves_every_compartment() {
 }
 
 #[test]
+fn a_letter_from_before_a_rotation_claims_nothing() {
+    check(
+        "
+        t1  rex                open     c1 claim=t9                     ok
+        t2  c1                 advance  c1 compartments=3               ok
+        t3  code:c1+wallet:c1  claim    c1 letter=controller:c1         letter_out_of_date
+        t3  code:c1+wallet:c1  claim    c1                              ok
+    ",
+    );
+}
+
+#[test]
+fn a_code_is_replaced_until_the_chart_is_claimed() {
+    check(
+        "
+        t1   rex                    open     c1 claim=t9                 ok
+        t1   rex                    open     c2                          ok
+        t2   drey                   arrange  c1 claim=t9                 not_controller
+        t9   code:c1+wallet:c1      claim    c1                          claim_expired
+        t9   c1                     arrange  c1 claim=t9                 claim_expired
+        t9   c1                     arrange  c1 claim=t20 code=c1:new    ok
+        t10  code:c1+wallet:c1      claim    c1                          ~key_not_of_signer
+        t10  c1                     arrange  c1                          ok
+        t10  code:c1:new+wallet:c1  claim    c1                          ok
+        t11  c1                     arrange  c1 claim=t20                not_claimable
+        t11  c2                     arrange  c2 claim=t20                not_claimable
+    ",
+    );
+}
+
+#[test]
 fn an_unclaimed_chart_is_its_organisations() {
     check(
         "
@@ -175,7 +214,7 @@ fn an_unclaimed_chart_is_its_organisations() {
         t1  rex                      open     c2                   ok
         t2  c1                       give     g1 in=c1 to=drey     ok
         t2  clinic+lab+insurer       suspend_organisation hospital ok
-        t2  c1                       revoke   g1 in=c1             organisation_suspended
+        t2  c1                       revoke   g1 in=c1             ~organisation_suspended
         t2  c2                       give     g1 in=c2 to=carl     ok
         t2  code:c1+wallet:c1        claim    c1                   ok
         t2  c1                       revoke   g1 in=c1             ok
@@ -191,8 +230,8 @@ fn only_the_controller_arranges_and_rotates() {
         t1  drey  arrange  c1                                      not_controller
         t1  c2    arrange  c1                                      not_controller
         t1  hospital arrange c1                                    wrong_signers
-        t1  c1!   arrange  c1                                      key_not_of_signer
-        t1  c3    arrange  c3                                      unknown_chart
+        t1  c1!   arrange  c1                                      ~key_not_of_signer
+        t1  c3    arrange  c3                                      ~unknown_chart
         t1  c1    arrange  c1 custodians=hospital                  too_few_custodians
         t1  c1    arrange  c1 custodians=hospital,lab contributors=clinic  ok
         t2  drey  advance  c1 compartments=1                       not_controller
@@ -214,11 +253,12 @@ fn records_come_from_authors_and_stay_with_custodians() {
         t1  drey  add  r1                                    ok
         t1  lena  add  r2                                    ok
         t1  c1    add  r3                                    ok
-        t1  ivy   add  r4                                    not_contributor
+        t1  carl  add  r4                                    not_contributor
+        t1  ivy   add  r4                                    role_missing
         t1  lab   add  r4                                    wrong_signers
         t1  drey+nora add r4                                 wrong_signers
         t1  drey  add  r4 in=c9                              unknown_chart
-        t1  c9    add  r4                                    unknown_chart
+        t1  c9    add  r4                                    ~unknown_chart
         t1  drey  add  r4 epoch=1                            wrong_epoch
         t1  drey  add  r4 bytes=0                            record_size
         t1  drey  add  r4 bytes=max+1                        record_size
@@ -228,10 +268,40 @@ fn records_come_from_authors_and_stay_with_custodians() {
         t1  drey  add  r5 custody=hospital,hospital          not_custodian
         t1  drey  add  r5 custody=hospital,lab               not_custodian
         t1  drey  add  r5 custody=hospital,clinic!           custodian_key
+        t2  drey  add  r5 kept=t2                            custody_ended
+        t2  drey  add  r5 kept=t2+1                          ok
         t2  hospital+lab+insurer suspend_organisation clinic ok
-        t2  drey  add  r5                                    organisation_suspended
+        t2  drey  add  r6                                    organisation_suspended
     ",
     );
+}
+
+#[test]
+fn roles_author() {
+    let roles = [
+        ("clinician", "ok"),
+        ("nurse", "ok"),
+        ("pharmacist", "ok"),
+        ("laboratory_scientist", "ok"),
+        ("registrar", "ok"),
+        ("claims_assessor", "role_missing"),
+        ("privacy_officer", "role_missing"),
+        ("key_agent", "role_missing"),
+        ("gateway", "ok"),
+        ("researcher", "role_missing"),
+        ("auditor", "role_missing"),
+        ("none", "role_missing"),
+        ("auditor,nurse", "ok"),
+    ];
+    let mut world = check(CHART);
+    for ((role, verdict), number) in roles.into_iter().zip(1..) {
+        world.run(&format!(
+            "
+            t{number}  hospital  assign  drey roles={role}  ok
+            t{number}  drey      add     r{number}          {verdict}
+        "
+        ));
+    }
 }
 
 #[test]
@@ -259,8 +329,8 @@ fn a_proposed_record_waits_for_its_parties() {
         t1  drey  approve  r9                                unknown_record
         t1  nora  approve  r1                                not_approver
         t1  hospital approve r1                              not_approver
-        t1  drey! approve  r1                                key_not_of_signer
-        t1  code:c1 approve r1                               not_claimable
+        t1  drey! approve  r1                                ~key_not_of_signer
+        t1  code:c1 approve r1                               ~not_claimable
         t1  drey  approve  r1 commitment=other               commitment_mismatch
         t1  drey  approve  r1                                ok
         t1  drey  approve  r1                                already_approved
@@ -359,7 +429,7 @@ fn anchors_are_added_by_members() {
         t1  drey      anchor  1099511627777    anchor_size
         t1  c1        anchor  1                wrong_signers
         t1  hospital  anchor  1                wrong_signers
-        t1  code:c1   anchor  1                not_claimable
+        t1  code:c1   anchor  1                ~not_claimable
     ",
     );
 }
@@ -408,15 +478,13 @@ fn a_quota_is_per_organisation_and_minute_and_counts_refusals() {
         "
         t58     rex   open    c1          ok
         t59     drey  anchor  0           anchor_size
-        t59     c1    arrange c1          ok
+        t59     nora  anchor  1           ok
         t59     nora  anchor  1           quota_exceeded
-        t59     c1    arrange c1          quota_exceeded
-        t59     hospital enrol eve of=hospital  quota_exceeded
         t59     carl  anchor  1           ok
         t60-1   nora  anchor  1           quota_exceeded
-        t60     nora  anchor  1           ok
-        t61     nora! anchor  1           key_not_of_signer
-        t61     nora! anchor  1           key_not_of_signer
+        t60     nora  repeat  it          ok
+        t61     nora! anchor  1           ~key_not_of_signer
+        t61     nora! anchor  1           ~key_not_of_signer
         t61     nora  anchor  1           ok
         t62     nora  anchor  1           ok
         t62     nora  anchor  1           quota_exceeded
@@ -424,13 +492,71 @@ fn a_quota_is_per_organisation_and_minute_and_counts_refusals() {
     );
 }
 
+/// Whoever floods with a member's key stops neither the patients nor the administrator who suspends it.
 #[test]
-fn the_quota_of_refusals_names_the_organisation() {
+fn members_charts_and_administrators_have_quotas_of_their_own() {
+    let parameters = Parameters { commands_per_minute_max: 2, ..PARAMETERS };
+    check_with(
+        parameters,
+        "
+        t1   rex       open      c1              ok
+        t1   drey      anchor    1               ok
+        t1   drey      anchor    1               quota_exceeded
+        t1   c1        arrange   c1              ok
+        t1   c1        arrange   c1              ok
+        t1   c1        arrange   c1              quota_exceeded
+        t1   hospital  suspend   drey            ok
+        t1   drey      anchor    1               ~member_suspended
+        t1   hospital  reinstate drey            ok
+        t1   hospital  suspend   drey            quota_exceeded
+    ",
+    );
+}
+
+#[test]
+fn a_command_over_quota_can_stand_in_a_later_block() {
     let parameters = Parameters { commands_per_minute_max: 0, ..PARAMETERS };
-    let world = check_with(parameters, "t1 drey anchor 1 quota_exceeded");
-    let expected =
-        Rejection::QuotaExceeded { organisation: organisation_id("hospital"), per_minute: 0 };
-    assert_eq!(world.last.unwrap().outcomes[0].verdict, Verdict::Rejected(expected));
+    let mut world = World::new(parameters);
+    world.at(START);
+    let drey = (Party::Member(member_id("drey")), key("member:drey"));
+    let anchor = Payload::AnchorAdd(AnchorAdd { root: Digest([1; 32]), documents: 1 });
+    let signed = world.sign(&[drey], anchor);
+    let why = world.submit(verify(signed).unwrap()).unwrap_err();
+    let organisation = organisation_id("hospital");
+    assert_eq!(why, Inadmissible::QuotaExceeded { organisation, per_minute: 0 });
+    assert!(why.may_pass());
+}
+
+/// A leader that puts such commands into a block makes no block of it, and nothing that it could leave
+/// behind is left.
+#[test]
+fn what_nobody_answers_for_leaves_no_trace() {
+    let mut world = check(
+        "
+        t0  rex       open     c1 claim=t9    ok
+        t0  drey      add      r1             ok
+        t0  clinic    suspend  cleo           ok
+    ",
+    );
+    let before = world.clone();
+    world.run(
+        "
+        t1  drey!     read     r1             ~key_not_of_signer
+        t1  joe       read     r1             ~unknown_member
+        t1  cleo      read     r1             ~member_suspended
+        t1  c1!       read     r1             ~key_not_of_signer
+        t1  c9        read     r1             ~unknown_chart
+        t1  code:c1!  read     r1             ~key_not_of_signer
+        t1  hospital! suspend  drey           ~key_not_of_signer
+    ",
+    );
+    let executed = world.last.take().unwrap();
+    assert!(executed.outcomes.is_empty() && executed.leaves.is_empty());
+    let history = |key: &&Key| !matches!(key, Key::History);
+    for key in before.state.keys().chain(world.state.keys()).filter(history) {
+        assert_eq!(world.stored(key), before.stored(key), "{key:?}");
+    }
+    assert!(!Inadmissible::Signer(Rejection::WrongSigners).may_pass());
 }
 
 #[test]
@@ -441,7 +567,7 @@ fn refusals_stand_in_the_log_of_the_chart_they_name() {
         t1  rex    open  c1             ok
         t1  drey   add   r1 bytes=0     record_size
         t1  drey   add   r1             ok
-        t1  drey!  add   r2             key_not_of_signer
+        t1  drey!  add   r2             ~key_not_of_signer
         t1  rex    open  c1             chart_exists
         t1  drey   anchor 1             ok
     ",
@@ -452,15 +578,15 @@ fn refusals_stand_in_the_log_of_the_chart_they_name() {
         .iter()
         .map(|leaf| (leaf.position.0, leaf.location.index, leaf.record.is_some()))
         .collect();
-    let expected = [(0, 1, false), (1, 2, false), (2, 3, true), (3, 4, false), (4, 5, false)];
+    let expected = [(0, 1, false), (1, 2, false), (2, 3, true), (3, 4, false)];
     assert_eq!(leaves, expected);
     let Some(Value::ChartLog(log)) = world.stored(&Key::ChartLog(chart_id("c1"))) else { panic!() };
     let head = keepwell_merkle::chart_log::extend_all(
         keepwell_merkle::chart_log::EMPTY,
         LogPosition(0),
-        &executed.outcomes[1..6],
+        &executed.outcomes[1..5],
     );
-    assert_eq!((log.count, log.head), (LogPosition(5), head));
+    assert_eq!((log.count, Some(log.head)), (LogPosition(4), head));
 }
 
 #[test]
@@ -476,7 +602,7 @@ fn a_refusal_changes_nothing_else() {
     let changed: Vec<_> = world.state.iter().filter(|it| before.get(it.0) != Some(it.1)).collect();
     for (key, _) in changed {
         let expected =
-            matches!(key, Key::ReplaySlot(_) | Key::Quota(_) | Key::ChartLog(_) | Key::History);
+            matches!(key, Key::ReplaySlot(_) | Key::Quota(..) | Key::ChartLog(_) | Key::History);
         assert!(expected, "{key:?}");
     }
 }
@@ -501,6 +627,31 @@ fn what_is_full_stays_as_it_is() {
         t1  hospital+clinic+lab+insurer  admit    pharmacy             too_large
     ",
     );
+}
+
+/// More organisations could never again admit, suspend or reinstate any.
+#[test]
+fn no_more_organisations_are_in_standing_than_can_sign_together() {
+    let mut names: Vec<String> = ORGANISATIONS.map(String::from).to_vec();
+    let mut world = World::new(PARAMETERS);
+    let together = |names: &[String]| names[..names.len() * 2 / 3 + 1].join("+");
+    while names.len() < IN_STANDING_MAX as usize {
+        let (who, new) = (together(&names), format!("site{}", names.len()));
+        world.run(&format!("t{} {who} admit {new} ok", names.len()));
+        names.push(new);
+    }
+    let who = together(&names);
+    assert_eq!(who.split('+').count(), SIGNERS_MAX);
+    world.run(&format!(
+        "
+        t50  {who}  admit                   board   too_many_organisations
+        t50  {who}  suspend_organisation    site22  ok
+        t50  {who}  admit                   board   ok
+        t50  {who}  reinstate_organisation  site22  too_many_organisations
+        t50  {who}  suspend_organisation    board   ok
+        t50  {who}  reinstate_organisation  site22  ok
+    "
+    ));
 }
 
 /// Genesis entries need no signers, only a sound order.

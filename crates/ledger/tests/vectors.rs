@@ -6,7 +6,7 @@
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
-use keepwell_ledger::state::*;
+use keepwell_ledger::{consent::Object, state::*};
 use keepwell_merkle::range::Peaks;
 use keepwell_types::{
     DecodeError,
@@ -43,7 +43,9 @@ fn keys() -> Vec<(&'static str, Key)> {
     vec![
         ("history", Key::History),
         ("replay slot", Key::ReplaySlot(65_535)),
-        ("quota", Key::Quota(ORGANISATION)),
+        ("quota members", Key::Quota(ORGANISATION, Account::Members)),
+        ("quota charts", Key::Quota(ORGANISATION, Account::Charts)),
+        ("quota administrator", Key::Quota(ORGANISATION, Account::Administrator)),
         ("organisations", Key::Organisations),
         ("organisation", Key::Organisation(ORGANISATION)),
         ("member", Key::Member(MEMBER)),
@@ -135,6 +137,7 @@ fn grant(named: usize) -> Grant {
         revoked_at: Some(TIME),
         accesses_used: 1,
         counted: list(vec![LogPosition(u64::MAX); named.min(COUNTED_ACCESSES_MAX)]),
+        object: Object::Kinds,
     }
 }
 

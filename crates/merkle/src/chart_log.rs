@@ -32,13 +32,15 @@ pub fn extend(head: Digest, position: LogPosition, outcome: &Outcome) -> Digest 
     hash::digest(DOMAIN, &[&head.0, &position.0.to_le_bytes(), &leaf.0])
 }
 
-/// The head after all of `outcomes` are appended, the first of them at position `from`.
+/// The head after all of `outcomes` are appended, the first of them at position `from`; nothing if they
+/// would stand beyond the last position there is.
 pub fn extend_all<'a>(
     head: Digest,
     from: LogPosition,
     outcomes: impl IntoIterator<Item = &'a Outcome>,
-) -> Digest {
-    (from.0..)
-        .zip(outcomes)
-        .fold(head, |head, (at, outcome)| extend(head, LogPosition(at), outcome))
+) -> Option<Digest> {
+    let mut positions = (from.0..=u64::MAX).map(LogPosition);
+    outcomes
+        .into_iter()
+        .try_fold(head, |head, outcome| Some(extend(head, positions.next()?, outcome)))
 }

@@ -523,12 +523,14 @@ fn a_chart_log_is_complete_from_any_position() {
 
     let (_, chain) = four();
     let log: Vec<Outcome> = chain.blocks[2].outcomes.clone();
-    let heads: Vec<_> = (0..=5).map(|len| extend_all(EMPTY, LogPosition(0), &log[..len])).collect();
+    let heads: Vec<_> =
+        (0..=5).map(|len| extend_all(EMPTY, LogPosition(0), &log[..len]).unwrap()).collect();
     assert_eq!(heads[0], EMPTY);
     assert_eq!(heads[1], extend(EMPTY, LogPosition(0), &log[0]));
     for from in 0..=5_usize {
-        let suffix =
-            |outcomes: &[Outcome]| extend_all(heads[from], LogPosition(from as u64), outcomes);
+        let suffix = |outcomes: &[Outcome]| {
+            extend_all(heads[from], LogPosition(from as u64), outcomes).unwrap()
+        };
         assert_eq!(suffix(&log[from..]), heads[5]);
         for lost in from..5 {
             let mut holed = log[from..].to_vec();
@@ -539,11 +541,25 @@ fn a_chart_log_is_complete_from_any_position() {
             let mut swapped = log[from..].to_vec();
             swapped.swap(0, 1);
             assert_ne!(suffix(&swapped), heads[5], "order after {from}");
-            assert_ne!(extend_all(heads[from], LogPosition(9), &log[from..]), heads[5]);
+            let elsewhere = extend_all(heads[from], LogPosition(9), &log[from..]);
+            assert_ne!(elsewhere, Some(heads[5]));
         }
         let doubled = [&log[from..], &log[4..]].concat();
         assert_ne!(suffix(&doubled), heads[5], "one too many after {from}");
     }
+}
+
+#[test]
+fn a_chart_log_ends_at_the_last_position() {
+    use keepwell_merkle::chart_log::{EMPTY, extend, extend_all};
+
+    let (_, chain) = four();
+    let log: Vec<Outcome> = chain.blocks[2].outcomes.clone();
+    let last = LogPosition(u64::MAX);
+    assert_eq!(extend_all(EMPTY, last, &log[..0]), Some(EMPTY));
+    assert_eq!(extend_all(EMPTY, last, &log[..1]), Some(extend(EMPTY, last, &log[0])));
+    assert_eq!(extend_all(EMPTY, last, &log[..2]), None);
+    assert_eq!(extend_all(EMPTY, LogPosition(u64::MAX - 1), &log[..3]), None);
 }
 
 #[test]

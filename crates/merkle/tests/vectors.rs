@@ -106,7 +106,7 @@ fn blocks() {
     let outcomes = &chain.blocks[2].outcomes;
     vectors.add("entry-leaf", "ok", block::entry_leaf(&chain.blocks[2].entries[0]).0);
     vectors.add("outcome-leaf", "ok", block::outcome_leaf(&outcomes[0]).0);
-    let head = chart_log::extend_all(chart_log::EMPTY, LogPosition(0), outcomes);
+    let head = chart_log::extend_all(chart_log::EMPTY, LogPosition(0), outcomes).unwrap();
     vectors.add("chart-log-of-5", "ok", head.0);
     vectors.add("document-leaf", "ok", document_leaf(&Salt([1; 32]), &Digest([2; 32])).0);
     vectors.freeze(

@@ -13,6 +13,11 @@
 //! [custody]                                  # without it, in the node's own folder
 //! s3 = { bucket = "sealed", region = "eu-central-1", endpoint = "https://s3.example.org" }
 //!
+//! [custody_limits]                           # each has a default
+//! party_unnamed_bytes_max = 17179869184      # of objects that no entry names yet
+//! organisation_unnamed_bytes_max = 68719476736
+//! free_bytes_min = 2147483648                # left free on the disk of a folder
+//!
 //! [[peers]]                                  # one for each validator, this one included
 //! validator = "32-byte consensus key in hexadecimal digits"
 //! address = "10.0.0.1:7440"
@@ -162,6 +167,9 @@ pub struct NodeConfig {
     /// Where sealed objects are kept.
     #[serde(default)]
     pub custody: CustodyConfig,
+    /// How much is stored that no entry names yet.
+    #[serde(default)]
+    pub custody_limits: CustodyLimits,
     /// How long a view waits for its leader.
     #[serde(default = "default_leader_timeout_ms")]
     pub leader_timeout_ms: u64,
@@ -222,6 +230,29 @@ pub struct S3Config {
     /// Begins the names of all objects.
     #[serde(default)]
     pub prefix: String,
+}
+
+/// How much a custodian stores of what no entry names yet, and what it leaves free.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct CustodyLimits {
+    /// Bytes of one party's objects that no entry names yet.
+    pub party_unnamed_bytes_max: u64,
+    /// Bytes of one organisation's objects that no entry names yet, its patients' among them.
+    pub organisation_unnamed_bytes_max: u64,
+    /// Bytes that uploads leave free on the disk of a folder: a node that cannot write stops.
+    pub free_bytes_min: u64,
+}
+
+impl Default for CustodyLimits {
+    fn default() -> Self {
+        const GIB: u64 = 1024 * 1024 * 1024;
+        Self {
+            party_unnamed_bytes_max: 16 * GIB,
+            organisation_unnamed_bytes_max: 64 * GIB,
+            free_bytes_min: 2 * GIB,
+        }
+    }
 }
 
 fn default_peers() -> SocketAddr {
@@ -399,6 +430,7 @@ mod tests {
         assert!(config.listen_peers.ip().is_loopback());
         assert!(config.listen_clients.ip().is_loopback());
         assert_eq!(config.custody, CustodyConfig::Folder(None));
+        assert_eq!(config.custody_limits, CustodyLimits::default());
     }
 
     #[test]
@@ -418,6 +450,7 @@ mod tests {
                 &format!("peers = [{{ validator = \"{KEY}\", address = \"127.0.0.1:0\" }}]"),
                 "port 0",
             ),
+            ("peers = []\ncustody_limits = { free_bytes = 1 }", "unknown field `free_bytes`"),
             ("peers = []\nleader_timeout_ms = 100", "at least 2000"),
             ("peers = []\ncertification_timeout_ms = 2500", "not less than the first"),
             ("peers = []\ncustody = { s3 = { bucket = \"\", region = \"r\" } }", "no bucket"),

@@ -14,7 +14,7 @@ use keepwell_types::{
     encoding::{List, OverLimit, Text},
     genesis::{GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
     id::OrganisationId,
-    limits::VALIDATORS_MAX,
+    limits::{IN_STANDING_MAX, VALIDATORS_MAX},
     member::{OrganisationAdmit, OrganisationKind},
     time::BlockTime,
 };
@@ -23,6 +23,10 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::keys::NodeKeys;
+
+/// Each founder has a validator, and all of them govern together.
+const FOUNDERS_MAX: usize = IN_STANDING_MAX as usize;
+const _: () = assert!(FOUNDERS_MAX <= VALIDATORS_MAX, "each founder has a validator");
 
 /// What an organisation brings to the founding.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +59,7 @@ pub struct DemonstrationNode {
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum FoundError {
     /// No founders, or too many.
-    #[error("a consortium has 1 to {max} founders with a validator, not {given}", max = VALIDATORS_MAX)]
+    #[error("a consortium has 1 to {max} founders with a validator, not {given}", max = FOUNDERS_MAX)]
     Founders {
         /// Given.
         given: usize,
@@ -82,7 +86,7 @@ pub fn found(
     parameters: Parameters,
 ) -> Result<Demonstration, FoundError> {
     let given = founders.len();
-    let validators = u16::try_from(given).ok().filter(|_| (1..=VALIDATORS_MAX).contains(&given));
+    let validators = u16::try_from(given).ok().filter(|_| (1..=FOUNDERS_MAX).contains(&given));
     let validators = validators.ok_or(FoundError::Founders { given })?;
     let threshold = validators - (validators - 1) / 3;
     let (committee, shares) = threshold::deal(rng, validators, threshold);
@@ -177,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_consortium_has_founders_and_not_too_many() {
-        for given in [0, VALIDATORS_MAX + 1] {
+        for given in [0, FOUNDERS_MAX + 1] {
             let error =
                 found(&mut rng(), "t", BlockTime(1), &founders(given), DEMONSTRATION_PARAMETERS);
             assert_eq!(error.err(), Some(FoundError::Founders { given }));

@@ -93,23 +93,26 @@ impl fmt::Debug for Unlock {
 }
 
 impl Unlock {
-    /// Reads the operator's file: 32 random bytes.
+    /// Reads the operator's file.
     pub fn read_operator(path: &Path) -> Result<Self, KeysError> {
-        let refused = || KeysError::Operator { path: path.to_path_buf() };
-        let metadata = fs::metadata(path)
-            .map_err(|source| KeysError::File { path: path.to_path_buf(), source })?;
-        #[cfg(unix)]
-        if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
-            return Err(refused());
-        }
-        if metadata.len() != 32 {
-            return Err(refused());
-        }
-        let bytes = fs::read(path).map(Zeroizing::new);
-        let bytes = bytes.map_err(|source| KeysError::File { path: path.to_path_buf(), source })?;
-        let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| refused())?;
-        Ok(Self::Operator(Zeroizing::new(key)))
+        Ok(Self::Operator(read_operator_key(path)?))
     }
+}
+
+/// Reads an operator's file, whatever it unlocks: 32 random bytes that nobody else can read.
+pub fn read_operator_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> {
+    let file = |source| KeysError::File { path: path.to_path_buf(), source };
+    let refused = || KeysError::Operator { path: path.to_path_buf() };
+    let metadata = fs::metadata(path).map_err(file)?;
+    #[cfg(unix)]
+    if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
+        return Err(refused());
+    }
+    if metadata.len() != 32 {
+        return Err(refused());
+    }
+    let bytes = fs::read(path).map(Zeroizing::new).map_err(file)?;
+    <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|_| refused())
 }
 
 /// The secrets of one node.

@@ -44,6 +44,7 @@ pub struct Metrics {
     mempool_commands: Gauge,
     mempool_bytes: Gauge,
     custody_bytes: Gauge,
+    unnamed_bytes: Gauge,
     commands: Family<CommandLabels, Counter>,
     releases: Family<ReleaseLabels, Counter>,
     requests: Family<RequestLabels, Histogram>,
@@ -61,6 +62,7 @@ impl Metrics {
             mempool_commands: Gauge::default(),
             mempool_bytes: Gauge::default(),
             custody_bytes: Gauge::default(),
+            unnamed_bytes: Gauge::default(),
             commands: Family::default(),
             releases: Family::default(),
             requests: Family::new_with_constructor(durations),
@@ -84,6 +86,12 @@ impl Metrics {
             "Sealed bodies stored since the node started",
             Unit::Bytes,
             metrics.custody_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "custody_unnamed",
+            "Room set aside for sealed objects that no entry names yet",
+            Unit::Bytes,
+            metrics.unnamed_bytes.clone(),
         );
         registry.register(
             "commands",
@@ -129,6 +137,7 @@ impl Metrics {
         set(&self.mempool_commands, commands as u64);
         set(&self.mempool_bytes, bytes as u64);
         set(&self.custody_bytes, node.custody.stored_bytes());
+        set(&self.unnamed_bytes, node.custody.unnamed_bytes());
         let mut page = (self.engine)();
         page.truncate(page.trim_end_matches(END).len());
         let registry = self.registry.lock().expect("nobody panics while holding this lock");

@@ -29,10 +29,11 @@ use tokio::{sync::OnceCell, time::sleep};
 
 /// Blocks whose trees are kept at hand.
 const BLOCKS: usize = 16;
-/// How often a block's certificate is looked for, and the pause in between: it may come a moment after
-/// the block.
-const TRIES: usize = 60;
-const PAUSE: Duration = Duration::from_millis(50);
+/// How often a block's certificate is looked for, and the pauses in between, which grow: it may come a
+/// moment after the block.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+const PAUSES: usize = 60;
 
 /// A block with all that its receipts need.
 struct Trees {
@@ -79,12 +80,12 @@ impl Receipts {
     }
 
     async fn trees(&self, height: Height) -> Result<Option<Arc<Trees>>, ReadError> {
-        let line = self.core.index.block(height).map_err(|_| ReadError::Storage)?;
-        let Some(line) = line else { return Ok(None) };
+        if height == Height(0) || height > self.core.tip().height() {
+            return Ok(None);
+        }
         // Whoever comes first makes them, the others of the same block wait for that.
         let cell = self.cell(height);
-        let outcomes = line.outcomes.into_vec();
-        let trees = cell.get_or_try_init(|| self.make(height, outcomes)).await?;
+        let trees = cell.get_or_try_init(|| self.make(height)).await?;
         Ok(Some(trees.clone()))
     }
 
@@ -101,7 +102,9 @@ impl Receipts {
         cell
     }
 
-    async fn make(&self, height: Height, outcomes: Vec<Outcome>) -> Result<Arc<Trees>, ReadError> {
+    async fn make(&self, height: Height) -> Result<Arc<Trees>, ReadError> {
+        let line = self.core.index.block(height).map_err(|_| ReadError::Storage)?;
+        let outcomes = line.ok_or(ReadError::Storage)?.outcomes.into_vec();
         let block = self.reader.block(height).await?;
         let entries: Vec<_> = block.entries().iter().map(RawEntry::leaf).collect();
         let leaves: Vec<_> = outcomes.iter().map(outcome_leaf).collect();
@@ -117,11 +120,13 @@ impl Receipts {
 
 /// A final header with what proves it final, once there is a certificate.
 pub async fn certified(reader: &dyn Reader, height: Height) -> Result<CertifiedHeader, ReadError> {
-    for _ in 1..TRIES {
+    let mut pause = PAUSE_MIN;
+    for _ in 0..PAUSES {
         match reader.certified(height).await {
-            Err(ReadError::NotHere) => sleep(PAUSE).await,
+            Err(ReadError::NotHere) => sleep(pause).await,
             found => return found,
         }
+        pause = PAUSE_MAX.min(2 * pause);
     }
     reader.certified(height).await
 }

@@ -36,7 +36,7 @@ use keepwell_engine::{
 };
 use keepwell_types::{
     command::Payload,
-    genesis::Genesis,
+    genesis::{Genesis, GenesisFault},
     id::{OrganisationId, PublicKey},
 };
 use thiserror::Error;
@@ -110,6 +110,9 @@ pub enum NodeError {
         "the committee's keys in the genesis file do not belong together: {0}; get the consortium's own file"
     )]
     Committee(#[from] CommitteeError),
+    /// The genesis file contradicts itself.
+    #[error("{0}; get the consortium's own file")]
+    Genesis(#[from] GenesisFault),
     /// An address is taken or not this machine's.
     #[error(
         "{what} cannot listen on {address}: {source}; stop what uses the port, or configure another one"
@@ -266,6 +269,7 @@ async fn assemble(
     config.check()?;
     let genesis = config.read_genesis()?;
     config.check_genesis(&genesis)?;
+    genesis.check()?;
     let organisation = check_keys(&genesis, &keys)?;
     let committee = Committee::new(&genesis.committee)?;
     let releaser =
@@ -283,7 +287,8 @@ async fn assemble(
         key: SigningKey::from_seed(&keys.custodian),
     };
     let store = open_store(&config.custody, &folder)?;
-    let custody = Custody::new(identity, store, Pending::open(&folder.custody_index())?);
+    let pending = Pending::open(&folder.custody_index())?;
+    let custody = Custody::new(identity, store, pending, config.custody_limits);
     let custody = Arc::new(custody);
 
     let links = Links {

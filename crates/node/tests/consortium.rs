@@ -4,11 +4,15 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{io, sync::Mutex, time::Duration};
 
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
+};
 use common::{
     Sealed,
-    consortium::{Consortium, Person, error_of, now, random, run},
+    consortium::{Consortium, Person, error_of, now, random, run, unlock},
     seal,
 };
 use futures::StreamExt as _;
@@ -26,7 +30,8 @@ use keepwell_crypto::{
 };
 use keepwell_merkle::{chart_log, receipt::CertifiedHeader};
 use keepwell_node::{
-    config::NodeConfig, custody::store::RecordObject, folder::FolderError, run::NodeError,
+    config::NodeConfig, custody::store::RecordObject, folder::FolderError, keys::NodeKeys,
+    run::NodeError,
 };
 use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
@@ -39,7 +44,10 @@ use keepwell_types::{
         ChainId, ChartId, CommandId, Compartment, Digest, Epoch, GrantId, LogPosition, MemberId,
         RecordId, Version,
     },
-    limits::{COMMAND_BYTES_MAX, COMPARTMENTS, RECEIPT_BYTES_MAX, REQUEST_SKEW_MS_MAX},
+    limits::{
+        COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX, COMPARTMENTS, RECEIPT_BYTES_MAX,
+        REQUEST_SKEW_MS_MAX,
+    },
     member::{MemberEnrol, MemberStanding, Party, Role},
     record::{CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordKind},
     set::{CompartmentSet, RoleSet},
@@ -52,6 +60,27 @@ const HOSPITAL: usize = 0;
 const CLINIC: usize = 1;
 const LABORATORY: usize = 2;
 const INSURER: usize = 3;
+
+/// What a record says, over and over.
+const CONTENT: &str = "Ada Example, born 1970-01-01, MRN 00417-A: warfarin 5 mg. ";
+/// Identifiers of the patient in it.
+const IDENTIFIERS: [&str; 3] = ["Ada Example", "1970-01-01", "00417-A"];
+
+/// Everything that is logged in this process, once someone listens.
+static LOGGED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Writes to [`LOGGED`].
+struct Logged;
+
+impl io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOGGED.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A chart, with its secrets.
 struct Chart {
@@ -251,12 +280,14 @@ impl World {
             version: Version(1),
             commitment: capsule.commitment(),
             sealed_bytes: label_of.sealed_bytes,
+            until: BlockTime(u64::MAX),
         };
         let key = &self.consortium.custodians[HOSPITAL];
         let acknowledgement = CustodyAcknowledgement {
             custodian: statement.custodian,
             key: key.public(),
             signature: sign_custody(key, &statement),
+            until: statement.until,
         };
         (self.add(author, &draft, vec![acknowledgement]).await, draft.object.record)
     }
@@ -330,15 +361,60 @@ async fn status(answer: reqwest::Response) -> u16 {
 fn a_record_is_stored_proven_opened_and_closed_again() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), async |context| {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .with_writer(|| Logged)
+            .init();
         let consortium = Consortium::start(context, folder.path()).await;
         let world = World::new(consortium).await;
-        life_of_a_record(&world).await;
+        let (chart, draft) = life_of_a_record(&world).await;
+        nothing_secret_is_logged(&world, &chart, &draft);
         world.consortium.stop().await;
     });
 }
 
+/// Looks for content, keys and people in the log of all nodes.
+fn nothing_secret_is_logged(world: &World, chart: &Chart, draft: &Draft) {
+    let log = String::from_utf8(LOGGED.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("answered") && log.contains("/v1/release"), "requests are logged");
+    for text in IDENTIFIERS.into_iter().chain(CONTENT.split_whitespace()) {
+        // A word alone may be one of the log's own.
+        assert!(text.len() < 6 || !log.contains(text), "{text} is in the log");
+    }
+    let mut secrets: Vec<Vec<u8>> = vec![
+        CONTENT.into(),
+        draft.sealed.dek.as_bytes().to_vec(),
+        chart.secret.as_bytes().to_vec(),
+        chart.secret.compartment(chart.compartment()).as_bytes().to_vec(),
+        chart.secret.epoch_seed(chart.compartment(), Epoch(0)).as_bytes().to_vec(),
+    ];
+    for at in [HOSPITAL, CLINIC, LABORATORY, INSURER] {
+        let keys = NodeKeys::load(&world.consortium.config(at).keys.folder, &unlock()).unwrap();
+        secrets.extend([keys.consensus, keys.release, keys.custodian].map(|it| it.to_vec()));
+        secrets.push(keys.share.to_bytes().to_vec());
+    }
+    for secret in secrets {
+        // Base 64 of what follows other bytes begins at another third of a group.
+        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let list = format!("{secret:?}");
+        let mut forms = vec![hex.to_uppercase(), hex, list.trim_matches(['[', ']']).to_owned()];
+        for skipped in 0..3 {
+            let whole = (secret.len() - skipped) / 3 * 3;
+            let bytes = &secret[skipped..skipped + whole];
+            forms.push(BASE64_STANDARD_NO_PAD.encode(bytes));
+            forms.push(BASE64_URL_SAFE_NO_PAD.encode(bytes));
+        }
+        assert!(forms.iter().all(|form| !log.contains(form)), "a secret is in the log");
+    }
+    // Whose chart and which record a line is about is for nobody who reads logs.
+    for id in [chart.id.to_string(), draft.object.record.to_string()] {
+        assert!(!log.contains(&id), "a chart or a record is named in the log");
+    }
+}
+
 #[allow(clippy::too_many_lines, reason = "a story, told in order")]
-async fn life_of_a_record(world: &World) {
+async fn life_of_a_record(world: &World) -> (Chart, Draft) {
     let World { consortium, committee, clinician, colleague } = world;
     let chart = world.open_chart(clinician).await;
 
@@ -352,9 +428,12 @@ async fn life_of_a_record(world: &World) {
     let path = format!("/v1/charts/{}/sealed/{root}?kind=sheet", chart.id);
     let answer = consortium.get(HOSPITAL, colleague, &path).await;
     assert_eq!(answer.bytes().await.unwrap(), encode(&key_sheet));
+    let path = format!("/v1/charts/{}/sealed?kind=sheet", chart.id);
+    let answer = consortium.ask(CLINIC, clinician, Method::PUT, &path, encode(&key_sheet)).await;
+    assert_eq!(error_of(answer).await, (403, "not_custodian".to_owned()));
 
     // The body goes to two custodians, and to no other.
-    let content = vec![42; 200_000];
+    let content = CONTENT.repeat(4_000).into_bytes();
     let draft = world.draft(&chart, clinician, &content);
     let custody = vec![
         world.store(HOSPITAL, clinician, &draft).await,
@@ -368,6 +447,11 @@ async fn life_of_a_record(world: &World) {
         let answer = consortium.put_streamed(at, person, &path, draft.sealed.body.clone()).await;
         assert_eq!(error_of(answer).await, (403, expected.to_owned()));
     }
+    let pieces = futures::stream::iter([Ok::<_, io::Error>(draft.sealed.body.clone())]);
+    let unmeasured = reqwest::Body::wrap_stream(pieces);
+    let path = format!("{base}/body");
+    let answer = consortium.put_streamed(HOSPITAL, clinician, &path, unmeasured).await;
+    assert_eq!(error_of(answer).await, (411, "length_required".to_owned()));
     let position = world.add(clinician, &draft, custody).await;
     let name = RecordName { position, record: draft.object.record };
 
@@ -379,7 +463,7 @@ async fn life_of_a_record(world: &World) {
     assert_eq!(answer.bytes().await.unwrap(), draft.sealed.capsule.encode());
     let answer = consortium.get(HOSPITAL, colleague, &format!("{object}/body")).await;
     assert_eq!(error_of(answer).await.0, 403);
-    let header = consortium.authorization(clinician, &format!("GET {object}/body"), &[]);
+    let header = consortium.authorization(HOSPITAL, clinician, &format!("GET {object}/body"), &[]);
     let url = format!("{}{object}/body", consortium.urls[HOSPITAL]);
     let answer = reqwest::Client::new()
         .get(url)
@@ -447,6 +531,18 @@ async fn life_of_a_record(world: &World) {
     let entry: LogEntry = keepwell_types::decode(&answer.bytes().await.unwrap(), 1 << 20).unwrap();
     assert!(matches!(entry.entry.payload(), Payload::RecordAdd(_)));
 
+    // An auditor sees the charts of its own organisation, and no other's.
+    let line = consortium.node(HOSPITAL).core.index.log(chart.id, position).unwrap().unwrap();
+    let receipt = format!("/v1/receipts/{}/{}", line.location.height, line.location.index);
+    let entry = format!("/v1/charts/{}/log/{position}", chart.id);
+    for (at, expected) in [(HOSPITAL, 200), (CLINIC, 403)] {
+        let auditor = world.enrol(at, Role::Auditor).await;
+        for path in [&whole, &entry, &receipt] {
+            let answer = consortium.get(HOSPITAL, &auditor, path).await;
+            assert_eq!(status(answer).await, expected, "{path}");
+        }
+    }
+
     // Why the colleague may.
     let Party::Member(member) = colleague.party else { unreachable!("they are a member") };
     let path = format!(
@@ -456,6 +552,14 @@ async fn life_of_a_record(world: &World) {
     let answer = consortium.get(HOSPITAL, &chart.controller, &path).await;
     assert!(answer.text().await.unwrap().contains(r#""decision":{"allowed":"#));
 
+    // Whoever is at home hears of each entry as it comes.
+    let path = format!("/v1/charts/{}/events", chart.id);
+    let answer = consortium.get(HOSPITAL, colleague, &path).await;
+    assert_eq!(error_of(answer).await, (403, "forbidden".to_owned()));
+    let answer = consortium.get(HOSPITAL, &chart.controller, &path).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut events = answer.bytes_stream();
+
     // After the revocation no validator releases again, though the access was accepted.
     let revoke = Payload::GrantRevoke(GrantRevoke { chart: chart.id, grant });
     consortium.accepted(INSURER, revoke, &[&chart.controller]).await;
@@ -464,6 +568,14 @@ async fn life_of_a_record(world: &World) {
         let error = world.release(at, colleague, chart.id, access, &key, shown).await;
         assert_eq!(error.unwrap_err(), (403, "not_allowed".to_owned()));
     }
+    let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+    let event = event.unwrap().unwrap().unwrap();
+    let data = event.strip_prefix(b"event: chart\ndata: ").expect("it names what it is");
+    let data: serde_json::Value = serde_json::from_slice(data).unwrap();
+    let log = &consortium.node(HOSPITAL).core.index;
+    let last = (0..).take_while(|at| log.log(chart.id, LogPosition(*at)).unwrap().is_some()).last();
+    assert_eq!(data["position"], last.unwrap());
+    (chart, draft)
 }
 
 /// Waits until a node has what the insurer's node has.
@@ -535,12 +647,14 @@ async fn hostile_releases(
         version: Version(1),
         commitment: relabelled.commitment(),
         sealed_bytes: thief.sealed.body.len() as u64,
+        until: BlockTime(u64::MAX),
     };
     let custodian = &world.consortium.custodians[HOSPITAL];
     let custody = vec![CustodyAcknowledgement {
         custodian: statement.custodian,
         key: custodian.public(),
         signature: sign_custody(custodian, &statement),
+        until: statement.until,
     }];
     let thief = Draft { command: thief_command, ..thief };
     let at = world.add(&own.controller, &thief, custody).await;
@@ -583,6 +697,7 @@ async fn requests(world: &World) {
         async |header: String| consortium.send(HOSPITAL, Method::GET, &path, header, vec![]).await;
     let request = || Request {
         chain: consortium.chain,
+        node: consortium.organisations[HOSPITAL],
         party: clinician.party,
         id: CommandId(random()),
         at: now(),
@@ -597,6 +712,17 @@ async fn requests(world: &World) {
     let certified =
         keepwell_types::decode::<CertifiedHeader>(&proof.certified, RECEIPT_BYTES_MAX).unwrap();
     certified.verify(&consortium.genesis).unwrap();
+    // The same value as JSON, for people.
+    let answer = reqwest::Client::new()
+        .get(format!("{}{path}", consortium.urls[HOSPITAL]))
+        .header("authorization", consortium.authorize(clinician, request()))
+        .header("accept", "application/json")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let json: StateProof = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(json.value, proof.value);
 
     let expect = async |header: String, expected: &str| {
         let (status, code) = error_of(ask(header).await).await;
@@ -609,6 +735,12 @@ async fn requests(world: &World) {
     }
     let wrong_chain = Request { chain: ChainId([9; 32]), ..request() };
     expect(consortium.authorize(clinician, wrong_chain), "wrong_chain").await;
+    let wrong_node = Request { node: consortium.organisations[CLINIC], ..request() };
+    expect(consortium.authorize(clinician, wrong_node), "wrong_node").await;
+    // What one node was sent, it does not get answered by another.
+    let header = consortium.authorize(clinician, request());
+    let replayed = consortium.send(CLINIC, Method::GET, &path, header, vec![]).await;
+    assert_eq!(error_of(replayed).await, (401, "wrong_node".to_owned()));
     let wrong_body = Request { body: body_digest(b"x"), ..request() };
     expect(consortium.authorize(clinician, wrong_body), "wrong_body").await;
     let other = Text::from_string("GET /v1/events".to_owned()).unwrap();
@@ -678,6 +810,15 @@ async fn commands(world: &World) {
     late.window = Window { from: BlockTime(now().0 - 60_000), until: BlockTime(now().0 - 30_000) };
     let late = sign(late, &[&clinician.key]);
     assert_eq!(post(late.encode()).await, (400, "expired".to_owned()));
+    for (from_ms, len_ms, expected) in
+        [(60_000, 60_000, "not_yet"), (0, 0, "window"), (0, COMMAND_WINDOW_MS_MAX + 1, "window")]
+    {
+        let mut command = consortium.command(anchor(), &[clinician]).command;
+        let from = now().plus_ms(from_ms);
+        command.window = Window { from, until: from.plus_ms(len_ms) };
+        let command = sign(command, &[&clinician.key]);
+        assert_eq!(post(command.encode()).await, (400, expected.to_owned()));
+    }
     let stranger = Person::new(Party::Member(MemberId(random())));
     let strange = consortium.command(anchor(), &[&stranger]);
     assert_eq!(post(strange.encode()).await, (403, "signer".to_owned()));
@@ -694,7 +835,7 @@ async fn pages(world: &World) {
     assert!(text("/v1/ready").await.contains("height"));
     let description: serde_json::Value =
         serde_json::from_str(&text("/v1/openapi.json").await).unwrap();
-    assert_eq!(description["paths"].as_object().unwrap().len(), 25);
+    assert_eq!(description["paths"].as_object().unwrap().len(), 26);
     let answer = consortium.open_page(HOSPITAL, "/v1/genesis").await;
     assert_eq!(answer.bytes().await.unwrap(), consortium.genesis.encode());
     let answer = consortium.open_page(HOSPITAL, "/v1/tip").await;

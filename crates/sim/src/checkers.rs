@@ -1,10 +1,12 @@
-//! What must hold whatever happened, checked when a run ends.
+//! What must hold whatever happened, checked when a run ends; and when it ends.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::atomic::Ordering};
 
-use commonware_glue::simulate::{property::Property, tracker::ProgressTracker};
+use commonware_glue::simulate::{
+    exit::ExitCondition, property::Property, tracker::ProgressTracker,
+};
 use keepwell_engine::block::EngineKey;
-use keepwell_types::id::Height;
+use keepwell_types::{id::Height, limits::BLOCK_AHEAD_MS_MAX, time::BlockTime};
 
 use crate::consortium::State;
 
@@ -30,6 +32,61 @@ pub struct CommandsAreServed(
     /// At least so many.
     pub usize,
 );
+
+/// No block was final before its time by the clock of honest validators, give or take what
+/// [`BLOCK_AHEAD_MS_MAX`] allows.
+#[derive(Clone, Copy)]
+pub struct TimeIsKept;
+
+/// A run goes on until every validator has a block of this time, which is after the last fault: calm
+/// must bring all of them back. A run that never gets there fails by its limit of time.
+#[derive(Clone, Copy)]
+pub struct AliveAt(
+    /// The time.
+    pub BlockTime,
+);
+
+impl ExitCondition<EngineKey, State> for AliveAt {
+    fn name(&self) -> &'static str {
+        "alive after the last fault"
+    }
+
+    fn requires_polling(&self) -> bool {
+        true
+    }
+
+    fn reached<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+        target_count: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>> {
+        Box::pin(async move {
+            let there = states.iter().filter(|state| state.core.tip().time() >= self.0);
+            Ok(there.count() >= target_count)
+        })
+    }
+}
+
+impl Property<EngineKey, State> for TimeIsKept {
+    fn name(&self) -> &'static str {
+        "time is kept"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let ahead_ms = states.first().map_or(0, |it| it.ahead_ms.load(Ordering::Relaxed));
+            if ahead_ms > BLOCK_AHEAD_MS_MAX {
+                return Err(format!("a block was final {ahead_ms} ms before its time"));
+            }
+            Ok(())
+        })
+    }
+}
 
 impl Property<EngineKey, State> for OneHistory {
     fn name(&self) -> &'static str {

@@ -1,9 +1,10 @@
 //! Four validators on the deterministic runtime, and the clients that talk to them.
 
 use std::{
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     sync::{
-        Arc, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,7 +18,9 @@ use commonware_glue::simulate::{
     processed::ProcessedHeight,
     reporter::MonitorReporter,
 };
-use commonware_runtime::{Clock as _, Handle, Quota, Spawner as _, Supervisor as _};
+use commonware_runtime::{
+    Clock as _, Handle, Quota, Spawner as _, Supervisor as _, deterministic::Context,
+};
 use commonware_utils::{Acknowledgement as _, ordered::Set};
 use keepwell_crypto::command::chain_id;
 use keepwell_engine::{
@@ -38,7 +41,7 @@ use keepwell_types::{
 use crate::traffic::{Acknowledged, PARAMETERS, Traffic, founding};
 
 /// How often each client sends a command.
-const PACE: Duration = Duration::from_millis(150);
+const PACE: Duration = Duration::from_millis(300);
 
 /// The definition of the simulated consortium.
 #[derive(Clone)]
@@ -46,10 +49,13 @@ pub struct Consortium {
     keys: Vec<ed25519::PrivateKey>,
     genesis: Genesis,
     folder: Arc<tempfile::TempDir>,
-    starts: Arc<AtomicU64>,
+    /// How often each validator has started.
+    starts: Arc<Mutex<Vec<u64>>>,
     clock_skews_ms: Vec<i64>,
     /// What clients were told.
     pub acknowledged: Acknowledged,
+    /// How far a final block was ahead of the clock, at most, in milliseconds.
+    pub ahead_ms: Arc<AtomicU64>,
 }
 
 impl Consortium {
@@ -82,11 +88,12 @@ impl Consortium {
         };
         Self {
             clock_skews_ms: vec![0; keys.len()],
+            starts: Arc::new(Mutex::new(vec![0; keys.len()])),
             keys,
             genesis,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
-            starts: Arc::default(),
             acknowledged: Acknowledged::default(),
+            ahead_ms: Arc::default(),
         }
     }
 
@@ -97,11 +104,36 @@ impl Consortium {
         self
     }
 
-    /// A folder for the index of a validator that starts. Every other start finds it empty.
-    fn index_folder(&self, validator: usize) -> PathBuf {
-        let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        self.folder.path().join(format!("{validator}-{start}"))
+    /// Counts the starts of a validator: this is which.
+    fn count_start(&self, validator: usize) -> u64 {
+        let mut starts = self.starts.lock().expect("nobody panics while holding this lock");
+        starts[validator] += 1;
+        starts[validator]
     }
+
+    /// A folder for the index of a validator that starts. Every other start finds what the crash left,
+    /// the others find nothing. It is a copy: whoever looks at a crashed validator holds its index open.
+    fn index_folder(&self, validator: usize, start: u64) -> PathBuf {
+        let folder = |start| self.folder.path().join(format!("{validator}-{start}"));
+        if start.is_multiple_of(2) {
+            copy(&folder(start - 1), &folder(start)).expect("the temporary folder can be copied");
+        }
+        folder(start)
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 fn public(key: &ed25519::PrivateKey) -> PublicKey {
@@ -118,6 +150,8 @@ pub struct State {
     pub reader: Weak<dyn Reader>,
     /// What clients of any validator were told.
     pub acknowledged: Acknowledged,
+    /// How far a final block was ahead of the clock, at most, in milliseconds.
+    pub ahead_ms: Arc<AtomicU64>,
 }
 
 impl ProcessedHeight for State {
@@ -145,6 +179,7 @@ impl EngineDefinition for Consortium {
 
     async fn init(&self, init: InitContext<'_, EngineKey>) -> (Handle<()>, State) {
         let index = init.index;
+        let start = self.count_start(index);
         let chain = chain_id(&self.genesis);
         let scheme = Scheme::signer(
             &consensus_namespace(&chain),
@@ -152,9 +187,14 @@ impl EngineDefinition for Consortium {
             self.keys[index].clone(),
         )
         .expect("a validator");
-        let mut settings = Settings::local(format!("validator-{index}"), self.index_folder(index));
+        let mut settings =
+            Settings::local(format!("validator-{index}"), self.index_folder(index, start));
         settings.clock_skew_ms = self.clock_skews_ms[index];
         let client = init.context.child("client");
+        let listener = Listener {
+            runtime: Arc::new(init.context.child("listener")),
+            ahead_ms: self.ahead_ms.clone(),
+        };
         let validator = wiring::start(
             init.context,
             init.public_key.clone(),
@@ -164,14 +204,14 @@ impl EngineDefinition for Consortium {
             init.oracle.control(init.public_key.clone()),
             Channels::new(init.channels),
             settings,
-            Some(MonitorReporter::new(init.public_key.clone(), init.monitor, Acknowledging)),
+            Some(MonitorReporter::new(init.public_key.clone(), init.monitor, listener)),
         )
         .await
         .expect("the index opens");
 
         let acknowledged = self.acknowledged.clone();
         let admission = validator.admission.clone();
-        let seed = self.starts.load(Ordering::Relaxed) * 100 + index as u64;
+        let seed = start * 100 + index as u64;
         client.spawn(move |runtime| async move {
             let mut traffic = Traffic::new(chain, seed);
             loop {
@@ -190,6 +230,7 @@ impl EngineDefinition for Consortium {
             core: validator.core,
             reader: Arc::downgrade(&validator.reader),
             acknowledged: self.acknowledged.clone(),
+            ahead_ms: self.ahead_ms.clone(),
         };
         (validator.handle, state)
     }
@@ -199,15 +240,20 @@ impl EngineDefinition for Consortium {
     }
 }
 
-/// Acknowledges everything: the validator's own parts do the work.
+/// Looks at the time of final blocks, and acknowledges them: the validator's own parts do the work.
 #[derive(Clone)]
-struct Acknowledging;
+struct Listener {
+    runtime: Arc<Context>,
+    ahead_ms: Arc<AtomicU64>,
+}
 
-impl Reporter for Acknowledging {
+impl Reporter for Listener {
     type Activity = Update<Block>;
 
     fn report(&mut self, activity: Update<Block>) -> Feedback {
-        if let Update::Block(_, acknowledgement) = activity {
+        if let Update::Block(block, acknowledgement) = activity {
+            let ahead_ms = block.inner().header().time.ms_since(now(&*self.runtime));
+            self.ahead_ms.fetch_max(ahead_ms, Ordering::Relaxed);
             acknowledgement.acknowledge();
         }
         Feedback::Ok

@@ -4,7 +4,8 @@
 //! network, disk and scheduling all follow from a seed, so that a failing seed is the bug report. A
 //! client submits real signed commands to all of them while faults are injected.
 //!
-//! The index is on a real disk, since it is derived: half of the restarts begin with it gone.
+//! The index is on a real disk, since it is derived: the first restart of a validator finds it as the
+//! crash left it, the second finds it gone, and so on in turn.
 //!
 //! Not here: custody and release, which do not take part in consensus.
 

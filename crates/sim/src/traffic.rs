@@ -167,11 +167,13 @@ impl Traffic {
             version: Version(1),
             commitment: Commitment(commitment),
             sealed_bytes: 1_000,
+            until,
         };
         let acknowledgement = CustodyAcknowledgement {
             custodian: HOSPITAL,
             key: self.custodian.public(),
             signature: sign_custody(&self.custodian, &statement),
+            until,
         };
         Payload::RecordAdd(RecordAdd {
             chart: self.chart,

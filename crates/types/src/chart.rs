@@ -97,9 +97,14 @@ pub struct ChartClaim {
     /// The wallet's keys; every compartment moves to its next epoch.
     #[n(1)]
     pub keys: ChartKeys,
+    /// Root of the [`KeySheet`] that the patient's letter leads to: the chart's own, or else the letter
+    /// is not of the keys and epochs that the chart has.
+    #[n(2)]
+    pub inherited: Digest,
 }
 
-/// `chart.arrange`: the controller says who stores and who may author.
+/// `chart.arrange`: the controller says who stores and who may author, and, until the patient has claimed
+/// the chart, may replace the one-time code.
 #[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
 pub struct ChartArrange {
     /// The chart.
@@ -111,6 +116,9 @@ pub struct ChartArrange {
     /// Who may author in it beside its organisation.
     #[n(2)]
     pub contributors: List<OrganisationId, CONTRIBUTORS_MAX>,
+    /// How the patient may claim it from now on; without it, as before.
+    #[n(3)]
+    pub claim: Option<ClaimTicket>,
 }
 
 /// `compartment.rotate`: the controller moves compartments to their next epoch.

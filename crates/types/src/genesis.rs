@@ -4,12 +4,15 @@ use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::{
     command::Payload,
     encoding::{DecodeError, List, Text},
     id::{Digest, OrganisationId, PublicKey},
-    limits::{GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, NAME_BYTES_MAX, VALIDATORS_MAX},
+    limits::{
+        GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX, NAME_BYTES_MAX, VALIDATORS_MAX,
+    },
     time::BlockTime,
 };
 
@@ -56,6 +59,35 @@ impl Genesis {
         crate::encode(self)
     }
 
+    /// Checks that validators and committee belong together, and that the organisations can govern. Whoever
+    /// starts from a genesis file asks this first.
+    pub fn check(&self) -> Result<(), GenesisFault> {
+        let (validators, committee) = (&self.validators, &self.committee);
+        let ascends = validators.windows(2).all(|pair| pair[0].consensus < pair[1].consensus);
+        if validators.is_empty() || !ascends {
+            return Err(GenesisFault::Validators);
+        }
+        for (place, validator) in validators.iter().enumerate() {
+            if validators[..place].iter().any(|earlier| earlier.release == validator.release) {
+                return Err(GenesisFault::ReleaseKey(validator.release));
+            }
+        }
+        let (shares, count) = (committee.shares.len(), validators.len());
+        if shares != count {
+            return Err(GenesisFault::Shares { shares, validators: count });
+        }
+        let (threshold, quorum) = (committee.threshold, self.quorum());
+        if usize::from(threshold) != quorum {
+            return Err(GenesisFault::Threshold { threshold, quorum });
+        }
+        let admits = |entry: &&Payload| matches!(entry, Payload::OrganisationAdmit(_));
+        let (organisations, max) = (self.entries.iter().filter(admits).count(), IN_STANDING_MAX);
+        if organisations > max as usize {
+            return Err(GenesisFault::Organisations { organisations, max });
+        }
+        Ok(())
+    }
+
     /// f: how many validators may fail in any way. (n − 1) / 3, rounded down.
     pub fn faults_max(&self) -> usize {
         self.validators.len().saturating_sub(1) / 3
@@ -65,6 +97,43 @@ impl Genesis {
     pub fn quorum(&self) -> usize {
         self.validators.len() - self.faults_max()
     }
+}
+
+/// Why no consortium can start from a genesis file: the fault of whoever wrote it.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum GenesisFault {
+    /// There are none, or one stands twice or not in its place.
+    #[error("the genesis file does not list validators in ascending order of their keys")]
+    Validators,
+    /// Nobody could say which of the two signed a release answer.
+    #[error("two validators of the genesis file have the release key {0}")]
+    ReleaseKey(PublicKey),
+    /// Not one share for each validator.
+    #[error("the genesis file has {shares} shares for {validators} validators")]
+    Shares {
+        /// Shares of the committee.
+        shares: usize,
+        /// Validators.
+        validators: usize,
+    },
+    /// Fewer validators could open a record than certify a block, or more must than may be relied on.
+    #[error("{threshold} shares open a record of this consortium, and {quorum} must")]
+    Threshold {
+        /// The committee's.
+        threshold: u16,
+        /// n − f.
+        quorum: usize,
+    },
+    /// More organisations than can sign together.
+    #[error(
+        "the genesis file admits {organisations} organisations, and at most {max} can govern together"
+    )]
+    Organisations {
+        /// Admitted.
+        organisations: usize,
+        /// The limit.
+        max: u32,
+    },
 }
 
 /// One validator's public keys. The validator's share of the committee has index (place + 1).

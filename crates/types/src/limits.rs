@@ -26,6 +26,9 @@ pub const GENESIS_COMMANDS_MAX: usize = 4_096;
 pub const GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Organisations of one consortium, suspended ones included.
 pub const ORGANISATIONS_MAX: usize = 1_024;
+/// Organisations in standing at one time: more than two thirds of their administrators sign a decision of
+/// the consortium together, and [`SIGNERS_MAX`] can.
+pub const IN_STANDING_MAX: u32 = 23;
 /// Bytes of an organisation's or consortium's public name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a public address.

@@ -223,6 +223,35 @@ pub enum Rejection {
     #[n(30)]
     #[error("what was approved is not what record {0} commits to")]
     CommitmentMismatch(#[n(0)] RecordId),
+    /// A custodian's promise to keep the object has ended.
+    #[n(31)]
+    #[error(
+        "custodian {custodian} kept the object until {until} only; send it again under a new command"
+    )]
+    CustodyEnded {
+        /// The custodian.
+        #[n(0)]
+        custodian: OrganisationId,
+        /// When it ended.
+        #[n(1)]
+        until: BlockTime,
+    },
+    /// The letter is not of the keys and epochs that the chart has.
+    #[n(32)]
+    #[error(
+        "the letter is not of the keys that chart {0} has now; ask the organisation for a new letter"
+    )]
+    LetterOutOfDate(#[n(0)] ChartId),
+    /// With one more in standing, more administrators would have to sign together than can.
+    #[n(33)]
+    #[error(
+        "{max} organisations are in standing, and the administrators of more could not sign one command together; suspend one first"
+    )]
+    TooManyOrganisations {
+        /// The limit.
+        #[n(0)]
+        max: u32,
+    },
 
     /// The id is taken in this chart.
     #[n(40)]
@@ -317,19 +346,6 @@ pub enum Rejection {
         /// Documents.
         #[n(0)]
         documents: u64,
-    },
-    /// The organisation has used its quota of commands for this minute.
-    #[n(90)]
-    #[error(
-        "organisation {organisation} has used its {per_minute} commands of this minute; try again in the next"
-    )]
-    QuotaExceeded {
-        /// The organisation.
-        #[n(0)]
-        organisation: OrganisationId,
-        /// The quota.
-        #[n(1)]
-        per_minute: u32,
     },
     /// A value would outgrow its limit.
     #[n(91)]

@@ -13,6 +13,7 @@ use crate::{
     limits::{APPROVERS_MAX, CUSTODIANS_MAX},
     member::Party,
     set::vocabulary,
+    time::BlockTime,
 };
 
 vocabulary! {
@@ -106,6 +107,9 @@ pub struct CustodyStatement {
     /// Bytes of the body as stored.
     #[n(5)]
     pub sealed_bytes: u64,
+    /// First instant at which the custodian may delete it, unless an entry names it by then.
+    #[n(6)]
+    pub until: BlockTime,
 }
 
 /// A custodian's signature over its [`CustodyStatement`].
@@ -120,6 +124,9 @@ pub struct CustodyAcknowledgement {
     /// The signature.
     #[n(2)]
     pub signature: Signature,
+    /// The end of its promise, as it stands in the statement.
+    #[n(3)]
+    pub until: BlockTime,
 }
 
 /// `record.add`: a new record. Its id follows from the command's id, signer and window.

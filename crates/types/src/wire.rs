@@ -11,8 +11,8 @@ use crate::{
     command::Entry,
     encoding::{Blob, List, Text},
     id::{
-        ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, LogPosition, PublicKey,
-        Signature, Suite,
+        ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, LogPosition, OrganisationId,
+        PublicKey, Signature, Suite,
     },
     limits::{CAPSULE_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX},
     member::Party,
@@ -26,20 +26,23 @@ pub struct Request {
     /// The consortium.
     #[n(0)]
     pub chain: ChainId,
-    /// Who asks.
+    /// Whose node is asked: what one node was sent, it cannot send to another.
     #[n(1)]
+    pub node: OrganisationId,
+    /// Who asks.
+    #[n(2)]
     pub party: Party,
     /// Random; a node answers it once.
-    #[n(2)]
+    #[n(3)]
     pub id: CommandId,
     /// The asker's clock.
-    #[n(3)]
+    #[n(4)]
     pub at: BlockTime,
     /// Method, path and query, such as `GET /v1/charts/..`.
-    #[n(4)]
+    #[n(5)]
     pub target: Text<1024>,
     /// Digest of the body; of no bytes where there is none or it is streamed.
-    #[n(5)]
+    #[n(6)]
     pub body: Digest,
 }
 

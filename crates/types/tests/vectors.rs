@@ -87,11 +87,12 @@ fn payloads() -> Vec<Payload> {
             contributors: list(vec![ORGANISATION]),
             claim: Some(ClaimTicket { key: KEY, until: BlockTime(9_000) }),
         }),
-        Payload::ChartClaim(ChartClaim { chart: CHART, keys: KEYS }),
+        Payload::ChartClaim(ChartClaim { chart: CHART, keys: KEYS, inherited: DIGEST }),
         Payload::ChartArrange(ChartArrange {
             chart: CHART,
             custodians: list(vec![ORGANISATION]),
             contributors: List::new(),
+            claim: Some(ClaimTicket { key: KEY, until: BlockTime(9_000) }),
         }),
         Payload::CompartmentRotate(CompartmentRotate {
             chart: CHART,
@@ -110,6 +111,7 @@ fn payloads() -> Vec<Payload> {
                 custodian: ORGANISATION,
                 key: KEY,
                 signature: Signature([10; 64]),
+                until: BlockTime(9_000),
             }]),
             approval: Some(ApprovalRule {
                 parties: list(vec![
@@ -170,6 +172,7 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
         version: Version(1),
         commitment: Commitment([9; 32]),
         sealed_bytes: 4_096,
+        until: BlockTime(9_000),
     };
     let header = Header {
         version: HEADER_VERSION,
@@ -198,14 +201,25 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
         time: BlockTime(1_795_238_400_000),
         verdict,
     };
+    let arrange = Payload::ChartArrange(ChartArrange {
+        chart: CHART,
+        custodians: list(vec![ORGANISATION]),
+        contributors: List::new(),
+        claim: None,
+    });
+    vectors.insert("chart.arrange without a ticket".into(), encode(&arrange));
     vectors.insert("label".into(), encode(&label));
     vectors.insert("custody statement".into(), encode(&statement));
     vectors.insert("header".into(), encode(&header));
     vectors.insert("certificate".into(), encode(&certificate));
     vectors.insert("outcome accepted".into(), encode(&outcome(Verdict::Accepted)));
-    let rejected =
-        Verdict::Rejected(Rejection::QuotaExceeded { organisation: ORGANISATION, per_minute: 600 });
-    vectors.insert("outcome rejected".into(), encode(&outcome(rejected)));
+    let rejected = |rejection| outcome(Verdict::Rejected(rejection));
+    let ended = Rejection::CustodyEnded { custodian: ORGANISATION, until: BlockTime(9_000) };
+    vectors.insert("outcome rejected".into(), encode(&rejected(ended)));
+    let out_of_date = Rejection::LetterOutOfDate(CHART);
+    vectors.insert("outcome rejected letter".into(), encode(&rejected(out_of_date)));
+    let too_many = Rejection::TooManyOrganisations { max: 23 };
+    vectors.insert("outcome rejected organisations".into(), encode(&rejected(too_many)));
     vectors
 }
 
@@ -239,4 +253,26 @@ fn every_command_has_a_vector() {
         assert_eq!(bytes[1] as usize, number, "{} keeps its number", payload.name());
         assert_eq!(decode::<Payload>(&bytes, 1 << 16).as_ref(), Ok(payload));
     }
+}
+
+/// What has an end, or names what it comes from, is nothing without it.
+#[test]
+fn a_field_too_few_is_refused() {
+    let claim = encode(&ChartClaim { chart: CHART, keys: KEYS, inherited: DIGEST });
+    let statement = vectors().remove("custody statement").unwrap();
+    let acknowledgement = encode(&CustodyAcknowledgement {
+        custodian: ORGANISATION,
+        key: KEY,
+        signature: Signature([10; 64]),
+        until: BlockTime(9_000),
+    });
+    // Arrays of fewer than 24 items begin with one byte, which counts them; the last field goes.
+    let without =
+        |bytes: &[u8], field: usize| [&[bytes[0] - 1], &bytes[1..bytes.len() - field]].concat();
+    assert!(decode::<ChartClaim>(&claim, 1 << 16).is_ok());
+    assert!(decode::<ChartClaim>(&without(&claim, 34), 1 << 16).is_err());
+    assert!(decode::<CustodyStatement>(&statement, 1 << 16).is_ok());
+    assert!(decode::<CustodyStatement>(&without(&statement, 3), 1 << 16).is_err());
+    assert!(decode::<CustodyAcknowledgement>(&acknowledgement, 1 << 16).is_ok());
+    assert!(decode::<CustodyAcknowledgement>(&without(&acknowledgement, 3), 1 << 16).is_err());
 }

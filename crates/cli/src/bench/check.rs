@@ -5,7 +5,7 @@
 //!    its state; each acknowledged command is in one of them, accepted.
 //! 3. For a sample of the commands, every validator gives a receipt by the command's id, and it verifies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keepwell_client::{
     identity::Actor,
@@ -17,7 +17,7 @@ use keepwell_node::{clock::Clock, random::rng};
 use keepwell_types::{
     command::Entry,
     encoding::Text,
-    id::{ChainId, ChartId, CommandId},
+    id::{ChainId, ChartId, CommandId, OrganisationId},
     wire::Request,
 };
 use rand_core::Rng as _;
@@ -56,19 +56,19 @@ pub(super) async fn check(
     acknowledged: &BTreeSet<CommandId>,
 ) -> Result<Checked, BenchError> {
     let header = fleet.meet().await?;
-    let mut in_state = 0;
+    let mut owners = BTreeMap::new();
     for (validator, node) in fleet.nodes.iter().enumerate() {
         let accepted = accepted_commands(fleet, node, charts).await?;
-        let missing = acknowledged.difference(&accepted).count();
+        let missing = acknowledged.iter().filter(|id| !accepted.contains_key(id)).count();
         if missing > 0 {
             return Err(BenchError::Lost { missing, of: acknowledged.len(), validator });
         }
-        in_state = accepted.len();
+        owners = accepted;
     }
-    let receipts = check_receipts(fleet, acknowledged).await?;
+    let receipts = check_receipts(fleet, &owners).await?;
     Ok(Checked {
         acknowledged: acknowledged.len(),
-        in_state,
+        in_state: owners.len(),
         validators: fleet.nodes.len(),
         receipts,
         height: header.height.0,
@@ -82,19 +82,21 @@ pub(super) async fn check_roots(fleet: &Fleet) -> Result<(u64, String), BenchErr
     Ok((header.height.0, header.state.to_string()))
 }
 
-/// The accepted commands in the logs of all charts, as one validator proves them to be in its state.
+/// The accepted commands in the logs of all charts, as one validator proves them to be in its state, each
+/// with the place of the organisation whose chart it is.
 async fn accepted_commands(
     fleet: &Fleet,
     node: &Node,
     charts: &[Vec<ChartId>],
-) -> Result<BTreeSet<CommandId>, BenchError> {
+) -> Result<BTreeMap<CommandId, usize>, BenchError> {
     let client = fleet.client_of(node)?;
-    let mut accepted = BTreeSet::new();
-    for (owner, charts) in fleet.nodes.iter().zip(charts) {
-        let actor = owner.identity.actor();
+    let mut accepted = BTreeMap::new();
+    for (owner, charts) in charts.iter().enumerate() {
+        let actor = fleet.nodes[owner].identity.actor();
         for chart in charts {
             let log = client.log(&actor, *chart, LogMark::START).await?;
-            accepted.extend(log.lines().iter().filter_map(accepted_command));
+            let commands = log.lines().iter().filter_map(accepted_command);
+            accepted.extend(commands.map(|id| (id, owner)));
         }
     }
     Ok(accepted)
@@ -109,14 +111,15 @@ fn accepted_command(line: &LogLine) -> Option<CommandId> {
 
 async fn check_receipts(
     fleet: &Fleet,
-    acknowledged: &BTreeSet<CommandId>,
+    owners: &BTreeMap<CommandId, usize>,
 ) -> Result<usize, BenchError> {
-    let step = (acknowledged.len() / SAMPLE).max(1);
-    let sample: Vec<_> = acknowledged.iter().step_by(step).take(SAMPLE).collect();
+    let step = (owners.len() / SAMPLE).max(1);
+    let sample: Vec<_> = owners.iter().step_by(step).take(SAMPLE).collect();
     for node in &fleet.nodes {
         let mut asker = Asker::new(fleet.chain, node).await?;
-        for id in &sample {
-            let bytes = asker.get(&format!("/v1/commands/{id}")).await?;
+        for (id, owner) in &sample {
+            let actor = fleet.nodes[**owner].identity.actor();
+            let bytes = asker.get(&actor, &format!("/v1/commands/{id}")).await?;
             let receipt = Receipt::decode(&bytes)?.verify_by(&fleet.validators)?;
             let found = match receipt.entry() {
                 Entry::Signed(signed) => Some(signed.command.id),
@@ -130,29 +133,30 @@ async fn check_receipts(
     Ok(sample.len() * fleet.nodes.len())
 }
 
-/// Asks one node in the name of its organisation's member.
+/// Asks one node.
 struct Asker {
     chain: ChainId,
-    actor: Actor,
+    node: OrganisationId,
     connection: Connection,
 }
 
 impl Asker {
     async fn new(chain: ChainId, node: &Node) -> Result<Self, BenchError> {
         let connection = Connection::open(node.address).await?;
-        Ok(Self { chain, actor: node.identity.actor(), connection })
+        Ok(Self { chain, node: node.organisation, connection })
     }
 
-    /// The body of the answer to a signed `GET`.
-    async fn get(&mut self, path: &str) -> Result<Vec<u8>, BenchError> {
+    /// The body of the answer to a `GET` that `actor` signs.
+    async fn get(&mut self, actor: &Actor, path: &str) -> Result<Vec<u8>, BenchError> {
         let target = format!("GET {path}");
         let mut id = [0; 16];
         rng().fill_bytes(&mut id);
         let signed = request::sign(
-            self.actor.key(),
+            actor.key(),
             Request {
                 chain: self.chain,
-                party: self.actor.party(),
+                node: self.node,
+                party: actor.party(),
                 id: CommandId(id),
                 at: Clock.now(),
                 target: Text::from_string(target.clone())?,

@@ -80,7 +80,7 @@ impl Compare {
         }
         let mut best = Vec::new();
         for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let value: Value = serde_json::from_slice(line).map_err(std::io::Error::from)?;
+            let value: Value = serde_json::from_slice(line)?;
             lines.write(&value)?;
             if let Ok(Best { kind: Kind::PostgresBest, chain, commands_per_s }) =
                 serde_json::from_value(value)

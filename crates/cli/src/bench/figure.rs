@@ -4,10 +4,7 @@
 //! each figure that follows from both. A figure is dimensionless or in the unit that its name says, and
 //! carries what it must be and what it should be, so that a line can be judged alone.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::{io::Write, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -168,7 +165,7 @@ impl Lines<'_> {
     /// Writes what was measured under the name of its kind.
     pub(super) fn put(&mut self, kind: &str, measured: &impl Serialize) -> Result<(), BenchError> {
         let mut line = Map::from_iter([("kind".to_owned(), json!(kind))]);
-        if let Value::Object(fields) = serde_json::to_value(measured).map_err(io::Error::from)? {
+        if let Value::Object(fields) = serde_json::to_value(measured)? {
             line.extend(fields);
         }
         self.write(&Value::Object(line))

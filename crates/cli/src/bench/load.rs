@@ -74,7 +74,7 @@ struct LoadLine {
     client_cpu_s: f64,
 }
 
-/// Bytes that reached the disks, once they were quiet.
+/// Bytes that reached the disks in one load, warm-up included, once they were quiet.
 #[derive(Debug, Serialize)]
 struct WrittenLine {
     command_bytes: u64,
@@ -90,7 +90,7 @@ impl Load {
         self.run_against(&limits, lines).await.map(drop)
     }
 
-    /// Measures the load; returns the best rate.
+    /// Measures the load; returns the best rate, whose figures are those of the run.
     pub(super) async fn run_against(
         &self,
         limits: &Limits,
@@ -111,24 +111,25 @@ impl Load {
     ) -> Result<f64, BenchError> {
         let mut workload = Workload::new(fleet, self.charts, self.custodians);
         let mut acknowledged = open_charts(fleet, &mut workload).await?;
-        let start = fleet.usage()?;
-        let (mut best, mut command_bytes) = (0.0_f64, 0);
+        let (mut best, mut amplification) = (0.0_f64, f64::INFINITY);
         for clients in &self.clients {
+            let start = fleet.usage()?;
             let driven = self.drive(fleet, &mut workload, *clients).await?;
+            tokio::time::sleep(SETTLE).await;
+            let written = written(&start, &fleet.usage()?, driven.command_bytes());
             acknowledged.extend(driven.acknowledged.iter().map(|it| it.id));
-            command_bytes += driven.command_bytes();
-            best = best.max(driven.rate());
             lines.put("load", &self.line(&driven, *clients, workload.signatures()))?;
+            lines.put("written", &written)?;
+            if driven.rate() > best {
+                (best, amplification) = (driven.rate(), written.written_per_command_byte);
+            }
         }
-        tokio::time::sleep(SETTLE).await;
-        let written = written(&start, &fleet.usage()?, command_bytes);
-        lines.put("written", &written)?;
         lines.put("checked", &check(fleet, workload.charts(), &acknowledged).await?)?;
 
         let done = best * (workload.signatures() * self.place.validators) as f64;
         let possible = limits.cores as f64 * limits.verify_batched_per_s();
         lines.figure(Figure::VerifyShare, done / possible)?;
-        lines.figure(Figure::WriteAmplification, written.written_per_command_byte)?;
+        lines.figure(Figure::WriteAmplification, amplification)?;
         Ok(best)
     }
 

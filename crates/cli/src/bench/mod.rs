@@ -57,6 +57,7 @@ use keepwell_types::{
     DecodeError,
     encoding::OverLimit,
     id::{CommandId, Height},
+    limits::IN_STANDING_MAX,
 };
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -103,8 +104,8 @@ struct Place {
 
 /// A number of validators.
 fn validators(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|it| (1..=64).contains(it));
-    number.ok_or_else(|| "a consortium has 1 to 64 validators".to_owned())
+    let number = text.parse().ok().filter(|it| (1..=IN_STANDING_MAX as usize).contains(it));
+    number.ok_or_else(|| format!("a consortium has 1 to {IN_STANDING_MAX} validators"))
 }
 
 /// Measure what this machine can do: ciphers, disk, loopback
@@ -210,6 +211,9 @@ pub(crate) enum BenchError {
         /// How.
         reason: String,
     },
+    /// A line that is not JSON, from the script or of our own.
+    #[error("a line of measurements is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
     /// The client failed.
     #[error(transparent)]
     Client(#[from] ClientError),

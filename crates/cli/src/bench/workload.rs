@@ -173,11 +173,13 @@ impl Workload {
                 version: FIRST_VERSION,
                 commitment,
                 sealed_bytes: SEALED_BYTES,
+                until: window.until,
             };
             CustodyAcknowledgement {
                 custodian: *custodian,
                 key: key.public(),
                 signature: sign_custody(key, &statement),
+                until: window.until,
             }
         };
         let payload = Payload::RecordAdd(RecordAdd {

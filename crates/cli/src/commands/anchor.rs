@@ -24,6 +24,7 @@ pub(crate) struct Anchor {
 
 impl Anchor {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        std::fs::read_dir(&self.folder).map_err(Failure::at(&self.folder))?;
         let session = self.who.session()?;
         let actor = session.member()?.actor();
         block_on(async {

@@ -47,12 +47,19 @@ pub(crate) async fn show(
     let mut rows = Vec::new();
     for access in &audit.accesses {
         let (who, role, organisation) = match access.reader {
-            Party::Member(member) => match audit.readers.get(&member) {
+            Party::Member(member) => match audit.readers.get(&member).and_then(Option::as_ref) {
                 Some(facts) => {
                     (member.to_string(), facts.roles_in_words(), facts.organisation_name.clone())
                 }
-                None => (member.to_string(), String::new(), String::new()),
+                None => {
+                    (member.to_string(), "not a member of this consortium".into(), String::new())
+                }
             },
+            Party::Controller(_) if audit.is_by_agent(access) => (
+                "the organisation's key agent".into(),
+                "controller of the chart until it was claimed".into(),
+                String::new(),
+            ),
             Party::Controller(_) => ("you".into(), "controller of the chart".into(), String::new()),
             Party::Claimant(_) | Party::Administrator(_) => {
                 (format!("{:?}", access.reader), String::new(), String::new())

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use keepwell_client::chart::{Arrangement, ClaimLetter};
+use keepwell_client::chart::{Arrangement, ClaimLetter, Meanings};
 use keepwell_crypto::keys::ClaimCode;
 use keepwell_types::{
     id::{ChartId, OrganisationId},
@@ -124,21 +124,23 @@ impl Chart {
                 block_on(async {
                     let actor = session.actor(chart)?;
                     let entry = session.client.chart(&actor, chart).await?;
-                    let names: Vec<_> = session
-                        .meanings(chart)
-                        .into_iter()
-                        .flat_map(|it| it.iter())
+                    let known: Vec<_> =
+                        session.meanings(chart).into_iter().flat_map(Meanings::iter).collect();
+                    let names: Vec<_> = known
+                        .iter()
                         .map(|it| {
                             let epoch = entry.epoch(it.compartment);
                             json!({ "name": it.name, "compartment": it.compartment, "epoch": epoch })
                         })
                         .collect();
-                    let compartments: String = names
+                    let compartments: String = known
                         .iter()
                         .map(|it| {
                             format!(
                                 "\n  {} is compartment {} at epoch {}",
-                                it["name"], it["compartment"], it["epoch"]
+                                it.name.as_str(),
+                                it.compartment.index(),
+                                entry.epoch(it.compartment)
                             )
                         })
                         .collect();

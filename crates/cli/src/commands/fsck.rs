@@ -1,10 +1,21 @@
 //! `keepwell fsck`: check everything that a stopped node has on disk.
 
-use std::path::PathBuf;
+mod custody;
+
+use std::{
+    fmt::Display,
+    panic::{self, UnwindSafe},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use keepwell_engine::{check, index::Index};
-use keepwell_node::{config::NodeConfig, folder::Folder, run::prefix};
+use keepwell_node::{
+    config::{CustodyConfig, NodeConfig},
+    custody::pending::Pending,
+    folder::Folder,
+    run::prefix,
+};
 use serde_json::json;
 
 use crate::{commands::node::load_keys, failure::Failure, output::Output, runtime::run_engine};
@@ -12,7 +23,8 @@ use crate::{commands::node::load_keys, failure::Failure, output::Output, runtime
 /// Check everything that a stopped node has on disk, and name what is wrong
 ///
 /// Certificates are verified against the genesis file, every block is executed again, and the result is
-/// compared with the headers, the index and the state.
+/// compared with the headers, the index and the state. Sealed objects in the node's folder are compared
+/// with what the ledger commits to; whether they open, only their readers know.
 #[derive(Args)]
 #[command(after_help = "Example:\n  keepwell fsck --config pilot/organisations/hospital/node.toml")]
 pub(crate) struct Fsck {
@@ -32,21 +44,60 @@ impl Fsck {
         // Held until the check ends, so that no node writes meanwhile.
         let folder =
             Folder::open(&config.folder).map_err(|error| Failure::Misused(error.to_string()))?;
-        let index =
-            Index::open(&folder.index()).map_err(|error| Failure::Misused(error.to_string()))?;
+        let index = open(
+            &folder.index(),
+            "the index is damaged; remove its folder and start again: it is built from the blocks",
+            Index::open,
+        )?;
+        open(
+            &folder.custody_index(),
+            "the custody index is damaged; remove its folder and start again: no object is lost",
+            |path| Pending::open(path).map(drop),
+        )?;
         let storage = self.storage.unwrap_or_else(|| config.folder.join("engine"));
         let prefix = prefix(&keys.consensus_key());
         let sound = run_engine(&storage, 2, async |context| {
             check::check(context, &genesis, &prefix, &index, |_| ()).await
         })
         .map_err(|error| Failure::Misused(format!("not sound: {error}")))?;
+        let objects = match &config.custody {
+            CustodyConfig::Folder(named) => {
+                custody::check(&named.clone().unwrap_or_else(|| folder.custody()), &index)?
+            }
+            CustodyConfig::S3(_) => {
+                output.say("the sealed objects are in an object store, and are not checked here");
+                0
+            }
+        };
         output.result(
             &format!(
-                "sound: {} blocks executed again, {} certificates verified, {} entries of the state compared",
+                "sound: {} blocks executed again, {} certificates verified, {} entries of the state compared, {objects} sealed objects read",
                 sound.blocks, sound.certificates, sound.entries
             ),
-            &json!({ "sound": true, "blocks": sound.blocks, "certificates": sound.certificates, "entries": sound.entries }),
+            &json!({
+                "sound": true,
+                "blocks": sound.blocks,
+                "certificates": sound.certificates,
+                "entries": sound.entries,
+                "objects": objects,
+            }),
         );
         Ok(())
     }
+}
+
+/// Opens one of a node's derived stores. What they are built on asserts what only damage breaks, and says
+/// nothing that helps whoever runs the node.
+fn open<T, E: Display>(
+    path: &Path,
+    damaged: &str,
+    open: impl FnOnce(&Path) -> Result<T, E> + UnwindSafe,
+) -> Result<T, Failure> {
+    panic::set_hook(Box::new(|panicked| tracing::debug!("{panicked}")));
+    let reason = match panic::catch_unwind(|| open(path)) {
+        Ok(Ok(store)) => return Ok(store),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => damaged.to_owned(),
+    };
+    Err(Failure::Misused(format!("not sound: {}: {reason}", path.display())))
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use keepwell_node::{
     config::NodeConfig,
+    folder::Folder,
     keys::{NodeKeys, Unlock},
-    run,
+    run::{self, NodeError},
 };
 use serde_json::json;
 
@@ -34,6 +35,7 @@ impl Node {
         let config = NodeConfig::read(&self.config)?;
         let keys = load_keys(&config)?;
         let storage = config.folder.join("engine");
+        try_folder(&config)?;
         run_engine(&storage, self.threads, async |context| {
             let mut node = run::start(context, config, keys).await?;
             output.result(
@@ -58,6 +60,12 @@ impl Node {
             Ok(())
         })
     }
+}
+
+/// Sees that a node can have its folder. The engine's runtime waits for another process that holds its
+/// storage, and panics over storage that cannot be written: who starts one looks first.
+pub(crate) fn try_folder(config: &NodeConfig) -> Result<(), Failure> {
+    Folder::open(&config.folder).map(drop).map_err(|error| NodeError::from(error).into())
 }
 
 /// Unlocks a node's keys as its configuration says.

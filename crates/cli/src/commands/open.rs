@@ -1,16 +1,27 @@
 //! `keepwell open`: read compartments of a chart, under a grant or as its controller.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keepwell_client::open::{Opening, What};
+use keepwell_client::{
+    identity::Actor,
+    open::{OpenedRecord, Opening, What},
+};
 use keepwell_types::{
     access::Purpose,
     id::{ChartId, Compartment, GrantId},
 };
 use serde_json::json;
 
-use crate::{failure::Failure, output::Output, profile::As, runtime::block_on};
+use crate::{
+    failure::Failure,
+    output::Output,
+    profile::{As, Session},
+    runtime::block_on,
+};
+
+/// Records of more sealed bytes are not described by their content.
+const DESCRIBED_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Open compartments of a chart: one access, which the patient sees, allowed or not
 #[derive(Args)]
@@ -64,22 +75,19 @@ impl Open {
             let opening =
                 Opening { actor: &actor, chart, what: &what, purpose: self.purpose, seeds: &seeds };
             let opened = session.client.open(&opening).await?;
+            if let Some(folder) = &self.to {
+                std::fs::create_dir_all(folder).map_err(Failure::at(folder))?;
+            }
             let mut lines = Vec::new();
             let mut rows = Vec::new();
             for record in &opened.records {
                 let facts = record.facts();
-                let mut content = Vec::new();
-                let report = session.client.read(&actor, record, &mut content).await?;
-                for fault in &report.faults {
-                    output.say(&format!("warning: {fault}"));
-                }
-                let line = keepwell_fhir::summary::one_line(&content);
-                if let Some(folder) = &self.to {
-                    std::fs::create_dir_all(folder).map_err(Failure::at(folder))?;
-                    let path = folder.join(format!("{}.bin", facts.name.position));
-                    std::fs::write(&path, &content).map_err(Failure::at(path))?;
-                }
-                rows.push(json!({ "position": facts.name.position, "kind": facts.kind, "bytes": content.len() }));
+                let path =
+                    self.to.as_ref().map(|it| it.join(format!("{}.bin", facts.name.position)));
+                let (bytes, line) = read(&session, &actor, record, path.as_deref(), output).await?;
+                rows.push(
+                    json!({ "position": facts.name.position, "kind": facts.kind, "bytes": bytes }),
+                );
                 lines.push(format!(
                     "{:>6}  {:<13} {line}",
                     facts.name.position,
@@ -104,6 +112,40 @@ impl Open {
             Ok(())
         })
     }
+}
+
+/// Reads one record into a file, if one is named, and says how many bytes it has and a line about it. A
+/// large one passes through memory in pieces, and only where there is a file for it.
+async fn read(
+    session: &Session,
+    actor: &Actor,
+    record: &OpenedRecord,
+    path: Option<&Path>,
+    output: &Output,
+) -> Result<(Option<u64>, String), Failure> {
+    let large = record.facts().sealed_bytes > DESCRIBED_BYTES_MAX;
+    let mut content = Vec::new();
+    let report = match path {
+        None if large => {
+            let line = format!("{} bytes sealed; --to reads them", record.facts().sealed_bytes);
+            return Ok((None, line));
+        }
+        Some(path) if large => {
+            let mut file = tokio::fs::File::create(path).await.map_err(Failure::at(path))?;
+            session.client.read(actor, record, &mut file).await?
+        }
+        Some(_) | None => session.client.read(actor, record, &mut content).await?,
+    };
+    for fault in &report.faults {
+        output.warn(&fault.to_string());
+    }
+    if large {
+        return Ok((Some(report.bytes), format!("{} bytes", report.bytes)));
+    }
+    if let Some(path) = path {
+        std::fs::write(path, &content).map_err(Failure::at(path))?;
+    }
+    Ok((Some(report.bytes), keepwell_fhir::summary::one_line(&content)))
 }
 
 /// A reader elsewhere knows compartments by number, from the notice of its grant.

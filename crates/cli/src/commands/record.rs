@@ -120,7 +120,14 @@ async fn add(
     let actor = session.actor(chart)?;
     let authoring = session.client.authoring(&actor, chart).await?;
     let content = tokio::fs::File::open(file).await.map_err(Failure::at(file))?;
-    let len = content.metadata().await.map_err(Failure::at(file))?.len();
+    let about = content.metadata().await.map_err(Failure::at(file))?;
+    if !about.is_file() {
+        return Err(Failure::Misused(format!(
+            "{} is no regular file; name a file, or anchor a folder with `keepwell anchor`",
+            file.display()
+        )));
+    }
+    let len = about.len();
     let watched = Watched { content, bar: bar(len) };
     let added = session.client.add_record(&actor, &authoring, new, (watched, len)).await?;
     if let Some(path) = receipt {
@@ -129,7 +136,7 @@ async fn add(
     let position = session.client.position(&actor, chart, &added.decided).await?;
     let at = added.decided.outcome().location;
     for fault in &added.faults {
-        output.say(&format!("warning: {fault}"));
+        output.warn(&fault.to_string());
     }
     output.result(
         &format!(
@@ -212,7 +219,7 @@ async fn get(
     let mut file = tokio::fs::File::create(to).await.map_err(Failure::at(to))?;
     let report = session.client.read(&actor, record, &mut file).await?;
     for fault in &report.faults {
-        output.say(&format!("warning: {fault}"));
+        output.warn(&fault.to_string());
     }
     output.result(
         &format!(

@@ -33,7 +33,10 @@ impl Verify {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         let genesis = fs::read(&self.genesis).map_err(Failure::at(&self.genesis))?;
         let genesis = Genesis::decode(&genesis).map_err(|error| {
-            Failure::Misused(format!("{} is no genesis file: {error}", self.genesis.display()))
+            Failure::Misused(format!(
+                "{} is no genesis file: {error}; get the consortium's own file",
+                self.genesis.display()
+            ))
         })?;
         let bytes = fs::read(&self.receipt).map_err(Failure::at(&self.receipt))?;
         let Some(document) = self.document else {

@@ -4,12 +4,12 @@ use std::{fs, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use keepwell_client::identity::{Unlock, Wallet as Keys};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     failure::Failure,
     output::Output,
-    profile::{As, Profile, passphrase, read_operator},
+    profile::{As, Identity, Profile, passphrase, read_operator},
     runtime::block_on,
 };
 
@@ -37,7 +37,7 @@ enum What {
         #[arg(long, value_name = "FILE")]
         operator_file: Option<PathBuf>,
     },
-    /// Show the charts in a wallet
+    /// Show the charts in a wallet, or which member of which organisation a profile is
     Show {
         #[command(flatten)]
         who: As,
@@ -58,8 +58,9 @@ impl Wallet {
                 profile.operator_file = operator_file
                     .map(|path| fs::canonicalize(&path).map_err(Failure::at(path)))
                     .transpose()?;
-                profile.write(&dir)?;
+                // Keys first: they are never overwritten, and neither is the profile beside them.
                 Keys::create(&dir.join("wallet"), &unlock, false)?;
+                profile.write(&dir)?;
                 let shown = dir.display();
                 output.result(
                     &format!("A wallet is in {shown}. Claim a chart:\n  keepwell chart claim --as {shown} --letter FILE"),
@@ -72,27 +73,51 @@ impl Wallet {
                 block_on(async {
                     let tip = session.client.tip().await?;
                     session.remember()?;
-                    let charts: Vec<_> = session
-                        .wallet()?
-                        .charts()
-                        .iter()
-                        .map(|it| json!({ "chart": it.chart(), "organisation": it.organisation() }))
-                        .collect();
-                    let lines: Vec<_> = charts
-                        .iter()
-                        .map(|it| format!("chart {} with {}", it["chart"], it["organisation"]))
-                        .collect();
                     let header = tip.header();
+                    let (lines, mut value) = held(&session.identity);
+                    value["height"] = json!(header.height);
                     let text = format!(
                         "{}\nThe ledger is at height {}, {}.",
-                        if lines.is_empty() { "No charts yet.".into() } else { lines.join("\n") },
+                        lines.join("\n"),
                         header.height,
                         header.time,
                     );
-                    output.result(&text, &json!({ "charts": charts, "height": header.height }));
+                    output.result(&text, &value);
                     Ok(())
                 })
             }
         }
     }
+}
+
+/// What a profile is and holds, in words and as JSON.
+fn held(identity: &Identity) -> (Vec<String>, Value) {
+    let (member, charts): (_, Vec<_>) = match identity {
+        Identity::Member(member) => (Some(member), Vec::new()),
+        Identity::Agent(agent) => {
+            let organisation = agent.identity().organisation();
+            (Some(agent.identity()), agent.charts().map(|it| (it.chart(), organisation)).collect())
+        }
+        Identity::Wallet(wallet) => {
+            (None, wallet.charts().iter().map(|it| (it.chart(), it.organisation())).collect())
+        }
+    };
+    let mut lines: Vec<_> = member
+        .iter()
+        .map(|it| format!("member {} of organisation {}", it.member(), it.organisation()))
+        .chain(charts.iter().map(|(chart, with)| format!("chart {chart} with {with}")))
+        .collect();
+    if lines.is_empty() {
+        lines.push("No charts yet.".into());
+    }
+    let charts: Vec<_> = charts
+        .iter()
+        .map(|(chart, organisation)| json!({ "chart": chart, "organisation": organisation }))
+        .collect();
+    let mut value = json!({ "charts": charts });
+    if let Some(member) = member {
+        value["member"] = json!(member.member());
+        value["organisation"] = json!(member.organisation());
+    }
+    (lines, value)
 }

@@ -65,6 +65,12 @@ pub(super) const ORGANISATIONS: [Organisation; 4] = [
     Organisation { slug: "insurer", name: "Harbour Mutual", kind: OrganisationKind::Insurer },
 ];
 
+/// The people who are enrolled, by their folders.
+const AGENT: &str = "agent";
+const CLINICIAN: &str = "clinician";
+/// The public key that a member hands out.
+const MEMBER_KEY: &str = "member.pub";
+
 /// A node's configuration as the pilot writes it.
 #[derive(Serialize)]
 struct NodeToml {
@@ -90,6 +96,7 @@ struct PeerToml {
 
 /// Founds a consortium in `dir`. The genesis file is written last: a folder without it is not founded.
 pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
+    let ports = ports(port)?;
     fs::create_dir_all(dir).map_err(Failure::at(dir))?;
     let founders: Vec<_> = ORGANISATIONS
         .iter()
@@ -101,7 +108,6 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
         make(&mut rng(), "Keepwell pilot", founded, &founders, DEMONSTRATION_PARAMETERS)?;
 
     let operator = operator_key(dir)?;
-    let ports = ports(port)?;
     let peers: Vec<SocketAddr> = ports.iter().map(|(peers, _)| loopback(*peers)).collect();
     let mut ids = BTreeMap::new();
     let mut endpoints = Vec::new();
@@ -155,25 +161,27 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text).map_err(Failure::at(path))
 }
 
-/// A pair of ports for each organisation: for peers and for clients.
+/// A pair of ports for each organisation, for peers and for clients: those from `first` on, or free ones
+/// if that is 0.
 fn ports(first: u16) -> Result<Vec<(u16, u16)>, Failure> {
-    let count = 2 * ORGANISATIONS.len();
-    let ports: Vec<u16> = if first == 0 {
-        // All are held at once, so that no two are the same.
-        let held: Vec<_> = (0..count)
-            .map(|_| TcpListener::bind(loopback(0)))
-            .collect::<Result<_, _>>()
-            .map_err(Failure::at("a free port on loopback"))?;
-        held.iter()
-            .map(|it| it.local_addr().map(|it| it.port()))
-            .collect::<Result<_, _>>()
-            .map_err(Failure::at("a free port on loopback"))?
-    } else {
-        (0..count as u16).map(|at| first.checked_add(at)).collect::<Option<_>>().ok_or_else(
-            || Failure::Misused(format!("there are no {count} ports from {first} on")),
-        )?
-    };
-    Ok(ports.chunks(2).map(|pair| (pair[0], pair[1])).collect())
+    // All are held at once, so that no two are the same, and tried before anything is founded on them.
+    let held: Vec<_> = (0..2 * ORGANISATIONS.len() as u16)
+        .map(|at| {
+            let wanted = if first == 0 { Some(0) } else { first.checked_add(at) };
+            let wanted = wanted.ok_or_else(|| no_port(u16::MAX, "it is the last one there is"))?;
+            TcpListener::bind(loopback(wanted))
+                .and_then(|it| Ok((it.local_addr()?.port(), it)))
+                .map_err(|error| no_port(wanted, error))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(held.chunks(2).map(|pair| (pair[0].0, pair[1].0)).collect())
+}
+
+fn no_port(port: u16, reason: impl std::fmt::Display) -> Failure {
+    Failure::Misused(format!(
+        "the pilot needs {} ports on loopback and cannot have {port}: {reason}; stop what uses it, or name another first port with --port (0 takes free ones)",
+        2 * ORGANISATIONS.len()
+    ))
 }
 
 /// The key that unlocks everything in the pilot; made once.
@@ -244,8 +252,17 @@ pub(super) fn unlock(dir: &Path) -> Result<Unlock, Failure> {
     read_operator(&dir.join("operator.key"))
 }
 
+/// Whether the people were enrolled: the last file of [`enrol`] is there.
+pub(super) fn is_enrolled(dir: &Path) -> bool {
+    person_folder(dir, CLINICIAN).join(MEMBER_KEY).exists()
+}
+
 /// Enrols the hospital's key agent and the clinic's clinician.
 pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
+    for person in [AGENT, CLINICIAN] {
+        // An enrolment that was cut off left members on the ledger whose keys may be lost.
+        let _ = fs::remove_dir_all(person_folder(dir, person));
+    }
     let profile = profile(dir)?;
     let genesis = fs::read(dir.join("genesis.cbor")).map_err(Failure::at(dir))?;
     let consortium = Arc::new(Consortium::read(&genesis)?);
@@ -259,15 +276,15 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
 
     let agent =
         member(&client, dir, "hospital", [Role::KeyAgent, Role::Gateway, Role::Registrar]).await?;
-    let folder = person_folder(dir, "agent");
+    let folder = person_folder(dir, AGENT);
     profile.write(&folder)?;
     OrganisationAgent::create(&folder.join("agent"), agent, &unlock, true)?;
 
     let clinician = member(&client, dir, "clinic", [Role::Clinician]).await?;
-    let folder = person_folder(dir, "clinician");
+    let folder = person_folder(dir, CLINICIAN);
     profile.write(&folder)?;
     clinician.create(&folder.join("member.key"), &unlock, true)?;
-    let path = folder.join("member.pub");
+    let path = folder.join(MEMBER_KEY);
     fs::write(&path, clinician.sealing_public().to_bytes()).map_err(Failure::at(path))
 }
 

@@ -28,8 +28,8 @@ use crate::{
 const BUNDLE_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// Generated patients, unless told otherwise.
 const GENERATED: usize = 3;
-/// Records that are on their way at once.
-const AT_ONCE: usize = 24;
+/// Records that are on their way at once: fewer than a custodian takes of one organisation.
+const AT_ONCE: usize = 12;
 /// How long a letter is good for.
 const LETTER_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
@@ -70,17 +70,22 @@ pub(super) async fn load(
                     break;
                 }
                 let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let len = fs::metadata(&path).map_err(Failure::at(&path))?.len();
+                if len > BUNDLE_BYTES_MAX as u64 {
+                    output.warn(&format!("passed over {shown}: it has {len} bytes, and a bundle has {BUNDLE_BYTES_MAX} at most; split it"));
+                    continue;
+                }
                 let bytes = fs::read(&path).map_err(Failure::at(&path))?;
                 let bundle = match split(&bytes, BUNDLE_BYTES_MAX) {
                     Ok(bundle) => bundle,
                     Err(error) => {
-                        output.say(&format!("  passed over {shown}: {error}"));
+                        output.warn(&format!("passed over {shown}: {error}"));
                         continue;
                     }
                 };
                 let persons = bundle.patients().len();
                 if persons != 1 {
-                    output.say(&format!("  passed over {shown}: it is about {persons} patients, and a chart is about one"));
+                    output.warn(&format!("passed over {shown}: it is about {persons} patients, and a chart is about one"));
                     continue;
                 }
                 records += patient(dir, &mut session, loaded, &bundle, output).await?;
@@ -121,7 +126,7 @@ async fn patient(
     output: &Output,
 ) -> Result<usize, Failure> {
     for warning in &bundle.warnings {
-        output.say(&format!("  note: {warning}"));
+        output.warn(&warning.to_string());
     }
     let resources: Vec<&Resource<'_>> =
         bundle.resources.iter().filter(|it| is_patients(&it.owner)).collect();

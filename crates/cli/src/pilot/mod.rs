@@ -31,10 +31,11 @@ use keepwell_node::{
 };
 use keepwell_types::id::{ChartId, OrganisationId};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use self::{founding::ORGANISATIONS, load::Source, tour::Tour};
 use crate::{
-    commands::node::load_keys,
+    commands::node::{load_keys, try_folder},
     failure::Failure,
     output::Output,
     runtime::{asked_to_stop, run_engine},
@@ -128,13 +129,17 @@ impl Pilot {
             output.say(&format!("Going on with the consortium in {}.", self.dir.display()));
         }
         output.say("Its keys are demonstration keys: they protect nothing.\n");
+        for organisation in &ORGANISATIONS {
+            let folder = organisation_folder(&self.dir, organisation.slug);
+            try_folder(&NodeConfig::read(&folder.join("node.toml"))?)?;
+        }
         let engine = self.dir.join("engine");
         run_engine(&engine, 2, async |context| self.work(context, fresh, output).await)
     }
 
     async fn work(self, context: Context, fresh: bool, output: &Output) -> Result<(), Failure> {
         let mut consortium = Consortium::start(&context, &self.dir).await?;
-        if fresh {
+        if !founding::is_enrolled(&self.dir) {
             founding::enrol(&self.dir).await?;
         }
         let mut loaded = Loaded::read(&self.dir)?;
@@ -176,12 +181,18 @@ impl Pilot {
 
     fn how_to_go_on(&self, consortium: &Consortium, loaded: &Loaded, output: &Output) {
         let dir = self.dir.display();
-        output.say("\nThe consortium stays up. Its nodes:");
-        for place in &consortium.places {
-            if let Some(node) = &place.node {
-                output.say(&format!("  {:<24} http://{}", place.name, node.addresses.clients));
-            }
+        let running =
+            || consortium.places.iter().filter_map(|it| Some((it.name, it.node.as_ref()?)));
+        let mut text = String::from("\nThe consortium stays up. Its nodes:");
+        for (name, node) in running() {
+            text += &format!("\n  {name:<24} http://{}", node.addresses.clients);
         }
+        let nodes: Vec<_> = running()
+            .map(|(name, node)| {
+                json!({ "organisation": node.organisation, "name": name, "clients": format!("http://{}", node.addresses.clients) })
+            })
+            .collect();
+        output.result(&text, &json!({ "dir": self.dir, "nodes": nodes }));
         output.say("\nGo on in another terminal:");
         output.say(&format!("  keepwell record list --as {dir}/people/agent CHART"));
         if let Some(patient) = loaded.patients.iter().find(|it| it.letter.is_some()) {

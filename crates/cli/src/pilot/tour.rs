@@ -417,7 +417,7 @@ impl Tour<'_> {
         let mut body = fs::read(&path).map_err(Failure::at(&path))?;
         let last = body.len() - 1;
         body[last] ^= 1;
-        fs::write(&path, body).map_err(Failure::at(&path))?;
+        fs::write(&path, &body).map_err(Failure::at(&path))?;
         self.command(&format!(
             "record get --as {} --chart {} --position {} --to note.json",
             self.wallet_folder(scene.chart).display(),
@@ -446,6 +446,8 @@ impl Tour<'_> {
             return Err(fault(9, "the damage was not named, or the content is wrong"));
         }
         self.result(&format!("{}\nread all the same, from the other custodian", named.join("\n")));
+        body[last] ^= 1;
+        fs::write(&path, body).map_err(Failure::at(&path))?;
         Ok(())
     }
 

@@ -10,11 +10,17 @@ use keepwell_crypto::{
     sign::SigningKey,
     threshold::Partial,
 };
+use keepwell_merkle::{
+    block::{entry_leaf, outcome_leaf, outcome_root, payload_digest},
+    range,
+    receipt::{RECEIPT_VERSION, Receipt},
+};
 use keepwell_types::{
+    block::Header,
     command::{COMMAND_VERSION, Command},
-    id::{CommandDigest, CommandId, Digest, Location, MemberId, PublicKey, RecordId, Signature},
+    id::{CommandDigest, CommandId, Digest, Location, MemberId, Signature},
     outcome::{Rejection, Verdict},
-    record::{CustodyAcknowledgement, RecordAdd},
+    record::RecordAdd,
     time::Window,
 };
 
@@ -389,11 +395,11 @@ fn context(access: &Released, commitments: &[Commitment]) -> Digest {
     keepwell_crypto::hash::digest("keepwell/release/context/v1", &parts)
 }
 
-/// An entry that adds a record, as a node shows it.
-fn shown(chain: ChainId, verdict: Verdict) -> LogEntry {
+/// The receipt of a signed entry that adds a record, alone in block 3.
+fn receipt(world: &World, verdict: Verdict) -> Receipt {
     let command = Command {
         version: COMMAND_VERSION,
-        chain,
+        chain: world.chain(),
         id: CommandId([1; 16]),
         window: Window { from: FOUNDED, until: FOUNDED.plus_ms(600_000) },
         signers: list([actor().party()]),
@@ -409,50 +415,66 @@ fn shown(chain: ChainId, verdict: Verdict) -> LogEntry {
             uniqueness: None,
         }),
     };
+    let header = world.header(3, Digest([3; 32]));
     let outcome = Outcome {
         command: command_digest(&command),
-        location: Location { height: keepwell_types::id::Height(3), index: 1 },
-        time: FOUNDED,
+        location: Location { height: header.height, index: 0 },
+        time: header.time,
         verdict,
     };
-    LogEntry { entry: Entry::Signed(sign(command, &[actor().key()])), outcome }
+    let entry = Entry::Signed(sign(command, &[actor().key()]));
+    let header = Header {
+        payload: payload_digest(std::slice::from_ref(&entry)),
+        entries: 1,
+        outcomes: outcome_root(std::slice::from_ref(&outcome)),
+        ..header
+    };
+    let path = |leaf| range::prove(&range::nodes(&[leaf])[..], 1, 0).unwrap();
+    Receipt {
+        version: RECEIPT_VERSION,
+        entry_path: path(entry_leaf(&entry)),
+        outcome_path: path(outcome_leaf(&outcome)),
+        entry,
+        outcome,
+        certified: world.certified(header),
+    }
 }
 
 #[test]
-fn an_entry_shown_alone_is_its_authors() {
-    let chain = ChainId([1; 32]);
-    let good = shown(chain, Verdict::Accepted);
-    let facts = check_entry(&chain, CHART, POSITION, &good).unwrap();
+fn what_is_said_of_a_record_is_proven() {
+    let world = World::new("proven");
+    let verify = |receipt: Receipt| receipt.verify_by(world.consortium.validators());
+    let good = receipt(&world, Verdict::Accepted);
+    let proven = verify(good.clone()).unwrap();
+    let facts = record_of(CHART, (POSITION, None), &proven).unwrap().unwrap();
     assert_eq!((facts.name.position, facts.sealed_bytes), (POSITION, 100));
-    let change = |change: &dyn Fn(&mut RecordAdd)| {
-        let mut shown = good.clone();
-        let Entry::Signed(signed) = &mut shown.entry else { panic!("the entry is signed") };
-        let Payload::RecordAdd(add) = &mut signed.command.payload else {
-            panic!("it adds a record")
-        };
+    assert_eq!((facts.kind, facts.time), (RecordKind::Result, good.outcome.time));
+    let named = Some(facts.name.record);
+    assert_eq!(record_of(CHART, (POSITION, named), &proven), Ok(Some(facts)));
+    let other = Err(ProofFault::OtherRecord(POSITION));
+    assert_eq!(record_of(CHART, (POSITION, Some(RecordId([9; 32]))), &proven), other);
+    assert_eq!(record_of(ChartId([1; 32]), (POSITION, None), &proven), other);
+    let refused = receipt(&world, Verdict::Rejected(Rejection::NotGranted));
+    assert_eq!(record_of(CHART, (POSITION, None), &verify(refused).unwrap()), Ok(None));
+
+    // A node that lies well signs the entry anew and makes the outcome fit.
+    let change = |change: fn(&mut RecordAdd)| {
+        let mut receipt = good.clone();
+        let Entry::Signed(signed) = &receipt.entry else { panic!("the entry is signed") };
+        let mut command = signed.command.clone();
+        let Payload::RecordAdd(add) = &mut command.payload else { panic!("it adds a record") };
         change(add);
-        // A node that lies well makes the outcome fit.
-        shown.outcome.command = command_digest(&signed.command);
-        shown
+        receipt.outcome.command = command_digest(&command);
+        receipt.entry = Entry::Signed(sign(command, &[actor().key()]));
+        receipt
     };
-    let foreign = CustodyAcknowledgement {
-        custodian: organisation(0),
-        key: PublicKey([1; 32]),
-        signature: Signature([1; 64]),
-    };
-    let mut other_outcome = good.clone();
-    other_outcome.outcome.command = CommandDigest([9; 32]);
-    for (what, shown) in [
-        ("refused", shown(chain, Verdict::Rejected(Rejection::NotGranted))),
-        ("of another consortium", shown(ChainId([2; 32]), Verdict::Accepted)),
-        ("another commitment", change(&|it| it.commitment = Commitment([2; 32]))),
-        ("another compartment", change(&|it| it.compartment = Compartment::new(5).unwrap())),
-        ("an acknowledgement that nobody signed", change(&|it| it.custody = list([foreign]))),
-        ("another outcome", other_outcome),
+    let mut later = good.clone();
+    later.outcome.time = good.outcome.time.plus_ms(1);
+    for (what, receipt) in [
+        ("another kind", change(|it| it.kind = RecordKind::Document)),
+        ("another commitment", change(|it| it.commitment = Commitment([2; 32]))),
+        ("another time", later),
     ] {
-        let refused = check_entry(&chain, CHART, POSITION, &shown);
-        assert_eq!(refused, Err(ProofFault::NotRecord(POSITION)), "{what}");
+        assert!(verify(receipt).is_err(), "{what}");
     }
-    let elsewhere = check_entry(&chain, ChartId([1; 32]), POSITION, &good);
-    assert_eq!(elsewhere, Err(ProofFault::NotRecord(POSITION)));
 }

@@ -30,7 +30,7 @@ fn name<T>(result: Result<T, ProofFault>) -> &'static str {
         Err(ProofFault::OtherCommand) => "other_command",
         Err(ProofFault::State { .. }) => "state",
         Err(ProofFault::Kind) => "kind",
-        Err(ProofFault::NotRecord(_)) => "not_record",
+        Err(ProofFault::OtherRecord(_)) => "other_record",
         Err(ProofFault::Tip(fault)) => match fault {
             TipFault::Stale { .. } => "stale",
             TipFault::Behind { .. } => "behind",
@@ -204,7 +204,7 @@ fn lines(world: &World, count: u64) -> Vec<LogEntry> {
 
 fn head(lines: &[LogEntry]) -> Digest {
     let outcomes = lines.iter().map(|line| &line.outcome);
-    chart_log::extend_all(chart_log::EMPTY, LogPosition(0), outcomes)
+    chart_log::extend_all(chart_log::EMPTY, LogPosition(0), outcomes).unwrap()
 }
 
 /// A page of a log, proven at height 50.

@@ -8,8 +8,9 @@
 //!
 //! Lines with the same time share a block. `t5+1` is one millisecond after second 5. Who signs is a
 //! member (`drey`), an administrator (the organisation's name), a controller (`c1`), a holder of a
-//! one-time code (`code:c1`), a new key (`wallet:c1`, `new:drey`), or several of them (`a+b`); with `!`
-//! they sign with a key that is not theirs. A verdict is `ok` or the name of the refusal.
+//! one-time code (`code:c1`, `code:c1:new`), a new key (`wallet:c1`, `new:drey`), or several of them (`a+b`); with `!`
+//! they sign with a key that is not theirs. A verdict is `ok` or the name of the refusal; behind `~` it is
+//! why nobody answers for the command, so that no block may have it.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -153,6 +154,7 @@ impl World {
                 "ok".into()
             }
             Ok(Outcome { verdict: Verdict::Rejected(rejection), .. }) => name_of(&rejection),
+            Err(Inadmissible::Signer(why)) => format!("~{}", name_of(&why)),
             Err(inadmissible) => name_of(&inadmissible),
         }
     }

@@ -7,6 +7,7 @@ use keepwell_crypto::{
     custody::{FIRST_VERSION, sign_custody},
     sign::SigningKey,
 };
+use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
     anchor::AnchorAdd,
@@ -162,11 +163,16 @@ impl Line {
             "claim" => Payload::ChartClaim(ChartClaim {
                 chart: chart_id(&self.what),
                 keys: chart_keys(&format!("wallet:{}", self.what)),
+                inherited: match self.detail("letter") {
+                    Some(letter) => Digest(hashed("sheet", letter)),
+                    None => sheet_of(world, chart_id(&self.what)),
+                },
             }),
             "arrange" => Payload::ChartArrange(ChartArrange {
                 chart: chart_id(&self.what),
                 custodians: self.organisations("custodians", "hospital,clinic"),
                 contributors: self.organisations("contributors", ""),
+                claim: self.ticket(),
             }),
             "advance" => Payload::CompartmentRotate(CompartmentRotate {
                 chart: chart_id(&self.what),
@@ -205,18 +211,21 @@ impl Line {
     }
 
     fn chart_open(&self) -> ChartOpen {
-        let claim = self.detail("claim").map(|until| ClaimTicket {
-            key: key(&format!("code:{}", self.what)).public(),
-            until: instant(until),
-        });
         ChartOpen {
             chart: chart_id(&self.what),
             keys: chart_keys(&format!("controller:{}", self.what)),
             separate_consent: compartments(self.detail("separate").unwrap_or(SEPARATE)),
             custodians: self.organisations("custodians", "hospital,clinic"),
             contributors: self.organisations("contributors", "lab"),
-            claim,
+            claim: self.ticket(),
         }
+    }
+
+    /// The ticket of `code:c1`, or of what `code` says.
+    fn ticket(&self) -> Option<ClaimTicket> {
+        let code = self.detail("code").unwrap_or(&self.what);
+        let until = instant(self.detail("claim")?);
+        Some(ClaimTicket { key: key(&format!("code:{code}")).public(), until })
     }
 
     fn record_add(&self) -> RecordAdd {
@@ -253,6 +262,7 @@ impl Line {
         add: &RecordAdd,
     ) -> List<CustodyAcknowledgement, MAX> {
         let names = self.detail("custody").unwrap_or("hospital,clinic").split(',');
+        let until = self.detail("kept").map_or(START.plus_ms(1 << 40), instant);
         let acknowledge = |name: &str| {
             let (name, seed) = match name.strip_suffix('!') {
                 Some(name) => (name, "nobody".to_string()),
@@ -265,12 +275,14 @@ impl Line {
                 version: FIRST_VERSION,
                 commitment: add.commitment,
                 sealed_bytes: add.sealed_bytes,
+                until,
             };
             let key = key(&seed);
             CustodyAcknowledgement {
                 custodian: statement.custodian,
                 key: key.public(),
                 signature: sign_custody(&key, &statement),
+                until,
             }
         };
         List::from_vec(names.filter(|it| !it.is_empty()).map(acknowledge).collect()).unwrap()
@@ -363,7 +375,8 @@ pub(crate) fn instant(text: &str) -> BlockTime {
 
 /// A party, and the seed of the key that it starts with.
 pub(crate) fn party(name: &str) -> (Party, String) {
-    if let Some(chart) = name.strip_prefix("code:") {
+    if let Some(code) = name.strip_prefix("code:") {
+        let chart = code.split(':').next().expect("there is a first part");
         return (Party::Claimant(chart_id(chart)), name.into());
     }
     if let Some(chart) = name.strip_prefix("wallet:") {
@@ -373,8 +386,9 @@ pub(crate) fn party(name: &str) -> (Party, String) {
         return (Party::Member(member_id(member)), name.into());
     }
     let is_chart = name.starts_with('c') && name[1..].parse::<u32>().is_ok();
-    let is_organisation =
-        ["hospital", "clinic", "lab", "insurer", "pharmacy", "board"].contains(&name);
+    let is_organisation = ["hospital", "clinic", "lab", "insurer", "pharmacy", "board"]
+        .contains(&name)
+        || name.starts_with("site");
     if is_chart {
         (Party::Controller(chart_id(name)), format!("controller:{name}"))
     } else if is_organisation {
@@ -396,6 +410,17 @@ pub(crate) fn grantee(text: &str) -> Grantee {
         [name] => Grantee::Member(member_id(name)),
         _ => panic!("no such grantee: {text}"),
     }
+}
+
+/// The root of the sheet that a chart has by now.
+fn sheet_of(world: &World, chart: ChartId) -> Digest {
+    let view = world.block.as_ref().expect("a block is open").view();
+    let loaded = view.chart(chart).ok().flatten().cloned();
+    let entry = loaded.or_else(|| match world.stored(&Key::Chart(chart)) {
+        Some(Value::Chart(entry)) => Some(entry),
+        Some(_) | None => None,
+    });
+    entry.map_or(Digest([0; 32]), |entry| entry.keys.sheet)
 }
 
 fn chart_keys(seed: &str) -> ChartKeys {

@@ -105,6 +105,7 @@ impl Consortium {
             custodian: OrganisationId([custodian; 16]),
             key: key(custodian).public(),
             signature: Signature([custodian; 64]),
+            until: self.genesis.founded.plus_ms(86_400_000),
         };
         self.signed(
             number,

@@ -7,7 +7,7 @@
 //! # Invariants
 //!
 //! * Nothing is answered to a [`Caller`] but what a request was signed for: its method, path, query and
-//!   body, in this consortium, once, now.
+//!   body, at this organisation's node in this consortium, once, now.
 //! * The cheap refusals come first: lengths, then form, then clock, then the signature, then the memory
 //!   of requests, then the state. A body is read after all of them.
 //!
@@ -28,8 +28,7 @@ use keepwell_ledger::state::{Chart, Key, Value};
 use keepwell_types::{
     id::{ChartId, Digest, OrganisationId, PublicKey},
     limits::REQUEST_SKEW_MS_MAX,
-    member::{Party, Role},
-    set::RoleSet,
+    member::Party,
     wire::SignedRequest,
 };
 
@@ -45,7 +44,7 @@ const SCHEME: &str = "Keepwell ";
 pub struct Caller {
     party: Party,
     organisation: Option<OrganisationId>,
-    roles: RoleSet,
+    accountable: OrganisationId,
 }
 
 impl Caller {
@@ -59,6 +58,12 @@ impl Caller {
         self.organisation
     }
 
+    /// The organisation that answers for them: the one they act for; for whoever controls a chart, the
+    /// chart's.
+    pub const fn accountable(&self) -> OrganisationId {
+        self.accountable
+    }
+
     /// Whether they act for this organisation.
     pub fn is_of(&self, organisation: OrganisationId) -> bool {
         self.organisation == Some(organisation)
@@ -67,11 +72,6 @@ impl Caller {
     /// Whether they control this chart.
     pub fn controls(&self, chart: ChartId) -> bool {
         self.party == Party::Controller(chart)
-    }
-
-    /// Whether they audit.
-    pub fn audits(&self) -> bool {
-        self.roles.contains(Role::Auditor)
     }
 
     /// Whether they control the chart or act for its organisation.
@@ -147,6 +147,14 @@ async fn authenticate(parts: &Parts, node: &Node) -> Result<(Caller, Digest), Ap
         );
         return Err(unauthorized("wrong_chain", message));
     }
+    let ours = node.custody.organisation();
+    if request.node != ours {
+        let message = format!(
+            "the request is for a node of organisation {}, this is one of {ours}; check the nodes that the client was given",
+            request.node
+        );
+        return Err(unauthorized("wrong_node", message));
+    }
     if request.target.as_str() != target(parts) {
         let message =
             "the request was signed for another method, path or query; sign exactly what is sent";
@@ -160,7 +168,7 @@ async fn authenticate(parts: &Parts, node: &Node) -> Result<(Caller, Digest), Ap
     let verified =
         verify(signed).map_err(|error| unauthorized("bad_signature", error.to_string()))?;
     let caller = standing(node, party, &verified).await?;
-    node.requests.take(now, party, id, at)?;
+    node.requests.take(now, (caller.accountable, party), id, at)?;
     Ok((caller, verified.request().body))
 }
 
@@ -214,14 +222,15 @@ async fn standing(
             check_key(member.signing, key)?;
             let suspended = member.suspended || node.is_suspended(member.organisation).await?;
             check_standing(suspended)?;
-            Ok(Caller { party, organisation: Some(member.organisation), roles: member.roles })
+            let organisation = member.organisation;
+            Ok(Caller { party, organisation: Some(organisation), accountable: organisation })
         }
         Party::Controller(id) => {
             let Some(Value::Chart(chart)) = node.value(Key::Chart(id)).await? else {
                 return Err(not_signers_key());
             };
             check_key(chart.keys.signing, key)?;
-            Ok(Caller { party, organisation: None, roles: RoleSet::EMPTY })
+            Ok(Caller { party, organisation: None, accountable: chart.organisation })
         }
         Party::Administrator(id) => {
             let Some(Value::Organisation(entry)) = node.value(Key::Organisation(id)).await? else {
@@ -229,7 +238,7 @@ async fn standing(
             };
             check_key(entry.administrator, key)?;
             check_standing(entry.suspended)?;
-            Ok(Caller { party, organisation: Some(id), roles: RoleSet::EMPTY })
+            Ok(Caller { party, organisation: Some(id), accountable: id })
         }
         Party::Claimant(_) => {
             let message =

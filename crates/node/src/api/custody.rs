@@ -32,6 +32,8 @@ use super::{
 use crate::{
     custody::{
         SMALL_BYTES_MAX, UNNAMED_MS_MAX,
+        incoming::Incoming,
+        quota::Author,
         store::{RecordObject, SmallKind, SmallObject},
     },
     opened::opened,
@@ -84,7 +86,7 @@ impl Kind {
 }
 
 /// Whoever may author in the chart, which this custodian must store for.
-async fn check_author(node: &Node, caller: &Caller, chart: ChartId) -> Result<(), ApiError> {
+async fn author(node: &Node, caller: &Caller, chart: ChartId) -> Result<Author, ApiError> {
     let entry = node.chart(chart).await?;
     let contributes = caller.organisation().is_some_and(|it| entry.contributors.contains(&it));
     if !caller.is_at_home(chart, &entry) && !contributes {
@@ -92,12 +94,29 @@ async fn check_author(node: &Node, caller: &Caller, chart: ChartId) -> Result<()
             "the chart's controller, its organisation and its contributors",
         ));
     }
-    if !entry.custodians.contains(&node.custody.organisation()) {
-        let message =
-            "this organisation is not a custodian of the chart; use one that the chart names";
-        return Err(ApiError::ledger(StatusCode::FORBIDDEN, "not_custodian", message));
+    check_custodian(node, &entry)?;
+    Ok(author_of(caller))
+}
+
+fn check_custodian(node: &Node, chart: &Chart) -> Result<(), ApiError> {
+    if chart.custodians.contains(&node.custody.organisation()) {
+        return Ok(());
     }
-    Ok(())
+    let message = "this organisation is not a custodian of the chart; use one that the chart names";
+    Err(ApiError::ledger(StatusCode::FORBIDDEN, "not_custodian", message))
+}
+
+const fn author_of(caller: &Caller) -> Author {
+    Author { party: caller.party(), organisation: caller.accountable() }
+}
+
+/// How long the body is, as it was declared: for so much room is set aside before it comes.
+fn declared(headers: &HeaderMap) -> Result<u64, ApiError> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+    length.ok_or_else(|| {
+        let message = "a body is stored only if its length is known; send content-length";
+        ApiError::client(StatusCode::LENGTH_REQUIRED, "length_required", message)
+    })
 }
 
 /// Stores a record's body as it comes; an entry must name it within 24 h. Signed, over no body, by
@@ -112,7 +131,8 @@ async fn check_author(node: &Node, caller: &Caller, chart: ChartId) -> Result<()
     responses(
         (status = 200, body = Stored),
         (status = 400, body = super::error::ErrorBody), (status = 401, body = super::error::ErrorBody),
-        (status = 403, body = super::error::ErrorBody), (status = 409, body = super::error::ErrorBody),
+        (status = 403, body = super::error::ErrorBody), (status = 408, body = super::error::ErrorBody),
+        (status = 409, body = super::error::ErrorBody), (status = 411, body = super::error::ErrorBody),
         (status = 413, body = super::error::ErrorBody), (status = 429, body = super::error::ErrorBody),
         (status = 507, body = super::error::ErrorBody),
     ))]
@@ -120,13 +140,14 @@ pub async fn put_body(
     State(node): State<Arc<Node>>,
     caller: Caller,
     Segments((chart, record, version)): Segments<(ChartId, RecordId, Version)>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Stored>, ApiError> {
-    check_author(&node, &caller, chart).await?;
+    let author = author(&node, &caller, chart).await?;
     let object = RecordObject { chart, record, version };
     let now = node.clock.now();
-    let stream = body.into_data_stream();
-    let stored = node.custody.put_body(object, caller.party(), now, stream).await?;
+    let incoming = Incoming::new(body.into_data_stream(), declared(&headers)?);
+    let stored = node.custody.put_body(object, author, now, incoming).await?;
     Ok(Json(Stored { content: stored.content, sealed_bytes: stored.sealed_bytes }))
 }
 
@@ -150,9 +171,9 @@ pub async fn put_capsule(
     accept: Accept,
     Signed { caller, body }: Signed<CAPSULE_BYTES_MAX>,
 ) -> Result<Response, ApiError> {
-    check_author(&node, &caller, chart).await?;
+    let author = author(&node, &caller, chart).await?;
     let object = RecordObject { chart, record, version };
-    Ok(accept.answer(&node.custody.put_capsule(object, caller.party(), body).await?))
+    Ok(accept.answer(&node.custody.put_capsule(object, author.party, body).await?))
 }
 
 /// The record at a position, if the caller may have its sealed object.
@@ -306,8 +327,8 @@ fn check_range(range: Option<&GetRange>, len: u64) -> Result<(), ApiError> {
     Err(ApiError::client(StatusCode::RANGE_NOT_SATISFIABLE, "range", message))
 }
 
-/// Stores a key sheet, sealed seeds or a table of them (`kind`), which the ledger names by digest. Signed by those at home
-/// in the chart.
+/// Stores a key sheet, sealed seeds or a table of them (`kind`), which the ledger names by digest. Signed
+/// by those at home in the chart, which names this custodian.
 #[utoipa::path(put, path = "/v1/charts/{chart}/sealed",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
@@ -329,8 +350,9 @@ pub async fn put_small(
     if !caller.is_at_home(chart, &entry) {
         return Err(ApiError::forbidden("the chart's controller and organisation"));
     }
-    let now = node.clock.now();
-    let digest = node.custody.put_small(chart, kind.small(), now, body).await?;
+    check_custodian(&node, &entry)?;
+    let (author, now) = (author_of(&caller), node.clock.now());
+    let digest = node.custody.put_small(chart, kind.small(), author, now, body).await?;
     Ok(Json(Digested { digest }))
 }
 
@@ -362,6 +384,17 @@ pub async fn small(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_is_a_number() {
+        let of = |value: &'static str| {
+            declared(&HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static(value))]))
+                .ok()
+        };
+        assert_eq!((of("0"), of("17"), of("-1"), of("many")), (Some(0), Some(17), None, None));
+        let missing = declared(&HeaderMap::new()).unwrap_err();
+        assert_eq!((missing.status().as_u16(), missing.code()), (411, "length_required"));
+    }
 
     #[test]
     fn ranges_are_read_strictly() {

@@ -171,7 +171,10 @@ impl From<CustodyError> for ApiError {
                 tracing::error!(%error, "the custody index failed");
                 Self::node(StatusCode::SERVICE_UNAVAILABLE, "storage", message)
             }
-            CustodyError::Busy { .. } => Self::node(StatusCode::TOO_MANY_REQUESTS, "busy", message),
+            CustodyError::Busy { .. } | CustodyError::OrganisationBusy { .. } => {
+                Self::node(StatusCode::TOO_MANY_REQUESTS, "busy", message)
+            }
+            CustodyError::Quota(_) => client(StatusCode::INSUFFICIENT_STORAGE, "quota"),
             CustodyError::InUse => client(StatusCode::CONFLICT, "in_use"),
             CustodyError::OtherParty => client(StatusCode::CONFLICT, "other_party"),
             CustodyError::Exists => client(StatusCode::CONFLICT, "exists"),
@@ -191,6 +194,9 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound => Self::node(StatusCode::NOT_FOUND, "not_stored", message),
             StoreError::Full => Self::node(StatusCode::INSUFFICIENT_STORAGE, "full", message),
             StoreError::CutOff => Self::client(StatusCode::BAD_REQUEST, "cut_off", message),
+            StoreError::TooSlow { .. } => {
+                Self::client(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
+            }
             StoreError::TooLong { max } => Self::too_long(max),
             StoreError::Failed(_) => {
                 // The cause may name objects, and with them charts: only its kind goes to the log.
@@ -210,5 +216,61 @@ impl From<ReleaseError> for ApiError {
             Fault::Node => Self::node(status, code, message),
             Fault::Ledger => Self::ledger(status, code, message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keepwell_engine::mempool::Busy;
+    use keepwell_types::{limits::SEALED_BYTES_MAX, time::BlockTime};
+
+    use super::*;
+    use crate::custody::quota::{OverQuota, Whose};
+
+    /// Each error with its status, its code, whose fault it is, and whether it may be tried again soon.
+    fn check<E: Into<ApiError>>(
+        cases: impl IntoIterator<Item = (E, u16, &'static str, Fault, bool)>,
+    ) {
+        for (error, status, code, fault, again) in cases {
+            let error: ApiError = error.into();
+            assert_eq!((error.status.as_u16(), error.code, error.fault), (status, code, fault));
+            assert!(!error.message.is_empty(), "{code}");
+            let response = error.into_response();
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), again, "{code}");
+        }
+    }
+
+    #[test]
+    fn refused_commands_say_whose_fault_it_is() {
+        let (from, until, now) = (BlockTime(9), BlockTime(1), BlockTime(5));
+        check([
+            (Refused::Expired { until, now }, 400, "expired", Fault::Client, false),
+            (Refused::NotYet { from, now }, 400, "not_yet", Fault::Client, false),
+            (Refused::Window { len_ms: 0, max_ms: 1 }, 400, "window", Fault::Client, false),
+            (Refused::IdTaken, 409, "id_taken", Fault::Client, false),
+            (Refused::Busy(Busy::Payer { max: 1 }), 429, "busy", Fault::Node, true),
+            (Refused::Busy(Busy::Pool { max: 1 }), 429, "busy", Fault::Node, true),
+            (Refused::Missed, 503, "missed", Fault::Node, true),
+            (Refused::Stopping, 503, "stopping", Fault::Node, true),
+            (Refused::Unavailable(ReadError::NotHere), 503, "not_here", Fault::Node, true),
+        ]);
+    }
+
+    #[test]
+    fn refused_objects_say_whose_fault_it_is() {
+        let quota = OverQuota { whose: Whose::Party, bytes: 2, max: 1 };
+        check([
+            (CustodyError::Quota(quota), 507, "quota", Fault::Client, false),
+            (CustodyError::Busy { max: 1 }, 429, "busy", Fault::Node, true),
+            (CustodyError::OrganisationBusy { max: 1 }, 429, "busy", Fault::Node, true),
+            (CustodyError::OtherParty, 409, "other_party", Fault::Client, false),
+            (CustodyError::Exists, 409, "exists", Fault::Client, false),
+        ]);
+        check([
+            (StoreError::Full, 507, "full", Fault::Node, false),
+            (StoreError::CutOff, 400, "cut_off", Fault::Client, false),
+            (StoreError::TooSlow { bytes_per_s_min: 1 }, 408, "too_slow", Fault::Client, false),
+            (StoreError::TooLong { max: SEALED_BYTES_MAX }, 413, "too_long", Fault::Client, false),
+        ]);
     }
 }

@@ -48,17 +48,16 @@ pub struct Page {
     limit: Option<usize>,
 }
 
-/// Whoever may follow a chart: at home in it, or an auditor.
+/// Whoever may follow a chart: at home in it. An auditor of one organisation audits its charts alone.
 async fn follow(node: &Node, caller: &Caller, chart: ChartId) -> Result<Chart, ApiError> {
     let entry = node.chart(chart).await?;
-    if caller.is_at_home(chart, &entry) || caller.audits() {
+    if caller.is_at_home(chart, &entry) {
         return Ok(entry);
     }
-    Err(ApiError::forbidden("the chart's controller and organisation, and auditors"))
+    Err(ApiError::forbidden("the chart's controller and organisation"))
 }
 
-/// A stretch of a chart's log, with proof of its head. Signed by the chart's controller or organisation,
-/// or an auditor.
+/// A stretch of a chart's log, with proof of its head. Signed by the chart's controller or organisation.
 #[utoipa::path(get, path = "/v1/charts/{chart}/log",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
@@ -128,12 +127,47 @@ pub async fn entry(
     Segments((chart, position)): Segments<(ChartId, LogPosition)>,
     Params(by): Params<By>,
 ) -> Result<Response, ApiError> {
+    Ok(accept.answer(&visible(&node, &caller, chart, position, by.access).await?))
+}
+
+/// The receipt of one entry of a chart's log. Signed by whoever may see the entry.
+#[utoipa::path(get, path = "/v1/charts/{chart}/log/{position}/receipt",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("position" = u64, Path, description = "Place in the log, from 0"),
+        ("access" = Option<u64>, Query, description = "Place of an accepted access of the asker"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "Receipt"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 404, body = super::error::ErrorBody),
+    ))]
+pub async fn receipt(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments((chart, position)): Segments<(ChartId, LogPosition)>,
+    Params(by): Params<By>,
+) -> Result<Response, ApiError> {
+    let LogEntry { outcome, .. } = visible(&node, &caller, chart, position, by.access).await?;
+    let receipt = node.receipts.receipt(outcome.location).await?;
+    Ok(accept.answer(&receipt.ok_or(ReadError::NotHere)?))
+}
+
+/// The entry at a position, if the caller may see it.
+async fn visible(
+    node: &Node,
+    caller: &Caller,
+    chart: ChartId,
+    position: LogPosition,
+    access: Option<LogPosition>,
+) -> Result<LogEntry, ApiError> {
     let found = log_entry(&node.core, &*node.reader, chart, position).await?;
     let (entry, outcome) = found.ok_or_else(|| ApiError::not_found("the entry"))?;
-    if !may_see(&node, &caller, &entry).await? {
-        check_access(&node, &caller, chart, position, by.access).await?;
+    if !may_see(node, caller, &entry).await? {
+        check_access(node, caller, chart, position, access).await?;
     }
-    Ok(accept.answer(&LogEntry { entry, outcome }))
+    Ok(LogEntry { entry, outcome })
 }
 
 /// What is to be explained.

@@ -7,8 +7,8 @@
 //!
 //! * No answer needs to be believed: receipts and proofs go with what they prove, bodies and capsules
 //!   are checked against what the ledger commits to.
-//! * A chart's entries go to whoever controls the chart, to its organisation, to the actors in an entry
-//!   and to auditors; a sealed object also to the reader of an accepted access that asks for it.
+//! * A chart's entries go to whoever controls the chart, to its organisation with its auditors, and to the
+//!   actors in an entry; a sealed object also to the reader of an accepted access that asks for it.
 //! * Logs and metrics name paths by their templates: no identifier of a chart, record or person is in
 //!   them, nor any content.
 //!
@@ -123,6 +123,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/organisations/{organisation}", get(charts::organisation))
         .route("/v1/charts/{chart}/log", get(logs::page))
         .route("/v1/charts/{chart}/log/{position}", get(logs::entry))
+        .route("/v1/charts/{chart}/log/{position}/receipt", get(logs::receipt))
         .route("/v1/charts/{chart}/explain", get(logs::explain))
         .route("/v1/release", post(release::release))
         .route("/v1/charts/{chart}/records/{record}/{version}/capsule", put(custody::put_capsule))
@@ -141,6 +142,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(long)
         .fallback(form::no_such_path)
         .method_not_allowed_fallback(form::no_such_method)
+        .layer(middleware::from_fn_with_state(node.clone(), server::caught_up))
         .layer(middleware::from_fn_with_state(node.clone(), server::observe))
         .with_state(node)
 }
@@ -152,7 +154,8 @@ pub fn router(node: Arc<Node>) -> Router {
         title = "Keepwell node",
         description = "The client interface of one node. Bodies are canonical CBOR of the named type of \
             keepwell-types, or JSON of the same value with `accept: application/json`. Paths marked \
-            `signed` take `authorization: Keepwell <base64url of a SignedRequest>`.",
+            `signed` take `authorization: Keepwell <base64url of a SignedRequest>`. With \
+            `keepwell-seen: <height>` a node answers once it has that block, or with 503 after 2 s.",
         license(name = "Apache-2.0")
     ),
     paths(
@@ -171,6 +174,7 @@ pub fn router(node: Arc<Node>) -> Router {
         charts::organisation,
         logs::page,
         logs::entry,
+        logs::receipt,
         logs::explain,
         events::blocks,
         events::chart,

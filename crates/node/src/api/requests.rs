@@ -4,21 +4,28 @@
 //!
 //! * The id of a request is remembered for as long as its time is within the skew: after that its time
 //!   refuses it.
-//! * Memory is bounded, and no id is forgotten early for it: a full memory refuses, and no single party
-//!   can fill it.
+//! * Memory is bounded, and no id is forgotten early for it: a full memory refuses. No party fills its
+//!   organisation's share, and no organisation fills the memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Mutex,
 };
 
-use keepwell_types::{id::CommandId, limits::REQUEST_SKEW_MS_MAX, member::Party, time::BlockTime};
+use keepwell_types::{
+    id::{CommandId, OrganisationId},
+    limits::REQUEST_SKEW_MS_MAX,
+    member::Party,
+    time::BlockTime,
+};
 use thiserror::Error;
 
 /// Requests that are remembered, of all parties.
 pub const REQUESTS_MAX: usize = 512 * 1024;
+/// Requests that are remembered, of all parties that one organisation answers for.
+pub const ORGANISATION_REQUESTS_MAX: usize = 64 * 1024;
 /// Requests that are remembered, of one party.
-pub const PARTY_REQUESTS_MAX: usize = 64 * 1024;
+pub const PARTY_REQUESTS_MAX: usize = 16 * 1024;
 
 /// Why a request is not answered.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -38,46 +45,80 @@ pub enum Stale {
     /// It was answered before.
     #[error("this request was answered before; sign a new one with another id")]
     Replayed,
-    /// The party asks too often.
-    #[error("more than {max} requests of one party in two minutes; ask more slowly")]
+    /// The party, its organisation or all together ask too often.
+    #[error("more than {max} requests of {whose} in two minutes; ask more slowly")]
     TooMany {
+        /// Who asks too often.
+        whose: Whose,
         /// The limit.
         max: usize,
     },
 }
 
+/// Who asks too often.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Whose {
+    /// The party.
+    #[error("one party")]
+    Party,
+    /// The parties that its organisation answers for.
+    #[error("one organisation")]
+    Organisation,
+    /// Everyone.
+    #[error("all parties")]
+    All,
+}
+
+/// How many requests are remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Capacity {
+    /// Of all parties.
+    pub all: usize,
+    /// Of one organisation.
+    pub organisation: usize,
+    /// Of one party.
+    pub party: usize,
+}
+
 /// The memory of requests.
 #[derive(Debug)]
 pub struct Requests {
-    max: usize,
-    party_max: usize,
+    capacity: Capacity,
     seen: Mutex<Seen>,
 }
+
+/// Who asks, and the organisation that answers for them.
+type Asker = (OrganisationId, Party);
 
 #[derive(Debug, Default)]
 struct Seen {
     ids: BTreeSet<(Party, CommandId)>,
-    by_end: BTreeSet<(BlockTime, Party, CommandId)>,
+    by_end: BTreeSet<(BlockTime, Asker, CommandId)>,
     of_party: BTreeMap<Party, usize>,
+    of_organisation: BTreeMap<OrganisationId, usize>,
 }
 
 impl Default for Requests {
     fn default() -> Self {
-        Self::new(REQUESTS_MAX, PARTY_REQUESTS_MAX)
+        Self::new(Capacity {
+            all: REQUESTS_MAX,
+            organisation: ORGANISATION_REQUESTS_MAX,
+            party: PARTY_REQUESTS_MAX,
+        })
     }
 }
 
 impl Requests {
-    /// A memory of so many requests, in all and of one party.
-    pub fn new(max: usize, party_max: usize) -> Self {
-        Self { max, party_max, seen: Mutex::default() }
+    /// A memory of so many requests.
+    pub fn new(capacity: Capacity) -> Self {
+        Self { capacity, seen: Mutex::default() }
     }
 
     /// Takes a request whose signature is good, once.
     pub fn take(
         &self,
         now: BlockTime,
-        party: Party,
+        (organisation, party): Asker,
         id: CommandId,
         at: BlockTime,
     ) -> Result<(), Stale> {
@@ -89,34 +130,45 @@ impl Requests {
         if seen.ids.contains(&(party, id)) {
             return Err(Stale::Replayed);
         }
-        if seen.of_party.get(&party).is_some_and(|count| *count >= self.party_max) {
-            return Err(Stale::TooMany { max: self.party_max });
-        }
-        if seen.ids.len() >= self.max {
-            return Err(Stale::TooMany { max: self.max });
+        let of_party = seen.of_party.get(&party).copied().unwrap_or_default();
+        let of_organisation = seen.of_organisation.get(&organisation).copied().unwrap_or_default();
+        for (whose, count, max) in [
+            (Whose::Party, of_party, self.capacity.party),
+            (Whose::Organisation, of_organisation, self.capacity.organisation),
+            (Whose::All, seen.ids.len(), self.capacity.all),
+        ] {
+            if count >= max {
+                return Err(Stale::TooMany { whose, max });
+            }
         }
         seen.ids.insert((party, id));
         // The last instant at which its time is within the skew.
-        seen.by_end.insert((at.plus_ms(REQUEST_SKEW_MS_MAX), party, id));
+        seen.by_end.insert((at.plus_ms(REQUEST_SKEW_MS_MAX), (organisation, party), id));
         *seen.of_party.entry(party).or_default() += 1;
+        *seen.of_organisation.entry(organisation).or_default() += 1;
         Ok(())
     }
 }
 
 impl Seen {
     fn forget_before(&mut self, now: BlockTime) {
-        while let Some((end, party, id)) = self.by_end.first().copied() {
+        while let Some((end, (organisation, party), id)) = self.by_end.first().copied() {
             if now <= end {
                 return;
             }
-            self.by_end.remove(&(end, party, id));
+            self.by_end.remove(&(end, (organisation, party), id));
             self.ids.remove(&(party, id));
-            if let Some(count) = self.of_party.get_mut(&party) {
-                *count -= 1;
-                if *count == 0 {
-                    self.of_party.remove(&party);
-                }
-            }
+            take_one(&mut self.of_party, party);
+            take_one(&mut self.of_organisation, organisation);
+        }
+    }
+}
+
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
         }
     }
 }
@@ -130,12 +182,17 @@ mod tests {
     const START: u64 = 1_000_000;
     const SKEW: u64 = REQUEST_SKEW_MS_MAX;
 
-    /// Each line: the node's clock, the party, the id, the request's time, what comes of it.
+    fn memory(all: usize, organisation: usize, party: usize) -> Requests {
+        Requests::new(Capacity { all, organisation, party })
+    }
+
+    /// Each line: the node's clock, the party, the id, the request's time, what comes of it. Parties 1 to
+    /// 9 are of one organisation, 10 to 19 of the next.
     fn check(requests: &Requests, lines: &[(u64, u8, u8, u64, &str)]) {
         for &(now, party, id, at, expected) in lines {
             let taken = requests.take(
                 BlockTime(START + now),
-                Party::Member(MemberId([party; 16])),
+                (OrganisationId([party / 10; 16]), Party::Member(MemberId([party; 16]))),
                 CommandId([id; 16]),
                 BlockTime(START + at),
             );
@@ -143,7 +200,9 @@ mod tests {
                 Ok(()) => "ok",
                 Err(Stale::Skew { .. }) => "skew",
                 Err(Stale::Replayed) => "replayed",
-                Err(Stale::TooMany { .. }) => "too_many",
+                Err(Stale::TooMany { whose: Whose::Party, .. }) => "party",
+                Err(Stale::TooMany { whose: Whose::Organisation, .. }) => "organisation",
+                Err(Stale::TooMany { whose: Whose::All, .. }) => "all",
             };
             assert_eq!(name, expected, "at {now}: party {party} id {id} signed at {at}");
         }
@@ -152,7 +211,7 @@ mod tests {
     #[test]
     fn a_request_is_answered_once_while_its_time_is_near() {
         check(
-            &Requests::new(10, 10),
+            &memory(10, 10, 10),
             &[
                 (SKEW, 1, 1, SKEW, "ok"),
                 (SKEW, 1, 1, SKEW, "replayed"),
@@ -170,16 +229,19 @@ mod tests {
     }
 
     #[test]
-    fn no_party_fills_the_memory() {
+    fn no_party_and_no_organisation_fills_the_memory() {
         check(
-            &Requests::new(3, 2),
+            &memory(4, 3, 2),
             &[
                 (0, 1, 1, 0, "ok"),
                 (0, 1, 2, 0, "ok"),
-                (0, 1, 3, 0, "too_many"),
+                (0, 1, 3, 0, "party"),
                 (0, 2, 1, 0, "ok"),
-                (0, 2, 2, 0, "too_many"),
+                (0, 3, 1, 0, "organisation"),
+                (0, 10, 1, 0, "ok"),
+                (0, 10, 2, 0, "all"),
                 (SKEW + 1, 1, 3, SKEW, "ok"),
+                (SKEW + 1, 2, 2, SKEW, "ok"),
             ],
         );
     }

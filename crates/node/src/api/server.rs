@@ -25,6 +25,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use keepwell_types::id::Height;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -42,6 +43,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// How long an ordinary answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The header in which an asker says which height it has seen.
+pub const SEEN: &str = "keepwell-seen";
+/// How long a node that is behind may take to catch up with an asker.
+const CATCH_UP: Duration = Duration::from_secs(2);
 /// How long requests that are under way may go on when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection, such as for want of file descriptors.
@@ -113,6 +118,28 @@ pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
         // Nobody is left to stop it: it runs until its tasks are aborted.
         std::future::pending::<()>().await;
     }
+}
+
+/// Answers nobody from a state older than what the asker has seen ([`SEEN`]): a command that one node
+/// has acknowledged is there at every other node that is asked next.
+pub async fn caught_up(
+    State(node): State<Arc<Node>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if let Some(seen) = request.headers().get(SEEN) {
+        let seen = seen.to_str().ok().and_then(|it| it.parse().ok());
+        let seen = seen.ok_or_else(|| {
+            ApiError::malformed("the header keepwell-seen is no height; send a decimal number")
+        })?;
+        let mut tip = node.core.watch_tip();
+        let reached = tip.wait_for(|tip| tip.height() >= Height(seen));
+        if !matches!(timeout(CATCH_UP, reached).await, Ok(Ok(_))) {
+            let message = "this node is behind what you have seen; ask again in a second, or ask another node";
+            return Err(ApiError::node(StatusCode::SERVICE_UNAVAILABLE, "behind", message));
+        }
+    }
+    Ok(next.run(request).await)
 }
 
 /// Gives up on an ordinary answer that takes too long.

@@ -16,7 +16,7 @@ use keepwell_engine::{
 };
 use keepwell_types::{
     command::{Entry, Payload},
-    id::{ChartId, Digest, Height, LogPosition, RecordId, Version},
+    id::{ChartId, Commitment, Digest, Height, LogPosition, Version},
     time::BlockTime,
 };
 use thiserror::Error;
@@ -46,8 +46,8 @@ enum FollowError {
 /// What an accepted entry names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Named {
-    /// A record's object.
-    Record(RecordId, Version),
+    /// A record's object, by the capsule that the entry commits to.
+    Record(RecordObject, Commitment),
     /// A key sheet or sealed seeds.
     Small(ChartId, Digest),
 }
@@ -55,9 +55,10 @@ pub enum Named {
 /// What `entry` names, once it is accepted.
 pub fn names(entry: &Entry) -> Vec<Named> {
     match entry.payload() {
-        Payload::RecordAdd(_) => match entry {
+        Payload::RecordAdd(it) => match entry {
             Entry::Signed(signed) => record_id_of(&signed.command)
-                .map(|record| Named::Record(record, FIRST_VERSION))
+                .map(|record| RecordObject { chart: it.chart, record, version: FIRST_VERSION })
+                .map(|object| Named::Record(object, it.commitment))
                 .into_iter()
                 .collect(),
             Entry::Genesis(_) => Vec::new(),
@@ -89,40 +90,45 @@ impl Custody {
     /// Notes what an accepted entry names.
     pub fn name(&self, named: Named) -> Result<(), PendingError> {
         match named {
-            Named::Record(record, version) => self.pending.forget_record(record, version),
+            Named::Record(object, commitment) => self.pending.name_record(&object, commitment),
             Named::Small(chart, digest) => self.pending.name_small(chart, digest),
         }
     }
 
-    /// Deletes what has waited for too long at `now`, unless `is_named` says that an entry names it or
-    /// cannot tell; says how many objects.
+    /// Deletes what has waited for too long at `now`, unless `is_named` says that an entry commits to its
+    /// capsule or cannot tell; says how many objects.
     pub async fn sweep(
         &self,
         now: BlockTime,
-        is_named: impl Fn(&RecordObject) -> Option<bool>,
+        is_named: impl Fn(&RecordObject, Commitment) -> Option<bool>,
     ) -> Result<usize, CustodyError> {
         let before = BlockTime(now.0.saturating_sub(UNNAMED_MS_MAX));
         let mut swept = 0;
         for object in self.pending.records_before(before, SWEEP_OBJECTS_MAX)? {
             // One that is being sent again right now is looked at the next time.
             let Ok(_use) = self.take(object) else { continue };
-            match is_named(&object) {
+            let named = match self.commitment_of(&object).await? {
+                Some(commitment) => is_named(&object, commitment),
+                // A body alone opens nothing, whatever entry there is.
+                None => Some(false),
+            };
+            match named {
                 Some(false) => {}
                 Some(true) => {
-                    self.pending.forget_record(object.record, object.version)?;
+                    self.pending.forget_record(&object)?;
                     continue;
                 }
                 None => continue,
             }
             self.store.delete(&object.capsule()).await?;
             self.store.delete(&object.body()).await?;
-            self.pending.forget_record(object.record, object.version)?;
+            self.pending.forget_record(&object)?;
             swept += 1;
         }
         for object in self.pending.small_before(before, SWEEP_OBJECTS_MAX)? {
             // It may have come at the moment in which an entry named it.
             if !self.pending.is_named(&object)? {
-                self.store.delete(&object.path()).await?;
+                self.delete_small(&object).await?;
                 swept += 1;
             }
             self.pending.forget_small(&object)?;
@@ -177,13 +183,13 @@ async fn follow_to(
     Ok(())
 }
 
-/// Whether the log of the object's chart has its record; nothing if it cannot be read. Slow, and only
-/// for objects that were given up on.
-fn is_in_log(core: &Core, object: &RecordObject) -> Option<bool> {
+/// Whether the log of the object's chart has its record with this capsule; nothing if it cannot be read.
+/// Slow, and only for objects that were given up on.
+fn is_in_log(core: &Core, object: &RecordObject, commitment: Commitment) -> Option<bool> {
     for position in (0..).map(LogPosition) {
         let Some(line) = core.index.log(object.chart, position).ok()? else { return Some(false) };
-        let record = line.record.map(|record| (record.record, record.version));
-        if record == Some((object.record, object.version)) {
+        let wanted = (object.record, object.version, commitment);
+        if line.record.is_some_and(|it| (it.record, it.version, it.commitment) == wanted) {
             return Some(true);
         }
     }
@@ -205,7 +211,7 @@ pub async fn keep_swept(custody: Arc<Custody>, core: Arc<Core>, clock: Clock) {
         if !caught_up || !clock.is_fresh(tip.time()) {
             continue;
         }
-        let is_named = |object: &RecordObject| is_in_log(&core, object);
+        let is_named = |object: &RecordObject, commitment| is_in_log(&core, object, commitment);
         match custody.sweep(clock.now(), is_named).await {
             Ok(0) => {}
             Ok(objects) => {

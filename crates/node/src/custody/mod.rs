@@ -14,15 +14,21 @@
 //! * A capsule is taken only if its label is that of the stored body: content root, size, chart, record,
 //!   version, committee and consortium. So a reader is never sent to a body that does not fit.
 //! * Only the party that began an object goes on with it.
-//! * An object that no accepted entry names is deleted after [`UNNAMED_MS_MAX`], and no other one.
+//! * An object that no accepted entry names is deleted after [`UNNAMED_MS_MAX`], and no other one. An
+//!   entry names the object whose capsule it commits to, not whatever is stored under its record's id.
+//! * Until then it counts against its author and the author's organisation, who have so much room and no
+//!   more; and no upload takes the last room on the disk, without which the node would stop.
 //!
 //! Not here: who may store and fetch (`crate::api`); whether a capsule opens, which a custodian cannot
 //! know.
 
 pub mod acknowledge;
 pub mod follow;
+pub mod incoming;
 pub mod pending;
+pub mod quota;
 pub mod store;
+pub mod uploads;
 
 use std::{
     collections::BTreeSet,
@@ -33,7 +39,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt as _};
+use futures::Stream;
 use keepwell_crypto::{
     body,
     capsule::SaltedCapsule,
@@ -45,7 +51,7 @@ use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
     DecodeError,
     chart::KeySheet,
-    id::{ChainId, ChartId, CommitteeId, Digest, OrganisationId},
+    id::{ChainId, ChartId, Commitment, CommitteeId, Digest, OrganisationId},
     limits::{SEALED_BYTES_MAX, SEALED_SEEDS_BYTES_MAX},
     member::Party,
     record::CustodyAcknowledgement,
@@ -54,18 +60,19 @@ use keepwell_types::{
 };
 use object_store::GetRange;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 
 use self::{
-    acknowledge::{Durable, acknowledge},
+    acknowledge::{Durable, acknowledge, kept_until},
+    incoming::Incoming,
     pending::{Pending, PendingError, PendingRecord, StoredBody},
+    quota::{Author, Charge, OverQuota},
     store::{RecordObject, SmallKind, SmallObject, Store, StoreError, Stretch},
+    uploads::Uploads,
 };
+use crate::config::CustodyLimits;
 
 /// How long an object waits to be named.
 pub const UNNAMED_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
-/// Uploads of bodies at one time.
-pub const UPLOADS_MAX: usize = 64;
 /// Bytes of a small object.
 pub const SMALL_BYTES_MAX: usize = SEALED_SEEDS_BYTES_MAX;
 
@@ -84,6 +91,17 @@ pub enum CustodyError {
         /// The limit.
         max: usize,
     },
+    /// Too many uploads of one organisation.
+    #[error(
+        "{max} uploads of your organisation run at this custodian; try again when one has ended"
+    )]
+    OrganisationBusy {
+        /// The limit.
+        max: usize,
+    },
+    /// Too much of one party or organisation.
+    #[error(transparent)]
+    Quota(#[from] OverQuota),
     /// Two uploads of one object.
     #[error("another upload of this object is running; wait for it")]
     InUse,
@@ -147,7 +165,8 @@ pub struct Custody {
     key: SigningKey,
     store: Store,
     pending: Pending,
-    uploads: Semaphore,
+    limits: CustodyLimits,
+    uploads: Uploads,
     in_use: Mutex<BTreeSet<RecordObject>>,
     stored_bytes: AtomicU64,
 }
@@ -166,7 +185,7 @@ pub struct Identity {
 
 impl Custody {
     /// A custodian over a store and its index.
-    pub fn new(identity: Identity, store: Store, pending: Pending) -> Self {
+    pub fn new(identity: Identity, store: Store, pending: Pending, limits: CustodyLimits) -> Self {
         let Identity { chain, committee, organisation, key } = identity;
         Self {
             chain,
@@ -175,7 +194,8 @@ impl Custody {
             key,
             store,
             pending,
-            uploads: Semaphore::new(UPLOADS_MAX),
+            limits,
+            uploads: Uploads::default(),
             in_use: Mutex::default(),
             stored_bytes: AtomicU64::new(0),
         }
@@ -191,68 +211,96 @@ impl Custody {
         self.stored_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes that are set aside for objects that no entry names yet.
+    pub fn unnamed_bytes(&self) -> u64 {
+        self.pending.unnamed_bytes()
+    }
+
     /// Stores a body as it comes, and says what its content root is.
     pub async fn put_body<S, E>(
         &self,
         object: RecordObject,
-        party: Party,
+        author: Author,
         now: BlockTime,
-        stream: S,
+        mut body: Incoming<S>,
     ) -> Result<StoredBody, CustodyError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
-        let _upload =
-            self.uploads.try_acquire().map_err(|_| CustodyError::Busy { max: UPLOADS_MAX })?;
+        let declared = body.declared();
+        if declared > SEALED_BYTES_MAX {
+            return Err(StoreError::TooLong { max: SEALED_BYTES_MAX }.into());
+        }
+        let _upload = self.uploads.begin(author.organisation, declared)?;
         let _use = self.take(object)?;
-        let line = self.pending.record(&object)?;
-        if line.as_ref().is_some_and(|line| line.party != party) {
-            return Err(CustodyError::OtherParty);
-        }
+        let line = self.line(&object, author.party)?;
         if let Some(sealed) = self.capsule_of(&object).await? {
-            return digest_same(stream, &sealed).await;
+            return digest_same(body, &sealed).await;
         }
-        let mut line = line.unwrap_or(PendingRecord {
+        self.check_room(0)?;
+        let line = PendingRecord {
             chart: object.chart,
-            party,
-            since: now,
+            charge: Charge::of(author, declared),
+            since: line.map_or(now, |line| line.since),
             body: None,
             commitment: None,
-        });
-        if line.chart != object.chart {
-            return Err(CustodyError::Exists);
+        };
+        self.pending.begin_record(&object, &line, &self.limits)?;
+        self.pending.persist().await?;
+        match self.store_body(&object, &mut body).await {
+            Ok(body) => {
+                self.pending.advance_record(&object, Some(body), None)?;
+                self.pending.persist().await?;
+                self.stored_bytes.fetch_add(body.sealed_bytes, Ordering::Relaxed);
+                Ok(body)
+            }
+            Err(error) => {
+                // What is gone waits for nothing. If it cannot be deleted now, the sweep does it.
+                if self.store.delete(&object.body()).await.is_ok() {
+                    self.pending.forget_record(&object)?;
+                }
+                Err(error)
+            }
         }
-        line.body = None;
-        self.pending.put_record(&object, &line)?;
-        self.pending.persist().await?;
-        let body = self.store_body(&object, stream).await?;
-        line.body = Some(body);
-        self.pending.put_record(&object, &line)?;
-        self.pending.persist().await?;
-        self.stored_bytes.fetch_add(body.sealed_bytes, Ordering::Relaxed);
-        Ok(body)
     }
 
     async fn store_body<S, E>(
         &self,
         object: &RecordObject,
-        stream: S,
+        body: &mut Incoming<S>,
     ) -> Result<StoredBody, CustodyError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
-        let (mut hasher, mut stream) = begin(stream).await?;
-        let path = object.body();
-        self.store
-            .put_stream(&path, &mut stream, SEALED_BYTES_MAX, |piece| hasher.update(piece))
-            .await?;
-        match finish(hasher) {
-            Ok(body) => Ok(body),
-            Err(error) => {
-                self.store.delete(&path).await?;
-                Err(error)
-            }
+        let mut hasher = begin(body).await?;
+        self.store.put_stream(&object.body(), body, |piece| hasher.update(piece)).await?;
+        finish(hasher)
+    }
+
+    /// Whether the disk has room for what the uploads that run may still bring, and `bytes` more.
+    fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let Some(free) = self.store.free_bytes()? else { return Ok(()) };
+        let taken = self.uploads.declared_bytes().saturating_add(bytes);
+        if free < taken.saturating_add(self.limits.free_bytes_min) {
+            return Err(StoreError::Full);
         }
+        Ok(())
+    }
+
+    /// The line of an object, if it waits; it must be this party's, and under this chart.
+    fn line(
+        &self,
+        object: &RecordObject,
+        party: Party,
+    ) -> Result<Option<PendingRecord>, CustodyError> {
+        let Some(line) = self.pending.record(object)? else { return Ok(None) };
+        if line.charge.party != party {
+            return Err(CustodyError::OtherParty);
+        }
+        if line.chart != object.chart {
+            return Err(CustodyError::Exists);
+        }
+        Ok(Some(line))
     }
 
     /// Stores a capsule beside its body, if it fits, and acknowledges both.
@@ -264,10 +312,7 @@ impl Custody {
     ) -> Result<CustodyAcknowledgement, CustodyError> {
         let salted = SaltedCapsule::decode(&bytes)?;
         let _use = self.take(object)?;
-        let line = self.pending.record(&object)?;
-        if line.as_ref().is_some_and(|line| line.party != party) {
-            return Err(CustodyError::OtherParty);
-        }
+        let line = self.line(&object, party)?;
         let commitment = salted.commitment();
         if let Some(stored) = self.capsule_of(&object).await? {
             if stored != salted {
@@ -278,12 +323,12 @@ impl Custody {
             self.check_label(&object, &salted, &body).map_err(CustodyError::Label)?;
             self.store.put(&object.capsule(), bytes).await?;
         }
+        let until = kept_until(line.as_ref());
         if let Some(line) = line.filter(|line| line.commitment != Some(commitment)) {
-            let line = PendingRecord { commitment: Some(commitment), ..line };
-            self.pending.put_record(&object, &line)?;
+            self.pending.advance_record(&object, line.body, Some(commitment))?;
         }
         let sealed_bytes = salted.capsule.label().sealed_bytes;
-        let durable = Durable { object, commitment, sealed_bytes };
+        let durable = Durable { object, commitment, sealed_bytes, until };
         Ok(acknowledge(&self.key, self.chain, self.organisation, &durable))
     }
 
@@ -333,9 +378,11 @@ impl Custody {
         &self,
         chart: ChartId,
         kind: SmallKind,
+        author: Author,
         now: BlockTime,
         bytes: Bytes,
     ) -> Result<Digest, CustodyError> {
+        let mut listed = Vec::new();
         let digest = match kind {
             SmallKind::Sheet => {
                 let key_sheet: KeySheet = keepwell_types::decode(&bytes, SMALL_BYTES_MAX)?;
@@ -348,16 +395,18 @@ impl Custody {
             SmallKind::Table => {
                 let table: SeedTable = keepwell_types::decode(&bytes, SMALL_BYTES_MAX)?;
                 let lines: Vec<_> = table.lines.iter().map(|it| (it.grant, it.seeds)).collect();
-                let digest = grant::table_digest(&lines);
-                self.pending.put_table(chart, digest, lines.into_iter().map(|(_, seeds)| seeds))?;
-                digest
+                listed = lines.iter().map(|(_, seeds)| *seeds).collect();
+                grant::table_digest(&lines)
             }
         };
         let object = SmallObject { chart, kind, digest };
         if !self.pending.is_named(&object)? {
-            self.pending.put_small(&object, now)?;
-            self.pending.persist().await?;
+            let len = bytes.len() as u64;
+            self.check_room(len)?;
+            self.pending.begin_small(&object, Charge::of(author, len), now, &self.limits)?;
         }
+        self.pending.put_table(chart, digest, listed)?;
+        self.pending.persist().await?;
         self.store.put(&object.path(), bytes).await?;
         Ok(digest)
     }
@@ -365,6 +414,30 @@ impl Custody {
     /// A key sheet or sealed seeds.
     pub async fn small(&self, object: &SmallObject) -> Result<Bytes, CustodyError> {
         Ok(self.store.get(&object.path()).await?)
+    }
+
+    /// Deletes a small object that nothing names, and what a table of seeds left in the index.
+    async fn delete_small(&self, object: &SmallObject) -> Result<(), CustodyError> {
+        if object.kind == SmallKind::Table {
+            match self.store.get(&object.path()).await {
+                Ok(bytes) => {
+                    let table: SeedTable = keepwell_types::decode(&bytes, SMALL_BYTES_MAX)?;
+                    let seeds = table.lines.iter().map(|line| line.seeds);
+                    self.pending.forget_table(object.chart, object.digest, seeds)?;
+                }
+                Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.store.delete(&object.path()).await?)
+    }
+
+    /// The commitment of the stored capsule, if the object has come so far.
+    async fn commitment_of(
+        &self,
+        object: &RecordObject,
+    ) -> Result<Option<Commitment>, CustodyError> {
+        Ok(self.capsule_of(object).await?.map(|salted| salted.commitment()))
     }
 
     /// The stored capsule, if the object has come so far.
@@ -403,24 +476,19 @@ impl Drop for InUse<'_> {
     }
 }
 
-/// Reads as much of a body as its header has, and begins its content root.
-async fn begin<S, E>(
-    mut stream: S,
-) -> Result<(ContentHasher, impl Stream<Item = Result<Bytes, E>> + Unpin), CustodyError>
+/// Looks at the header of a body, and begins its content root.
+async fn begin<S, E>(incoming: &mut Incoming<S>) -> Result<ContentHasher, CustodyError>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
     let mut first = BytesMut::new();
     while first.len() < body::HEADER_BYTES {
-        match stream.next().await {
-            Some(Ok(piece)) => first.extend_from_slice(&piece),
-            Some(Err(_)) => return Err(StoreError::CutOff.into()),
-            None => return Err(CustodyError::NotSealed),
-        }
+        let piece = incoming.next().await?.ok_or(CustodyError::NotSealed)?;
+        first.extend_from_slice(&piece);
     }
     let log2 = body::chunk_log2(&first).ok_or(CustodyError::NotSealed)?;
-    let first = futures::stream::iter([Ok(first.freeze())]);
-    Ok((ContentHasher::new(log2), first.chain(stream)))
+    incoming.put_back(first.freeze());
+    Ok(ContentHasher::new(log2))
 }
 
 /// The root of a whole body, if it has a length that sealing makes.
@@ -431,14 +499,17 @@ fn finish(hasher: ContentHasher) -> Result<StoredBody, CustodyError> {
 }
 
 /// A body comes again for an object that is sealed: nothing is written, and only the same body fits.
-async fn digest_same<S, E>(stream: S, sealed: &SaltedCapsule) -> Result<StoredBody, CustodyError>
+async fn digest_same<S, E>(
+    mut incoming: Incoming<S>,
+    sealed: &SaltedCapsule,
+) -> Result<StoredBody, CustodyError>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
     let label = sealed.capsule.label();
-    let (mut hasher, mut stream) = begin(stream).await?;
-    while let Some(piece) = stream.next().await {
-        hasher.update(&piece.map_err(|_| StoreError::CutOff)?);
+    let mut hasher = begin(&mut incoming).await?;
+    while let Some(piece) = incoming.next().await? {
+        hasher.update(&piece);
         if hasher.len() > label.sealed_bytes {
             return Err(CustodyError::Exists);
         }

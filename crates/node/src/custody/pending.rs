@@ -1,32 +1,42 @@
 //! What waits to be named by an entry of the ledger, and how far the ledger was followed.
 //!
 //! ```text
-//! record   record ‖ version            -> chart, who sends it, since when, content, commitment
-//! small    chart ‖ kind ‖ digest       -> since when
-//! named    chart ‖ digest              -> ()      digests of small objects that entries name
-//! table    chart ‖ digest of seeds     -> digest of the table that lists them
-//! cursor   "cursor"                    -> height of the last block that was followed
+//! record   record ‖ version                         -> chart, whose, since when, content, commitment
+//! small    chart ‖ digest ‖ kind                    -> whose, since when
+//! named    chart ‖ digest                           -> ()    digests of small objects that entries name
+//! table    chart ‖ digest of seeds ‖ its digest     -> ()    tables that list seeds
+//! cursor   "cursor"                                 -> height of the last block that was followed
 //! ```
 //!
 //! # Invariants
 //!
 //! * An object that is not named by an entry has a line here, from before its first byte is stored
 //!   until it is deleted. So losing this index loses no object: at worst some that nothing names stay.
+//! * Each line counts in the usage of its sender and of the sender's organisation, and in no other way is
+//!   anything counted.
+//! * A table takes nothing from another one: seeds stay as long as any named table lists them.
 //!
 //! Not here: the objects.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Mutex, MutexGuard},
+};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use keepwell_types::{
     id::{ChartId, Commitment, Digest, Height, RecordId, Version},
-    member::Party,
     time::BlockTime,
 };
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use super::store::{RecordObject, SmallKind, SmallObject};
+use super::{
+    CustodyError,
+    quota::{Charge, Usage},
+    store::{RecordObject, SmallKind, SmallObject},
+};
+use crate::config::CustodyLimits;
 
 /// Bytes of an encoded line.
 const LINE_BYTES_MAX: usize = 512;
@@ -65,9 +75,9 @@ pub struct PendingRecord {
     /// The chart.
     #[n(0)]
     pub chart: ChartId,
-    /// Who sends it.
+    /// Who sends it, and what it counts for.
     #[n(1)]
-    pub party: Party,
+    pub charge: Charge,
     /// When its first byte came, by this node's clock.
     #[n(2)]
     pub since: BlockTime,
@@ -79,10 +89,22 @@ pub struct PendingRecord {
     pub commitment: Option<Commitment>,
 }
 
+/// A small object that no entry names yet.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+struct PendingSmall {
+    /// Who sends it, and what it counts for.
+    #[n(0)]
+    charge: Charge,
+    /// When it came, by this node's clock.
+    #[n(1)]
+    since: BlockTime,
+}
+
 /// The index.
-#[derive(Clone)]
 pub struct Pending {
     database: Database,
+    /// Held while a line is replaced, so that both always agree.
+    usage: Mutex<Usage>,
     record: Keyspace,
     small: Keyspace,
     named: Keyspace,
@@ -96,14 +118,38 @@ impl Pending {
         let database =
             Database::builder(folder).cache_size(CACHE_BYTES).worker_threads(1).open()?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-        Ok(Self {
+        let pending = Self {
+            usage: Mutex::default(),
             record: keyspace("record")?,
             small: keyspace("small")?,
             named: keyspace("named")?,
             table: keyspace("table")?,
             cursor: keyspace("cursor")?,
             database,
-        })
+        };
+        pending.count()?;
+        Ok(pending)
+    }
+
+    /// Counts all lines.
+    fn count(&self) -> Result<(), PendingError> {
+        let mut usage = self.usage();
+        for line in self.record.iter() {
+            usage.add(&decode_line::<PendingRecord>(&line.value()?)?.charge);
+        }
+        for line in self.small.iter() {
+            usage.add(&decode_line::<PendingSmall>(&line.value()?)?.charge);
+        }
+        Ok(())
+    }
+
+    /// Bytes of all objects that no entry names yet.
+    pub fn unnamed_bytes(&self) -> u64 {
+        self.usage().bytes()
+    }
+
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().expect("nobody panics while holding this lock")
     }
 
     /// The line of a record's object.
@@ -114,19 +160,63 @@ impl Pending {
         }
     }
 
-    /// Writes the line of a record's object.
-    pub fn put_record(
+    /// Begins, or begins again, the line of a record's object, if there is room for it.
+    pub fn begin_record(
         &self,
         object: &RecordObject,
         line: &PendingRecord,
-    ) -> Result<(), PendingError> {
+        limits: &CustodyLimits,
+    ) -> Result<(), CustodyError> {
+        let mut usage = self.usage();
+        let before = self.record(object)?.map(|line| line.charge);
+        recharge(&mut usage, before, line.charge, limits)?;
         let key = record_key(object.record, object.version);
-        Ok(self.record.insert(key, keepwell_types::encode(line))?)
+        Ok(self.record.insert(key, keepwell_types::encode(line)).map_err(PendingError::from)?)
     }
 
-    /// An entry names the record, or its object was deleted.
-    pub fn forget_record(&self, record: RecordId, version: Version) -> Result<(), PendingError> {
-        Ok(self.record.remove(record_key(record, version))?)
+    /// Notes how far a record's object has come, if it still waits.
+    pub fn advance_record(
+        &self,
+        object: &RecordObject,
+        body: Option<StoredBody>,
+        commitment: Option<Commitment>,
+    ) -> Result<(), PendingError> {
+        // Nothing is counted anew, and nobody takes the line away in between.
+        let _usage = self.usage();
+        let Some(line) = self.record(object)?.filter(|line| line.chart == object.chart) else {
+            return Ok(());
+        };
+        let line = PendingRecord { body, commitment, ..line };
+        let key = record_key(object.record, object.version);
+        Ok(self.record.insert(key, keepwell_types::encode(&line))?)
+    }
+
+    /// An entry commits to this capsule for the record: its object waits no longer, if it is that one.
+    pub fn name_record(
+        &self,
+        object: &RecordObject,
+        commitment: Commitment,
+    ) -> Result<(), PendingError> {
+        self.forget_record_if(object, |line| line.commitment == Some(commitment))
+    }
+
+    /// An entry names the record's object, or it was deleted.
+    pub fn forget_record(&self, object: &RecordObject) -> Result<(), PendingError> {
+        self.forget_record_if(object, |_| true)
+    }
+
+    fn forget_record_if(
+        &self,
+        object: &RecordObject,
+        forget: impl Fn(&PendingRecord) -> bool,
+    ) -> Result<(), PendingError> {
+        let mut usage = self.usage();
+        let line = self.record(object)?.filter(|line| line.chart == object.chart);
+        if let Some(line) = line.filter(forget) {
+            self.record.remove(record_key(object.record, object.version))?;
+            usage.remove(&line.charge);
+        }
+        Ok(())
     }
 
     /// Records' objects that have waited since before `before`, at most `max`.
@@ -147,15 +237,21 @@ impl Pending {
         Ok(old)
     }
 
-    /// Whether an entry names a small object, or the table that lists it.
+    /// Whether an entry names a small object, or a table that lists it.
     pub fn is_named(&self, object: &SmallObject) -> Result<bool, PendingError> {
         let key = named_key(object.chart, object.digest);
         if self.named.contains_key(key)? {
             return Ok(true);
         }
-        let Some(table) = self.table.get(key)? else { return Ok(false) };
-        let table = <[u8; 32]>::try_from(&*table).map_err(|_| PendingError::Damaged)?;
-        Ok(self.named.contains_key(named_key(object.chart, Digest(table)))?)
+        for line in self.table.prefix(key) {
+            let line = line.key()?;
+            let table = line.get(key.len()..).and_then(|table| table.try_into().ok());
+            let table = Digest(table.ok_or(PendingError::Damaged)?);
+            if self.named.contains_key(named_key(object.chart, table))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A table came that lists these seeds.
@@ -167,29 +263,61 @@ impl Pending {
     ) -> Result<(), PendingError> {
         let mut batch = self.database.batch();
         for seeds in seeds {
-            batch.insert(&self.table, named_key(chart, seeds), table.0);
+            batch.insert(&self.table, table_key(chart, seeds, table), []);
         }
         Ok(batch.commit()?)
     }
 
-    /// A small object came that no entry names.
-    pub fn put_small(&self, object: &SmallObject, since: BlockTime) -> Result<(), PendingError> {
-        Ok(self.small.insert(small_key(object), since.0.to_be_bytes())?)
+    /// A table was deleted that lists these seeds.
+    pub fn forget_table(
+        &self,
+        chart: ChartId,
+        table: Digest,
+        seeds: impl IntoIterator<Item = Digest>,
+    ) -> Result<(), PendingError> {
+        let mut batch = self.database.batch();
+        for seeds in seeds {
+            batch.remove(&self.table, table_key(chart, seeds, table));
+        }
+        Ok(batch.commit()?)
     }
 
-    /// A small object was deleted.
+    /// A small object comes that no entry names, if there is room for it.
+    pub fn begin_small(
+        &self,
+        object: &SmallObject,
+        charge: Charge,
+        since: BlockTime,
+        limits: &CustodyLimits,
+    ) -> Result<(), CustodyError> {
+        let mut usage = self.usage();
+        let before = self.small_line(object)?.map(|line| line.charge);
+        recharge(&mut usage, before, charge, limits)?;
+        let line = keepwell_types::encode(&PendingSmall { charge, since });
+        Ok(self.small.insert(small_key(object), line).map_err(PendingError::from)?)
+    }
+
+    /// An entry names a small object, or it was deleted.
     pub fn forget_small(&self, object: &SmallObject) -> Result<(), PendingError> {
-        Ok(self.small.remove(small_key(object))?)
+        let mut usage = self.usage();
+        if let Some(line) = self.small_line(object)? {
+            self.small.remove(small_key(object))?;
+            usage.remove(&line.charge);
+        }
+        Ok(())
+    }
+
+    fn small_line(&self, object: &SmallObject) -> Result<Option<PendingSmall>, PendingError> {
+        self.small.get(small_key(object))?.map(|line| decode_line(&line)).transpose()
     }
 
     /// An entry names the small objects of a chart with this digest.
     pub fn name_small(&self, chart: ChartId, digest: Digest) -> Result<(), PendingError> {
-        let mut batch = self.database.batch();
-        batch.insert(&self.named, named_key(chart, digest), []);
+        self.named.insert(named_key(chart, digest), [])?;
         for kind in [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table] {
-            batch.remove(&self.small, small_key(&SmallObject { chart, kind, digest }));
+            self.forget_small(&SmallObject { chart, kind, digest })?;
         }
-        Ok(batch.commit()?)
+        Ok(())
     }
 
     /// Small objects that have waited since before `before`, at most `max`.
@@ -201,8 +329,8 @@ impl Pending {
         let mut old = Vec::new();
         for line in self.small.iter() {
             let (key, value) = line.into_inner()?;
-            let since = <[u8; 8]>::try_from(&*value).map_err(|_| PendingError::Damaged)?;
-            if u64::from_be_bytes(since) < before.0 && old.len() < max {
+            let pending: PendingSmall = decode_line(&value)?;
+            if pending.since < before && old.len() < max {
                 old.push(split_small_key(&key).ok_or(PendingError::Damaged)?);
             }
         }
@@ -231,7 +359,31 @@ impl Pending {
     }
 }
 
-fn decode_line(bytes: &[u8]) -> Result<PendingRecord, PendingError> {
+/// Counts `charge` in the place of `before`, or leaves it at that if there is no room.
+fn recharge(
+    usage: &mut Usage,
+    before: Option<Charge>,
+    charge: Charge,
+    limits: &CustodyLimits,
+) -> Result<(), CustodyError> {
+    if let Some(before) = &before {
+        usage.remove(before);
+    }
+    let room = usage.check(&charge, limits);
+    let counted = match room {
+        Ok(()) => Some(charge),
+        Err(_) => before,
+    };
+    if let Some(counted) = &counted {
+        usage.add(counted);
+    }
+    Ok(room?)
+}
+
+fn decode_line<T>(bytes: &[u8]) -> Result<T, PendingError>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
     keepwell_types::decode(bytes, LINE_BYTES_MAX).map_err(|_| PendingError::Damaged)
 }
 
@@ -252,6 +404,13 @@ fn named_key(chart: ChartId, digest: Digest) -> [u8; 64] {
     let mut key = [0; 64];
     key[..32].copy_from_slice(&chart.0);
     key[32..].copy_from_slice(&digest.0);
+    key
+}
+
+fn table_key(chart: ChartId, seeds: Digest, table: Digest) -> [u8; 96] {
+    let mut key = [0; 96];
+    key[..64].copy_from_slice(&named_key(chart, seeds));
+    key[64..].copy_from_slice(&table.0);
     key
 }
 

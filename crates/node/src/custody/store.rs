@@ -24,14 +24,15 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt as _, stream::BoxStream};
+use futures::{Stream, stream::BoxStream};
 use keepwell_types::id::{ChartId, Digest, RecordId, Version};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions,
-    WriteMultipart, aws::AmazonS3Builder, local::LocalFileSystem, path::Path,
+    RetryConfig, WriteMultipart, aws::AmazonS3Builder, local::LocalFileSystem, path::Path,
 };
 use thiserror::Error;
 
+use super::incoming::Incoming;
 use crate::{
     config::S3Config,
     folder::{FolderError, create_private},
@@ -42,8 +43,10 @@ const FOLDER_PART_BYTES: usize = 1024 * 1024;
 /// Bytes of one part of an upload to an object store, which must be at least 5 MiB; 12 GiB of them
 /// are fewer than the 10,000 parts that S3 takes.
 const S3_PART_BYTES: usize = 8 * 1024 * 1024;
-/// How long an upload may stand still.
-const STALL: Duration = Duration::from_secs(30);
+/// How often, and for how long, an object store that fails is asked again: an author is waiting, and can
+/// turn to another custodian.
+const RETRIES_MAX: usize = 4;
+const RETRY: Duration = Duration::from_secs(15);
 /// Bytes of a credentials file.
 const CREDENTIALS_BYTES_MAX: usize = 4_096;
 
@@ -55,7 +58,7 @@ pub enum StoreError {
     NotFound,
     /// No room.
     #[error(
-        "this custodian's disk is full; nothing of the object was kept; use another custodian, or try again later"
+        "this custodian has no room left on its disk; nothing of the object was kept; use another custodian, or try again later"
     )]
     Full,
     /// The sender stopped in the middle.
@@ -63,7 +66,15 @@ pub enum StoreError {
         "the upload ended or stood still before its end; nothing of it was kept; send it again"
     )]
     CutOff,
-    /// More than was allowed.
+    /// The sender takes too long.
+    #[error(
+        "the upload came at less than {bytes_per_s_min} bytes a second; nothing of it was kept; send it again over a faster link"
+    )]
+    TooSlow {
+        /// The limit.
+        bytes_per_s_min: u64,
+    },
+    /// More than was allowed, or declared.
     #[error("the object has more than {max} bytes; nothing of it was kept")]
     TooLong {
         /// The limit.
@@ -213,7 +224,12 @@ impl Store {
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&config.bucket)
             .with_region(&config.region)
-            .with_allow_http(config.is_loopback());
+            .with_allow_http(config.is_loopback())
+            .with_retry(RetryConfig {
+                max_retries: RETRIES_MAX,
+                retry_timeout: RETRY,
+                ..RetryConfig::default()
+            });
         if let Some(endpoint) = &config.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
@@ -237,22 +253,20 @@ impl Store {
         Ok(())
     }
 
-    /// Stores what comes in `stream` durably, if it has at most `max` bytes, and shows each piece to
-    /// `seen` before. What came is under its name only if all of it came.
+    /// Stores what comes durably, and shows each piece to `seen` before. What came is under its name only
+    /// if all of it came.
     pub async fn put_stream<S, E>(
         &self,
         path: &Path,
-        stream: &mut S,
-        max: u64,
+        incoming: &mut Incoming<S>,
         mut seen: impl FnMut(&[u8]),
     ) -> Result<(), StoreError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
-        let mut len = 0;
         let mut first = BytesMut::new();
         while first.len() < self.part_bytes {
-            match next_piece(stream, &mut len, max).await? {
+            match incoming.next().await? {
                 Some(piece) => {
                     seen(&piece);
                     first.extend_from_slice(&piece);
@@ -264,7 +278,7 @@ impl Store {
         let mut upload = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
         upload.put(first.freeze());
         let ended = loop {
-            match next_piece(stream, &mut len, max).await {
+            match incoming.next().await {
                 Ok(Some(piece)) => {
                     seen(&piece);
                     upload.put(piece);
@@ -320,6 +334,16 @@ impl Store {
         }
     }
 
+    /// Bytes that are free on the disk of a folder; an object store has no such limit.
+    pub fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let disk = rustix::fs::statvfs(folder).map_err(|error| {
+            let (store, source) = ("LocalFileSystem", Box::new(io::Error::from(error)));
+            StoreError::Failed(object_store::Error::Generic { store, source })
+        })?;
+        Ok(Some(disk.f_bavail.saturating_mul(disk.f_frsize)))
+    }
+
     /// Removes what uploads left behind that a crash cut off before `before`. An object store does so
     /// by a rule of its bucket.
     pub fn remove_cut_off(&self, before: SystemTime) -> io::Result<()> {
@@ -339,25 +363,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The next piece of an upload, unless it is too long, broken off or stands still.
-async fn next_piece<S, E>(
-    stream: &mut S,
-    len: &mut u64,
-    max: u64,
-) -> Result<Option<Bytes>, StoreError>
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-{
-    let piece = tokio::time::timeout(STALL, stream.next()).await;
-    let Some(piece) = piece.map_err(|_| StoreError::CutOff)? else { return Ok(None) };
-    let piece = piece.map_err(|_| StoreError::CutOff)?;
-    *len += piece.len() as u64;
-    if *len > max {
-        return Err(StoreError::TooLong { max });
-    }
-    Ok(Some(piece))
 }
 
 /// Whether a file is an upload that has not ended: `object_store` names those `<name>#<number>`.
@@ -423,7 +428,8 @@ mod tests {
             (vec![Ok(&LARGE)], 10, too_long),
         ];
         for (stream, max, fault) in cases {
-            let error = store.put_stream(&path, &mut pieces(stream), max, |_| ()).await;
+            let error =
+                store.put_stream(&path, &mut Incoming::new(pieces(stream), max), |_| ()).await;
             assert!(fault(error.unwrap_err()));
             assert!(!store.has(&path).await.unwrap());
             assert_eq!(files_in(folder.path()), Vec::<PathBuf>::new());
@@ -437,8 +443,9 @@ mod tests {
         let store = Store::in_folder(folder.path()).unwrap();
         let path = Path::from("records/a");
         let mut seen = 0;
-        let mut stream = pieces(vec![Ok(b"abc"), Ok(&LARGE), Ok(b"xyz")]);
-        store.put_stream(&path, &mut stream, u64::MAX, |piece| seen += piece.len()).await.unwrap();
+        let stream = pieces(vec![Ok(b"abc"), Ok(&LARGE), Ok(b"xyz")]);
+        let mut incoming = Incoming::new(stream, u64::MAX);
+        store.put_stream(&path, &mut incoming, |piece| seen += piece.len()).await.unwrap();
         assert_eq!(seen, LARGE.len() + 6);
         let whole = store.get(&path).await.unwrap();
         assert_eq!(

@@ -16,7 +16,7 @@ use keepwell_merkle::receipt::{Receipt, VerifiedReceipt};
 use keepwell_node::{
     api::error::ErrorBody,
     clock::Clock,
-    config::{CustodyConfig, KeysConfig, NodeConfig, PeerConfig},
+    config::{CustodyConfig, CustodyLimits, KeysConfig, NodeConfig, PeerConfig},
     genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found},
     keys::{NodeKeys, Unlock},
     random::rng,
@@ -113,6 +113,7 @@ impl Consortium {
             listen_clients: SocketAddr::from(([127, 0, 0, 1], 0)),
             peers: peers.clone(),
             custody: CustodyConfig::default(),
+            custody_limits: CustodyLimits::default(),
             leader_timeout_ms: 3_000,
             certification_timeout_ms: 4_000,
         };
@@ -242,12 +243,13 @@ impl Consortium {
         self.http.post(url).body(bytes).send().await.unwrap()
     }
 
-    /// The header of a request.
-    pub fn authorization(&self, person: &Person, target: &str, body: &[u8]) -> String {
+    /// The header of a request to a node.
+    pub fn authorization(&self, at: usize, person: &Person, target: &str, body: &[u8]) -> String {
         self.authorize(
             person,
             Request {
                 chain: self.chain,
+                node: self.organisations[at],
                 party: person.party,
                 id: CommandId(random()),
                 at: now(),
@@ -273,7 +275,7 @@ impl Consortium {
         path: &str,
         body: Vec<u8>,
     ) -> reqwest::Response {
-        let header = self.authorization(person, &format!("{method} {path}"), &body);
+        let header = self.authorization(at, person, &format!("{method} {path}"), &body);
         self.send(at, method, path, header, body).await
     }
 
@@ -283,9 +285,9 @@ impl Consortium {
         at: usize,
         person: &Person,
         path: &str,
-        body: Vec<u8>,
+        body: impl Into<reqwest::Body>,
     ) -> reqwest::Response {
-        let header = self.authorization(person, &format!("PUT {path}"), &[]);
+        let header = self.authorization(at, person, &format!("PUT {path}"), &[]);
         self.send(at, Method::PUT, path, header, body).await
     }
 
@@ -296,7 +298,7 @@ impl Consortium {
         method: Method,
         path: &str,
         header: String,
-        body: Vec<u8>,
+        body: impl Into<reqwest::Body>,
     ) -> reqwest::Response {
         let url = format!("{}{path}", self.urls[at]);
         let request = self.http.request(method, url).header("authorization", header);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 pub mod consortium;
+pub mod custody;
 
 use keepwell_crypto::{
     body::{Dek, Encryptor, SEALED_CHUNK_BYTES_MAX},

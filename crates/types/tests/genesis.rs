@@ -1,0 +1,124 @@
+//! A genesis file that exists may still contradict itself: each such file is refused, with the fault named.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use keepwell_types::{
+    command::Payload,
+    encoding::{List, Text},
+    genesis::{
+        CommitteeKeys, GENESIS_VERSION, Genesis, GenesisFault, OwnOrganisation, Parameters,
+        Validator,
+    },
+    id::{Digest, OrganisationId, PublicKey},
+    limits::IN_STANDING_MAX,
+    member::{OrganisationAdmit, OrganisationKind},
+    time::BlockTime,
+};
+
+fn list<T, const MAX: usize>(items: impl IntoIterator<Item = T>) -> List<T, MAX> {
+    List::from_vec(items.into_iter().collect()).unwrap()
+}
+
+fn validator(number: u8) -> Validator {
+    Validator {
+        organisation: OrganisationId([number; 16]),
+        consensus: PublicKey([number; 32]),
+        release: PublicKey([100 + number; 32]),
+    }
+}
+
+/// A genesis file of `validators` validators of whom n − f open.
+fn genesis(validators: u8) -> Genesis {
+    let threshold = u16::from(validators - validators.saturating_sub(1) / 3);
+    Genesis {
+        version: GENESIS_VERSION,
+        name: Text::from_string("t".into()).unwrap(),
+        founded: BlockTime(1),
+        demonstration: true,
+        validators: list((1..=validators).map(validator)),
+        committee: CommitteeKeys {
+            threshold,
+            key: Digest([1; 32]),
+            shares: list((1..=validators).map(|it| Digest([it; 32]))),
+        },
+        parameters: Parameters {
+            own_organisation: OwnOrganisation::OptIn,
+            custodians_min: 1,
+            commands_per_minute_max: 1,
+            notice: 1,
+        },
+        entries: List::new(),
+    }
+}
+
+fn admissions(count: u32) -> impl Iterator<Item = Payload> {
+    (0..count).map(|number| {
+        Payload::OrganisationAdmit(OrganisationAdmit {
+            organisation: OrganisationId(u128::from(number).to_be_bytes()),
+            kind: OrganisationKind::Hospital,
+            name: Text::from_string("t".into()).unwrap(),
+            administrator: PublicKey([1; 32]),
+            custodian: None,
+        })
+    })
+}
+
+#[test]
+fn validators_and_committee_belong_together() {
+    type Change = fn(&mut Genesis);
+    let cases: [(&str, Change, Result<(), GenesisFault>); 10] = [
+        ("as it should be", |_| {}, Ok(())),
+        ("no validators", |it| it.validators = List::new(), Err(GenesisFault::Validators)),
+        (
+            "a validator twice",
+            |it| it.validators = list([1, 1, 2, 3].map(validator)),
+            Err(GenesisFault::Validators),
+        ),
+        (
+            "out of order",
+            |it| it.validators = list([2, 1, 3, 4].map(validator)),
+            Err(GenesisFault::Validators),
+        ),
+        (
+            "one release key for two",
+            |it| {
+                let release = validator(1).release;
+                let fourth = Validator { release, ..validator(4) };
+                it.validators = list([validator(1), validator(2), validator(3), fourth]);
+            },
+            Err(GenesisFault::ReleaseKey(validator(1).release)),
+        ),
+        (
+            "a share too few",
+            |it| it.committee.shares = list((1..=3).map(|it| Digest([it; 32]))),
+            Err(GenesisFault::Shares { shares: 3, validators: 4 }),
+        ),
+        (
+            "one share opens",
+            |it| it.committee.threshold = 1,
+            Err(GenesisFault::Threshold { threshold: 1, quorum: 3 }),
+        ),
+        (
+            "all shares must open",
+            |it| it.committee.threshold = 4,
+            Err(GenesisFault::Threshold { threshold: 4, quorum: 3 }),
+        ),
+        (
+            "as many organisations as can govern",
+            |it| it.entries = list(admissions(IN_STANDING_MAX)),
+            Ok(()),
+        ),
+        (
+            "one more",
+            |it| it.entries = list(admissions(IN_STANDING_MAX + 1)),
+            Err(GenesisFault::Organisations { organisations: 24, max: 23 }),
+        ),
+    ];
+    for (what, change, expected) in cases {
+        let mut genesis = genesis(4);
+        change(&mut genesis);
+        assert_eq!(genesis.check(), expected, "{what}");
+    }
+    for validators in [1, 2, 3, 5, 6, 7, 10, 64] {
+        assert_eq!(genesis(validators).check(), Ok(()), "{validators} validators");
+    }
+}
