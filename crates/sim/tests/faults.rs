@@ -14,9 +14,13 @@ use commonware_p2p::simulated::Link;
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;
 use keepwell_sim::{
-    checkers::{CommandsAreServed, NothingAcknowledgedIsLost, OneHistory, RootsAreEqual},
+    checkers::{
+        AliveAt, CommandsAreServed, NothingAcknowledgedIsLost, OneHistory, RootsAreEqual,
+        TimeIsKept,
+    },
     consortium::Consortium,
 };
+use keepwell_types::time::BlockTime;
 
 const GOOD: Link = Link {
     latency: Duration::from_millis(5),
@@ -31,6 +35,11 @@ fn seeds() -> Vec<u64> {
         Some(seed) => vec![seed],
         None => (0..number("KEEPWELL_SIM_SEEDS").unwrap_or(3)).collect(),
     }
+}
+
+/// Every validator has come so far, in seconds: the last fault of a schedule is well before it.
+const fn alive_at(seconds: u64) -> AliveAt {
+    AliveAt(BlockTime(seconds * 1_000))
 }
 
 /// Runs a scenario from each seed; a failure names the seed that replays it.
@@ -50,6 +59,7 @@ fn check_with(
             .property(OneHistory)
             .property(NothingAcknowledgedIsLost)
             .property(RootsAreEqual)
+            .property(TimeIsKept)
             .property(CommandsAreServed(10))
             .run();
         if let Err(fault) = run {
@@ -60,7 +70,7 @@ fn check_with(
 
 #[test]
 fn calm() {
-    check("calm", |consortium| PlanBuilder::new(consortium).link(GOOD).required_finalizations(40));
+    check("calm", |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(6)));
 }
 
 #[test]
@@ -73,7 +83,7 @@ fn crashes_and_restarts() {
                 downtime: Duration::from_secs(2),
                 count: 1,
             })
-            .required_finalizations(80)
+            .exit_condition(alive_at(40))
     });
 }
 
@@ -91,7 +101,7 @@ fn a_lossy_wide_area_network() {
                 downtime: Duration::from_secs(3),
                 count: 1,
             })
-            .required_finalizations(40)
+            .exit_condition(alive_at(40))
     });
 }
 
@@ -112,7 +122,7 @@ fn a_partition_that_heals() {
         PlanBuilder::new(consortium)
             .link(GOOD)
             .crash(Crash::Schedule(schedule))
-            .required_finalizations(60)
+            .exit_condition(alive_at(14))
     });
 }
 
@@ -130,7 +140,7 @@ fn everyone_stops_at_once() {
         PlanBuilder::new(consortium)
             .link(GOOD)
             .crash(Crash::Schedule(schedule))
-            .required_finalizations(60)
+            .exit_condition(alive_at(14))
     });
 }
 
@@ -160,7 +170,7 @@ fn torn_writes() {
         PlanBuilder::new(consortium)
             .link(GOOD)
             .crash(Crash::Schedule(schedule))
-            .required_finalizations(60)
+            .exit_condition(alive_at(14))
     });
 }
 
@@ -169,7 +179,7 @@ fn a_leader_whose_clock_is_an_hour_ahead() {
     check_with(
         "a leader whose clock is an hour ahead",
         || Consortium::new(4).with_clock_skew(1, 3_600_000),
-        |consortium| PlanBuilder::new(consortium).link(GOOD).required_finalizations(60),
+        |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(10)),
     );
 }
 
@@ -178,7 +188,7 @@ fn a_leader_whose_clock_stands_still() {
     check_with(
         "a leader whose clock stands still",
         || Consortium::new(4).with_clock_skew(2, -3_600_000),
-        |consortium| PlanBuilder::new(consortium).link(GOOD).required_finalizations(60),
+        |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(10)),
     );
 }
 

@@ -1,0 +1,339 @@
+//! Every command by hand, as the README shows them: a chart is opened, claimed, written, shared, read,
+//! audited and proven, once in text and once in JSON.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::{Done, Pilot, Place, keepwell, scratch};
+use serde_json::Value;
+
+/// A fact in what a command prints: the words before it in the text (none for the last word), and where
+/// it stands in the JSON.
+type Fact = (&'static str, &'static str);
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    Text,
+    Json,
+}
+
+impl Form {
+    /// Runs a command and finds facts in what it prints, the same ones in both forms.
+    #[track_caller]
+    fn run<const N: usize>(self, arguments: &[&str], facts: [Fact; N]) -> [String; N] {
+        let done = self.done(arguments).ok();
+        assert_eq!(done.stderr, "", "{done:#?}");
+        facts.map(|(words, pointer)| match self {
+            Self::Text => done.word_after(words),
+            Self::Json => plain(&done, pointer),
+        })
+    }
+
+    fn done(self, arguments: &[&str]) -> Done {
+        match self {
+            Self::Text => keepwell(arguments),
+            Self::Json => keepwell(&[arguments, &["--json"]].concat()),
+        }
+    }
+
+    /// Runs a command that must fail, and returns its message.
+    #[track_caller]
+    fn refused(self, arguments: &[&str], word: &str) {
+        let done = self.done(arguments);
+        let message = match self {
+            Self::Text => done.refused(&[word]).stderr,
+            Self::Json => {
+                let done = done.refused(&[]);
+                plain(&done, "/error")
+            }
+        };
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[track_caller]
+fn plain(done: &Done, pointer: &str) -> String {
+    let value = done.json();
+    match value.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => items.len().to_string(),
+        Some(value) => value.to_string(),
+        None => panic!("nothing at {pointer}: {done:#?}"),
+    }
+}
+
+#[test]
+fn a_chart_from_its_opening_to_its_proofs() {
+    let home = scratch();
+    let mut pilot = Pilot::start(&home.path().join("a pilot"));
+    let papers: Vec<_> = [Form::Text, Form::Json]
+        .map(|form| {
+            let desk = home.path().join(format!("{form:?} désk"));
+            fs::create_dir(&desk).unwrap();
+            let story = Story { form, pilot: pilot.place(), desk: &desk };
+            story.tell();
+            (form, desk)
+        })
+        .into();
+    assert!(pilot.process.interrupt().success(), "{}", pilot.process.said());
+    for (form, desk) in &papers {
+        proofs_hold_offline(*form, desk, &pilot.place());
+        folders_are_sound(*form, &pilot.place());
+    }
+}
+
+/// One way through the commands.
+struct Story<'a> {
+    form: Form,
+    pilot: Place<'a>,
+    /// Where the people of the story keep their files.
+    desk: &'a Path,
+}
+
+impl Story<'_> {
+    fn file(&self, name: &str) -> String {
+        self.desk.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn tell(&self) {
+        let chart = self.open_and_claim();
+        let positions = self.add_and_get(&chart);
+        self.share(&chart, positions);
+        self.prove(&chart);
+    }
+
+    fn open_and_claim(&self) -> String {
+        let (agent, wallet) = (self.pilot.person("agent"), self.file("wallet"));
+        let (hospital, laboratory) =
+            (self.pilot.organisation("hospital"), self.pilot.organisation("laboratory"));
+        let letter = self.file("a letter");
+        let [chart, code] = self.form.run(
+            &[
+                "chart",
+                "open",
+                "--as",
+                &agent,
+                "--custodian",
+                &hospital,
+                "--custodian",
+                &laboratory,
+                "--letter",
+                &letter,
+            ],
+            [("chart ", "/chart"), ("", "/code")],
+        );
+
+        let operator = self.pilot.path("operator.key");
+        let [made] = self.form.run(
+            &["wallet", "new", "--dir", &wallet, "--like", &agent, "--operator-file", &operator],
+            [("chart claim --as ", "/wallet")],
+        );
+        assert!(wallet.starts_with(&made), "{made}");
+        self.form.run(&["wallet", "show", "--as", &wallet], [("at height ", "/height")]);
+
+        let claim = ["chart", "claim", "--as", &wallet, "--letter", &letter, "--code", &code];
+        let [claimed] = self.form.run(&claim, [("chart ", "/chart")]);
+        assert_eq!(claimed, chart);
+        let [held] =
+            self.form.run(&["wallet", "show", "--as", &wallet], [("chart ", "/charts/0/chart")]);
+        assert_eq!(held, chart);
+        let facts = [("claimed: ", "/entry/claimed"), ("custodians: ", "/entry/custodians/0")];
+        let [claimed, custodian] =
+            self.form.run(&["chart", "show", "--as", &wallet, &chart], facts);
+        assert!(claimed == "yes" || claimed == "true");
+        assert!([hospital, laboratory].contains(&custodian), "{custodian}");
+        chart
+    }
+
+    /// Files of any name and size come back byte for byte.
+    fn add_and_get(&self, chart: &str) -> [String; 3] {
+        let (agent, wallet) = (self.pilot.person("agent"), self.file("wallet"));
+        let contents: [(&str, Vec<u8>); 3] = [
+            ("leer", Vec::new()),
+            ("Röntgen 左手 – «avant».dcm", (0..=255).cycle().take(3_000_001).collect()),
+            ("note.json", br#"{"resourceType":"DocumentReference","status":"current"}"#.to_vec()),
+        ];
+        let positions = contents.map(|(name, content)| {
+            let (file, read, receipt) =
+                (self.file(name), self.file(&format!("{name}.read")), self.file("record.receipt"));
+            fs::write(&file, &content).unwrap();
+            let add =
+                ["record", "add", "--as", &agent, "--chart", chart, "--receipt", &receipt, &file];
+            let facts =
+                [("position ", "/position"), ("record ", "/record"), ("in block ", "/height")];
+            let [position, ..] = self.form.run(&add, facts);
+            let get = [
+                "record",
+                "get",
+                "--as",
+                &wallet,
+                "--chart",
+                chart,
+                "--position",
+                &position,
+                "--to",
+                &read,
+            ];
+            let [bytes] = self.form.run(&get, [("", "/bytes")]);
+            if self.form == Form::Json {
+                assert_eq!(bytes, content.len().to_string());
+            }
+            assert!(fs::read(&read).unwrap() == content, "{name} came back changed");
+            position
+        });
+        let listed = self.form.done(&["record", "list", "--as", &wallet, chart]).ok();
+        match self.form {
+            Form::Text => assert_eq!(listed.stdout.lines().count(), 3, "{listed:#?}"),
+            Form::Json => {
+                let rows = listed.json();
+                let listed: Vec<_> = rows
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|row| row["position"].to_string())
+                    .collect();
+                assert_eq!(listed, positions);
+                for field in ["record", "kind", "compartment", "name", "time", "sealed_bytes"] {
+                    assert!(!rows[0][field].is_null(), "{field}");
+                }
+            }
+        }
+        positions
+    }
+
+    fn share(&self, chart: &str, positions: [String; 3]) {
+        let (clinician, wallet) = (self.pilot.person("clinician"), self.file("wallet"));
+        let facts = [("member ", "/member")];
+        let [member] = self.form.run(&["wallet", "show", "--as", &clinician], facts);
+        let shown = keepwell(&["chart", "show", "--as", &wallet, chart]).ok();
+        let number = |name: &str| shown.word_after(&format!("{name} is compartment "));
+        let (normal, psychiatry) = (number("normal"), number("psychiatry"));
+
+        let key = format!("{clinician}/member.pub");
+        let give = [
+            "grant",
+            "give",
+            "--as",
+            &wallet,
+            "--chart",
+            chart,
+            "--to",
+            &member,
+            "--key",
+            &key,
+            "--compartment",
+            "normal",
+            "--purpose",
+            "TREAT",
+            "--days",
+            "30",
+        ];
+        let [grant, _] = self.form.run(&give, [("grant ", "/grant"), ("from block ", "/height")]);
+        let list = self.form.done(&["grant", "list", "--as", &wallet, chart]).ok();
+        assert!(list.stdout.contains(&grant), "{list:#?}");
+
+        let to = self.file("opened");
+        let open = [
+            "open",
+            "--as",
+            &clinician,
+            "--chart",
+            chart,
+            "--grant",
+            &grant,
+            "--compartment",
+            &normal,
+            "--purpose",
+            "TREAT",
+            "--to",
+            &to,
+        ];
+        self.form.run(&open, [("by the access at position ", "/access")]);
+        let sizes = positions
+            .map(|it| fs::metadata(self.desk.join(format!("opened/{it}.bin"))).unwrap().len());
+        assert_eq!(sizes, [0, 3_000_001, 55]);
+        let other = ["--compartment", &psychiatry];
+        let asked = [&open[..7], &other, &open[9..]].concat();
+        self.form.refused(&asked, "refused: ");
+
+        let revoke = ["grant", "revoke", "--as", &wallet, "--chart", chart, &grant];
+        self.form.run(&revoke, [("after block ", "/height")]);
+        self.form.refused(&open, "no grant allows this");
+
+        let audit = self.form.done(&["audit", "--as", &wallet, chart]).ok();
+        for words in ["Meridian Telehealth", "TREAT"] {
+            assert!(audit.stdout.contains(words), "nothing of {words:?}: {audit:#?}");
+        }
+        if self.form == Form::Json {
+            let accesses = audit.json()["accesses"].as_array().unwrap().clone();
+            let of_the_clinic =
+                accesses.iter().filter(|it| it["organisation"] == "Meridian Telehealth");
+            let refused: Vec<_> = of_the_clinic.map(|it| !it["refused"].is_null()).collect();
+            assert_eq!(refused[..2], [false, true], "{audit:#?}");
+        }
+    }
+
+    fn prove(&self, chart: &str) {
+        let (agent, wallet) = (self.pilot.person("agent"), self.file("wallet"));
+        let added = self.pilot.add(&agent, chart, &self.desk.join("note.json")).ok().json();
+        let (height, index) = (added["height"].to_string(), added["index"].to_string());
+        let to = self.file("asked for.receipt");
+        let ask = ["receipt", "--as", &wallet, "--chart", chart, "--height", &height];
+        let ask = [&ask[..], &["--index", &index, "--to", &to]].concat();
+        self.form.run(&ask, [("", "/receipt")]);
+
+        let reports = self.desk.join("reports/2026 März");
+        fs::create_dir_all(&reports).unwrap();
+        fs::write(reports.join("a.pdf"), b"%PDF-1.7 a").unwrap();
+        fs::write(self.desk.join("reports/b"), b"").unwrap();
+        let (folder, receipts) = (self.file("reports"), self.file("receipts"));
+        let anchor = ["anchor", "--as", &agent, &folder, "--receipts", &receipts];
+        self.form.run(&anchor, [("in block ", "/height")]);
+    }
+}
+
+/// With no node running, and nothing but the genesis file.
+fn proofs_hold_offline(form: Form, desk: &Path, pilot: &Place<'_>) {
+    let alone = scratch();
+    let at = |name: &str| alone.path().join(name).to_str().unwrap().to_owned();
+    for (from, name) in [
+        ("asked for.receipt", "record.receipt"),
+        ("record.receipt", "kept.receipt"),
+        ("receipts/2026 März/a.pdf.receipt", "a.receipt"),
+        ("receipts/b.receipt", "b.receipt"),
+        ("reports/2026 März/a.pdf", "a.pdf"),
+        ("reports/b", "b"),
+    ] {
+        fs::copy(desk.join(from), at(name)).unwrap();
+    }
+    fs::copy(pilot.genesis(), at("genesis")).unwrap();
+    let (genesis, altered) = (at("genesis"), at("altered"));
+    let verify = ["verify", "--genesis", &genesis];
+
+    for receipt in [at("record.receipt"), at("kept.receipt")] {
+        let facts = [("in block ", "/outcome/location/height")];
+        form.run(&[&verify[..], &[&receipt]].concat(), facts);
+        assert!(fs::metadata(&receipt).unwrap().len() <= 8 * 1024);
+    }
+    for (document, receipt) in [(at("a.pdf"), at("a.receipt")), (at("b"), at("b.receipt"))] {
+        let holds = [&verify[..], &["--document", &document, &receipt]].concat();
+        form.run(&holds, [("in block ", "/height")]);
+        let mut bytes = fs::read(&document).unwrap();
+        bytes.push(b'x');
+        bytes[0] ^= 1;
+        fs::write(&altered, bytes).unwrap();
+        form.refused(&[&verify[..], &["--document", &altered, &receipt]].concat(), "document");
+    }
+}
+
+fn folders_are_sound(form: Form, pilot: &Place<'_>) {
+    let storage = pilot.path("engine");
+    for slug in ["hospital", "clinic", "laboratory", "insurer"] {
+        let config = pilot.node_config(slug);
+        let facts = [("sound: ", "/blocks")];
+        form.run(&["fsck", "--config", &config, "--storage", &storage], facts);
+    }
+}

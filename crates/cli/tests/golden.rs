@@ -1,0 +1,115 @@
+//! What the program says of itself and of wrong usage, word for word, in `tests/golden/`.
+//!
+//! `KEEPWELL_GOLDEN=write cargo test -p keepwell-cli --test golden` writes the files anew; the difference
+//! is then read like any other change.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+use common::{Done, KEEPWELL};
+
+/// Every command, with its subcommands.
+const COMMANDS: [(&str, &[&str]); 13] = [
+    ("pilot", &[]),
+    ("node", &[]),
+    ("wallet", &["new", "show"]),
+    ("chart", &["open", "claim", "show"]),
+    ("record", &["add", "list", "get"]),
+    ("grant", &["give", "list", "revoke"]),
+    ("open", &[]),
+    ("audit", &[]),
+    ("anchor", &[]),
+    ("receipt", &[]),
+    ("verify", &[]),
+    ("fsck", &[]),
+    ("bench", &[]),
+];
+
+/// Runs the program as if on a terminal of 100 columns, acting as nobody.
+fn say(arguments: &[&str]) -> Done {
+    let mut command = Command::new(KEEPWELL);
+    command.env("COLUMNS", "100").env_remove("KEEPWELL_AS").env_remove("KEEPWELL_LOG");
+    Done::of(&mut command, arguments)
+}
+
+fn check(name: &str, said: &str) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let path = folder.join(format!("{name}.txt"));
+    if env::var("KEEPWELL_GOLDEN").is_ok_and(|it| it == "write") {
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(&path, said).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; KEEPWELL_GOLDEN=write makes it", path.display())
+    });
+    assert!(
+        golden == said,
+        "{name} is not as in {}; if that is meant, write it anew with KEEPWELL_GOLDEN=write\n{said}",
+        path.display()
+    );
+}
+
+#[test]
+fn help_is_as_it_was_read_last() {
+    check("keepwell", &say(&["--help"]).ok().stdout);
+    for (command, subcommands) in COMMANDS {
+        check(command, &say(&[command, "--help"]).ok().stdout);
+        for subcommand in subcommands {
+            let name = format!("{command}-{subcommand}");
+            check(&name, &say(&[command, subcommand, "--help"]).ok().stdout);
+        }
+    }
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    for (command, subcommands) in COMMANDS {
+        let help = say(&[command, "--help"]).ok().stdout;
+        for name in [""].iter().chain(subcommands) {
+            let example = format!("keepwell {command} {name}");
+            let shown =
+                help.split_once("Example").is_some_and(|(_, it)| it.contains(example.trim()));
+            assert!(shown, "no example of `{example}`:\n{help}");
+        }
+    }
+}
+
+#[test]
+fn no_command_is_left_out() {
+    let help = say(&["--help"]).ok().stdout;
+    let (_, listed) = help.split_once("Commands:\n").unwrap();
+    let (listed, _) = listed.split_once("\n\n").unwrap();
+    let listed: Vec<_> = listed
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert_eq!(listed, COMMANDS.map(|(name, _)| name));
+}
+
+#[test]
+fn wrong_usage_is_explained() {
+    let chart = "00".repeat(32);
+    for (name, arguments) in [
+        ("no-command", &[][..]),
+        ("unknown-command", &["pilto"]),
+        ("unknown-option", &["pilot", "--prot", "7000"]),
+        ("missing-argument", &["record", "add", "--as", "me", "--chart", &chart]),
+        ("missing-profile", &["audit", &chart]),
+        ("not-a-chart", &["audit", "--as", "me", "12"]),
+        ("not-a-number", &["pilot", "--patients", "two"]),
+        ("not-a-port", &["pilot", "--port", "70000"]),
+        (
+            "not-a-purpose",
+            &["open", "--as", "me", "--chart", &chart, "--compartment", "1", "--purpose", "FUN"],
+        ),
+        ("not-a-kind", &["record", "add", "--as", "me", "--chart", &chart, "--kind", "tune", "a"]),
+    ] {
+        let done = say(arguments).refused(&[]);
+        assert_eq!(done.stdout, "", "{done:#?}");
+        check(&format!("wrong-{name}"), &done.stderr);
+    }
+}
