@@ -1,4 +1,4 @@
-//! One validator or observer: engine wiring, execution, storage, custody, release, peer and client API.
+//! One validator: engine wiring, execution, storage, custody, release, peer and client API.
 //!
 //! ```text
 //!  peers ── engine ── blocks, state, index          (`keepwell-engine`)
