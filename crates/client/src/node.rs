@@ -81,9 +81,12 @@ pub struct NodeError {
 /// What a node did instead of answering.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum NodeFault {
-    /// Nothing listens there, or the connection broke.
+    /// Nothing listens there.
     #[error("cannot be reached; start it, or use another node")]
     Unreachable,
+    /// It was reached, and the connection ended before its answer.
+    #[error("broke the connection off before it answered; try again, or use another node")]
+    BrokenOff,
     /// No answer in time.
     #[error("did not answer in time; use another node")]
     TimedOut,
@@ -115,9 +118,11 @@ impl NodeFault {
     /// Whether another node, or this one in a moment, may answer.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable | Self::TimedOut | Self::Garbled { .. } | Self::TooLong { .. } => {
-                true
-            }
+            Self::Unreachable
+            | Self::BrokenOff
+            | Self::TimedOut
+            | Self::Garbled { .. }
+            | Self::TooLong { .. } => true,
             Self::Refused { status, code, .. } => {
                 matches!(status, 425 | 429 | 502 | 503 | 504) && code != "missed"
             }
@@ -385,7 +390,11 @@ async fn read(response: Response, max: usize) -> Result<Vec<u8>, NodeFault> {
 }
 
 fn fault_of(error: &reqwest::Error) -> NodeFault {
-    if error.is_timeout() { NodeFault::TimedOut } else { NodeFault::Unreachable }
+    match (error.is_timeout(), error.is_connect()) {
+        (true, _) => NodeFault::TimedOut,
+        (false, true) => NodeFault::Unreachable,
+        (false, false) => NodeFault::BrokenOff,
+    }
 }
 
 #[cfg(test)]

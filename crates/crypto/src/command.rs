@@ -9,7 +9,7 @@
 //!
 //! Not here: whether the keys are the signers'. The ledger checks that at the height of execution.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use keepwell_types::{
     command::{Command, CommandSignature, Entry, Payload, SignedCommand},
@@ -95,10 +95,10 @@ pub fn sign(command: Command, keys: &[&SigningKey]) -> SignedCommand {
     SignedCommand { command, signatures }
 }
 
-/// A command that each of its signers signed.
+/// A command that each of its signers signed. Cheap to clone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Verified {
-    signed: SignedCommand,
+    signed: Arc<SignedCommand>,
     digest: CommandDigest,
 }
 
@@ -125,7 +125,7 @@ impl Verified {
 
     /// The signed command, and its witness no more.
     pub fn into_signed(self) -> SignedCommand {
-        self.signed
+        Arc::unwrap_or_clone(self.signed)
     }
 }
 
@@ -135,7 +135,7 @@ pub fn verify(signed: SignedCommand) -> Result<Verified, SignatureError> {
     for claim in claims(&signed, digest)? {
         claim.verify()?;
     }
-    Ok(Verified { signed, digest })
+    Ok(Verified { signed: Arc::new(signed), digest })
 }
 
 /// Verifies every signature of many commands in one batch; the answers are those of [`verify`], in
@@ -149,7 +149,7 @@ pub fn verify_all(commands: Vec<SignedCommand>) -> Vec<Result<Verified, Signatur
             let claims = claims(&signed, digest)?;
             let count = claims.len();
             batch.extend(claims);
-            Ok((Verified { signed, digest }, count))
+            Ok((Verified { signed: Arc::new(signed), digest }, count))
         })
         .collect();
     let mut answers = sign::verify_claims(&batch).into_iter();

@@ -21,24 +21,28 @@
 //!
 //! # Why a batch agrees
 //!
-//! The batch equation of `ed25519-dalek` has no factor 8: Σ zᵢ(\[Sᵢ\]B − Rᵢ − \[kᵢ\]Aᵢ) = 0, with 128-bit
-//! zᵢ drawn from a transcript of the whole batch, so that nobody chooses a signature after them. If it
-//! holds then so does 8 times it, which lies in the group of prime order, so each signature fulfils
-//! step 4 except with probability 2⁻¹²⁸. If it does not hold, the batch is cut into parts, and what is
-//! left at the end is decided by step 4 alone. Either way the answer is that of the single
-//! verification. Without the factor in step 4 the two would disagree: the component of small order of
-//! a crafted R cancels in one batch out of eight.
+//! A batch is decided by one equation, [8](Σᵢ \[zᵢ\]Rᵢ + Σ_A \[Σᵢ zᵢkᵢ\]A − \[Σᵢ zᵢSᵢ\]B) = 0, in which each key A
+//! stands once, with the sum over its signatures: a hospital's key that signed half of a block costs as much
+//! as one that signed once. The weights zᵢ are 128 bits of a hash of the whole batch, so that nobody chooses
+//! a signature after them. The factor 8 leaves a group of prime order, in which the sum is 0 if every
+//! signature fulfils step 4, and else with probability 2⁻¹²⁸ (Bernstein and others, "High-speed high-security
+//! signatures", 2012, section 5). If it is not 0, the batch is cut into parts, and what is left at the end
+//! is decided by step 4 alone. Either way the answer is that of the single verification. Without the
+//! factor in both places the two would disagree: the component of small order of a crafted R cancels in one
+//! batch out of eight.
 //!
 //! Not here: whose key it is. The ledger checks that.
 
 use alloc::{collections::BTreeMap, vec::Vec};
+use core::iter;
 
 use curve25519_dalek::{
+    constants::ED25519_BASEPOINT_POINT,
     edwards::{CompressedEdwardsY, EdwardsPoint},
     scalar::Scalar,
-    traits::IsIdentity as _,
+    traits::{IsIdentity as _, VartimeMultiscalarMul as _},
 };
-use ed25519_dalek::{Signer as _, VerifyingKey};
+use ed25519_dalek::Signer as _;
 use keepwell_types::id::{Digest, PublicKey, Signature};
 use sha2::{Digest as _, Sha512};
 use thiserror::Error;
@@ -180,30 +184,23 @@ const BATCH_MIN: usize = 8;
 /// Into how many parts a batch that fails is cut. Halves find one culprit with less work, but let
 /// whoever sends many bad signatures make each cost ten batches; so each costs three.
 const PARTS: usize = 8;
+const WEIGHTS_DOMAIN: &[u8] = b"keepwell/sign/batch/v1";
+const WEIGHTS_PER_HASH: usize = 4;
 
 /// Decides each claim, with the answers that [`Claim::verify`] gives, in less time.
 pub(crate) fn verify_claims(claims: &[Claim]) -> Vec<Result<(), SignatureError>> {
     let mut answers: Vec<_> = claims.iter().map(Claim::check_form).collect();
-    // A block has many signatures by few keys, and decompressing a key costs a fifth of a verification.
-    let mut points: BTreeMap<PublicKey, Option<VerifyingKey>> = BTreeMap::new();
     let mut batch = Batch::default();
     for (place, claim) in claims.iter().enumerate() {
-        if answers[place].is_err() {
-            continue;
-        }
-        let point = *points
-            .entry(claim.key)
-            .or_insert_with_key(|key| VerifyingKey::from_bytes(&key.0).ok());
-        match point {
-            Some(point) => batch.push(place, claim, point),
-            None => answers[place] = Err(SignatureError::Key(claim.key)),
+        if answers[place].is_ok() {
+            answers[place] = batch.push(place, claim);
         }
     }
-    let mut pending = alloc::vec![0..batch.places.len()];
+    let mut pending = alloc::vec![0..batch.terms.len()];
     while let Some(range) = pending.pop() {
         if range.len() < BATCH_MIN {
-            for place in &batch.places[range] {
-                answers[*place] = claims[*place].verify();
+            for term in &batch.terms[range] {
+                answers[term.place] = claims[term.place].verify();
             }
         } else if !batch.holds(range.clone()) {
             let (end, part) = (range.end, range.len().div_ceil(PARTS));
@@ -213,51 +210,112 @@ pub(crate) fn verify_claims(claims: &[Claim]) -> Vec<Result<(), SignatureError>>
     answers
 }
 
-/// Claims of good form, as `verify_batch` takes them.
+/// Claims of good form, as the batch's equation takes them.
 #[derive(Default)]
-struct Batch<'a> {
-    places: Vec<usize>,
-    messages: Vec<&'a [u8]>,
-    signatures: Vec<ed25519_dalek::Signature>,
-    keys: Vec<VerifyingKey>,
+struct Batch {
+    terms: Vec<Term>,
+    keys: Vec<EdwardsPoint>,
+    /// Where each key stands; nowhere if it is no point.
+    places: BTreeMap<PublicKey, Option<usize>>,
 }
 
-impl<'a> Batch<'a> {
-    fn push(&mut self, place: usize, claim: &'a Claim, key: VerifyingKey) {
-        self.places.push(place);
-        self.messages.push(claim.digest.as_bytes());
-        self.signatures.push(ed25519_dalek::Signature::from_bytes(&claim.signature.0));
-        self.keys.push(key);
+/// What one claim brings to the equation.
+struct Term {
+    /// Of the claim, among all.
+    place: usize,
+    /// Of its key, among those of the batch.
+    key: usize,
+    r: EdwardsPoint,
+    s: Scalar,
+    k: Scalar,
+}
+
+impl Batch {
+    fn push(&mut self, place: usize, claim: &Claim) -> Result<(), SignatureError> {
+        let key = *self.places.entry(claim.key).or_insert_with_key(|key| {
+            self.keys.push(CompressedEdwardsY(key.0).decompress()?);
+            Some(self.keys.len() - 1)
+        });
+        let key = key.ok_or(SignatureError::Key(claim.key))?;
+        let (r, s) = decoded(&claim.key, &claim.signature)?;
+        let k = challenge(&claim.key, claim.digest.as_bytes(), &claim.signature);
+        self.terms.push(Term { place, key, r, s, k });
+        Ok(())
     }
 
+    /// Whether the equation holds for these claims.
     fn holds(&self, range: core::ops::Range<usize>) -> bool {
-        ed25519_dalek::verify_batch(
-            &self.messages[range.clone()],
-            &self.signatures[range.clone()],
-            &self.keys[range],
-        )
-        .is_ok()
+        let terms = &self.terms[range];
+        let mut of_base = Scalar::ZERO;
+        let mut of_keys = alloc::vec![Scalar::ZERO; self.keys.len()];
+        let mut of_rs = Vec::with_capacity(terms.len());
+        for (term, z) in terms.iter().zip(weights(terms)) {
+            of_base -= z * term.s;
+            of_keys[term.key] += z * term.k;
+            of_rs.push(z);
+        }
+        let points = self.keys.iter().chain(terms.iter().map(|term| &term.r));
+        let scalars = of_keys.iter().chain(&of_rs);
+        let sum = EdwardsPoint::vartime_multiscalar_mul(
+            iter::once(&of_base).chain(scalars),
+            iter::once(&ED25519_BASEPOINT_POINT).chain(points),
+        );
+        sum.mul_by_cofactor().is_identity()
     }
+}
+
+/// The weights of terms: 128 bits each, of a hash of all. The scalars k stand for the keys, the points R
+/// and the messages, which they are hashes of.
+fn weights(terms: &[Term]) -> impl Iterator<Item = Scalar> {
+    let mut transcript = Sha512::new_with_prefix(WEIGHTS_DOMAIN);
+    for term in terms {
+        transcript.update(term.k.as_bytes());
+        transcript.update(term.s.as_bytes());
+    }
+    let seed = transcript.finalize();
+    (0..terms.len()).step_by(WEIGHTS_PER_HASH).flat_map(move |from| {
+        let hash = Sha512::new_with_prefix(seed).chain_update((from as u64).to_le_bytes());
+        let hash: [u8; 64] = hash.finalize().into();
+        core::array::from_fn::<_, WEIGHTS_PER_HASH, _>(|index| {
+            let mut weight = [0; 16];
+            weight.copy_from_slice(&hash[16 * index..16 * (index + 1)]);
+            Scalar::from(u128::from_le_bytes(weight))
+        })
+    })
 }
 
 /// Rules 3 and 4, for points in whatever encoding.
 fn equation(key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), SignatureError> {
-    let (r, s) = halves(signature);
     let a = CompressedEdwardsY(key.0).decompress().ok_or(SignatureError::Key(*key))?;
-    let r_point = CompressedEdwardsY(r).decompress().ok_or(SignatureError::Malformed(*key))?;
-    let s: Scalar =
-        Option::from(Scalar::from_canonical_bytes(s)).ok_or(SignatureError::Malformed(*key))?;
-    let hash = Sha512::new().chain_update(r).chain_update(key.0).chain_update(message).finalize();
-    let k = Scalar::from_bytes_mod_order_wide(&hash.into());
+    let (r, s) = decoded(key, signature)?;
+    let k = challenge(key, message, signature);
     let r_expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(&k, &-a, &s);
-    if (r_expected - r_point).mul_by_cofactor().is_identity() {
+    if (r_expected - r).mul_by_cofactor().is_identity() {
         Ok(())
     } else {
         Err(SignatureError::Wrong(*key))
     }
 }
 
-/// R and S.
+/// R and S, if they are a point and a canonical scalar.
+fn decoded(
+    key: &PublicKey,
+    signature: &Signature,
+) -> Result<(EdwardsPoint, Scalar), SignatureError> {
+    let (r, s) = halves(signature);
+    let r = CompressedEdwardsY(r).decompress();
+    let s = Option::from(Scalar::from_canonical_bytes(s));
+    r.zip(s).ok_or(SignatureError::Malformed(*key))
+}
+
+/// k = SHA-512(R ‖ A ‖ M).
+fn challenge(key: &PublicKey, message: &[u8], signature: &Signature) -> Scalar {
+    let (r, _) = halves(signature);
+    let hash = Sha512::new().chain_update(r).chain_update(key.0).chain_update(message).finalize();
+    Scalar::from_bytes_mod_order_wide(&hash.into())
+}
+
+/// R and S, as bytes.
 fn halves(signature: &Signature) -> ([u8; 32], [u8; 32]) {
     let mut halves = ([0; 32], [0; 32]);
     halves.0.copy_from_slice(&signature.0[..32]);

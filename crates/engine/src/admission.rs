@@ -20,7 +20,7 @@ use keepwell_crypto::command::{SignatureError, Verified, verify_all};
 use keepwell_ledger::{Halt, Lacks, View, accountable, state::Key};
 use keepwell_types::{
     DecodeError,
-    command::{Entry, SignedCommand},
+    command::SignedCommand,
     id::{ChainId, CommandId, Height, Location},
     limits::{COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX},
     outcome::{Outcome, Rejection},
@@ -277,7 +277,7 @@ where
             return Err(Refused::WrongChain { given: command.chain, ours: self.core.chain });
         }
         let (id, window) = (command.id, command.window);
-        let raw = RawEntry::encode(&Entry::Signed(verified.signed().clone()));
+        let raw = RawEntry::signed(verified.signed());
         // Whoever waits is noted first: the outcome may come before the next line is done.
         let outcome = self.core.wait_for(id);
         // A command that was sent before is answered with what became of it, even after its window.

@@ -32,7 +32,7 @@ use keepwell_merkle::{
 };
 use keepwell_types::{
     block::{HEADER_VERSION, Header, Round, SyncTarget},
-    command::Entry,
+    command::{Entry, SignedCommand},
     genesis::Genesis,
     id::{BlockId, ChainId, Digest, Height, PublicKey},
     limits::{BLOCK_BYTES_MAX, BLOCK_COMMANDS_MAX, HEADER_BYTES_MAX},
@@ -44,6 +44,9 @@ pub type EngineDigest = sha256::Digest;
 pub type EngineKey = ed25519::PublicKey;
 /// Where consensus stands when a block is proposed.
 pub type Context = EngineContext<EngineDigest, EngineKey>;
+
+/// What the encoding of an [`Entry::Signed`] begins with.
+const SIGNED_ENTRY: u8 = 1;
 
 /// One entry as it travels: its canonical bytes, and their leaf digest in the payload's tree.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,6 +64,11 @@ impl RawEntry {
     /// Encodes `entry`.
     pub fn encode(entry: &Entry) -> Self {
         Self::new(keepwell_types::encode(entry).into())
+    }
+
+    /// Encodes `Entry::Signed(signed)`, and leaves the command where it is.
+    pub fn signed(signed: &SignedCommand) -> Self {
+        Self::new(keepwell_types::encode(&(SIGNED_ENTRY, (signed,))).into())
     }
 
     /// The canonical bytes, if they are.

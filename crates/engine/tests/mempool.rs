@@ -42,7 +42,7 @@ fn pending_in(window: Window, organisation: u8, number: u32, documents: u64) -> 
     };
     let signed = sign(command, &[&SigningKey::from_seed(&[3; 32])]);
     Pending {
-        raw: RawEntry::encode(&Entry::Signed(signed.clone())),
+        raw: RawEntry::signed(&signed),
         verified: verify(signed).unwrap(),
         payer: (OrganisationId([organisation; 16]), Account::Members),
     }
@@ -55,6 +55,12 @@ fn pending(organisation: u8, number: u32) -> Pending {
 fn candidates(pool: &Mempool, now: BlockTime) -> Vec<CommandId> {
     let candidates = pool.candidates(&BTreeSet::new(), now);
     candidates.iter().map(|it| it.verified.command().id).collect()
+}
+
+#[test]
+fn an_entry_is_encoded_the_same_with_and_without_its_command() {
+    let signed = pending(1, 1).verified.into_signed();
+    assert_eq!(RawEntry::signed(&signed), RawEntry::encode(&Entry::Signed(signed)));
 }
 
 #[test]

@@ -9,6 +9,9 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode as reading, encode as wr
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// Room for most values: commands have some 400 bytes.
+const BYTES_USUAL: usize = 512;
+
 /// Why bytes were not a value.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum DecodeError {
@@ -39,13 +42,28 @@ pub enum DecodeError {
 
 /// Encodes `value` in its canonical form.
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(BYTES_USUAL);
     match minicbor::encode(value, &mut bytes) {
         Ok(()) => bytes,
         // A `Vec` accepts every write, and no value of ours refuses to be encoded.
         Err(error) => unreachable!("encoding into memory failed: {error:?}"),
     }
 }
+
+/// Takes what is written as long as it is what is expected, so that nothing is kept of it.
+struct Expected<'b>(&'b [u8]);
+
+impl writing::Write for Expected<'_> {
+    type Error = Unexpected;
+
+    fn write_all(&mut self, written: &[u8]) -> Result<(), Unexpected> {
+        self.0 = self.0.strip_prefix(written).ok_or(Unexpected)?;
+        Ok(())
+    }
+}
+
+/// Something else was written.
+struct Unexpected;
 
 /// Decodes a canonical value of at most `max` bytes.
 pub fn decode<'b, T>(bytes: &'b [u8], max: usize) -> Result<T, DecodeError>
@@ -63,10 +81,11 @@ where
     if extra > 0 {
         return Err(DecodeError::Trailing { extra });
     }
-    if encode(&value) != bytes {
-        return Err(DecodeError::NotCanonical);
+    let mut rest = Expected(bytes);
+    match minicbor::encode(&value, &mut rest) {
+        Ok(()) if rest.0.is_empty() => Ok(value),
+        _ => Err(DecodeError::NotCanonical),
     }
-    Ok(value)
 }
 
 /// A list of at most `MAX` items.

@@ -5,10 +5,12 @@
 //! * Every connection is a task of the set that [`serve`] holds: when the node ends, in whatever way,
 //!   all of them end, and no request is answered from a node that is gone.
 //! * A client that sends its headers slowly, or opens connections without end, costs a bounded share.
+//! * An answer that refuses a request before its body has come still arrives: a connection that were
+//!   closed under a sender would be reset, and the answer with it (RFC 9112, section 9.6).
 
 use std::{
     convert::Infallible,
-    pin::pin,
+    future::poll_fn,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,13 +22,17 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use keepwell_types::id::Height;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
@@ -47,6 +53,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const SEEN: &str = "keepwell-seen";
 /// How long a node that is behind may take to catch up with an asker.
 const CATCH_UP: Duration = Duration::from_secs(2);
+/// How long a sender whose request was answered early may go on sending.
+const LINGER: Duration = Duration::from_secs(5);
+/// Bytes that are thrown away at once of what it still sends.
+const LINGER_BYTES: usize = 64 * 1024;
 /// How long requests that are under way may go on when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection, such as for want of file descriptors.
@@ -96,20 +106,34 @@ async fn connection(
 ) {
     // Answers are small and waited for; a failure costs some milliseconds only.
     let _ = stream.set_nodelay(true);
-    let served = http1::Builder::new()
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| Box::pin(router.call(request)));
+    let mut served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut served = pin!(served);
+        .serve_connection(TokioIo::new(stream), service);
     // Errors are those of a client that went away.
     tokio::select! {
-        _ = served.as_mut() => {}
+        _ = poll_fn(|context| served.poll_without_shutdown(context)) => {}
         () = stopped(&mut stopping) => {
-            served.as_mut().graceful_shutdown();
-            let _ = served.await;
+            std::pin::Pin::new(&mut served).graceful_shutdown();
+            let _ = poll_fn(|context| served.poll_without_shutdown(context)).await;
         }
     }
+    let stream = served.into_parts().io.into_inner();
+    tokio::select! {
+        _ = timeout(LINGER, linger(stream)) => {}
+        () = stopped(&mut stopping) => {}
+    }
+}
+
+/// Says that no more answers come, and reads what is still sent, to its end.
+async fn linger(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = vec![0; LINGER_BYTES];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }
 
 /// Resolves when the node stops.
@@ -175,5 +199,39 @@ fn method_name(method: &Method) -> &'static str {
         Method::POST => "POST",
         Method::PUT => "PUT",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::routing::put;
+
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_refusal_reaches_who_is_still_sending() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // It answers without a look at the body.
+        let router = Router::new().route("/", put(async || StatusCode::INSUFFICIENT_STORAGE));
+        let (stop, stopping) = watch::channel(false);
+        let server = tokio::spawn(serve(listener, router, stopping));
+
+        let mut sender = TcpStream::connect(address).await.unwrap();
+        let head = format!("PUT / HTTP/1.1\r\nhost: node\r\ncontent-length: {}\r\n\r\n", 32 * MIB);
+        sender.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..32 {
+            sender.write_all(&vec![7; MIB]).await.unwrap();
+            sleep(Duration::from_millis(5)).await;
+        }
+        let mut answer = String::new();
+        sender.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 507 "), "{answer}");
+        stop.send_replace(true);
+        server.await.unwrap();
     }
 }
