@@ -1,30 +1,47 @@
 //! One valid input of each target at least, made with keys that the fuzzer does not have.
+//!
+//! What has frozen vectors begins at those as well, so that every kind of command, outcome and entry of the
+//! state is there from the start.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
+use commonware_codec::Encode as _;
+use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, deterministic};
+use commonware_storage::qmdb::floor::Proportional;
+use commonware_utils::{NZU16, NZUsize};
+use keepwell_client::{chart::Meanings, grant::GrantNotice, verify::Checker};
 use keepwell_crypto::{
     body::{Dek, Encryptor},
     capsule::{Capsule, SaltedCapsule},
     command,
+    custody::{FIRST_VERSION, sign_custody},
+    dealing::{Dealing, Numbers},
     grant::{self, Binding},
     keyfile::{About, KeyFile, KeyKind},
     keys::{ChartSecret, ClaimCode},
     request,
-    seal::SealingKey,
+    seal::{self, SealingKey},
     sheet,
     sign::SigningKey,
     threshold::{self, Committee},
 };
-use keepwell_ledger::state::{ChartLog, Value};
+use keepwell_engine::{
+    block::{Block, RawEntry, payload_digest},
+    index::{BlockLine, LogLine},
+    state::{StateDb, state_config},
+};
+use keepwell_ledger::state::{ChartLog, Key, Value};
 use keepwell_merkle::{
-    anchor::{DOCUMENT_RECEIPT_VERSION, DocumentReceipt},
+    anchor::DocumentReceipt,
+    block::block_id,
+    certificate::{Validators, consensus_namespace},
+    chart_log,
     range::{Peaks, RangePath},
-    receipt::{Ancestry, CertifiedHeader, RECEIPT_VERSION, Receipt},
+    receipt::{CertifiedHeader, Receipt},
     tree,
 };
 use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
-    anchor::AnchorAdd,
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
     command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encode,
@@ -34,23 +51,36 @@ use keepwell_types::{
     id::{
         BlockId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment, Digest,
         Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, PublicKey,
-        RecordId, Salt, Signature, Version,
+        RecordId, Signature, Suite, Version,
     },
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
-    record::{ApprovalRule, CustodyStatement, Label, RecordAdd, RecordKind},
+    record::{
+        ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind,
+    },
     set::Set,
     time::{BlockTime, Window},
-    wire::{LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, StateProof},
+    wire::{
+        LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
+        SeedTableLine, StateProof,
+    },
 };
+use minicbor::{Decode, Encode};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 /// Opens the seed of `key_file`.
 pub const OPERATOR_KEY: [u8; 32] = [42; 32];
 
-const CHAIN: ChainId = ChainId([1; 32]);
-const CHART: ChartId = ChartId([2; 32]);
+/// The consortium of whatever is not checked against [`genesis`].
+pub const CHAIN: ChainId = ChainId([1; 32]);
+/// The chart of the seeds.
+pub const CHART: ChartId = ChartId([2; 32]);
+/// A chart that was never opened.
+pub const NO_CHART: ChartId = ChartId([0xC2; 32]);
+/// The ceremony of the seed of `dealing`.
+pub const SESSION: Digest = Digest([35; 32]);
+
 const ORGANISATION: OrganisationId = OrganisationId([3; 16]);
 const MEMBER: MemberId = MemberId([4; 16]);
 const GRANT: GrantId = GrantId([5; 16]);
@@ -73,28 +103,42 @@ pub fn is_seed(target: &str, bytes: &[u8]) -> bool {
 
 fn make() -> Inputs {
     BTreeMap::from([
-        ("anchor_receipt", vec![encode(&anchor_receipt())]),
+        ("acknowledgement", vec![encode(&acknowledgement())]),
+        ("anchor_receipt", document_receipts().vectors.clone()),
+        ("block", blocks()),
         ("body", [0, 1, 1_000, 100_000].map(body).to_vec()),
         ("bundle", bundles()),
         ("capsule", vec![capsule().encode()]),
-        ("certificate", vec![encode(&certificate())]),
+        ("certificate", vec![encode(&certified(header(9)).certificate)]),
         ("claim_code", vec![ClaimCode::generate(&mut rng(1)).print().as_bytes().to_vec()]),
+        ("claim_letter", vec![claim_letter()]),
         ("command", commands().iter().map(SignedCommand::encode).collect()),
-        ("genesis", vec![genesis().encode()]),
+        ("dealing", dealings()),
+        ("entry", entries().iter().map(encode).collect()),
+        ("forwarded", vec![forwarded()]),
+        ("genesis", vec![genesis().encode(), receipts().genesis.encode()]),
+        ("grant_notice", vec![encode(&notice()), sealed(NOTICE_DOMAIN, &CHAIN.0, &notice())]),
         ("grant_seals", vec![grant_seals()]),
-        ("header", vec![encode(&header(9))]),
+        ("header", [vec![encode(&header(9))], frozen::<Header>(ENCODINGS)].concat()),
         ("history_path", vec![peaks().encode(), encode(&path())]),
+        ("index_line", index_lines()),
         ("key_file", vec![key_file()]),
         ("key_sheet", vec![encode(&sheet::sheet(&chart_secret(), CHART, &[Epoch(0); 16]))]),
-        ("label", vec![encode(&label())]),
-        ("log_page", [5, u64::MAX].map(|from| encode(&log_page(from))).to_vec()),
-        ("outcome", outcomes().iter().map(encode).collect()),
-        ("receipt", vec![encode(&receipt(None)), encode(&receipt(Some(ancestry())))]),
+        ("label", [vec![encode(&label())], frozen::<Label>(ENCODINGS)].concat()),
+        ("log_page", vec![encode(&log_page())]),
+        ("meanings", vec![encode(&meanings()), sealed(MEANINGS_DOMAIN, &CHART.0, &meanings())]),
+        ("node_config", node_configs()),
+        ("outcome", outcomes()),
+        ("receipt", receipts().vectors.clone()),
         ("release_answer", vec![encode(&release_answer())]),
         ("release_request", vec![encode(&release_request())]),
         ("request", vec![encode(&signed_request())]),
-        ("state_value", state_values().iter().map(Value::encode).collect()),
+        ("seed_table", vec![encode(&seed_table())]),
+        ("sealed_seeds", vec![sealed_seeds()]),
         ("share", vec![vec![0; 96], dealt().1.to_vec()]),
+        ("state_proof", [CHART, NO_CHART].map(|chart| encode(&state_proof(chart))).to_vec()),
+        ("state_value", state_values()),
+        ("word", words()),
     ])
 }
 
@@ -104,6 +148,75 @@ fn rng(seed: u64) -> ChaCha20Rng {
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
+}
+
+/// Frozen encodings: `name: bytes`.
+const ENCODINGS: &str = include_str!("../../vectors/types/encodings.txt");
+/// Frozen entries of the state.
+const VALUES: &str = include_str!("../../vectors/ledger/values.txt");
+
+/// Those of the frozen lines that are a `T`.
+fn frozen<T>(lines: &str) -> Vec<Vec<u8>>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
+    let encodings = lines.lines().filter_map(|line| Some(unhex(line.split_once(": ")?.1)));
+    encodings.filter(|bytes| keepwell_types::decode::<T>(bytes, bytes.len()).is_ok()).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    hex::decode(text).expect("a vector is in hexadecimal digits")
+}
+
+/// Frozen receipts that decode, with what they are verified against.
+pub struct Proofs {
+    /// The consortium.
+    pub genesis: Genesis,
+    /// The document, if it is receipts of one.
+    pub document: Digest,
+    /// The receipts, most of them with a fault.
+    vectors: Vec<Vec<u8>>,
+}
+
+impl Proofs {
+    /// Reads `name verdict bytes`; the first line is the genesis file.
+    fn read(lines: &str, decodes: impl Fn(&[u8]) -> bool) -> Self {
+        let lines = lines.lines().filter(|line| !line.starts_with('#'));
+        let mut parts = lines.filter_map(|line| {
+            let (name, bytes) = (line.split(' ').next()?, line.rsplit(' ').next()?);
+            Some((name, unhex(bytes)))
+        });
+        let (_, genesis) = parts.next().expect("the first line is the genesis file");
+        let mut document = Digest([7; 32]);
+        let mut vectors = Vec::new();
+        for (name, bytes) in parts {
+            match <[u8; 32]>::try_from(&*bytes) {
+                Ok(digest) if name == "document" => document = Digest(digest),
+                Ok(_) | Err(_) if decodes(&bytes) => vectors.push(bytes),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let genesis = Genesis::decode(&genesis).expect("a frozen genesis file decodes");
+        Self { genesis, document, vectors }
+    }
+}
+
+/// The frozen receipts.
+pub fn receipts() -> &'static Proofs {
+    static RECEIPTS: OnceLock<Proofs> = OnceLock::new();
+    RECEIPTS.get_or_init(|| {
+        let lines = include_str!("../../vectors/merkle/receipts.txt");
+        Proofs::read(lines, |bytes| Receipt::decode(bytes).is_ok())
+    })
+}
+
+/// The frozen receipts of a document.
+pub fn document_receipts() -> &'static Proofs {
+    static RECEIPTS: OnceLock<Proofs> = OnceLock::new();
+    RECEIPTS.get_or_init(|| {
+        let lines = include_str!("../../vectors/merkle/documents.txt");
+        Proofs::read(lines, |bytes| DocumentReceipt::decode(bytes).is_ok())
+    })
 }
 
 fn chart_secret() -> ChartSecret {
@@ -138,18 +251,26 @@ pub fn committee() -> &'static Committee {
     COMMITTEE.get_or_init(|| Committee::new(&dealt().0).expect("dealt keys are a committee"))
 }
 
-/// The genesis file that everything is checked against.
+/// In the order of the genesis file.
+fn consensus_keys() -> Vec<SigningKey> {
+    let mut keys: Vec<_> = (100..100 + VALIDATORS as u8).map(key).collect();
+    keys.sort_by_key(SigningKey::public);
+    keys
+}
+
+/// The genesis file that everything is checked against, but receipts.
 pub fn genesis() -> &'static Genesis {
     static GENESIS: OnceLock<Genesis> = OnceLock::new();
     GENESIS.get_or_init(|| {
-        let mut validators: Vec<_> = (0..VALIDATORS as u8)
-            .map(|index| Validator {
+        let validators: Vec<_> = consensus_keys()
+            .iter()
+            .zip(110..)
+            .map(|(consensus, release)| Validator {
                 organisation: ORGANISATION,
-                consensus: key(100 + index).public(),
-                release: key(110 + index).public(),
+                consensus: consensus.public(),
+                release: key(release).public(),
             })
             .collect();
-        validators.sort_by_key(|validator| validator.consensus);
         Genesis {
             version: GENESIS_VERSION,
             name: text("Seed"),
@@ -259,24 +380,38 @@ fn key_file() -> Vec<u8> {
         .encode()
 }
 
-fn commands() -> Vec<SignedCommand> {
-    let statement = CustodyStatement {
+/// What the seed of `acknowledgement` says, but for its end.
+pub fn custody_statement() -> CustodyStatement {
+    CustodyStatement {
         chain: CHAIN,
         custodian: ORGANISATION,
         record: RecordId([8; 32]),
-        version: Version(1),
+        version: FIRST_VERSION,
         commitment: Commitment([12; 32]),
         sealed_bytes: 1_234,
         until: BlockTime(2_000),
-    };
-    let acknowledgement = keepwell_types::record::CustodyAcknowledgement {
+    }
+}
+
+/// Who signed the seed of `acknowledgement`.
+pub fn custodian() -> PublicKey {
+    key(2).public()
+}
+
+fn acknowledgement() -> CustodyAcknowledgement {
+    let statement = custody_statement();
+    CustodyAcknowledgement {
         custodian: ORGANISATION,
-        key: key(2).public(),
-        signature: keepwell_crypto::custody::sign_custody(&key(2), &statement),
-        until: BlockTime(2_000),
-    };
+        key: custodian(),
+        signature: sign_custody(&key(2), &statement),
+        until: statement.until,
+    }
+}
+
+/// One of each kind, and some that touch [`CHART`].
+fn payloads() -> Vec<Payload> {
     let record = RecordName { position: LogPosition(7), record: RecordId([8; 32]) };
-    [
+    let ours = [
         Payload::RecordAdd(RecordAdd {
             chart: CHART,
             compartment: compartment(),
@@ -284,7 +419,7 @@ fn commands() -> Vec<SignedCommand> {
             kind: RecordKind::Result,
             commitment: Commitment([12; 32]),
             sealed_bytes: 1_234,
-            custody: list(vec![acknowledgement]),
+            custody: list(vec![acknowledgement()]),
             approval: Some(ApprovalRule {
                 parties: list(vec![Party::Controller(CHART)]),
                 approvals_min: 1,
@@ -304,20 +439,49 @@ fn commands() -> Vec<SignedCommand> {
             reader_key: Digest([14; 32]),
             notice: 1,
         }),
-        Payload::AnchorAdd(AnchorAdd { root: Digest([15; 32]), documents: 1_000 }),
-    ]
-    .map(|payload| {
-        let command = Command {
-            version: COMMAND_VERSION,
-            chain: CHAIN,
-            id: CommandId([16; 16]),
-            window: WINDOW,
-            signers: list(vec![Party::Member(MEMBER)]),
-            payload,
-        };
-        command::sign(command, &[&key(3)])
-    })
-    .to_vec()
+    ];
+    let frozen = frozen::<Payload>(ENCODINGS);
+    let frozen = frozen.iter().map(|bytes| {
+        keepwell_types::decode(bytes, bytes.len()).expect("it was chosen because it decodes")
+    });
+    ours.into_iter().chain(frozen).collect()
+}
+
+fn command_of(payload: Payload) -> SignedCommand {
+    let command = Command {
+        version: COMMAND_VERSION,
+        chain: CHAIN,
+        id: CommandId([16; 16]),
+        window: WINDOW,
+        signers: list(vec![Party::Member(MEMBER)]),
+        payload,
+    };
+    command::sign(command, &[&key(3)])
+}
+
+fn commands() -> Vec<SignedCommand> {
+    payloads().into_iter().map(command_of).collect()
+}
+
+fn entries() -> Vec<Entry> {
+    let genesis = payloads().into_iter().map(Entry::Genesis);
+    commands().into_iter().map(Entry::Signed).chain(genesis).collect()
+}
+
+/// Commands as one validator hands them to the others.
+fn forwarded() -> Vec<u8> {
+    let commands: Vec<_> = commands().iter().take(3).map(SignedCommand::encode).collect();
+    commonware_codec::Encode::encode(&commands).to_vec()
+}
+
+fn blocks() -> Vec<Vec<u8>> {
+    let block = |entries: &[Entry]| {
+        let entries: Vec<_> = entries.iter().map(RawEntry::encode).collect();
+        let (payload, count) = (payload_digest(&entries), entries.len() as u32);
+        let header = Header { payload, entries: count, ..header(9) };
+        Block::new(header, entries.into()).encode().to_vec()
+    };
+    vec![block(&[]), block(&entries()[..1]), block(&entries()[..3])]
 }
 
 fn header(height: u64) -> Header {
@@ -333,36 +497,90 @@ fn header(height: u64) -> Header {
         state: Digest([20; 32]),
         history: Digest([21; 32]),
         sync: SyncTarget { root: Digest([22; 32]), start: 0, end: 100 },
-        round: Round {
-            epoch: 0,
-            view: height,
-            parent_view: height - 1,
-            leader: PublicKey([23; 32]),
-        },
+        round: Round { epoch: 0, view: height, parent_view: height - 1, leader: key(100).public() },
     }
 }
 
-/// Of the right shape, with signatures of nobody.
-fn certificate() -> Certificate {
-    let votes = (0..3).map(|validator| Vote { validator, signature: Signature([24; 64]) });
-    Certificate {
-        epoch: 0,
-        view: 9,
-        parent_view: 8,
-        block: BlockId([25; 32]),
-        votes: list(votes.collect()),
+/// A header with the votes of a quorum.
+fn certified(header: Header) -> CertifiedHeader {
+    let block = block_id(&header);
+    let Round { epoch, view, parent_view, .. } = header.round;
+    assert!(view < 128, "views here are one byte");
+    let namespace = [&consensus_namespace(&header.chain)[..], b"_FINALIZE"].concat();
+    let proposal = [&[0, view as u8, parent_view as u8][..], &block.0].concat();
+    let signed = [&[namespace.len() as u8][..], &namespace, &proposal].concat();
+    let votes = (0..).zip(consensus_keys()).take(genesis().quorum());
+    let votes = votes.map(|(validator, key)| Vote { validator, signature: key.sign_raw(&signed) });
+    let votes = list(votes.collect());
+    let certificate = Certificate { epoch, view, parent_view, block, votes };
+    CertifiedHeader { header, ancestry: None, certificate }
+}
+
+fn outcomes() -> Vec<Vec<u8>> {
+    frozen::<Outcome>(ENCODINGS)
+}
+
+/// What the log of [`CHART`] has.
+fn log() -> Vec<LogEntry> {
+    let entries = commands().into_iter().take(3);
+    let line = |(index, signed): (u32, SignedCommand)| {
+        let refused = Verdict::Rejected(Rejection::UnknownChart(CHART));
+        let outcome = Outcome {
+            command: command::command_digest(&signed.command),
+            location: Location { height: Height(8), index },
+            time: BlockTime(1_790_000_000_008),
+            verdict: if index == 1 { refused } else { Verdict::Accepted },
+        };
+        LogEntry { entry: Entry::Signed(signed), outcome }
+    };
+    (0..).zip(entries).map(line).collect()
+}
+
+/// The state of the seeds has one entry: the end of [`log`].
+pub fn chart_log() -> ChartLog {
+    let log = log();
+    let outcomes = log.iter().map(|line| &line.outcome);
+    let head = chart_log::extend_all(chart_log::EMPTY, LogPosition(0), outcomes)
+        .expect("a log of three entries has a head");
+    ChartLog { count: LogPosition(log.len() as u64), head }
+}
+
+/// What the end of `chart`'s log is proven with.
+fn state_proof(chart: ChartId) -> StateProof {
+    let (root, value, proof) = prove(Key::ChartLog(CHART), chart_log(), Key::ChartLog(chart));
+    StateProof {
+        certified: blob(certified(Header { state: root, ..header(9) }).encode()),
+        value: value.map(blob),
+        proof: blob(proof),
     }
 }
 
-fn outcomes() -> Vec<Outcome> {
-    [Verdict::Accepted, Verdict::Rejected(Rejection::UnknownChart(CHART))]
-        .map(|verdict| Outcome {
-            command: CommandDigest([26; 32]),
-            location: Location { height: Height(9), index: 0 },
-            time: BlockTime(1_790_000_000_009),
-            verdict,
-        })
-        .to_vec()
+/// The root of a state of one entry, the value under `asked`, and its proof.
+fn prove(key: Key, log: ChartLog, asked: Key) -> (Digest, Option<Vec<u8>>, Vec<u8>) {
+    let [key, asked] = [key, asked].map(|key| keepwell_engine::block::to_engine(key.to_bytes()));
+    let value = Value::ChartLog(log).encode();
+    deterministic::Runner::default().start(move |context| async move {
+        let config = state_config("seed", CacheRef::new(NZU16!(4096), NZUsize!(64)));
+        let db: StateDb<_> =
+            StateDb::init(context.child("state"), config, None).await.expect("memory holds it");
+        let batch = db.new_batch().write(key, Some(value));
+        let batch = batch.merkleize(&db, None, &mut Proportional).await.expect("one entry fits");
+        let db = db.apply_batch(batch).await.expect("the batch is of this state");
+        let value = db.get(&asked).await.expect("memory is read");
+        let proof = match value {
+            Some(_) => db.key_value_proof(asked).await.map(|proof| proof.encode()),
+            None => db.exclusion_proof(&asked).await.map(|proof| proof.encode()),
+        };
+        (Digest(db.root().0), value, proof.expect("what is there, or not, has a proof").to_vec())
+    })
+}
+
+/// Lends what clients check answers with: just after the block of [`state_proof`].
+pub fn with_checker<T>(use_it: impl FnOnce(&Checker<'_>) -> T) -> T {
+    static VALIDATORS: OnceLock<Validators> = OnceLock::new();
+    let validators = VALIDATORS
+        .get_or_init(|| Validators::of(genesis()).expect("the genesis file names validators"));
+    use_it(&Checker { validators, seen: None, now: header(10).time })
 }
 
 fn path() -> RangePath {
@@ -376,31 +594,6 @@ fn peaks() -> Peaks {
         let _ = peaks.push(Digest([leaf; 32]));
     }
     peaks
-}
-
-fn ancestry() -> Ancestry {
-    Ancestry { path: path(), descendant: header(100) }
-}
-
-fn receipt(ancestry: Option<Ancestry>) -> Receipt {
-    Receipt {
-        version: RECEIPT_VERSION,
-        entry: Entry::Signed(commands().swap_remove(0)),
-        outcome: outcomes().swap_remove(0),
-        entry_path: path(),
-        outcome_path: path(),
-        certified: CertifiedHeader { header: header(9), ancestry, certificate: certificate() },
-    }
-}
-
-fn anchor_receipt() -> DocumentReceipt {
-    DocumentReceipt {
-        version: DOCUMENT_RECEIPT_VERSION,
-        salt: Salt([27; 32]),
-        document: Digest([7; 32]),
-        path: path(),
-        receipt: receipt(None),
-    }
 }
 
 fn release_request() -> ReleaseRequest {
@@ -438,31 +631,132 @@ fn signed_request() -> keepwell_types::wire::SignedRequest {
     request::sign(&chart_secret().signing(), wish)
 }
 
-fn log_page(from: u64) -> LogPage {
-    let entry = Entry::Signed(commands().swap_remove(2));
-    let entries =
-        outcomes().into_iter().map(|outcome| LogEntry { entry: entry.clone(), outcome }).collect();
-    LogPage {
-        head: StateProof {
-            certified: blob(encode(&receipt(None).certified)),
-            value: Some(blob(vec![32; 40])),
-            proof: blob(vec![33; 200]),
-        },
-        from: LogPosition(from),
-        before: Digest([34; 32]),
-        entries: list(entries),
-    }
+fn log_page() -> LogPage {
+    let (from, before) = (LogPosition(0), chart_log::EMPTY);
+    LogPage { head: state_proof(CHART), from, before, entries: list(log()) }
 }
 
-fn state_values() -> [Value; 2] {
-    [Value::History(peaks()), Value::ChartLog(ChartLog::EMPTY)]
+fn state_values() -> Vec<Vec<u8>> {
+    [vec![Value::History(peaks()).encode()], frozen::<Value>(VALUES)].concat()
+}
+
+fn index_lines() -> Vec<Vec<u8>> {
+    let location = Location { height: Height(8), index: 2 };
+    let records =
+        frozen::<Value>(VALUES).into_iter().filter_map(|bytes| match Value::decode(&bytes) {
+            Ok(Value::Record(record)) => Some(record),
+            Ok(_) | Err(_) => None,
+        });
+    let lines = records.map(Some).chain([None]).map(|record| LogLine { location, record });
+    let outcomes = log().into_iter().map(|line| line.outcome).collect();
+    let block = BlockLine { id: BlockId([25; 32]), outcomes: list(outcomes) };
+    lines.map(|line| encode(&line)).chain([encode(&block), encode(&location)]).collect()
+}
+
+const NOTICE_DOMAIN: &str = "keepwell/client/grant-notice/v1";
+const MEANINGS_DOMAIN: &str = "keepwell/client/meanings/v1";
+const SEEDS_DOMAIN: &str = "keepwell/grant/seeds/v1";
+
+/// A message of the wallet, sealed to [`grantee`].
+fn sealed<T: Encode<()>>(domain: &str, part: &[u8], value: &T) -> Vec<u8> {
+    let plain = encode(value);
+    let (encapsulated, ciphertext) =
+        seal::seal(&mut rng(11), &grantee().public(), domain, &[part], &plain);
+    encode(&(blob::<1_120>(encapsulated), blob::<65_536>(ciphertext)))
+}
+
+fn meanings() -> Meanings {
+    let names = [("general", false), ("psychiatry", true)];
+    Meanings::draw(&mut rng(12), &names).expect("two names are not too many").0
+}
+
+fn notice() -> GrantNotice {
+    GrantNotice { chart: CHART, grant: GRANT, terms: terms(), meanings: meanings() }
+}
+
+/// Of the right shape. What it seals is not: only the chart's holder can make that.
+fn claim_letter() -> Vec<u8> {
+    let sealed = (blob::<1_120>(vec![36; 1_120]), blob::<7_000>(vec![37; 600]));
+    encode(&(1_u8, CHAIN, CHART, ORGANISATION, BlockTime(2_000), sealed))
+}
+
+/// The inside of [`grant_seals`].
+fn sealed_seeds() -> Vec<u8> {
+    encode(&[
+        (compartment(), Epoch(2), Digest([38; 32])),
+        (compartment(), Epoch(3), Digest([39; 32])),
+    ])
+}
+
+/// Seeds that a stranger sealed: `plain` may be anything, the seal is good.
+pub fn seal_plain(plain: &[u8]) -> Vec<u8> {
+    let terms = encode(&terms());
+    let parts: [&[u8]; 4] = [&CHAIN.0, &CHART.0, &GRANT.0, &terms];
+    let (encapsulated, ciphertext) =
+        seal::seal(&mut rng(13), &grantee().public(), SEEDS_DOMAIN, &parts, plain);
+    encode(&(Suite::One, blob::<1_120>(encapsulated), blob::<65_536>(ciphertext)))
+}
+
+fn seed_table() -> SeedTable {
+    let line = |grant| SeedTableLine { grant: GrantId([grant; 16]), seeds: Digest([40; 32]) };
+    SeedTable { lines: list((1..4).map(line).collect()) }
+}
+
+/// 2 of these open what the next committee seals.
+pub fn numbers() -> Numbers {
+    Numbers::new(2, 2).expect("2 of 2 is a committee")
+}
+
+fn dealings() -> Vec<Vec<u8>> {
+    let receivers = [grantee().public(), SealingKey::from_seed(&[41; 32]).public()];
+    let shares = threshold::deal(&mut rng(2), VALIDATORS, 3).1;
+    let anew = shares.iter().take(3).map(|share| {
+        Dealing::anew(&mut rng(14), &SESSION, share, 2, &receivers).expect("2 of 2 is a committee")
+    });
+    let fresh = (1..3).map(|dealer| {
+        Dealing::fresh(&mut rng(15 + u64::from(dealer)), &SESSION, dealer, 2, &receivers)
+            .expect("2 of 2 is a committee")
+    });
+    [anew.collect::<Vec<_>>(), fresh.collect()].iter().map(encode).collect()
+}
+
+fn node_configs() -> Vec<Vec<u8>> {
+    let peers: String = genesis()
+        .validators
+        .iter()
+        .zip(1..)
+        .map(|(validator, at)| {
+            let key = validator.consensus;
+            format!("[[peers]]\nvalidator = \"{key}\"\naddress = \"10.0.0.{at}:7440\"\n")
+        })
+        .collect();
+    let folder = "folder = \"a\"\ngenesis = \"b\"\n";
+    let keys = "[keys]\nfolder = \"c\"\noperator_file = \"d\"\n";
+    let store = "[custody]\ns3 = { bucket = \"e\", region = \"f\", endpoint = \"http://127.0.0.1:9\", prefix = \"g\" }\n";
+    let limits = "[custody_limits]\nparty_unnamed_bytes_max = 1\nfree_bytes_min = 2\n";
+    let waits = "listen_peers = \"[::1]:1\"\nlisten_clients = \"127.0.0.1:2\"\nleader_timeout_ms = 2000\ncertification_timeout_ms = 60000\n";
+    let least = [folder, keys, &peers].concat();
+    let most = [folder, waits, keys, store, limits, &peers].concat();
+    [least, most].map(String::into_bytes).to_vec()
+}
+
+/// Names as they stand in addresses, configurations and command lines.
+fn words() -> Vec<Vec<u8>> {
+    let words = [
+        CHART.to_string(),
+        MEMBER.to_string(),
+        Purpose::Treatment.to_string(),
+        Role::Clinician.to_string(),
+        RecordKind::Result.to_string(),
+    ];
+    words.map(String::into_bytes).to_vec()
 }
 
 fn bundles() -> Vec<Vec<u8>> {
     let hostile = [
         r#"{"resourceType":"Observation","id":"a","subject":{"reference":"Patient/1"},"valueQuantity":{"value":1.50,"unit":"kg"}}"#,
         r#"{"resourceType":"Bundle","type":"collection","entry":[{"fullUrl":"urn:uuid:1","resource":{"resourceType":"Patient","id":"1","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSY"}]}}},{"resource":{"resourceType":"Condition","subject":{"reference":"urn:uuid:1"},"code":{"text":"a\u0007b"}}}]}"#,
-        "\u{feff}{\"resourceType\":\"Bundle\",\"entry\":[{}]}",
+        "\u{feff}{\"resourceType\":\"Patient\",\"id\":\"1\"}",
     ];
     let generated = keepwell_fhir::synthetic::Synthetic::new(1).patient(0, 1_790_000_000_000);
     // Whole patients are larger than what the fuzzer mutates well: their first resources will do.
@@ -473,42 +767,36 @@ fn bundles() -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
     use crate::targets;
 
-    type Target = fn(&[u8]);
-
-    /// A target that its own seed trips over would report nothing else.
+    /// A target whose seed is refused tests nothing but the refusal.
     #[test]
     fn each_target_takes_its_seeds() {
-        let all: [(&str, Target); 22] = [
-            ("anchor_receipt", targets::anchor_receipt),
-            ("body", targets::body),
-            ("bundle", targets::bundle),
-            ("capsule", targets::capsule),
-            ("certificate", targets::certificate),
-            ("claim_code", targets::claim_code),
-            ("command", targets::command),
-            ("genesis", targets::genesis),
-            ("grant_seals", targets::grant_seals),
-            ("header", targets::header),
-            ("history_path", targets::history_path),
-            ("key_file", targets::key_file),
-            ("key_sheet", targets::key_sheet),
-            ("label", targets::label),
-            ("log_page", targets::log_page),
-            ("outcome", targets::outcome),
-            ("receipt", targets::receipt),
-            ("release_answer", targets::release_answer),
-            ("release_request", targets::release_request),
-            ("request", targets::request),
-            ("share", targets::share),
-            ("state_value", targets::state_value),
-        ];
-        assert_eq!(super::all().len(), all.len(), "each target has a seed");
-        for (name, target) in all {
-            let inputs = &super::all()[name];
-            assert!(!inputs.is_empty(), "{name} has no seed");
-            inputs.iter().for_each(|input| target(input));
-        }
+        let inputs = super::all().iter().flat_map(|(name, inputs)| {
+            inputs.iter().enumerate().map(move |(index, input)| (*name, index, input))
+        });
+        let refused: Vec<_> = inputs
+            .filter(|(name, _, input)| {
+                let (_, target) = targets::ALL.iter().find(|(it, _)| it == name).expect("named");
+                !target(input)
+            })
+            .map(|(name, index, _)| (name, index))
+            .collect();
+        assert_eq!(refused, []);
+    }
+
+    #[test]
+    fn each_target_has_seeds_and_a_program() {
+        let targets: BTreeSet<_> = targets::ALL.iter().map(|(name, _)| name.to_string()).collect();
+        let seeds: BTreeSet<_> = super::all().keys().map(|name| name.to_string()).collect();
+        assert_eq!(seeds, targets);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
+        let programs = fs::read_dir(folder).expect("the programs are there").map(|entry| {
+            let path = entry.expect("the folder is read").path();
+            path.file_stem().expect("a file has a name").to_string_lossy().into_owned()
+        });
+        assert_eq!(programs.collect::<BTreeSet<_>>(), targets);
     }
 }

@@ -1,36 +1,54 @@
-//! What each decoder is held to.
+//! What each decoder is held to. A target says whether the decoder took the bytes.
 
+use commonware_codec::{Copying, DecodeExt as _, Encode as _};
+use commonware_consensus::CertifiableBlock as _;
+use keepwell_client::{
+    chart::{ClaimLetter, Meanings},
+    grant::GrantNotice,
+    verify::{LogMark, LogWalk},
+};
 use keepwell_crypto::{
     body::{self, Decryptor, Layout},
     capsule::SaltedCapsule,
     command,
+    custody::verify_custody,
+    dealing::{self, Dealing},
     grant::{self, SealedSeeds},
     keyfile::KeyFile,
     keys::ClaimCode,
     request, sheet,
     threshold::{Committee, KeyShare, Partial},
 };
-use keepwell_ledger::state::Value;
+use keepwell_engine::{
+    admission::read_forwarded,
+    block::Block,
+    index::{BlockLine, LogLine},
+};
+use keepwell_ledger::state::{Key, Value};
 use keepwell_merkle::{
     anchor::DocumentReceipt,
     block,
     certificate::{self, Validators},
-    chart_log,
     content::ContentHasher,
     range::{Peaks, RangePath},
     receipt::Receipt,
 };
+use keepwell_node::config::NodeConfig;
 use keepwell_types::{
+    access::Purpose,
     block::{Certificate, Header},
     chart::KeySheet,
-    command::SignedCommand,
-    encoding::DecodeError,
+    command::{Entry, SignedCommand},
+    encoding::{DecodeError, List},
     genesis::Genesis,
-    id::Digest,
-    limits::{CAPSULE_BYTES_MAX, HEADER_BYTES_MAX, RECEIPT_BYTES_MAX},
+    id::{ChartId, Digest, GrantId, Location, MemberId},
+    limits::{
+        CAPSULE_BYTES_MAX, COMMAND_BYTES_MAX, HEADER_BYTES_MAX, RECEIPT_BYTES_MAX, VALIDATORS_MAX,
+    },
+    member::Role,
     outcome::{Outcome, Verdict},
-    record::Label,
-    wire::{LogPage, ReleaseAnswer, ReleaseRequest, SignedRequest},
+    record::{CustodyAcknowledgement, CustodyStatement, Label, RecordKind},
+    wire::{LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof},
 };
 use minicbor::{Decode, Encode};
 
@@ -38,6 +56,49 @@ use crate::seeds;
 
 /// More than any message may have.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Gives a decoder bytes; says whether it took them.
+pub type Target = fn(&[u8]) -> bool;
+
+/// Each target with its name.
+pub const ALL: [(&str, Target); 36] = [
+    ("acknowledgement", acknowledgement),
+    ("anchor_receipt", anchor_receipt),
+    ("block", block),
+    ("body", body),
+    ("bundle", bundle),
+    ("capsule", capsule),
+    ("certificate", certificate),
+    ("claim_code", claim_code),
+    ("claim_letter", claim_letter),
+    ("command", command),
+    ("dealing", dealing),
+    ("entry", entry),
+    ("forwarded", forwarded),
+    ("genesis", genesis),
+    ("grant_notice", grant_notice),
+    ("grant_seals", grant_seals),
+    ("header", header),
+    ("history_path", history_path),
+    ("index_line", index_line),
+    ("key_file", key_file),
+    ("key_sheet", key_sheet),
+    ("label", label),
+    ("log_page", log_page),
+    ("meanings", meanings),
+    ("node_config", node_config),
+    ("outcome", outcome),
+    ("receipt", receipt),
+    ("release_answer", release_answer),
+    ("release_request", release_request),
+    ("request", request),
+    ("sealed_seeds", sealed_seeds),
+    ("seed_table", seed_table),
+    ("share", share),
+    ("state_proof", state_proof),
+    ("state_value", state_value),
+    ("word", word),
+];
 
 /// A value, if the bytes are one; then they are its only encoding.
 fn decode<'b, T>(bytes: &'b [u8], max: usize) -> Option<T>
@@ -50,8 +111,8 @@ where
     Some(value)
 }
 
-pub fn command(bytes: &[u8]) {
-    let Ok(signed) = SignedCommand::decode(bytes) else { return };
+pub fn command(bytes: &[u8]) -> bool {
+    let Ok(signed) = SignedCommand::decode(bytes) else { return false };
     assert_eq!(signed.encode(), bytes, "accepted bytes are the one encoding");
     let _ = command::record_id_of(&signed.command);
     let _ = (signed.command.payload.name(), signed.command.payload.chart());
@@ -60,111 +121,248 @@ pub fn command(bytes: &[u8]) {
         assert_eq!(verified.signatures().len(), parties, "each signer signed");
         assert!(parties == 0 || seeds::is_seed("command", bytes), "a signature was forged");
     }
+    true
 }
 
-pub fn genesis(bytes: &[u8]) {
-    let Ok(genesis) = Genesis::decode(bytes) else { return };
+/// The bytes are a message of a validator to another one: commands that clients gave it.
+pub fn forwarded(bytes: &[u8]) -> bool {
+    let commands = read_forwarded(bytes);
+    let sizes = commands.iter().map(Vec::len);
+    assert!(sizes.sum::<usize>() <= bytes.len(), "a message holds no more than its bytes");
+    let signed: Vec<_> =
+        commands.iter().filter_map(|bytes| SignedCommand::decode(bytes).ok()).collect();
+    let together = command::verify_all(signed.clone());
+    let apart = signed.iter().cloned().map(command::verify);
+    assert!(together.into_iter().eq(apart), "a batch answers as its commands do one by one");
+    !signed.is_empty()
+}
+
+pub fn entry(bytes: &[u8]) -> bool {
+    let Some(entry) = decode::<Entry>(bytes, COMMAND_BYTES_MAX) else { return false };
+    let _ = command::entry_digest(&entry, 0);
+    let _ = (entry.payload().name(), entry.payload().chart());
+    true
+}
+
+/// The bytes are a block as validators send it to one another.
+pub fn block(bytes: &[u8]) -> bool {
+    let Ok(block) = Block::decode(Copying(bytes)) else { return false };
+    assert_eq!(&block.encode()[..], bytes, "accepted bytes are the one encoding");
+    // Consensus asks for it without asking whether there is one.
+    let _ = block.context();
+    block.entries().iter().for_each(|raw| {
+        entry(raw.bytes());
+    });
+    true
+}
+
+pub fn genesis(bytes: &[u8]) -> bool {
+    let Ok(genesis) = Genesis::decode(bytes) else { return false };
     assert_eq!(genesis.encode(), bytes, "accepted bytes are the one encoding");
     let _ = command::chain_id(&genesis);
     assert!(genesis.quorum() + genesis.faults_max() == genesis.validators.len());
     let _ = Validators::of(&genesis);
     let _ = Committee::new(&genesis.committee);
+    true
 }
 
-pub fn header(bytes: &[u8]) {
-    if let Some(header) = decode::<Header>(bytes, HEADER_BYTES_MAX) {
-        let _ = block::block_id(&header);
+pub fn header(bytes: &[u8]) -> bool {
+    let Some(header) = decode::<Header>(bytes, HEADER_BYTES_MAX) else { return false };
+    let _ = block::block_id(&header);
+    true
+}
+
+pub fn certificate(bytes: &[u8]) -> bool {
+    let Some(certificate) = decode::<Certificate>(bytes, RECEIPT_BYTES_MAX) else { return false };
+    if certificate::verify(&certificate, seeds::genesis()).is_ok() {
+        assert!(seeds::is_seed("certificate", bytes), "a vote was forged");
     }
+    true
 }
 
-pub fn certificate(bytes: &[u8]) {
-    if let Some(certificate) = decode::<Certificate>(bytes, RECEIPT_BYTES_MAX) {
-        let verified = certificate::verify(&certificate, seeds::genesis());
-        assert!(verified.is_err(), "a vote was forged");
+pub fn receipt(bytes: &[u8]) -> bool {
+    let Ok(receipt) = Receipt::decode(bytes) else { return false };
+    assert_eq!(receipt.encode(), bytes, "accepted bytes are the one encoding");
+    if receipt.verify(&seeds::receipts().genesis).is_ok() {
+        assert!(seeds::is_seed("receipt", bytes), "a receipt was forged");
     }
+    true
 }
 
-pub fn receipt(bytes: &[u8]) {
-    let Ok(receipt) = Receipt::decode(bytes) else { return };
+pub fn anchor_receipt(bytes: &[u8]) -> bool {
+    let Ok(receipt) = DocumentReceipt::decode(bytes) else { return false };
     assert_eq!(receipt.encode(), bytes, "accepted bytes are the one encoding");
-    assert!(receipt.verify(seeds::genesis()).is_err(), "a receipt was forged");
+    let proofs = seeds::document_receipts();
+    if receipt.verify(&proofs.genesis, &proofs.document).is_ok() {
+        assert!(seeds::is_seed("anchor_receipt", bytes), "a receipt was forged");
+    }
+    true
 }
 
-pub fn anchor_receipt(bytes: &[u8]) {
-    let Ok(receipt) = DocumentReceipt::decode(bytes) else { return };
-    assert_eq!(receipt.encode(), bytes, "accepted bytes are the one encoding");
-    let verified = receipt.verify(seeds::genesis(), &Digest([7; 32]));
-    assert!(verified.is_err(), "a receipt was forged");
-}
-
-pub fn outcome(bytes: &[u8]) {
-    let Some(outcome) = decode::<Outcome>(bytes, RECEIPT_BYTES_MAX) else { return };
+pub fn outcome(bytes: &[u8]) -> bool {
+    let Some(outcome) = decode::<Outcome>(bytes, RECEIPT_BYTES_MAX) else { return false };
     let _ = block::outcome_leaf(&outcome);
     if let Verdict::Rejected(rejection) = &outcome.verdict {
         assert!(!rejection.to_string().is_empty(), "a refusal says why");
     }
+    true
 }
 
-pub fn history_path(bytes: &[u8]) {
-    if let Ok(peaks) = Peaks::decode(bytes) {
+pub fn history_path(bytes: &[u8]) -> bool {
+    let peaks = Peaks::decode(bytes);
+    if let Ok(peaks) = &peaks {
         assert_eq!(peaks.encode(), bytes, "accepted bytes are the one encoding");
         let _ = peaks.root();
     }
-    if let Some(path) = decode::<RangePath>(bytes, RECEIPT_BYTES_MAX) {
+    let path = decode::<RangePath>(bytes, RECEIPT_BYTES_MAX);
+    if let Some(path) = &path {
         let verified = path.verify(&Digest([1; 32]), 1 << 20, 77, &Digest([2; 32]));
         assert!(verified.is_err(), "a path to a random root was found");
     }
+    peaks.is_ok() || path.is_some()
 }
 
-pub fn capsule(bytes: &[u8]) {
-    let Ok(salted) = SaltedCapsule::decode(bytes) else { return };
+pub fn capsule(bytes: &[u8]) -> bool {
+    let Ok(salted) = SaltedCapsule::decode(bytes) else { return false };
     assert_eq!(salted.encode(), bytes, "accepted bytes are the one encoding");
     assert!(bytes.len() <= CAPSULE_BYTES_MAX);
     let _ = salted.commitment();
     if salted.capsule.verify_release(seeds::committee()).is_ok() {
         assert_eq!(salted.capsule.label(), &seeds::label(), "a capsule was given another label");
     }
+    true
 }
 
-pub fn label(bytes: &[u8]) {
-    let _ = decode::<Label>(bytes, CAPSULE_BYTES_MAX);
+pub fn label(bytes: &[u8]) -> bool {
+    decode::<Label>(bytes, CAPSULE_BYTES_MAX).is_some()
 }
 
-pub fn key_file(bytes: &[u8]) {
-    let Ok(file) = KeyFile::decode(bytes) else { return };
+pub fn key_file(bytes: &[u8]) -> bool {
+    let Ok(file) = KeyFile::decode(bytes) else { return false };
     assert_eq!(file.encode(), bytes, "accepted bytes are the one encoding");
     let _ = (file.about(), file.lock_kind());
     // With an operator's key only: a passphrase's cost is bounded, and still far too slow to fuzz.
     if file.open_with_operator_key(&seeds::OPERATOR_KEY).is_ok() {
         assert!(seeds::is_seed("key_file", bytes), "a key file was forged");
     }
+    true
 }
 
-pub fn grant_seals(bytes: &[u8]) {
-    let Ok(sealed) = SealedSeeds::decode(bytes) else { return };
+pub fn grant_seals(bytes: &[u8]) -> bool {
+    let Ok(sealed) = SealedSeeds::decode(bytes) else { return false };
     assert_eq!(sealed.encode(), bytes, "accepted bytes are the one encoding");
     let _ = sealed.digest();
     let opened =
         seeds::with_binding(|binding| grant::open_seeds(binding, &seeds::grantee(), &sealed));
     assert!(opened.is_err() || seeds::is_seed("grant_seals", bytes), "sealed seeds were altered");
+    true
 }
 
-pub fn key_sheet(bytes: &[u8]) {
-    let Some(sheet) = decode::<KeySheet>(bytes, MESSAGE_BYTES_MAX) else { return };
+/// The bytes are what a grantee finds under a good seal, which anyone can make.
+pub fn sealed_seeds(bytes: &[u8]) -> bool {
+    let Ok(sealed) = SealedSeeds::decode(&seeds::seal_plain(bytes)) else { return false };
+    seeds::with_binding(|binding| grant::open_seeds(binding, &seeds::grantee(), &sealed)).is_ok()
+}
+
+/// The bytes are a grantee's notice, sealed or as it is under the seal, which anyone can make.
+pub fn grant_notice(bytes: &[u8]) -> bool {
+    let opened = GrantNotice::open(&seeds::CHAIN, &seeds::grantee(), bytes).is_ok();
+    assert!(!opened || seeds::is_seed("grant_notice", bytes), "a sealed notice was altered");
+    opened || decode::<GrantNotice>(bytes, MESSAGE_BYTES_MAX).is_some()
+}
+
+/// The bytes are the meanings of compartments, sealed or as they are under the seal.
+pub fn meanings(bytes: &[u8]) -> bool {
+    let opened = Meanings::open(seeds::CHART, &seeds::grantee(), bytes).is_ok();
+    assert!(!opened || seeds::is_seed("meanings", bytes), "sealed meanings were altered");
+    let Some(meanings) = decode::<Meanings>(bytes, MESSAGE_BYTES_MAX) else { return opened };
+    meanings.iter().for_each(|meaning| {
+        assert!(meanings.name(meaning.compartment).is_some(), "a compartment has its name");
+        assert!(meanings.compartment(meaning.name.as_str()).is_ok(), "a name has a compartment");
+    });
+    true
+}
+
+pub fn claim_letter(bytes: &[u8]) -> bool {
+    let Ok(letter) = ClaimLetter::decode(bytes) else { return false };
+    assert_eq!(letter.encode(), bytes, "accepted bytes are the one encoding");
+    true
+}
+
+pub fn key_sheet(bytes: &[u8]) -> bool {
+    let Some(sheet) = decode::<KeySheet>(bytes, MESSAGE_BYTES_MAX) else { return false };
     let root = sheet::root(&sheet);
     let _ = sheet::verify(&sheet, &root);
+    true
 }
 
-pub fn claim_code(bytes: &[u8]) {
-    let Ok(text) = str::from_utf8(bytes) else { return };
-    if let Ok(code) = ClaimCode::parse(text) {
-        let again = ClaimCode::parse(&code.print());
-        assert!(again.is_ok_and(|again| again.print() == code.print()), "a code reads as printed");
+pub fn seed_table(bytes: &[u8]) -> bool {
+    let Some(table) = decode::<SeedTable>(bytes, MESSAGE_BYTES_MAX) else { return false };
+    let lines: Vec<(GrantId, Digest)> =
+        table.lines.iter().map(|line| (line.grant, line.seeds)).collect();
+    let _ = grant::table_digest(&lines);
+    true
+}
+
+/// The bytes are a custodian's word that it stored a record.
+pub fn acknowledgement(bytes: &[u8]) -> bool {
+    let given = decode::<CustodyAcknowledgement>(bytes, MESSAGE_BYTES_MAX);
+    let Some(given) = given else { return false };
+    let statement = CustodyStatement { until: given.until, ..seeds::custody_statement() };
+    if verify_custody(&seeds::custodian(), &statement, &given.signature).is_ok() {
+        assert_eq!(given.until, seeds::custody_statement().until, "a statement was forged");
     }
+    let _ = verify_custody(&given.key, &statement, &given.signature);
+    true
+}
+
+/// The bytes are all dealings of a ceremony.
+pub fn dealing(bytes: &[u8]) -> bool {
+    let dealings = decode::<List<Dealing, VALIDATORS_MAX>>(bytes, MESSAGE_BYTES_MAX);
+    let Some(dealings) = dealings else { return false };
+    let (session, numbers) = (&seeds::SESSION, seeds::numbers());
+    dealings.iter().for_each(|dealing| {
+        let _ = dealing.digest();
+        let _ = dealing.open(session, numbers, 1, &seeds::grantee());
+    });
+    let fresh = dealing::finish_fresh(session, numbers, &dealings);
+    let anew = dealing::finish_anew(seeds::committee(), session, numbers, &dealings);
+    if let Ok(keys) = &fresh {
+        let _ = Committee::new(keys);
+    }
+    if let Ok(keys) = &anew {
+        let next = Committee::new(keys);
+        assert!(next.is_ok_and(|next| next.id() == seeds::committee().id()), "the key stays");
+    }
+    fresh.is_ok() || anew.is_ok()
+}
+
+pub fn claim_code(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let Ok(code) = ClaimCode::parse(text) else { return false };
+    let again = ClaimCode::parse(&code.print());
+    assert!(again.is_ok_and(|again| again.print() == code.print()), "a code reads as printed");
+    true
+}
+
+/// The bytes are an id or a word of a vocabulary, as people write them.
+pub fn word(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let printed = [
+        text.parse::<ChartId>().map(|id| id.to_string()).ok(),
+        text.parse::<MemberId>().map(|id| id.to_string()).ok(),
+        text.parse::<Role>().map(|word| word.to_string()).ok(),
+        text.parse::<Purpose>().map(|word| word.to_string()).ok(),
+        text.parse::<RecordKind>().map(|word| word.to_string()).ok(),
+    ];
+    let mut printed = printed.into_iter().flatten().peekable();
+    let taken = printed.peek().is_some();
+    assert!(printed.all(|again| again.eq_ignore_ascii_case(text)), "a word reads as printed");
+    taken
 }
 
 /// The bytes are a sealed body, as a custodian might serve it.
-pub fn body(bytes: &[u8]) {
+pub fn body(bytes: &[u8]) -> bool {
     if let Some(log2) = body::chunk_log2(bytes) {
         let mut hasher = ContentHasher::new(log2);
         bytes.chunks(1_000).for_each(|piece| hasher.update(piece));
@@ -173,9 +371,9 @@ pub fn body(bytes: &[u8]) {
     if let Ok(layout) = Layout::of_sealed(bytes.len() as u64) {
         assert_eq!(layout.sealed_bytes(), bytes.len() as u64);
     }
-    if opens(bytes).is_some() {
-        assert!(seeds::is_seed("body", bytes), "a body was altered");
-    }
+    let opened = opens(bytes).is_some();
+    assert!(!opened || seeds::is_seed("body", bytes), "a body was altered");
+    opened
 }
 
 fn opens(bytes: &[u8]) -> Option<u64> {
@@ -190,8 +388,9 @@ fn opens(bytes: &[u8]) -> Option<u64> {
     decryptor.finish().ok()
 }
 
-pub fn bundle(bytes: &[u8]) {
-    if let Ok(bundle) = keepwell_fhir::bundle::split(bytes, MESSAGE_BYTES_MAX) {
+pub fn bundle(bytes: &[u8]) -> bool {
+    let bundle = keepwell_fhir::bundle::split(bytes, MESSAGE_BYTES_MAX);
+    if let Ok(bundle) = &bundle {
         let _ = bundle.patients();
         bundle.resources.iter().for_each(|resource| {
             let _ = resource.classify();
@@ -203,43 +402,94 @@ pub fn bundle(bytes: &[u8]) {
     let line = keepwell_fhir::summary::one_line(bytes);
     assert!(line.chars().count() <= keepwell_fhir::summary::LINE_CHARS_MAX, "a line is short");
     assert!(!line.chars().any(char::is_control), "a line cannot steer a terminal");
+    bundle.is_ok()
 }
 
-pub fn request(bytes: &[u8]) {
-    let Some(signed) = decode::<SignedRequest>(bytes, MESSAGE_BYTES_MAX) else { return };
+pub fn request(bytes: &[u8]) -> bool {
+    let Some(signed) = decode::<SignedRequest>(bytes, MESSAGE_BYTES_MAX) else { return false };
     if request::verify(signed).is_ok() {
         assert!(seeds::is_seed("request", bytes), "a request was forged");
     }
+    true
 }
 
-pub fn release_request(bytes: &[u8]) {
-    let Some(request) = decode::<ReleaseRequest>(bytes, MESSAGE_BYTES_MAX) else { return };
-    request.items.iter().for_each(|item| capsule(&item.capsule));
+pub fn release_request(bytes: &[u8]) -> bool {
+    let Some(request) = decode::<ReleaseRequest>(bytes, MESSAGE_BYTES_MAX) else { return false };
+    request.items.iter().filter(|item| capsule(&item.capsule)).count() == request.items.len()
 }
 
-pub fn release_answer(bytes: &[u8]) {
-    let Some(answer) = decode::<ReleaseAnswer>(bytes, MESSAGE_BYTES_MAX) else { return };
+pub fn release_answer(bytes: &[u8]) -> bool {
+    let Some(answer) = decode::<ReleaseAnswer>(bytes, MESSAGE_BYTES_MAX) else { return false };
     let _ = Partial::from_bytes(&answer.sealed);
+    true
 }
 
 /// The bytes are a validator's shares and their proof, or its key, as they stand in a file.
-pub fn share(bytes: &[u8]) {
-    if let Ok(partial) = Partial::from_bytes(bytes) {
+pub fn share(bytes: &[u8]) -> bool {
+    let partial = Partial::from_bytes(bytes);
+    if let Ok(partial) = &partial {
         assert_eq!(&*partial.to_bytes(), bytes, "accepted bytes are the one encoding");
     }
-    if let Some(share) = KeyShare::from_bytes(bytes) {
+    let share = KeyShare::from_bytes(bytes);
+    if let Some(share) = &share {
         assert_eq!(&share.to_bytes()[..], bytes, "accepted bytes are the one encoding");
         assert!(!share.is_of(seeds::committee()) || seeds::is_seed("share", bytes));
     }
+    partial.is_ok() || share.is_some()
 }
 
-pub fn log_page(bytes: &[u8]) {
-    let Some(page) = decode::<LogPage>(bytes, MESSAGE_BYTES_MAX) else { return };
-    let outcomes = page.entries.iter().map(|entry| &entry.outcome);
-    let _ = chart_log::extend_all(page.before, page.from, outcomes);
+/// The bytes are a node's answer: an entry of the state, or its absence, with proof.
+pub fn state_proof(bytes: &[u8]) -> bool {
+    let Some(proof) = decode::<StateProof>(bytes, MESSAGE_BYTES_MAX) else { return false };
+    let proves = |chart, value: Option<Value>| {
+        let key = Key::ChartLog(chart);
+        let Ok(proven) = seeds::with_checker(|checker| checker.state(&key, &proof)) else {
+            return false;
+        };
+        assert_eq!(proven.value(), value.as_ref(), "an entry of the state was forged");
+        true
+    };
+    let log = Some(Value::ChartLog(seeds::chart_log()));
+    proves(seeds::CHART, log) || proves(seeds::NO_CHART, None)
 }
 
-pub fn state_value(bytes: &[u8]) {
-    let Ok(value) = Value::decode(bytes) else { return };
+/// The bytes are a node's answer: a stretch of a chart's log, with proof of the log's end.
+pub fn log_page(bytes: &[u8]) -> bool {
+    let Some(page) = decode::<LogPage>(bytes, MESSAGE_BYTES_MAX) else { return false };
+    let mut walk = LogWalk::from_mark(seeds::CHART, LogMark::START);
+    if seeds::with_checker(|checker| walk.take(page, checker)).is_err() {
+        return false;
+    }
+    let log = walk.finish();
+    assert!(log.is_none_or(|log| log.mark().head == seeds::chart_log().head), "a log was forged");
+    true
+}
+
+pub fn state_value(bytes: &[u8]) -> bool {
+    let Ok(value) = Value::decode(bytes) else { return false };
     assert_eq!(value.encode(), bytes, "accepted bytes are the one encoding");
+    true
+}
+
+/// The bytes are a line of the node's index.
+pub fn index_line(bytes: &[u8]) -> bool {
+    decode::<LogLine>(bytes, MESSAGE_BYTES_MAX).is_some()
+        || decode::<BlockLine>(bytes, MESSAGE_BYTES_MAX).is_some()
+        || decode::<Location>(bytes, MESSAGE_BYTES_MAX).is_some()
+}
+
+/// The bytes are a node's `node.toml`.
+pub fn node_config(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    match NodeConfig::parse(text) {
+        Ok(config) => {
+            assert!(config.check().is_ok(), "a configuration that exists is valid");
+            let _ = config.check_genesis(seeds::genesis());
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty(), "a refusal says why");
+            false
+        }
+    }
 }

@@ -45,8 +45,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let seconds = seconds(&given.all("--seconds"))?;
     let chosen = choose(&targets, &given.words)?;
     tools()?;
-    let seeds = ["--no-default-features", "--example", "seeds"];
-    nightly(&["run", "--quiet", "--manifest-path", MANIFEST]).args(seeds).run()?;
+    plain("run")?.args(["--example", "seeds"]).run()?;
     for (index, name) in chosen.iter().enumerate() {
         println!("\n[{}/{}] {name}: {seconds} s", index + 1, chosen.len());
         one(name, seconds)?;
@@ -55,13 +54,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives each target its seeds, without the fuzzer: needs neither nightly nor g++.
+/// Gives each target its seeds.
 pub(crate) fn seeds() -> Result<(), Failure> {
+    plain("test")?.run()
+}
+
+/// Cargo on the targets without the fuzzer: needs neither nightly nor g++, and shares what the workspace
+/// has built.
+fn plain(verb: &str) -> Result<Call, Failure> {
     let folder = target()?.to_string_lossy().into_owned();
-    Call::cargo()
-        .args(["test", "--quiet", "--manifest-path", MANIFEST, "--no-default-features"])
-        .env("CARGO_TARGET_DIR", &folder)
-        .run()
+    Ok(Call::cargo()
+        .args([verb, "--quiet", "--manifest-path", MANIFEST, "--no-default-features"])
+        .env("CARGO_TARGET_DIR", &folder))
 }
 
 fn one(name: &str, seconds: u32) -> Result<(), Failure> {

@@ -62,7 +62,10 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let Keepwell { json, command } = Keepwell::parse();
+    let Keepwell { json, command } = match Keepwell::try_parse() {
+        Ok(asked) => asked,
+        Err(error) => return misused(&error),
+    };
     log_to_stderr();
     let output = Output::new(json);
     let done = match command {
@@ -78,7 +81,7 @@ pub fn main() -> ExitCode {
         Command::Receipt(it) => it.run(&output),
         Command::Verify(it) => it.run(&output),
         Command::Fsck(it) => it.run(&output),
-        Command::Bench(it) => it.run(&mut std::io::stdout().lock()).map_err(Failure::from),
+        Command::Bench(it) => it.run(&mut std::io::stdout().lock(), json).map_err(Failure::from),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,6 +90,17 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Wrong usage, or help that was asked for. What was meant is not known, but that JSON was is.
+fn misused(error: &clap::Error) -> ExitCode {
+    let is_json = std::env::args_os().any(|it| it == "--json");
+    if is_json && error.use_stderr() {
+        Output::new(true).failure(error);
+    } else if error.print().is_err() {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
 }
 
 /// Logs go to standard error: our own warnings and worse unless `KEEPWELL_LOG` says otherwise. The

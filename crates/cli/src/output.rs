@@ -1,8 +1,8 @@
 //! What a command prints: text for people, or one JSON value on a line.
 
-use serde_json::{Value, json};
+use std::fmt::Display;
 
-use crate::failure::Failure;
+use serde_json::{Value, json};
 
 /// Where results go.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,13 @@ impl Output {
         if self.json { println!("{value}") } else { println!("{text}") }
     }
 
+    /// Prints what only programs want to know: people were told already.
+    pub(crate) fn json(self, value: &Value) {
+        if self.json {
+            println!("{value}");
+        }
+    }
+
     /// Prints what only people want to know.
     pub(crate) fn say(self, text: &str) {
         if self.is_text() {
@@ -39,9 +46,9 @@ impl Output {
     }
 
     /// Prints why a command failed, with its causes unless the message has them already.
-    pub(crate) fn failure(self, failure: &Failure) {
+    pub(crate) fn failure(self, failure: &impl Display) {
         if self.json {
-            println!("{}", json!({ "error": failure.to_string() }));
+            println!("{}", json!({ "error": failure.to_string().trim_end() }));
         } else {
             eprintln!("keepwell: {failure}");
         }

@@ -110,7 +110,7 @@ impl Story<'_> {
         let (hospital, laboratory) =
             (self.pilot.organisation("hospital"), self.pilot.organisation("laboratory"));
         let letter = self.file("a letter");
-        let [chart, code] = self.form.run(
+        let [chart, lost] = self.form.run(
             &[
                 "chart",
                 "open",
@@ -126,6 +126,11 @@ impl Story<'_> {
             [("chart ", "/chart"), ("", "/code")],
         );
 
+        let renewed = self.file("a new letter");
+        let renew = ["chart", "renew-letter", "--as", &agent, "--letter", &renewed, &chart];
+        let [same, code] = self.form.run(&renew, [("chart ", "/chart"), ("", "/code")]);
+        assert_eq!(same, chart);
+
         let operator = self.pilot.path("operator.key");
         let [made] = self.form.run(
             &["wallet", "new", "--dir", &wallet, "--like", &agent, "--operator-file", &operator],
@@ -134,9 +139,13 @@ impl Story<'_> {
         assert!(wallet.starts_with(&made), "{made}");
         self.form.run(&["wallet", "show", "--as", &wallet], [("at height ", "/height")]);
 
-        let claim = ["chart", "claim", "--as", &wallet, "--letter", &letter, "--code", &code];
-        let [claimed] = self.form.run(&claim, [("chart ", "/chart")]);
+        let claim = ["chart", "claim", "--as", &wallet, "--letter"];
+        let with = |letter, code| [&claim[..], &[letter, "--code", code]].concat();
+        self.form.refused(&with(&letter, &lost), "refused: ");
+        self.form.refused(&with(&renewed, &lost), "does not open with this code");
+        let [claimed] = self.form.run(&with(&renewed, &code), [("chart ", "/chart")]);
         assert_eq!(claimed, chart);
+        self.form.refused(&renew, "was claimed already");
         let [held] =
             self.form.run(&["wallet", "show", "--as", &wallet], [("chart ", "/charts/0/chart")]);
         assert_eq!(held, chart);

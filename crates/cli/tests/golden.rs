@@ -15,7 +15,7 @@ const COMMANDS: [(&str, &[&str]); 13] = [
     ("pilot", &[]),
     ("node", &[]),
     ("wallet", &["new", "show"]),
-    ("chart", &["open", "claim", "show"]),
+    ("chart", &["open", "claim", "renew-letter", "show"]),
     ("record", &["add", "list", "get"]),
     ("grant", &["give", "list", "revoke"]),
     ("open", &[]),
@@ -24,7 +24,7 @@ const COMMANDS: [(&str, &[&str]); 13] = [
     ("receipt", &[]),
     ("verify", &[]),
     ("fsck", &[]),
-    ("bench", &[]),
+    ("bench", &["table"]),
 ];
 
 /// Runs the program as if on a terminal of 100 columns, acting as nobody.
@@ -111,5 +111,39 @@ fn wrong_usage_is_explained() {
         let done = say(arguments).refused(&[]);
         assert_eq!(done.stdout, "", "{done:#?}");
         check(&format!("wrong-{name}"), &done.stderr);
+    }
+}
+
+#[test]
+fn a_failure_in_json_is_one_value() {
+    let (chart, grant) = ("00".repeat(32), "00".repeat(16));
+    for arguments in [
+        &["pilot", "--bundles"][..],
+        &["pilto"],
+        &["node", "--config", "nowhere"],
+        &["wallet", "new", "--dir", "nowhere/w", "--like", "nowhere"],
+        &["wallet", "show", "--as", "nowhere"],
+        &["chart", "open", "--as", "nowhere", "--custodian", &grant, "--letter", "x"],
+        &["chart", "claim", "--as", "nowhere", "--letter", "x", "--code", "x"],
+        &["chart", "renew-letter", "--as", "nowhere", "--letter", "x", &chart],
+        &["chart", "show", "--as", "nowhere", &chart],
+        &["record", "add", "--as", "nowhere", "--chart", &chart, "nowhere"],
+        &["record", "list", "--as", "nowhere", &chart],
+        &["record", "get", "--as", "nowhere", "--chart", &chart, "--position", "1", "--to", "x"],
+        &["grant", "list", "--as", "nowhere", &chart],
+        &["grant", "revoke", "--as", "nowhere", "--chart", &chart, &grant],
+        &["open", "--as", "nowhere", "--chart", &chart, "--compartment", "1"],
+        &["open", "--as", "nowhere", "--chart", "12", "--compartment", "1"],
+        &["audit", "--as", "nowhere", &chart],
+        &["audit"],
+        &["anchor", "--as", "nowhere", "nowhere", "--receipts", "nowhere"],
+        &["receipt", "--as", "nowhere", "--height", "1", "--to", "x"],
+        &["verify", "--genesis", "nowhere", "nowhere"],
+        &["fsck", "--config", "nowhere"],
+        &["bench", "table", "nowhere"],
+    ] {
+        let done = say(&[arguments, &["--json"]].concat());
+        done.refused_in_json();
+        assert_eq!(done.stderr, "", "{done:#?}");
     }
 }

@@ -595,12 +595,12 @@ impl Names {
 }
 
 /// UUIDs are equal whatever their case (RFC 9562, section 4).
-fn normal(url: &str) -> Cow<'_, str> {
+pub(crate) fn normal(url: &str) -> Cow<'_, str> {
     let is_uuid = url.get(..9).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:uuid:"));
     if is_uuid { Cow::Owned(url.to_ascii_lowercase()) } else { Cow::Borrowed(url) }
 }
 
-fn unversioned(reference: &str) -> &str {
+pub(crate) fn unversioned(reference: &str) -> &str {
     reference.split_once("/_history/").map_or(reference, |(resource, _)| resource)
 }
 

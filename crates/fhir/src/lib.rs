@@ -3,8 +3,8 @@
 //! A resource stays the bytes it came as: FHIR's decimals, order and spacing carry meaning that no
 //! typed model keeps, and a digest of re-written JSON proves nothing. So [`bundle`] cuts a Bundle into
 //! the exact bytes of its resources, [`classify`](mod@classify) says which record kind and which
-//! compartment each belongs to, and [`summary`] says in one line what it is. [`synthetic`] makes
-//! patients who never lived.
+//! compartment each belongs to, [`patients`] tells which patients of several inputs are one, and
+//! [`summary`] says in one line what a resource is. [`synthetic`] makes patients who never lived.
 //!
 //! # Invariants
 //!
@@ -23,5 +23,6 @@ mod tree;
 
 pub mod bundle;
 pub mod classify;
+pub mod patients;
 pub mod summary;
 pub mod synthetic;

@@ -142,7 +142,7 @@ fn single_value(tree: &Tree) -> Option<String> {
 }
 
 /// `text` without what is not to be printed, cut at `chars_max` characters.
-fn printable(text: &str, chars_max: usize) -> String {
+pub fn printable(text: &str, chars_max: usize) -> String {
     let mut kept: String = text.chars().filter(|c| !is_hidden(*c)).take(chars_max + 1).collect();
     if let Some((last, _)) = kept.char_indices().nth(chars_max) {
         let end = kept[..last].char_indices().next_back().map_or(0, |(at, _)| at);

@@ -66,11 +66,16 @@ use self::figure::Lines;
 
 const EXAMPLES: &str = "\
 Examples:
+  keepwell bench limits --dir /srv/keepwell
   keepwell bench load --seconds 20 --clients 64,256 > load.jsonl
   keepwell bench all --runs 5 > all.jsonl
-  keepwell bench table all.jsonl --svg docs/performance.svg";
+  keepwell bench table all.jsonl --svg docs/performance.svg
+  keepwell bench table all.jsonl --json";
 
 /// Measure speed and memory against the limits of this machine
+///
+/// Writes JSON lines, with or without --json; `bench table` makes a table of them, or one JSON value with
+/// --json.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Bench {
@@ -249,14 +254,15 @@ pub(crate) enum BenchError {
 }
 
 impl Bench {
-    /// Measures, and writes JSON lines (or a table) to `out`. Not to be called from within a runtime.
-    pub(crate) fn run(self, out: &mut dyn Write) -> Result<(), BenchError> {
+    /// Measures, and writes JSON lines to `out`, or a table, as `json` too. Not to be called from within a
+    /// runtime.
+    pub(crate) fn run(self, out: &mut dyn Write, json: bool) -> Result<(), BenchError> {
         // One thread: clients leave the cores to the validators.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut terminate = signal(SignalKind::terminate())?;
             tokio::select! {
-                done = self.what.run(out) => done,
+                done = self.what.run(out, json) => done,
                 _ = tokio::signal::ctrl_c() => Err(BenchError::Interrupted),
                 _ = terminate.recv() => Err(BenchError::Interrupted),
             }
@@ -265,7 +271,7 @@ impl Bench {
 }
 
 impl What {
-    async fn run(self, out: &mut dyn Write) -> Result<(), BenchError> {
+    async fn run(self, out: &mut dyn Write, json: bool) -> Result<(), BenchError> {
         let lines = &mut Lines(out);
         match self {
             Self::Limits(it) => lines.put("limits", &limits::Limits::measure(&it.dir)?),
@@ -276,7 +282,7 @@ impl What {
             Self::Growth(it) => it.run(lines).await,
             Self::Compare(it) => it.run(lines).await,
             Self::All(it) => it.run(lines).await,
-            Self::Table(it) => it.run(lines.0),
+            Self::Table(it) => it.run(lines.0, json),
         }
     }
 }

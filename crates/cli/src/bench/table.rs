@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     io::{BufRead as _, BufReader, Write},
     path::PathBuf,
 };
 
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     BenchError,
@@ -35,7 +35,29 @@ struct FigureLine {
 }
 
 impl Table {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Result<(), BenchError> {
+    pub(super) fn run(&self, out: &mut dyn Write, json: bool) -> Result<(), BenchError> {
+        let values = self.values()?;
+        let of = |figure: &Figure| values.get(figure).map_or(&[][..], Vec::as_slice);
+        let rows: Vec<_> = Figure::ALL.iter().map(|it| Row::of(*it, of(it))).collect();
+        if json {
+            writeln!(out, "{}", serde_json::to_string(&rows)?)?;
+        } else {
+            writeln!(out, "| figure | must | aim | median | runs | reached |")?;
+            writeln!(out, "|---|---|---|---|---|---|")?;
+            for row in &rows {
+                writeln!(out, "{row}")?;
+            }
+        }
+        let Some(path) = &self.svg else { return Ok(()) };
+        let bars: Vec<_> = values
+            .iter()
+            .filter_map(|(figure, values)| Some(Bar { figure: *figure, value: median(values)? }))
+            .collect();
+        fs::write(path, plot(&bars))
+            .map_err(|source| BenchError::Folder { path: path.clone(), source })
+    }
+
+    fn values(&self) -> Result<BTreeMap<Figure, Vec<f64>>, BenchError> {
         let mut values: BTreeMap<Figure, Vec<f64>> = BTreeMap::new();
         for path in &self.files {
             let file = fs::File::open(path)
@@ -46,38 +68,62 @@ impl Table {
                 }
             }
         }
-        writeln!(out, "| figure | must | aim | median | runs | reached |")?;
-        writeln!(out, "|---|---|---|---|---|---|")?;
-        for figure in Figure::ALL {
-            writeln!(out, "{}", row(figure, values.get(&figure).map_or(&[], Vec::as_slice)))?;
-        }
-        let Some(path) = &self.svg else { return Ok(()) };
-        let bars: Vec<_> = values
-            .iter()
-            .filter_map(|(figure, values)| Some(Bar { figure: *figure, value: median(values)? }))
-            .collect();
-        fs::write(path, plot(&bars))
-            .map_err(|source| BenchError::Folder { path: path.clone(), source })
+        Ok(values)
     }
 }
 
-fn row(figure: Figure, values: &[f64]) -> String {
-    let sign = match figure.better() {
-        Better::Higher => '≥',
-        Better::Lower => '≤',
-    };
-    let bound = |bound: Option<f64>| bound.map_or(String::new(), |it| format!("{sign} {it}"));
-    let (must, aim) = (bound(Some(figure.must())), bound(figure.aim()));
-    let Some(value) = median(values) else {
-        return format!("| {} | {must} | {aim} | not measured | 0 | |", figure.text());
-    };
-    let reached = match (figure.holds(value), figure.aimed(value)) {
-        (true, true) => "aim",
-        (true, false) => "must",
-        (false, _) => "no",
-    };
-    let value = short(value);
-    format!("| {} | {must} | {aim} | {value} | {} | {reached} |", figure.text(), values.len())
+/// A figure and what was measured of it.
+#[derive(Debug, Serialize)]
+struct Row {
+    figure: Figure,
+    text: &'static str,
+    better: Better,
+    must: f64,
+    aim: Option<f64>,
+    median: Option<f64>,
+    runs: usize,
+    reached: Option<Reached>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Reached {
+    Aim,
+    Must,
+    No,
+}
+
+impl Row {
+    fn of(figure: Figure, values: &[f64]) -> Self {
+        let median = median(values);
+        let reached = median.map(|value| match (figure.holds(value), figure.aimed(value)) {
+            (true, true) => Reached::Aim,
+            (true, false) => Reached::Must,
+            (false, _) => Reached::No,
+        });
+        let (must, aim, runs) = (figure.must(), figure.aim(), values.len());
+        let (text, better) = (figure.text(), figure.better());
+        Self { figure, text, better, must, aim, median, runs, reached }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.better {
+            Better::Higher => '≥',
+            Better::Lower => '≤',
+        };
+        let aim = self.aim.map_or(String::new(), |it| format!("{sign} {it}"));
+        let median = self.median.map_or("not measured".to_owned(), short);
+        let reached = match self.reached {
+            Some(Reached::Aim) => "aim ",
+            Some(Reached::Must) => "must ",
+            Some(Reached::No) => "no ",
+            None => "",
+        };
+        let (text, must, runs) = (self.text, self.must, self.runs);
+        write!(f, "| {text} | {sign} {must} | {aim} | {median} | {runs} | {reached}|")
+    }
 }
 
 /// Three digits that matter, and no more.
@@ -106,9 +152,26 @@ mod tests {
         ];
         for (values, end) in cases {
             assert_eq!(
-                row(Figure::VerifyShare, values),
+                Row::of(Figure::VerifyShare, values).to_string(),
                 format!("| {text} | ≥ 0.15 | ≥ 0.4 | {end}")
             );
         }
+    }
+
+    #[test]
+    fn one_json_value_of_all_figures() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.jsonl");
+        fs::write(&path, "{\"figure\":\"verify_share\",\"value\":0.5}\nno figure\n").unwrap();
+        let mut out = Vec::new();
+        Table { files: vec![path], svg: None }.run(&mut out, true).unwrap();
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
+        assert_eq!(rows.len(), Figure::ALL.len());
+        let first = serde_json::json!({
+            "figure": "verify_share", "text": Figure::VerifyShare.text(), "better": "higher", "must": 0.15, "aim": 0.4,
+            "median": 0.5, "runs": 1, "reached": "aim",
+        });
+        assert_eq!(rows[0], first);
+        assert!(rows[1]["median"].is_null() && rows[1]["reached"].is_null());
     }
 }

@@ -1,9 +1,16 @@
-//! `keepwell chart`: open, claim, show.
+//! `keepwell chart`: open, claim, renew the letter, show.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
-use keepwell_client::chart::{Arrangement, ClaimLetter, Meanings};
+use keepwell_client::{
+    Client,
+    chart::{Arrangement, ClaimLetter, Meanings, OpenedForPatient},
+    identity::OrganisationAgent,
+};
 use keepwell_crypto::keys::ClaimCode;
 use keepwell_types::{
     id::{ChartId, OrganisationId},
@@ -21,11 +28,12 @@ use crate::{
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Open a chart for a patient, claim one, or show one
+/// Open a chart for a patient, claim one, renew a letter, or show one
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell chart open --as pilot/people/agent --custodian ORGANISATION --letter letter.keepwell
   keepwell chart claim --as ./ana --letter letter.keepwell --code 'ABCD-EFGH-...'
+  keepwell chart renew-letter --as pilot/people/agent --letter letter.keepwell CHART
   keepwell chart show --as ./ana CHART")]
 pub(crate) struct Chart {
     #[command(subcommand)]
@@ -62,6 +70,21 @@ enum What {
         #[arg(long)]
         code: String,
     },
+    /// Write a new letter and print a new code, where the patient lost one or the code is void
+    ///
+    /// The earlier letter and code are void from then on. A chart that is claimed needs neither.
+    RenewLetter {
+        #[command(flatten)]
+        who: As,
+        /// Where the letter is written
+        #[arg(long, value_name = "FILE")]
+        letter: PathBuf,
+        /// Days until the code is void
+        #[arg(long, default_value_t = 30)]
+        days: u64,
+        /// The chart
+        chart: ChartId,
+    },
     /// Show what the ledger knows of a chart
     Show {
         #[command(flatten)]
@@ -76,27 +99,30 @@ impl Chart {
         match self.what {
             What::Open { who, custodians, contributors, letter, days } => {
                 let mut session = who.session()?;
-                let Identity::Agent(agent) = &mut session.identity else {
-                    return Err(Failure::Misused("charts for patients without a wallet are opened by an organisation's key agent".into()));
-                };
+                let arrangement = Arrangement { custodians, contributors };
                 block_on(async {
-                    let now = session.client.tip().await?.header().time;
-                    let until = BlockTime(now.0.saturating_add(days.saturating_mul(DAY_MS)));
-                    let arrangement = Arrangement { custodians, contributors };
+                    let agent = agent(&mut session.identity)?;
+                    let until = until(&session.client, days).await?;
                     let opened = session
                         .client
                         .open_chart_for_patient(agent, &compartment_names(), &arrangement, until)
                         .await?;
-                    fs::write(&letter, opened.letter.encode()).map_err(Failure::at(&letter))?;
-                    let code = opened.code.print();
-                    output.result(
-                        &format!(
-                            "chart {}\nThe letter is in {}. The code, to be told apart from it, until {until}:\n  {}",
-                            opened.chart, letter.display(), *code
-                        ),
-                        &json!({ "chart": opened.chart, "letter": letter, "code": *code, "until": until }),
-                    );
-                    Ok(())
+                    hand_over(&opened, until, &letter, output)
+                })
+            }
+            What::RenewLetter { who, letter, days, chart } => {
+                let mut session = who.session()?;
+                block_on(async {
+                    let agent = agent(&mut session.identity)?;
+                    let until = until(&session.client, days).await?;
+                    agent.chart(chart)?;
+                    if session.client.chart(&agent.identity().actor(), chart).await?.claimed {
+                        return Err(Failure::Misused(format!(
+                            "chart {chart} was claimed already: its patient's wallet controls it, and needs no letter"
+                        )));
+                    }
+                    let renewed = session.client.renew_claim(agent, chart, until).await?;
+                    hand_over(&renewed, until, &letter, output)
                 })
             }
             What::Claim { who, letter, code } => {
@@ -158,4 +184,39 @@ impl Chart {
             }
         }
     }
+}
+
+async fn until(client: &Client, days: u64) -> Result<BlockTime, Failure> {
+    let now = client.tip().await?.header().time;
+    Ok(now.plus_ms(days.saturating_mul(DAY_MS)))
+}
+
+fn agent(identity: &mut Identity) -> Result<&mut OrganisationAgent, Failure> {
+    match identity {
+        Identity::Agent(agent) => Ok(agent),
+        Identity::Member(_) | Identity::Wallet(_) => Err(Failure::Misused(
+            "charts for patients without a wallet are opened by an organisation's key agent, which also renews their letters"
+                .into(),
+        )),
+    }
+}
+
+/// Writes the letter and prints the code.
+fn hand_over(
+    opened: &OpenedForPatient,
+    until: BlockTime,
+    letter: &Path,
+    output: &Output,
+) -> Result<(), Failure> {
+    fs::write(letter, opened.letter.encode()).map_err(Failure::at(letter))?;
+    let (chart, code) = (opened.chart, opened.code.print());
+    output.result(
+        &format!(
+            "chart {chart}\nThe letter is in {}. The code, to be told apart from it, until {until}:\n  {}",
+            letter.display(),
+            *code
+        ),
+        &json!({ "chart": chart, "letter": letter, "code": *code, "until": until }),
+    );
+    Ok(())
 }

@@ -62,16 +62,17 @@ impl Fsck {
         .map_err(|error| Failure::Misused(format!("not sound: {error}")))?;
         let objects = match &config.custody {
             CustodyConfig::Folder(named) => {
-                custody::check(&named.clone().unwrap_or_else(|| folder.custody()), &index)?
+                Some(custody::check(&named.clone().unwrap_or_else(|| folder.custody()), &index)?)
             }
-            CustodyConfig::S3(_) => {
-                output.say("the sealed objects are in an object store, and are not checked here");
-                0
-            }
+            CustodyConfig::S3(_) => None,
+        };
+        let read = match objects {
+            Some(objects) => format!("{objects} sealed objects read"),
+            None => "the sealed objects are in an object store and were not read".into(),
         };
         output.result(
             &format!(
-                "sound: {} blocks executed again, {} certificates verified, {} entries of the state compared, {objects} sealed objects read",
+                "sound: {} blocks executed again, {} certificates verified, {} entries of the state compared, {read}",
                 sound.blocks, sound.certificates, sound.entries
             ),
             &json!({

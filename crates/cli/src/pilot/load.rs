@@ -1,4 +1,6 @@
 //! Loading patients: each resource becomes a record in the right chart and compartment.
+//!
+//! Not here: whose a resource is ([`super::index`]).
 
 use std::{
     fs,
@@ -10,13 +12,14 @@ use std::{
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use keepwell_client::{author::NewRecord, chart::Arrangement};
-use keepwell_fhir::{
-    bundle::{Bundle, Owner, Resource, split},
-    synthetic::Synthetic,
-};
+use keepwell_fhir::synthetic::Synthetic;
 use keepwell_types::time::BlockTime;
 
-use super::{Loaded, Patient, organisation_id, person_folder};
+use super::{
+    Loaded, Patient,
+    index::{Found, Index},
+    organisation_id, person_folder,
+};
 use crate::{
     commands::compartment_names,
     failure::Failure,
@@ -24,8 +27,6 @@ use crate::{
     profile::{Identity, Session},
 };
 
-/// Bytes of one bundle: larger files are passed over with a word.
-const BUNDLE_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// Generated patients, unless told otherwise.
 const GENERATED: usize = 3;
 /// Records that are on their way at once: fewer than a custodian takes of one organisation.
@@ -41,7 +42,7 @@ pub(super) enum Source {
     Generated { seed: u64, from: u64 },
 }
 
-/// Loads patients and remembers them.
+/// Loads patients who have no chart yet, and remembers them.
 pub(super) async fn load(
     dir: &Path,
     loaded: &mut Loaded,
@@ -49,165 +50,156 @@ pub(super) async fn load(
     limit: Option<usize>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let mut session = Session::open(&person_folder(dir, "agent"))?;
+    let mut loader = Loader {
+        dir,
+        session: Session::open(&person_folder(dir, "agent"))?,
+        loaded,
+        output,
+        patients: 0,
+        records: 0,
+    };
     let started = Instant::now();
-    let (mut patients, mut records) = (0, 0);
     match source {
         Source::Generated { seed, from } => {
-            let now = session.client.tip().await?.header().time;
+            let now = loader.session.client.tip().await?.header().time;
             let generator = Synthetic::new(*seed);
-            for index in *from..from + limit.unwrap_or(GENERATED) as u64 {
-                let bundle = generator.patient(index, now.0).to_string();
-                let bundle = split(bundle.as_bytes(), BUNDLE_BYTES_MAX)
+            for number in *from..from + limit.unwrap_or(GENERATED) as u64 {
+                let made = generator.patient(number, now.0).to_string();
+                let mut index = Index::of_made(made)
                     .map_err(|error| Failure::Misused(format!("the generator: {error}")))?;
-                records += patient(dir, &mut session, loaded, &bundle, output).await?;
-                patients += 1;
+                for found in index.patients(&[]) {
+                    loader.patient(&index, found).await?;
+                }
             }
         }
-        Source::Bundles(folder) => {
-            for path in files(folder)? {
-                if limit.is_some_and(|limit| patients >= limit) {
-                    break;
-                }
-                let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let len = fs::metadata(&path).map_err(Failure::at(&path))?.len();
-                if len > BUNDLE_BYTES_MAX as u64 {
-                    output.warn(&format!("passed over {shown}: it has {len} bytes, and a bundle has {BUNDLE_BYTES_MAX} at most; split it"));
-                    continue;
-                }
-                let bytes = fs::read(&path).map_err(Failure::at(&path))?;
-                let bundle = match split(&bytes, BUNDLE_BYTES_MAX) {
-                    Ok(bundle) => bundle,
-                    Err(error) => {
-                        output.warn(&format!("passed over {shown}: {error}"));
-                        continue;
-                    }
-                };
-                let persons = bundle.patients().len();
-                if persons != 1 {
-                    output.warn(&format!("passed over {shown}: it is about {persons} patients, and a chart is about one"));
-                    continue;
-                }
-                records += patient(dir, &mut session, loaded, &bundle, output).await?;
-                patients += 1;
-            }
-            if patients == 0 {
-                return Err(Failure::Misused(format!(
-                    "{} has no FHIR bundle of one patient; see the words above",
-                    folder.display()
-                )));
-            }
-        }
+        Source::Bundles(folder) => loader.folder(folder, limit).await?,
     }
-    session.remember()?;
-    let seconds = started.elapsed().as_secs_f64();
-    output.say(&format!(
-        "Loaded {patients} patients with {records} records in {seconds:.1} s ({:.0} records/s, each sealed, stored at two custodians and final).\n",
-        records as f64 / seconds
-    ));
+    loader.session.remember()?;
+    let Loader { patients, records, .. } = loader;
+    if patients > 0 {
+        let seconds = started.elapsed().as_secs_f64();
+        output.say(&format!(
+            "Loaded {patients} patients with {records} records in {seconds:.1} s ({:.0} records/s, each sealed, stored at two custodians and final).\n",
+            records as f64 / seconds
+        ));
+    }
     Ok(())
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|it| it.path())).collect())
-        .map_err(Failure::at(folder))?;
-    files.retain(|path| path.extension().is_some_and(|it| it.eq_ignore_ascii_case("json")));
-    files.sort();
-    Ok(files)
+struct Loader<'a> {
+    dir: &'a Path,
+    session: Session,
+    loaded: &'a mut Loaded,
+    output: &'a Output,
+    /// How many patients were loaded, and records of theirs.
+    patients: usize,
+    records: usize,
 }
 
-/// Opens a chart for one patient and adds each resource to it.
-async fn patient(
-    dir: &Path,
-    session: &mut Session,
-    loaded: &mut Loaded,
-    bundle: &Bundle<'_>,
-    output: &Output,
-) -> Result<usize, Failure> {
-    for warning in &bundle.warnings {
-        output.warn(&warning.to_string());
+impl Loader<'_> {
+    /// Loads the first `limit` patients of a folder, but for those who have a chart.
+    async fn folder(&mut self, folder: &Path, limit: Option<usize>) -> Result<(), Failure> {
+        let bar = bar("reading files");
+        let mut index = Index::of_folder(folder, |done, files| {
+            bar.set_length(files as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
+        let found = index.patients(&self.loaded.patients);
+        for word in &index.words {
+            self.output.warn(word);
+        }
+        if found.is_empty() {
+            return Err(Failure::Misused(format!(
+                "{} has no FHIR JSON about a patient; see the words above, or name another folder",
+                folder.display()
+            )));
+        }
+        let wanted = found.len().min(limit.unwrap_or(usize::MAX));
+        let (known, new): (Vec<_>, Vec<_>) =
+            found.into_iter().take(wanted).partition(|patient| patient.is_loaded);
+        if !known.is_empty() {
+            self.output.say(&format!(
+                "{} of {wanted} patients in {} were loaded before, and nothing is added to their charts.",
+                known.len(),
+                folder.display()
+            ));
+        }
+        for patient in new {
+            self.patient(&index, patient).await?;
+        }
+        Ok(())
     }
-    let resources: Vec<&Resource<'_>> =
-        bundle.resources.iter().filter(|it| is_patients(&it.owner)).collect();
-    let Identity::Agent(agent) = &mut session.identity else {
-        return Err(Failure::Misused("patients are loaded by the hospital's key agent".into()));
-    };
-    let arrangement = Arrangement {
-        custodians: vec![organisation_id(dir, "hospital")?, organisation_id(dir, "laboratory")?],
-        contributors: vec![organisation_id(dir, "laboratory")?],
-    };
-    let now = session.client.tip().await?.header().time;
-    let until = BlockTime(now.0.saturating_add(LETTER_MS));
-    let opened = session
-        .client
-        .open_chart_for_patient(agent, &compartment_names(), &arrangement, until)
-        .await?;
-    let chart = opened.chart;
-    let actor = agent.identity().actor();
-    let meanings = agent.chart(chart)?.meanings().clone();
-    let authoring = session.client.authoring(&actor, chart).await?;
 
-    let name = name_of(bundle);
-    let bar = bar(resources.len() as u64, &name);
-    let client = &session.client;
-    let added: usize = stream::iter(&resources)
-        .map(|resource| {
-            let (actor, authoring, bar, meanings) = (&actor, &authoring, &bar, &meanings);
-            async move {
-                let class = resource.classify();
-                let compartment = meanings.compartment(class.sensitivity.as_str())?;
-                let new = NewRecord::new(compartment, class.kind);
-                let bytes = resource.json.as_bytes();
-                client.add_record(actor, authoring, &new, (bytes, bytes.len() as u64)).await?;
-                bar.inc(1);
-                Ok::<_, Failure>(1)
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .try_fold(0, async |sum, one| Ok(sum + one))
-        .await?;
-    bar.finish_and_clear();
+    /// Opens a chart for one patient and adds each resource to it.
+    async fn patient(&mut self, index: &Index, found: Found) -> Result<(), Failure> {
+        let dir = self.dir;
+        let Identity::Agent(agent) = &mut self.session.identity else {
+            return Err(Failure::Misused("patients are loaded by the hospital's key agent".into()));
+        };
+        let arrangement = Arrangement {
+            custodians: vec![
+                organisation_id(dir, "hospital")?,
+                organisation_id(dir, "laboratory")?,
+            ],
+            contributors: vec![organisation_id(dir, "laboratory")?],
+        };
+        let client = &self.session.client;
+        let now = client.tip().await?.header().time;
+        let until = BlockTime(now.0.saturating_add(LETTER_MS));
+        let opened =
+            client.open_chart_for_patient(agent, &compartment_names(), &arrangement, until).await?;
+        let chart = opened.chart;
+        let actor = agent.identity().actor();
+        let meanings = agent.chart(chart)?.meanings().clone();
+        let authoring = client.authoring(&actor, chart).await?;
 
-    let letters = dir.join("patients");
-    fs::create_dir_all(&letters).map_err(Failure::at(&letters))?;
-    let letter = letters.join(format!("{}.letter", &chart.to_string()[..12]));
-    fs::write(&letter, opened.letter.encode()).map_err(Failure::at(&letter))?;
-    output.say(&format!("  {name}: {added} records"));
-    loaded.patients.push(Patient {
-        name,
-        chart,
-        letter: Some(letter),
-        code: Some(opened.code.print().to_string()),
-        records: added,
-    });
-    loaded.write(dir)?;
-    Ok(added)
-}
+        let name = found.title();
+        let bar = bar(&name);
+        bar.set_length(found.resources.len() as u64);
+        let added: usize = stream::iter(&found.resources)
+            .map(|place| {
+                let (actor, authoring, bar, meanings) = (&actor, &authoring, &bar, &meanings);
+                async move {
+                    let compartment = meanings.compartment(place.class.sensitivity.as_str())?;
+                    let new = NewRecord::new(compartment, place.class.kind);
+                    let bytes = index.read(place)?;
+                    client
+                        .add_record(actor, authoring, &new, (&bytes[..], bytes.len() as u64))
+                        .await?;
+                    bar.inc(1);
+                    Ok::<_, Failure>(1)
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_fold(0, async |sum, one| Ok(sum + one))
+            .await?;
+        bar.finish_and_clear();
 
-/// Whether a resource goes into the patient's chart. Those of nobody (practitioners, organisations) are
-/// the hospital's own and stay with it.
-fn is_patients(owner: &Owner) -> bool {
-    match owner {
-        Owner::Here(_) | Owner::Elsewhere(_) => true,
-        Owner::Several | Owner::Nobody => false,
+        let letters = dir.join("patients");
+        fs::create_dir_all(&letters).map_err(Failure::at(&letters))?;
+        let letter = letters.join(format!("{}.letter", &chart.to_string()[..12]));
+        fs::write(&letter, opened.letter.encode()).map_err(Failure::at(&letter))?;
+        self.output.say(&format!("  {name}: {added} records"));
+        self.patients += 1;
+        self.records += added;
+        self.loaded.patients.push(Patient {
+            name,
+            chart,
+            letter: Some(letter),
+            code: Some(opened.code.print().to_string()),
+            records: added,
+            names: found.names,
+        });
+        self.loaded.write(dir)
     }
 }
 
-/// The patient's name, for people who watch the pilot; it is synthetic.
-fn name_of(bundle: &Bundle<'_>) -> String {
-    let patient = bundle.resources.iter().find(|it| it.resource_type == "Patient");
-    patient.map_or_else(
-        || "a patient".into(),
-        |it| keepwell_fhir::summary::one_line(it.json.as_bytes()),
-    )
-}
-
-fn bar(len: u64, name: &str) -> ProgressBar {
+fn bar(name: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("  {msg}  {bar:30} {pos}/{len} {per_sec} {eta} left")
         .expect("the template is a constant");
-    ProgressBar::new(len).with_style(style).with_message(name.to_owned())
+    ProgressBar::new(0).with_style(style).with_message(name.to_owned())
 }

@@ -14,6 +14,7 @@
 //! pilot's own steps talk to them over HTTP as anyone would.
 
 mod founding;
+mod index;
 mod load;
 mod tour;
 
@@ -25,6 +26,7 @@ use std::{
 
 use clap::Args;
 use commonware_runtime::{Supervisor as _, tokio::Context};
+use keepwell_fhir::patients::Names;
 use keepwell_node::{
     config::NodeConfig,
     run::{self, RunningNode},
@@ -55,10 +57,13 @@ pub(crate) struct Pilot {
     /// Folder of everything that the pilot keeps
     #[arg(long, default_value = "pilot")]
     dir: PathBuf,
-    /// Folder of FHIR R4 JSON bundles or resources to load, instead of generated patients
+    /// Folder of FHIR R4 JSON to load, instead of generated patients
+    ///
+    /// Its files, and those in folders below it, are bundles or single resources of one system. Each patient
+    /// gets one chart, whichever files speak of the patient; who was loaded before is not loaded again.
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
-    /// Load at most so many patients
+    /// Load at most so many patients: of a folder the first ones
     #[arg(long, value_name = "N")]
     patients: Option<usize>,
     /// Run the tour and exit: 0 only if every step did what it says
@@ -96,6 +101,9 @@ pub(crate) struct Patient {
     pub(crate) code: Option<String>,
     /// Records that were loaded.
     pub(crate) records: usize,
+    /// What the files that were loaded call the patient: nobody is loaded twice.
+    #[serde(default)]
+    pub(crate) names: Names,
 }
 
 impl Loaded {
@@ -150,13 +158,15 @@ impl Pilot {
         let unclaimed = loaded.patients.iter().any(|it| it.letter.is_some());
         let done = tokio::select! {
             done = async {
-                if loaded.patients.is_empty() || (self.tour && !unclaimed) {
+                if self.bundles.is_some() || loaded.patients.is_empty() || (self.tour && !unclaimed)
+                {
                     load::load(&self.dir, &mut loaded, &source, self.patients, output).await?;
                 }
                 if self.tour || fresh {
                     Tour { dir: &self.dir, context: &context, output }
                         .run(&mut consortium, &mut loaded)
                         .await?;
+                    output.say("\nThe tour is complete: every step did what it says.");
                 }
                 Ok(())
             } => done,
@@ -170,7 +180,9 @@ impl Pilot {
             consortium.stop().await;
             return Err(failure);
         }
-        if !self.tour {
+        if self.tour {
+            output.json(&json!({ "dir": self.dir, "tour": "complete" }));
+        } else {
             self.how_to_go_on(&consortium, &loaded, output);
             asked_to_stop().await;
             output.say("\nStopping.");

@@ -1,6 +1,7 @@
 //! The guided tour: the life of a record, each step done for real and checked.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -10,9 +11,10 @@ use std::{
 use commonware_runtime::tokio::Context;
 use keepwell_client::{
     ClientError,
+    audit::Access,
     author::{AddedRecord, NewRecord},
     chart::ClaimLetter,
-    error::LedgerError,
+    error::{CustodyProblem, LedgerError, SealedObject},
     grant::{GivenGrant, Recipient},
     identity::{Seeds, Wallet},
     open::{Opened, Opening, What},
@@ -20,16 +22,18 @@ use keepwell_client::{
 };
 use keepwell_crypto::keys::ClaimCode;
 use keepwell_types::{
-    access::{Purpose, RecordName},
+    access::{Purpose, RecordName, Target},
     encoding::List,
     grant::{Effect, GrantTerms, Grantee},
-    id::{ChartId, Compartment},
+    id::{ChartId, Compartment, Location, MemberId},
+    member::{Party, Role},
+    outcome::{Rejection, Verdict},
     record::RecordKind,
-    set::{CompartmentSet, KindSet, PurposeSet},
-    time::Window,
+    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
+    time::{BlockTime, Window},
 };
 
-use super::{Consortium, Loaded, founding, organisation_folder, person_folder};
+use super::{Consortium, Loaded, founding, organisation_folder, organisation_id, person_folder};
 use crate::{
     commands::audit,
     failure::Failure,
@@ -37,6 +41,8 @@ use crate::{
     profile::{Identity, Session},
 };
 
+/// The organisation of the clinician.
+const CLINIC: &str = "Meridian Telehealth";
 const THIRTY_DAYS_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// How long a validator may take to come back and catch up.
 const CATCH_UP: Duration = Duration::from_secs(60);
@@ -60,6 +66,28 @@ struct Scene {
     patient: Session,
     note: AddedRecord,
     note_name: RecordName,
+    /// Every access since the patient claimed the chart.
+    asked: Vec<Asked>,
+}
+
+/// What the clinician asked for, as the ledger decided it.
+struct Asked {
+    compartment: Compartment,
+    at: Location,
+    time: BlockTime,
+    refused: Option<Rejection>,
+}
+
+impl Asked {
+    /// Whether `access` tells the patient just this.
+    fn is(&self, access: &Access, reader: MemberId) -> bool {
+        let asked_for = CompartmentSet::EMPTY.with(self.compartment);
+        let covers = matches!(&access.target, Target::Compartments { compartments, .. } if *compartments == asked_for);
+        covers
+            && (access.reader, access.purpose) == (Party::Member(reader), Purpose::Treatment)
+            && (access.location, access.time, &access.refused)
+                == (self.at, self.time, &self.refused)
+    }
 }
 
 impl Tour<'_> {
@@ -72,14 +100,12 @@ impl Tour<'_> {
         self.claim(&mut scene, loaded).await?;
         let given = self.grant(&mut scene).await?;
         let seeds = self.open_normal(&mut scene, &given).await?;
-        self.ask_for_psychiatry(&mut scene, &seeds).await?;
+        self.ask_for_psychiatry(&mut scene, &given).await?;
         self.who_looked(&mut scene).await?;
         self.revoke(&mut scene, &given, &seeds).await?;
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;
-        self.stop_a_validator(&mut scene, consortium).await?;
-        self.output.say("\nThe tour is complete: every step did what it says.");
-        Ok(())
+        self.stop_a_validator(&mut scene, consortium).await
     }
 
     fn title(&self, scene_step: usize, title: &str) {
@@ -98,7 +124,7 @@ impl Tour<'_> {
     }
 
     fn person(&self, name: &str) -> String {
-        person_folder(self.dir, name).display().to_string()
+        quoted(&person_folder(self.dir, name))
     }
 
     /// 1: the hospital writes while the patient has not even a wallet.
@@ -107,7 +133,7 @@ impl Tour<'_> {
             .patients
             .iter()
             .find(|it| it.letter.is_some())
-            .ok_or_else(|| fault(1, "no patient is left whose chart is not claimed"))?;
+            .ok_or_else(|| fault(1, "no patient is left whose chart is not claimed; load more (--patients, --bundles), or name a new --dir"))?;
         let (chart, name) = (patient.chart, patient.name.clone());
         let hospital = Session::open(&person_folder(self.dir, "agent"))?;
         let clinician = Session::open(&person_folder(self.dir, "clinician"))?;
@@ -117,7 +143,7 @@ impl Tour<'_> {
         self.command(&format!(
             "record add --as {} --chart {chart} --compartment normal {}",
             self.person("agent"),
-            path.display()
+            quoted(&path)
         ));
         let actor = hospital.actor(chart)?;
         let normal = meaning(&hospital, chart, "normal")?;
@@ -133,7 +159,8 @@ impl Tour<'_> {
         ));
         let patient = Session { client: copy_of(&hospital)?, identity: self.new_wallet(chart)? };
         let note_name = RecordName { position, record: note.record };
-        Ok(Scene { step: 1, chart, name, hospital, clinician, patient, note, note_name })
+        let asked = Vec::new();
+        Ok(Scene { step: 1, chart, name, hospital, clinician, patient, note, note_name, asked })
     }
 
     fn wallet_folder(&self, chart: ChartId) -> PathBuf {
@@ -168,10 +195,10 @@ impl Tour<'_> {
         let (Some(letter_path), Some(code)) = (&known.letter, &known.code) else {
             return Err(fault(2, "the chart is claimed already"));
         };
-        let wallet = self.wallet_folder(scene.chart).display().to_string();
+        let wallet = quoted(&self.wallet_folder(scene.chart));
         self.command(&format!(
             "chart claim --as {wallet} --letter {} --code '{code}'",
-            letter_path.display()
+            quoted(letter_path)
         ));
         let letter =
             ClaimLetter::decode(&fs::read(letter_path).map_err(Failure::at(letter_path))?)?;
@@ -200,7 +227,7 @@ impl Tour<'_> {
         let member = scene.clinician.member()?;
         self.command(&format!(
             "grant give --as {} --chart {} --to {} --key {}/member.pub --compartment normal --purpose TREAT --days 30",
-            self.wallet_folder(scene.chart).display(),
+            quoted(&self.wallet_folder(scene.chart)),
             scene.chart,
             member.member(),
             self.person("clinician"),
@@ -260,6 +287,13 @@ impl Tour<'_> {
         if !found {
             return Err(fault(4, "the hospital's note is not among what was read"));
         }
+        let outcome = opened.decided.outcome();
+        scene.asked.push(Asked {
+            compartment: normal,
+            at: outcome.location,
+            time: outcome.time,
+            refused: None,
+        });
         let more = shown.len().saturating_sub(4);
         let lines = shown.iter().rev().take(4).map(|it| format!("  {it}")).collect::<Vec<_>>();
         self.result(&format!(
@@ -289,37 +323,50 @@ impl Tour<'_> {
         scene.clinician.client.open(&opening).await
     }
 
-    /// Expects that opening a compartment is refused by the ledger.
-    async fn refused(
-        &self,
-        scene: &Scene,
-        compartment: Compartment,
-        seeds: &Seeds,
-    ) -> Result<String, Failure> {
-        match self.open(scene, compartment, seeds).await {
-            Err(ClientError::Ledger(LedgerError::Rejected { rejection, at })) => {
-                Ok(format!("refused in block {}: {rejection}", at.height))
-            }
-            Err(other) => {
-                Err(fault(scene.step, &format!("it failed, and not by a refusal: {other}")))
-            }
-            Ok(_) => Err(fault(scene.step, "it was opened, and must have been refused")),
-        }
-    }
-
     /// 5: what was not granted is refused, and the refusal is kept.
-    async fn ask_for_psychiatry(&self, scene: &mut Scene, seeds: &Seeds) -> Result<(), Failure> {
+    async fn ask_for_psychiatry(
+        &self,
+        scene: &mut Scene,
+        given: &GivenGrant,
+    ) -> Result<(), Failure> {
         scene.step = 5;
         self.title(5, "The clinician asks for psychiatry, which nobody granted");
         let psychiatry = meaning(&scene.patient, scene.chart, "psychiatry")?;
+        let (chart, grant) = (scene.chart.to_string(), given.grant.to_string());
+        let (person, compartment) = (person_folder(self.dir, "clinician"), psychiatry.index());
         self.command(&format!(
-            "open --as {} --chart {} --compartment {} --purpose TREAT",
-            self.person("clinician"),
-            scene.chart,
-            psychiatry.index()
+            "open --as {} --chart {chart} --grant {grant} --compartment {compartment} --purpose TREAT",
+            quoted(&person)
         ));
-        let refusal = self.refused(scene, psychiatry, seeds).await?;
-        self.result(&refusal);
+        let compartment = compartment.to_string();
+        let open = ["open", "--chart", &chart, "--grant", &grant, "--compartment", &compartment];
+        let mut arguments = Vec::from(open.map(OsString::from));
+        arguments.extend(["--purpose".into(), "TREAT".into(), "--as".into(), person.into()]);
+        let said = by_hand(5, arguments, false).await?;
+        let actor = scene.patient.actor(scene.chart)?;
+        let seen = scene.patient.client.audit(&actor, scene.chart, LogMark::START).await?;
+        let access = seen.accesses.last().ok_or_else(|| fault(5, "the log has no access"))?;
+        // What the receipt proves, and not only the log.
+        let decided = scene.patient.client.receipt(&actor, access.location).await?;
+        let outcome = decided.outcome();
+        let asked = Asked {
+            compartment: psychiatry,
+            at: outcome.location,
+            time: outcome.time,
+            refused: Some(Rejection::NotGranted),
+        };
+        let refusal = LedgerError::Rejected { rejection: Rejection::NotGranted, at: asked.at };
+        if outcome.verdict != Verdict::Rejected(Rejection::NotGranted)
+            || !asked.is(access, scene.clinician.member()?.member())
+            || !said.contains(&refusal.to_string())
+        {
+            return Err(fault(
+                5,
+                &format!("the log has {access:?}, and the clinician saw {said:?}"),
+            ));
+        }
+        scene.asked.push(asked);
+        self.result(said.trim_end());
         Ok(())
     }
 
@@ -329,16 +376,30 @@ impl Tour<'_> {
         self.title(6, "The patient asks who looked");
         self.command(&format!(
             "audit --as {} {}",
-            self.wallet_folder(scene.chart).display(),
+            quoted(&self.wallet_folder(scene.chart)),
             scene.chart
         ));
         let actor = scene.patient.actor(scene.chart)?;
         let seen = scene.patient.client.audit(&actor, scene.chart, LogMark::START).await?;
-        let refused = seen.accesses.iter().filter(|it| it.refused.is_some()).count();
-        if seen.accesses.len() < 2 || refused != 1 {
-            return Err(fault(6, &format!("{} accesses, {refused} refused", seen.accesses.len())));
+        let claimed = seen.claimed.ok_or_else(|| fault(6, "the log has no claim"))?;
+        let accesses: Vec<_> = seen.accesses.iter().filter(|it| it.position > claimed).collect();
+        let reader = scene.clinician.member()?.member();
+        let are_told = accesses.len() == scene.asked.len()
+            && scene.asked.iter().zip(&accesses).all(|(asked, access)| asked.is(access, reader));
+        let clinic = organisation_id(self.dir, "clinic")?;
+        let is_named = seen.readers.get(&reader).and_then(Option::as_ref).is_some_and(|facts| {
+            (facts.organisation, facts.organisation_name.as_str()) == (clinic, CLINIC)
+                && facts.roles == RoleSet::EMPTY.with(Role::Clinician)
+        });
+        if !are_told || !is_named {
+            return Err(fault(
+                6,
+                &format!("of two accesses it tells {accesses:?} by {:?}", seen.readers),
+            ));
         }
-        audit::show(&mut scene.patient, scene.chart, self.output).await?;
+        if self.output.is_text() {
+            audit::show(&mut scene.patient, scene.chart, self.output).await?;
+        }
         self.output.say("");
         Ok(())
     }
@@ -357,7 +418,7 @@ impl Tour<'_> {
         );
         self.command(&format!(
             "grant revoke --as {} --chart {} {}",
-            self.wallet_folder(scene.chart).display(),
+            quoted(&self.wallet_folder(scene.chart)),
             scene.chart,
             given.grant
         ));
@@ -365,9 +426,24 @@ impl Tour<'_> {
         let decided = scene.patient.client.revoke_grant(&holder, given.grant).await?;
         scene.patient.remember()?;
         let normal = meaning(&scene.patient, scene.chart, "normal")?;
-        let refusal = self.refused(scene, normal, seeds).await?;
-        let at = decided.outcome().location;
-        self.result(&format!("revoked in block {}\nthe next open: {refusal}", at.height));
+        let revoked = decided.outcome().location;
+        let refused = match self.open(scene, normal, seeds).await {
+            Err(ClientError::Ledger(LedgerError::Rejected {
+                rejection: Rejection::NotGranted,
+                at,
+            })) => at,
+            Err(other) => return Err(fault(7, &format!("it failed, and not as revoked: {other}"))),
+            Ok(_) => return Err(fault(7, "it was opened, and must have been refused")),
+        };
+        if refused <= revoked {
+            return Err(fault(7, &format!("revoked at {revoked:?}, refused at {refused:?}")));
+        }
+        self.result(&format!(
+            "revoked in block {}\nthe next open: refused in block {}: {}",
+            revoked.height,
+            refused.height,
+            Rejection::NotGranted
+        ));
         Ok(())
     }
 
@@ -384,9 +460,11 @@ impl Tour<'_> {
         fs::write(&receipt, &bytes).map_err(Failure::at(&receipt))?;
         consortium.stop().await;
         let genesis = self.dir.join("genesis.cbor");
-        self.command(&format!("verify --genesis {} {}", genesis.display(), receipt.display()));
-        let text = verify(&genesis, &receipt, true)?;
-        self.result(text.trim_end());
+        self.command(&format!("verify --genesis {} {}", quoted(&genesis), quoted(&receipt)));
+        let verify = |receipt: &Path| {
+            vec!["verify".into(), "--genesis".into(), (&genesis).into(), receipt.into()]
+        };
+        self.result(by_hand(8, verify(&receipt), true).await?.trim_end());
         let mut altered = bytes;
         let middle = altered.len() / 2;
         altered[middle] ^= 1;
@@ -394,10 +472,10 @@ impl Tour<'_> {
         fs::write(&path, altered).map_err(Failure::at(&path))?;
         self.command(&format!(
             "verify --genesis {} {}    # one bit turned over",
-            genesis.display(),
-            path.display()
+            quoted(&genesis),
+            quoted(&path)
         ));
-        self.result(verify(&genesis, &path, false)?.trim_end());
+        self.result(by_hand(8, verify(&path), false).await?.trim_end());
         consortium.start_all(self.context, self.dir).await?;
         Ok(())
     }
@@ -409,10 +487,10 @@ impl Tour<'_> {
             9,
             "One byte of the ciphertext at the hospital is flipped; the patient reads the record",
         );
-        let record = scene.note_name.record;
+        let damaged = SealedObject::Record(scene.note_name.record);
         let path = organisation_folder(self.dir, "hospital").join(format!(
-            "node/custody/records/{}/{record}-{}.body",
-            scene.chart, scene.note.label.version
+            "node/custody/records/{}/{}-{}.body",
+            scene.chart, scene.note_name.record, scene.note.label.version
         ));
         let mut body = fs::read(&path).map_err(Failure::at(&path))?;
         let last = body.len() - 1;
@@ -420,7 +498,7 @@ impl Tour<'_> {
         fs::write(&path, &body).map_err(Failure::at(&path))?;
         self.command(&format!(
             "record get --as {} --chart {} --position {} --to note.json",
-            self.wallet_folder(scene.chart).display(),
+            quoted(&self.wallet_folder(scene.chart)),
             scene.chart,
             scene.note_name.position
         ));
@@ -440,12 +518,20 @@ impl Tour<'_> {
         let record = opened.records.first().ok_or_else(|| fault(9, "the record stayed closed"))?;
         let mut content = Vec::new();
         let report = scene.patient.client.read(&actor, record, &mut content).await?;
-        let named: Vec<_> =
-            opened.custodians.iter().chain(&report.faults).map(ToString::to_string).collect();
-        if content != NOTE || named.is_empty() {
-            return Err(fault(9, "the damage was not named, or the content is wrong"));
+        if content != NOTE {
+            return Err(fault(9, "what was read is not what was written"));
         }
-        self.result(&format!("{}\nread all the same, from the other custodian", named.join("\n")));
+        let hospital = organisation_id(self.dir, "hospital")?;
+        let named: Vec<_> = opened.custodians.iter().chain(&report.faults).collect();
+        let [named] = named[..] else {
+            return Err(fault(9, &format!("one fault was to be named, not {named:?}")));
+        };
+        if (named.custodian, named.object) != (hospital, damaged)
+            || !matches!(named.problem, CustodyProblem::Chunk { .. })
+        {
+            return Err(fault(9, &format!("{named}: that is not what was damaged")));
+        }
+        self.result(&format!("{named}\nread all the same, from the other custodian"));
         body[last] ^= 1;
         fs::write(&path, body).map_err(Failure::at(&path))?;
         Ok(())
@@ -506,6 +592,13 @@ impl Tour<'_> {
     }
 }
 
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
 fn fault(step: usize, reason: &str) -> Failure {
     Failure::Tour { step, reason: reason.to_owned() }
 }
@@ -528,21 +621,21 @@ fn copy_of(session: &Session) -> Result<keepwell_client::Client, Failure> {
     )?)
 }
 
-/// Runs this very program's `verify` in a process of its own.
-fn verify(genesis: &Path, receipt: &Path, holds: bool) -> Result<String, Failure> {
+/// Runs this very program in a process of its own, as a person would by hand. Returns what it said, if it
+/// ended as it must.
+async fn by_hand(step: usize, arguments: Vec<OsString>, succeeds: bool) -> Result<String, Failure> {
     let program = std::env::current_exe().map_err(Failure::at("this program"))?;
-    let done = Command::new(&program)
-        .arg("verify")
-        .arg("--genesis")
-        .arg(genesis)
-        .arg(receipt)
-        .output()
+    let mut command = Command::new(&program);
+    command.args(arguments);
+    let done = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .map_err(|error| fault(step, &error.to_string()))?
         .map_err(Failure::at(program))?;
-    let text = if holds { done.stdout } else { done.stderr };
+    let text = if succeeds { done.stdout } else { done.stderr };
     let text = String::from_utf8_lossy(&text).into_owned();
-    if done.status.success() == holds {
+    if done.status.success() == succeeds {
         Ok(text)
     } else {
-        Err(fault(8, &format!("verify said {text:?}")))
+        Err(fault(step, &format!("the command said {text:?}")))
     }
 }

@@ -192,16 +192,27 @@ impl Pilot {
     /// Starts a pilot with free ports and few patients, and waits until it is up.
     #[track_caller]
     pub fn start(dir: &Path) -> Self {
-        let mut pilot = Self::begin(dir);
-        pilot.process.wait_for(UP);
-        pilot
+        Self::begin(dir).until_up()
+    }
+
+    /// Waits until it is up.
+    #[track_caller]
+    pub fn until_up(mut self) -> Self {
+        self.process.wait_for(UP);
+        self
     }
 
     /// Starts a pilot and does not wait.
     pub fn begin(dir: &Path) -> Self {
+        Self::begin_with(dir, &["--patients", "2"])
+    }
+
+    /// Starts a pilot with free ports and these arguments, and does not wait.
+    pub fn begin_with(dir: &Path, arguments: &[&str]) -> Self {
         let log = dir.with_extension("log");
-        let arguments = ["--port", "0", "--patients", "2", "--dir"].map(OsStr::new);
-        let arguments = [&[OsStr::new("pilot")], &arguments[..], &[dir.as_os_str()]].concat();
+        let arguments = [&["pilot", "--port", "0"], arguments, &["--dir"]].concat();
+        let mut arguments: Vec<_> = arguments.iter().map(OsStr::new).collect();
+        arguments.push(dir.as_os_str());
         Self { dir: dir.to_path_buf(), process: Process::start(&arguments, &log) }
     }
 
