@@ -353,7 +353,6 @@ mod tests {
     fn a_bundle_about_several_patients_is_divided() {
         let both = r#"{"resourceType":"Appointment","id":"b","participant":[{"actor":{"reference":"Patient/1"}},{"actor":{"reference":"Patient/2"}}]}"#;
         let visit = bundle(&[ANA, BEN, &observation("w", "Patient/2"), both]);
-        let at = visit.find(both).unwrap();
         check(
             &[("visit.json", &visit), ("more.json", &observation("h", "Patient/1"))],
             &[("Patient  Ana", 2), ("Patient  Ben", 2)],
@@ -378,7 +377,6 @@ mod tests {
     fn what_cannot_be_loaded_is_named_and_the_rest_is_loaded() {
         let (twice, unknown) = (bundle(&[BEN, BEN]), r#"{"resourceType":"Pet","id":"1"}"#);
         let pet = bundle(&[BEN, unknown]);
-        let at = pet.find(unknown).unwrap();
         check(
             &[
                 ("ana.json", ANA),
