@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use keepwell_client::{
     identity::Actor,
     verify::{LogLine, LogMark},
@@ -56,9 +57,10 @@ pub(super) async fn check(
     acknowledged: &BTreeSet<CommandId>,
 ) -> Result<Checked, BenchError> {
     let header = fleet.meet().await?;
+    let asked = fleet.nodes.iter().map(|node| accepted_commands(fleet, node, charts));
     let mut owners = BTreeMap::new();
-    for (validator, node) in fleet.nodes.iter().enumerate() {
-        let accepted = accepted_commands(fleet, node, charts).await?;
+    // All at once: a validator reads its blocks while what another has sent is verified.
+    for (validator, accepted) in try_join_all(asked).await?.into_iter().enumerate() {
         let missing = acknowledged.iter().filter(|id| !accepted.contains_key(id)).count();
         if missing > 0 {
             return Err(BenchError::Lost { missing, of: acknowledged.len(), validator });
