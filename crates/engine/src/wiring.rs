@@ -67,6 +67,10 @@ use crate::{
 
 /// One epoch without end: membership changes come with epochs, and their numbers are in every
 /// certificate from the first day.
+/// Pages of 4 KiB that a validator keeps of its blocks and its state. Most of what is read was written
+/// within the last minute: values that change with every command are read back from where they were
+/// appended. At 1,500 commands a second that is some 60 MiB.
+const PAGE_CACHE_PAGES: std::num::NonZeroUsize = NZUsize!(16_384);
 const EPOCH_LENGTH: std::num::NonZeroU64 = NZU64!(u64::MAX);
 /// Final blocks that may be executed before the index is durable.
 const PENDING_ACKNOWLEDGEMENTS: usize = 64;
@@ -201,7 +205,7 @@ where
     X: Reporter<Activity = Update<Block>>,
 {
     let Settings { prefix, index, leader_timeout, certification_timeout, clock_skew_ms } = settings;
-    let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(4096));
+    let page_cache = CacheRef::new(NZU16!(4096), PAGE_CACHE_PAGES);
     let mailbox = NZUsize!(1024);
     let buffer_bytes = NZUsize!(1 << 20);
     let index = Index::open(&index)?;
