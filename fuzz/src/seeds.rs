@@ -9,7 +9,9 @@ use commonware_codec::Encode as _;
 use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, deterministic};
 use commonware_storage::qmdb::floor::Proportional;
 use commonware_utils::{NZU16, NZUsize};
-use keepwell_client::{chart::Meanings, grant::GrantNotice, verify::Checker};
+use keepwell_client::{
+    Consortium, chart::Meanings, grant::GrantNotice, record::ErasureCertificate, verify::Checker,
+};
 use keepwell_crypto::{
     body::{Dek, Encryptor},
     capsule::{Capsule, SaltedCapsule},
@@ -46,7 +48,7 @@ use keepwell_types::{
     command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encode,
     encoding::{Blob, List, Text},
-    genesis::{GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         BlockId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment, Digest,
@@ -58,7 +60,7 @@ use keepwell_types::{
     record::{
         ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind,
     },
-    set::Set,
+    set::{KindSet, Set},
     time::{BlockTime, Window},
     wire::{
         LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
@@ -136,7 +138,7 @@ fn make() -> Inputs {
         ("seed_table", vec![encode(&seed_table())]),
         ("sealed_seeds", vec![sealed_seeds()]),
         ("share", vec![vec![0; 96], dealt().1.to_vec()]),
-        ("state_proof", [CHART, NO_CHART].map(|chart| encode(&state_proof(chart))).to_vec()),
+        ("state_proof", state_proofs()),
         ("state_value", state_values()),
         ("word", words()),
     ])
@@ -283,6 +285,8 @@ pub fn genesis() -> &'static Genesis {
                 custodians_min: 1,
                 commands_per_minute_max: 1_000,
                 notice: 1,
+                licensed: KindSet::EMPTY,
+                emergency: EmergencyRule::USUAL,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {
@@ -370,6 +374,7 @@ fn terms() -> GrantTerms {
         window: WINDOW,
         accesses_max: Some(3),
         separate_consent: false,
+        onward: false,
     }
 }
 
@@ -425,6 +430,7 @@ fn payloads() -> Vec<Payload> {
                 approvals_min: 1,
             }),
             uniqueness: None,
+            amends: None,
         }),
         Payload::GrantGive(GrantGive {
             chart: CHART,
@@ -543,6 +549,22 @@ pub fn chart_log() -> ChartLog {
     let head = chart_log::extend_all(chart_log::EMPTY, LogPosition(0), outcomes)
         .expect("a log of three entries has a head");
     ChartLog { count: LogPosition(log.len() as u64), head }
+}
+
+/// What two charts are proven with, and a certificate that has the proof of something else in it.
+fn state_proofs() -> Vec<Vec<u8>> {
+    let mut proofs = [CHART, NO_CHART].map(|chart| encode(&state_proof(chart))).to_vec();
+    let (chart, record, proof) = (CHART, RecordId([8; 32]), state_proof(CHART));
+    proofs.push(ErasureCertificate { chart, record, proof }.encode());
+    proofs
+}
+
+/// The consortium of [`genesis`].
+pub fn consortium() -> &'static Consortium {
+    static CONSORTIUM: OnceLock<Consortium> = OnceLock::new();
+    CONSORTIUM.get_or_init(|| {
+        Consortium::read(&genesis().encode()).expect("the genesis file founds a consortium")
+    })
 }
 
 /// What the end of `chart`'s log is proven with.

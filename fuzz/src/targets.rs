@@ -5,6 +5,7 @@ use commonware_consensus::CertifiableBlock as _;
 use keepwell_client::{
     chart::{ClaimLetter, Meanings},
     grant::GrantNotice,
+    record::ErasureCertificate,
     verify::{LogMark, LogWalk},
 };
 use keepwell_crypto::{
@@ -438,8 +439,14 @@ pub fn share(bytes: &[u8]) -> bool {
     partial.is_ok() || share.is_some()
 }
 
-/// The bytes are a node's answer: an entry of the state, or its absence, with proof.
+/// The bytes are a node's answer: an entry of the state, or its absence, with proof; or such a proof in a
+/// file, as the certificate of an erasure.
 pub fn state_proof(bytes: &[u8]) -> bool {
+    if let Some(certificate) = decode::<ErasureCertificate>(bytes, MESSAGE_BYTES_MAX) {
+        let verified = certificate.verify(seeds::consortium());
+        assert!(verified.is_err(), "a certificate was forged: the seed is of a chart's log");
+        return true;
+    }
     let Some(proof) = decode::<StateProof>(bytes, MESSAGE_BYTES_MAX) else { return false };
     let proves = |chart, value: Option<Value>| {
         let key = Key::ChartLog(chart);

@@ -6,7 +6,7 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::{Done, Pilot, Place, keepwell, scratch};
+use common::{Done, Pilot, Place, keepwell, scratch, wait_until};
 use serde_json::Value;
 
 /// A fact in what a command prints: the words before it in the text (none for the last word), and where
@@ -102,6 +102,8 @@ impl Story<'_> {
         let chart = self.open_and_claim();
         let positions = self.add_and_get(&chart);
         self.share(&chart, positions);
+        self.ask_and_answer(&chart);
+        self.amend_and_redact(&chart);
         self.prove(&chart);
     }
 
@@ -285,6 +287,104 @@ impl Story<'_> {
         }
     }
 
+    /// A clinician asks, and the patient gives less, gives nothing, and takes back all at once.
+    fn ask_and_answer(&self, chart: &str) {
+        let (clinician, wallet) = (self.pilot.person("clinician"), self.file("wallet"));
+        let key = format!("{clinician}/member.pub");
+        let shown = keepwell(&["chart", "show", "--as", &wallet, chart]).ok();
+        let number = |name: &str| shown.word_after(&format!("{name} is compartment "));
+        let (normal, psychiatry) = (number("normal"), number("psychiatry"));
+
+        let request = ["grant", "request", "--as", &clinician, "--chart", chart];
+        let both = ["--compartment", &normal, "--compartment", &psychiatry];
+        let asked = [&request[..], &both, &["--reason", "referral"]].concat();
+        let [asked] = self.form.run(&asked, [("request ", "/request")]);
+        let list = self.form.done(&["grant", "requests", "--as", &wallet, chart]).ok();
+        for words in [&asked, "referral"] {
+            assert!(list.stdout.contains(words), "nothing of {words:?}: {list:#?}");
+        }
+        let answer = ["grant", "answer", "--as", &wallet, "--chart", chart];
+        let less = ["--key", &key, "--compartment", "normal", "--days", "3", &asked];
+        let less = [&answer[..], &less].concat();
+        let [grant] = self.form.run(&less, [("grant ", "/grant")]);
+        self.form.refused(&less, "cannot be answered any more");
+
+        let open = ["open", "--as", &clinician, "--chart", chart, "--grant", &grant];
+        let normal = [&open[..], &["--compartment", &normal]].concat();
+        self.form.run(&normal, [("by the access at position ", "/access")]);
+        let psychiatry = [&open[..], &["--compartment", &psychiatry]].concat();
+        self.form.refused(&psychiatry, "no grant allows this");
+
+        let [again] = self.form.run(&[&request[..], &both].concat(), [("request ", "/request")]);
+        let no = [&answer[..], &["--refuse", "not_needed", &again]].concat();
+        self.form.run(&no, [("in block ", "/height")]);
+        let [last] = self.form.run(&[&request[..], &both].concat(), [("request ", "/request")]);
+        let withdraw = ["grant", "withdraw", "--as", &clinician, "--chart", chart, &last];
+        self.form.run(&withdraw, [("in block ", "/height")]);
+
+        let clinic = self.pilot.organisation("clinic");
+        let revoke = ["grant", "revoke", "--as", &wallet, "--chart", chart];
+        let revoke = [&revoke[..], &["--organisation", &clinic]].concat();
+        self.form.run(&revoke, [("after block ", "/height")]);
+        self.form.refused(&normal, "no grant allows this");
+    }
+
+    /// A note is put right, hidden, and erased; and there is a file that proves the last.
+    fn amend_and_redact(&self, chart: &str) {
+        let (agent, wallet) = (self.pilot.person("agent"), self.file("wallet"));
+        let officer = self.pilot.person("officer");
+        let note = self.desk.join("note.json");
+        let first = self.pilot.add(&agent, chart, &note).ok().json()["position"].to_string();
+        fs::write(self.file("amended"), b"what the note should say").unwrap();
+        let amended = self.file("amended");
+        let amend = ["record", "add", "--as", &agent, "--chart", chart, "--amends", &first];
+        let amend = [&amend[..], &[&amended]].concat();
+        let [second] = self.form.run(&amend, [("position ", "/position")]);
+        self.form.refused(&amend, "is at version 2 by now");
+        for (position, content) in
+            [(&first, fs::read(&note).unwrap()), (&second, fs::read(&amended).unwrap())]
+        {
+            let read = self.desk.join("a version");
+            self.pilot.get(&wallet, chart, position, &read).ok();
+            assert!(fs::read(&read).unwrap() == content, "both versions are kept");
+        }
+
+        let act = |what: &'static str, who: &str, more: &[&str]| {
+            let which = ["record", what, "--as", who, "--chart", chart, "--position", &first];
+            [&which[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let run = |arguments: Vec<String>, fact| {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            self.form.run(&arguments, [fact])
+        };
+        let refused = |arguments: Vec<String>, word| {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            self.form.refused(&arguments, word);
+        };
+        run(act("restrict", &wallet, &["processing"]), ("from block ", "/height"));
+        run(act("lift", &wallet, &["processing"]), ("from block ", "/height"));
+        run(act("restrict", &officer, &["legal_hold"]), ("from block ", "/height"));
+        let wish = ["--ground", "patient_wish"];
+        refused(act("redact", &wallet, &wish), "legal hold");
+        run(act("lift", &officer, &["legal_hold"]), ("from block ", "/height"));
+        let certificate = self.file("erased.certificate");
+        refused(act("certificate", &wallet, &["--to", &certificate]), "not redacted");
+        run(act("redact", &wallet, &wish), ("", "/position"));
+        run(act("keep", &wallet, &[]), ("in block ", "/height"));
+        run(act("redact", &wallet, &wish), ("", "/position"));
+        run(act("redact", &officer, &wish), ("", "/position"));
+        let read = self.desk.join("what is redacted");
+        for position in [&first, &second] {
+            let done = self.pilot.get(&wallet, chart, position, &read);
+            done.refused(&["redacted"]);
+        }
+        // Custodians erase by themselves, and say so.
+        wait_until(|| {
+            let arguments = act("certificate", &wallet, &["--to", &certificate, "--json"]);
+            keepwell(&arguments).ok().json()["outstanding"] == 0
+        });
+    }
+
     fn prove(&self, chart: &str) {
         let (agent, wallet) = (self.pilot.person("agent"), self.file("wallet"));
         let added = self.pilot.add(&agent, chart, &self.desk.join("note.json")).ok().json();
@@ -315,6 +415,7 @@ fn proofs_hold_offline(form: Form, desk: &Path, pilot: &Place<'_>) {
         ("receipts/b.receipt", "b.receipt"),
         ("reports/2026 März/a.pdf", "a.pdf"),
         ("reports/b", "b"),
+        ("erased.certificate", "erased"),
     ] {
         fs::copy(desk.join(from), at(name)).unwrap();
     }
@@ -327,6 +428,14 @@ fn proofs_hold_offline(form: Form, desk: &Path, pilot: &Place<'_>) {
         form.run(&[&verify[..], &[&receipt]].concat(), facts);
         assert!(fs::metadata(&receipt).unwrap().len() <= 8 * 1024);
     }
+    let erased = at("erased");
+    let certified = [&verify[..], &["--erasure", &erased]].concat();
+    form.run(&certified, [("verified: record ", "/record")]);
+    let mut bytes = fs::read(&erased).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&altered, bytes).unwrap();
+    form.refused(&[&verify[..], &["--erasure", &altered]].concat(), "altered");
     for (document, receipt) in [(at("a.pdf"), at("a.receipt")), (at("b"), at("b.receipt"))] {
         let holds = [&verify[..], &["--document", &document, &receipt]].concat();
         form.run(&holds, [("in block ", "/height")]);

@@ -46,11 +46,12 @@ use keepwell_types::{
     encoding::List,
     id::{
         ChartId, CommandId, Compartment, Digest, Epoch, OrganisationId, PublicKey, RecordId,
-        UniquenessTag,
+        UniquenessTag, Version,
     },
     limits::COMMAND_WINDOW_MS_MAX,
     record::{
-        ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind,
+        Amended, ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd,
+        RecordKind,
     },
     time::{BlockTime, Window},
 };
@@ -114,12 +115,14 @@ pub struct NewRecord {
     pub approval: Option<ApprovalRule>,
     /// What shall be unique among the organisation's live records, if anything shall.
     pub uniqueness: Option<UniquenessTag>,
+    /// What it amends; nothing, if it is a record of its own.
+    pub amends: Option<Amended>,
 }
 
 impl NewRecord {
     /// A record that is final at once.
     pub const fn new(compartment: Compartment, kind: RecordKind) -> Self {
-        Self { compartment, kind, approval: None, uniqueness: None }
+        Self { compartment, kind, approval: None, uniqueness: None, amends: None }
     }
 }
 
@@ -179,17 +182,18 @@ impl Client {
         let window = window_for(now(), sealed_bytes);
         let draft = Draft { id: CommandId(random()), window };
         let record = record_id(&chain, &authoring.id, actor.party(), draft.id, window.until);
+        let version = new.amends.map_or(FIRST_VERSION, |amended| amended.version);
         let dek = Dek::generate(&mut rng());
         let encryptor = Encryptor::new(&dek, &record, content_bytes).map_err(UsageError::Seal)?;
 
-        let upload = Upload { client: self, actor, authoring, record };
+        let upload = Upload { client: self, actor, authoring, record, version };
         let stored = upload.body(encryptor, content, content_bytes).await?;
         let (epoch, key) = authoring.key(new.compartment);
         let label = Label {
             chain,
             chart: authoring.id,
             record,
-            version: FIRST_VERSION,
+            version,
             compartment: new.compartment,
             epoch: *epoch,
             committee: self.consortium().committee().id(),
@@ -211,6 +215,7 @@ impl Client {
             custody: List::from_vec(custody).expect("as many as the chart has custodians, at most"),
             approval: new.approval.clone(),
             uniqueness: new.uniqueness,
+            amends: new.amends,
         };
         sleep(Duration::from_millis(window.from.ms_since(now()))).await;
         let decided = self.submit(&[actor], draft, Payload::RecordAdd(add)).await?.accepted()?;
@@ -224,6 +229,7 @@ struct Upload<'a> {
     actor: &'a Actor,
     authoring: &'a Authoring,
     record: RecordId,
+    version: Version,
 }
 
 /// A body that lies at custodians.
@@ -256,8 +262,8 @@ impl Upload<'_> {
     }
 
     fn target(&self, part: &str) -> String {
-        let (chart, record) = (self.authoring.id, self.record);
-        format!("/v1/charts/{chart}/records/{record}/{FIRST_VERSION}/{part}")
+        let (chart, record, version) = (self.authoring.id, self.record, self.version);
+        format!("/v1/charts/{chart}/records/{record}/{version}/{part}")
     }
 
     /// Streams the body to all custodians at once.
@@ -345,7 +351,7 @@ impl Upload<'_> {
                 chain: self.client.consortium().chain(),
                 custodian,
                 record: self.record,
-                version: FIRST_VERSION,
+                version: self.version,
                 commitment: salted.commitment(),
                 sealed_bytes: stored.sealed_bytes,
                 until,

@@ -181,13 +181,13 @@ impl Client {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, header: &VerifiedHeader) {
+    pub(crate) fn note(&self, header: &VerifiedHeader) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = Some(TipSeen::of(header).later(*seen));
         self.nodes.note_seen(header.header().height);
     }
 
-    fn checker(&self) -> Checker<'_> {
+    pub(crate) fn checker(&self) -> Checker<'_> {
         Checker { validators: self.consortium.validators(), seen: self.seen(), now: now() }
     }
 
@@ -200,7 +200,12 @@ impl Client {
     }
 
     /// A value of the newest state, as a node proves it at `target`.
-    async fn state(&self, actor: &Actor, key: Key, target: String) -> Result<Proven, ClientError> {
+    pub(crate) async fn state(
+        &self,
+        actor: &Actor,
+        key: Key,
+        target: String,
+    ) -> Result<Proven, ClientError> {
         let ask = Ask::get(target, Some(actor), STATE_PROOF_BYTES_MAX);
         let check = |bytes: &[u8]| {
             let proof: StateProof = decode(bytes, STATE_PROOF_BYTES_MAX)?;

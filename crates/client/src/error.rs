@@ -16,7 +16,9 @@ use keepwell_crypto::{
 use keepwell_types::{
     id::{
         ChartId, Compartment, Digest, Epoch, GrantId, Location, MemberId, OrganisationId, RecordId,
+        RequestId,
     },
+    limits::TEAM_MEMBERS_MAX,
     outcome::Rejection,
 };
 use thiserror::Error;
@@ -115,6 +117,12 @@ pub enum UsageError {
     /// The grant is not on the ledger.
     #[error("grant {0} is not in this chart; check its id")]
     NoSuchGrant(GrantId),
+    /// The request is not on the ledger.
+    #[error("request {0} is not in this chart; check its id")]
+    NoSuchRequest(RequestId),
+    /// Too many members for a care team.
+    #[error("a care team has {TEAM_MEMBERS_MAX} members at most; arrange two of them")]
+    TooManyInTeam,
     /// The wallet has no such chart.
     #[error("this wallet or key agent has no chart {0}; claim it, or use the one that has it")]
     UnknownChart(ChartId),

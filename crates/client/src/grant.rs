@@ -27,8 +27,12 @@ use keepwell_crypto::{
 use keepwell_ledger::state::{Chart, Grant};
 use keepwell_types::{
     command::Payload,
-    grant::{Effect, GrantGive, GrantLimit, GrantRevoke, GrantTerms, Grantee},
-    id::{ChainId, ChartId, Digest, GrantId, MemberId},
+    encoding::List,
+    grant::{
+        Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantRevoke, GrantRevokeOrganisation,
+        GrantTerms, Grantee, TeamArrange,
+    },
+    id::{ChainId, ChartId, Digest, GrantId, MemberId, OrganisationId, TeamId},
     member::Role,
 };
 use minicbor::{Decode, Encode};
@@ -149,25 +153,33 @@ impl Client {
         to: Option<&Recipient>,
         meanings: &Meanings,
     ) -> Result<GivenGrant, ClientError> {
-        let (actor, id) = (holder.actor(), holder.chart());
-        let chart = self.chart(&actor, id).await?;
-        let grant = GrantId(random());
-        let seeds = match terms.effect {
-            Effect::Deny => NO_SEEDS,
-            Effect::Allow => {
-                let to = to.ok_or(UsageError::NoGranteeKey)?;
-                self.check_recipient(&actor, terms.grantee, to).await?;
-                let seeds = holder.seeds(&chart, terms.compartments);
-                let chain = self.consortium().chain();
-                let sealed = seal_for(&chain, (id, grant), &terms, &to.key, &seeds)?;
-                self.put_seeds(&actor, id, &chart, &sealed).await?;
-                sealed.digest()
-            }
-        };
+        let (actor, id, grant) = (holder.actor(), holder.chart(), GrantId(random()));
+        let seeds = self.hand_over_seeds(holder, grant, &terms, to).await?;
         let give = GrantGive { chart: id, grant, terms: terms.clone(), seeds };
         let decided = self.command(&actor, Payload::GrantGive(give)).await?;
         let meanings = meanings.of(terms.compartments);
         Ok(GivenGrant { grant, decided, notice: GrantNotice { chart: id, grant, terms, meanings } })
+    }
+
+    /// Stores what a new grant gives, sealed under its terms, at the chart's custodians.
+    pub(crate) async fn hand_over_seeds(
+        &self,
+        holder: &ChartHolder,
+        grant: GrantId,
+        terms: &GrantTerms,
+        to: Option<&Recipient>,
+    ) -> Result<Digest, ClientError> {
+        if terms.effect == Effect::Deny {
+            return Ok(NO_SEEDS);
+        }
+        let (actor, id) = (holder.actor(), holder.chart());
+        let to = to.ok_or(UsageError::NoGranteeKey)?;
+        self.check_recipient(&actor, terms.grantee, to).await?;
+        let chart = self.chart(&actor, id).await?;
+        let seeds = holder.seeds(&chart, terms.compartments);
+        let sealed = seal_for(&self.consortium().chain(), (id, grant), terms, &to.key, &seeds)?;
+        self.put_seeds(&actor, id, &chart, &sealed).await?;
+        Ok(sealed.digest())
     }
 
     /// Whether the key is the one that the ledger has for the grantee or its key agent.
@@ -184,8 +196,8 @@ impl Client {
             Grantee::Role { organisation, .. } | Grantee::Organisation(organisation) => {
                 is_agent && member.organisation == organisation
             }
-            // Nobody holds a key for everyone.
-            Grantee::Everyone => false,
+            // Nobody holds a key for everyone, for a team or for a group.
+            Grantee::Everyone | Grantee::Team(_) | Grantee::Group(_) => false,
         };
         if !fits {
             return Err(UsageError::NoGranteeKey.into());
@@ -216,6 +228,30 @@ impl Client {
     ) -> Result<Decided, ClientError> {
         let payload = Payload::GrantRevoke(GrantRevoke { chart: holder.chart(), grant });
         self.command(&holder.actor(), payload).await
+    }
+
+    /// Ends, for every reader of an organisation, all that was granted in the chart so far.
+    pub async fn revoke_organisation(
+        &self,
+        holder: &ChartHolder,
+        organisation: OrganisationId,
+    ) -> Result<Decided, ClientError> {
+        let revoke = GrantRevokeOrganisation { chart: holder.chart(), organisation };
+        self.command(&holder.actor(), Payload::GrantRevokeOrganisation(revoke)).await
+    }
+
+    /// Says who is in a care team of the chart, a new one unless it is named; with nobody in it, the team
+    /// is no more.
+    pub async fn arrange_team(
+        &self,
+        holder: &ChartHolder,
+        team: Option<TeamId>,
+        members: Vec<MemberId>,
+    ) -> Result<(TeamId, Decided), ClientError> {
+        let team = team.unwrap_or_else(|| TeamId(random()));
+        let members = List::from_vec(members).map_err(|_| UsageError::TooManyInTeam)?;
+        let arrange = TeamArrange { chart: holder.chart(), team, members };
+        Ok((team, self.command(&holder.actor(), Payload::TeamArrange(arrange)).await?))
     }
 
     /// Every grant of a chart that was ever given, as it stands. The list is complete: it comes from the
@@ -256,19 +292,28 @@ impl Client {
     }
 }
 
-/// The grants that were given, in order.
+/// The grants that were given, in answer to a request and by passing on included, in order.
 pub fn given_in(log: &VerifiedLog) -> impl Iterator<Item = GrantId> {
     let accepted = log.lines().iter().filter(|line| line.outcome.verdict.is_accepted());
-    accepted.filter_map(|line| {
-        let Payload::GrantGive(give) = line.entry.payload() else { return None };
-        Some(give.grant)
-    })
+    accepted.filter_map(|line| given_by(line.entry.payload()))
+}
+
+/// The grant that a command gives.
+fn given_by(payload: &Payload) -> Option<GrantId> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other command gives a grant")]
+    match payload {
+        Payload::GrantGive(give) => Some(give.grant),
+        Payload::GrantPass(pass) => Some(pass.grant),
+        Payload::GrantAnswer(GrantAnswer { answer: Answer::Give { grant, .. }, .. }) => {
+            Some(*grant)
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use keepwell_types::{
-        encoding::List,
         id::{Compartment, Epoch},
         set::{CompartmentSet, KindSet, PurposeSet},
         time::{BlockTime, Window},
@@ -291,6 +336,7 @@ mod tests {
             window: Window { from: BlockTime(10), until: BlockTime(20) },
             accesses_max: None,
             separate_consent: false,
+            onward: false,
         }
     }
 

@@ -7,6 +7,7 @@
 //!             identity                        who asks, and with which keys
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
+//!  record  request
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -43,6 +44,8 @@ pub mod author;
 pub mod chart;
 pub mod grant;
 pub mod open;
+pub mod record;
+pub mod request;
 
 pub mod anchor;
 pub mod audit;

@@ -31,7 +31,7 @@ use keepwell_crypto::{
     body::{Dek, HEADER_BYTES, Layout, Opener},
     capsule::SaltedCapsule,
     command::record_id_of,
-    custody::FIRST_VERSION,
+    custody::version_of,
     release::{Access as Released, CollectError, Collector},
     seal::{OpenError, SealingKey},
     threshold::ReleaseSecret,
@@ -106,9 +106,23 @@ pub struct RecordFacts {
     pub time: BlockTime,
     /// Whether it entered under an approval rule.
     pub proposed: bool,
+    /// The version before it, if it amends one.
+    pub amends: Option<RecordName>,
 }
 
 impl RecordFacts {
+    /// The first version of this record, of the records of its chart.
+    pub fn original(&self, records: &[Self]) -> RecordId {
+        let mut first = self;
+        while let Some(before) = first.amends
+            && before.position < first.name.position
+            && let Some(earlier) = records.iter().find(|it| it.name == before)
+        {
+            first = earlier;
+        }
+        first.name.record
+    }
+
     /// Of an entry that added a record.
     fn of(position: LogPosition, entry: &Entry, outcome: &Outcome) -> Option<Self> {
         let Entry::Signed(signed) = entry else { return None };
@@ -118,7 +132,7 @@ impl RecordFacts {
         }
         Some(Self {
             name: RecordName { position, record: record_id_of(&signed.command)? },
-            version: FIRST_VERSION,
+            version: version_of(add),
             compartment: add.compartment,
             epoch: add.epoch,
             kind: add.kind,
@@ -128,6 +142,7 @@ impl RecordFacts {
             custodians: add.custody.iter().map(|it| it.custodian).collect(),
             time: outcome.time,
             proposed: add.approval.is_some(),
+            amends: add.amends.map(|amended| amended.record),
         })
     }
 

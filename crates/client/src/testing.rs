@@ -30,9 +30,10 @@ use keepwell_merkle::{
 use keepwell_types::{
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
     encoding::{Blob, List, Text},
-    genesis::{GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
     id::{BlockId, ChainId, Digest, Height, OrganisationId},
     limits::STATE_VALUE_BYTES_MAX,
+    set::KindSet,
     time::BlockTime,
     wire::StateProof,
 };
@@ -90,6 +91,8 @@ impl World {
                 custodians_min: 2,
                 commands_per_minute_max: 6_000,
                 notice: 1,
+                licensed: KindSet::EMPTY,
+                emergency: EmergencyRule::USUAL,
             },
             entries: List::new(),
         };

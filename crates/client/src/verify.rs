@@ -236,18 +236,32 @@ impl Checker<'_> {
     /// Checks that the newest state has this value, or none, under `key`.
     pub fn state(&self, key: &Key, proof: &StateProof) -> Result<Proven, ProofFault> {
         let header = self.tip(&proof.certified)?;
-        let value = proof.value.as_ref().map(|value| value.to_vec());
-        check_state(key, value.as_deref(), &proof.proof, header.header().state)
-            .map_err(|what| ProofFault::State { what, height: header.header().height })?;
-        let value = value.as_deref().map(Value::decode).transpose()?;
-        if value.as_ref().is_some_and(|value| !key.holds(value)) {
-            return Err(ProofFault::Kind);
-        }
-        Ok(Proven { value, header })
+        value_at(header, key, proof)
     }
 }
 
-/// A value of the newest state, or its absence. Only [`Checker::state`] makes one.
+/// Checks that the state had this value, or none, under `key` after some block, however long ago.
+pub fn state_then(
+    validators: &Validators,
+    key: &Key,
+    proof: &StateProof,
+) -> Result<Proven, ProofFault> {
+    let header = CertifiedHeader::decode(&proof.certified)?.verify_by(validators)?;
+    value_at(header, key, proof)
+}
+
+fn value_at(header: VerifiedHeader, key: &Key, proof: &StateProof) -> Result<Proven, ProofFault> {
+    let value = proof.value.as_ref().map(|value| value.to_vec());
+    check_state(key, value.as_deref(), &proof.proof, header.header().state)
+        .map_err(|what| ProofFault::State { what, height: header.header().height })?;
+    let value = value.as_deref().map(Value::decode).transpose()?;
+    if value.as_ref().is_some_and(|value| !key.holds(value)) {
+        return Err(ProofFault::Kind);
+    }
+    Ok(Proven { value, header })
+}
+
+/// A value of the state, or its absence. Only [`Checker::state`] and [`state_then`] make one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Proven {
     value: Option<Value>,

@@ -233,6 +233,7 @@ async fn life(nodes: &Nodes, path: &Path) {
         window: Window { from: now(), until: now().plus_ms(30 * 24 * 3_600_000) },
         accesses_max: None,
         separate_consent: false,
+        onward: false,
     };
     let given = client
         .give_grant(&holder, terms, Some(&recipient), wallet.chart(chart).unwrap().meanings())

@@ -68,7 +68,8 @@ pub fn record_id(
     RecordId(digest("keepwell/command/record/v1", &parts).0)
 }
 
-/// The id of the record that `command` adds, if it adds one.
+/// The id of the record that `command` adds, if it adds one. A version that amends another has an id of its
+/// own, so that nobody can take its place at a custodian.
 pub fn record_id_of(command: &Command) -> Option<RecordId> {
     let Payload::RecordAdd(add) = &command.payload else { return None };
     let signer = *command.signers.first()?;

@@ -13,8 +13,13 @@ use crate::sign::{self, Claim, SignatureError, SigningKey};
 
 const DOMAIN: &str = "keepwell/custody/statement/v1";
 
-/// The version that `record.add` makes.
+/// The version of a record that amends nothing.
 pub const FIRST_VERSION: Version = Version(1);
+
+/// The version that a `record.add` makes.
+pub fn version_of(add: &RecordAdd) -> Version {
+    add.amends.map_or(FIRST_VERSION, |amended| amended.version)
+}
 
 /// Signs a statement with the custodian's key.
 pub fn sign_custody(key: &SigningKey, statement: &CustodyStatement) -> Signature {
@@ -41,7 +46,7 @@ pub(crate) fn claim(
         chain: command.chain,
         custodian: acknowledgement.custodian,
         record,
-        version: FIRST_VERSION,
+        version: version_of(add),
         commitment: add.commitment,
         sealed_bytes: add.sealed_bytes,
         until: acknowledgement.until,

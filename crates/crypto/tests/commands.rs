@@ -56,6 +56,7 @@ fn record_add(number: u8) -> Command {
         custody: List::new(),
         approval: None,
         uniqueness: None,
+        amends: None,
     };
     let mut command = command(number, 1, Payload::RecordAdd(add.clone()));
     let custody = [1, 2].map(|custodian| {

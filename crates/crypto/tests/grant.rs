@@ -32,6 +32,7 @@ fn terms() -> GrantTerms {
         window: Window { from: BlockTime(0), until: BlockTime(99) },
         accesses_max: Some(10),
         separate_consent: false,
+        onward: false,
     }
 }
 

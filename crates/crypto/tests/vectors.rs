@@ -552,6 +552,7 @@ fn grants() {
         window: Window { from: BlockTime(0), until: BlockTime(99) },
         accesses_max: Some(10),
         separate_consent: false,
+        onward: false,
     };
     let chart = ChartSecret::derive(&ROOT, CHART);
     let seeds = [0, 1].map(|epoch| {

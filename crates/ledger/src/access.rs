@@ -55,7 +55,7 @@ pub(crate) fn open(case: &Case<'_>, it: &AccessOpen) -> Result<Changes, Halt> {
     count(case.view, it.chart, position, allowed)
 }
 
-const fn reader(actor: Actor<'_>) -> Reader {
+const fn reader(actor: Actor<'_>) -> Reader<'_> {
     match actor {
         Actor::Member { id, member } => Reader::member(id, member),
         Actor::Controller => Reader::Controller,

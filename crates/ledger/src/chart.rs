@@ -62,6 +62,8 @@ pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
         contributors: it.contributors.clone(),
         claim: it.claim,
         claimed: false,
+        emergency: CompartmentSet::EMPTY,
+        escrow: None,
     };
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart).put(Key::ChartLog(it.chart), ChartLog::EMPTY))
 }

@@ -1,16 +1,18 @@
 //! Consent: the one rule by which grants that disagree are settled, and its explanation.
 //!
-//! Whoever controls a chart may open everything in it. For everyone else, each record is decided by
-//! itself, from the grants that name the reader:
+//! Whoever controls a chart may open everything in it that is not redacted. For everyone else, each record
+//! is decided by itself, from the grants that name the reader:
 //!
-//! 1. **Hard stops.** A record that still waits for approvals is for its own organisation and for its
+//! 1. **Hard stops.** A redacted record is for nobody. One whose processing the patient restricts is for
+//!    legal claims only, and one that the patient paid for is not for insurers. A record that still waits for approvals is for its own organisation and for its
 //!    approvers, whatever a grant says. A compartment that needs separate consent is covered by grants
 //!    of separate consent and by nothing else.
 //! 2. **What applies.** A rule applies if it covers the record (compartment, kind, and, where it lists
 //!    records, this one), the purpose is one of its purposes, its window contains block time, and its
 //!    accesses are not used up. A rule that covers the record and fails one of the others is a *near
 //!    miss*: it decides nothing, and makes the refusal say what was missing.
-//! 3. **The most specific subject wins**: member, then role, then organisation, then everyone.
+//! 3. **The most specific subject wins**: member, then role, group or care team, then organisation, then
+//!    everyone. What a grantee passed on comes last, so that no prohibition of the patient's is passed by.
 //! 4. **Then the most specific object wins**: listed records, then some kinds, then some compartments,
 //!    then the chart, which is every compartment that such a grant can name. That is the object which
 //!    the grant was given for: one that was limited since ranks as it did.
@@ -21,6 +23,12 @@
 //! organisation may, on the whole chart, for treatment, coordination, payment and operations. It is a
 //! rule like any other, at the least specific object.
 //!
+//! Whoever broke the glass has one more as well: what the emergency opens, for the purpose `BTG`, while it is
+//! open and the clinician's licence holds. It comes last too.
+//!
+//! What the patient has revoked from a whole organisation is no rule any more for its readers: neither a
+//! grant that was given before, whomever it names, nor an emergency, nor what the consortium allows.
+//!
 //! # Invariants
 //!
 //! * Rules stand in the order of precedence, so the first that applies decides.
@@ -29,73 +37,72 @@
 //!   how many members the organisation has.
 //! * Of permissions that are otherwise equal, one without a number of accesses comes first: an access
 //!   uses up nothing that it does not need.
+//! * What was passed on allows no more than the grant that it comes from allows by now, and nothing once
+//!   that grant does not reach the member who passed it on.
 //!
 //! Not here: whether the reader is who signed ([`crate::accountable`]), what an access names and
 //! counts (`access`), and how old it may be when shares are released ([`crate::release`]).
 
+mod rule;
+mod trace;
+
 use alloc::vec::Vec;
-use core::fmt;
+use core::mem;
 
 use keepwell_types::{
     access::{Purpose, RecordName},
+    credential::CredentialKind,
     genesis::{OwnOrganisation, Parameters},
-    grant::{Effect, GrantTerms, Grantee},
-    id::{ChartId, Compartment, GrantId, LogPosition, MemberId, OrganisationId, RecordId},
-    member::Party,
+    grant::{Effect, Grantee},
+    id::{ChartId, Compartment, GrantId, LogPosition, MemberId, RecordId},
+    member::{OrganisationKind, Party},
     outcome::Rejection,
-    record::RecordKind,
-    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
-    time::{BlockTime, Window},
+    record::{RecordKind, Restriction},
+    set::{CompartmentSet, KindSet},
+    time::BlockTime,
 };
-use minicbor::{Decode, Encode};
 use serde::Serialize;
 
+use self::rule::Rule;
+pub use self::{
+    rule::Object,
+    trace::{Fared, Step, Trace},
+};
 use crate::{
-    state::{Chart, Grant, Member, RecordEntry},
+    state::{Chart, Cutoff, Emergency, Grant, Member, Passed, RecordEntry, Teams},
     view::{Lacks, View},
 };
 
-/// What the chart's own organisation may do where the consortium has chosen
-/// [`OwnOrganisation::OptOut`].
-const OWN_PURPOSES: [Purpose; 5] = [
-    Purpose::Treatment,
-    Purpose::EmergencyTreatment,
-    Purpose::Coordination,
-    Purpose::Payment,
-    Purpose::Operations,
-];
-
 /// Who wants to read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reader {
+#[derive(Clone, Copy, Debug)]
+pub enum Reader<'a> {
     /// Whoever controls the chart.
     Controller,
     /// A member.
     Member {
         /// Who.
-        member: MemberId,
-        /// Whose member it is.
-        organisation: OrganisationId,
-        /// What it does there.
-        roles: RoleSet,
+        id: MemberId,
+        /// What the ledger has of it.
+        entry: &'a Member,
     },
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
     /// The member with this id and entry.
-    pub const fn member(id: MemberId, entry: &Member) -> Self {
-        Self::Member { member: id, organisation: entry.organisation, roles: entry.roles }
+    pub const fn member(id: MemberId, entry: &'a Member) -> Self {
+        Self::Member { id, entry }
     }
+}
 
-    /// Everything that a grant to this reader can name, the most specific first.
-    pub fn subjects(&self) -> Vec<Grantee> {
-        let Self::Member { member, organisation, roles } = *self else { return Vec::new() };
-        let mut subjects = Vec::with_capacity(3 + roles.len() as usize);
-        subjects.push(Grantee::Member(member));
-        subjects.extend(roles.iter().map(|role| Grantee::Role { organisation, role }));
-        subjects.extend([Grantee::Organisation(organisation), Grantee::Everyone]);
-        subjects
-    }
+/// Everything that a grant to this member can name, the most specific first.
+pub fn subjects(id: MemberId, entry: &Member, teams: Option<&Teams>) -> Vec<Grantee> {
+    let organisation = entry.organisation;
+    let mut subjects = Vec::from([Grantee::Member(id)]);
+    subjects.extend(entry.roles.iter().map(|role| Grantee::Role { organisation, role }));
+    subjects.extend(entry.groups.iter().map(|group| Grantee::Group(*group)));
+    subjects.extend(teams.iter().flat_map(|teams| teams.of(id)).map(Grantee::Team));
+    subjects.extend([Grantee::Organisation(organisation), Grantee::Everyone]);
+    subjects
 }
 
 /// What is asked of all records alike.
@@ -149,6 +156,8 @@ pub enum Origin {
     Grant(GrantId),
     /// The consortium's choice for the chart's own organisation.
     OwnOrganisation,
+    /// Breaking the glass, where that stands in the chart's log.
+    Emergency(LogPosition),
 }
 
 /// Why a reader may not, from the refusal that lacks least to the one that lacks most.
@@ -169,6 +178,12 @@ pub enum Refusal {
     SeparateConsent(CompartmentSet),
     /// See [`Rejection::Denied`].
     Denied,
+    /// See [`Rejection::HiddenFromInsurers`].
+    HiddenFromInsurers(RecordId),
+    /// See [`Rejection::Restricted`].
+    Restricted(RecordId),
+    /// See [`Rejection::Redacted`].
+    Redacted(RecordId),
 }
 
 impl Refusal {
@@ -178,8 +193,8 @@ impl Refusal {
         if let (Self::SeparateConsent(one), Self::SeparateConsent(two)) = (self, other) {
             return Self::SeparateConsent(one.iter().chain(two.iter()).collect());
         }
-        let both_wait = matches!((self, other), (Self::NotFinal(_), Self::NotFinal(_)));
-        if both_wait || other < self { self } else { other }
+        let alike = mem::discriminant(&self) == mem::discriminant(&other);
+        if alike || other < self { self } else { other }
     }
 }
 
@@ -193,6 +208,9 @@ impl From<Refusal> for Rejection {
             Refusal::NotGranted => Self::NotGranted,
             Refusal::SeparateConsent(compartments) => Self::SeparateConsent(compartments),
             Refusal::Denied => Self::Denied,
+            Refusal::HiddenFromInsurers(record) => Self::HiddenFromInsurers(record),
+            Refusal::Restricted(record) => Self::Restricted(record),
+            Refusal::Redacted(record) => Self::Redacted(record),
         }
     }
 }
@@ -211,7 +229,7 @@ pub enum Decision {
 #[derive(Clone, Debug)]
 pub struct Consent<'a> {
     view: &'a View,
-    reader: Reader,
+    reader: Reader<'a>,
     question: Question,
     separate_consent: CompartmentSet,
     /// In the order of precedence.
@@ -224,24 +242,19 @@ impl<'a> Consent<'a> {
         view: &'a View,
         parameters: &Parameters,
         chart: &Chart,
-        reader: Reader,
+        reader: Reader<'a>,
         question: Question,
     ) -> Result<Self, Lacks> {
         let separate_consent = chart.separate_consent;
         let mut rules = Vec::new();
-        for subject in reader.subjects() {
-            let Some(list) = view.subject(question.chart, subject)? else { continue };
-            for id in &list.grants {
-                let grant = view.grant(question.chart, *id)?;
-                let grant = grant.expect("each grant that a subject lists exists");
-                rules.push(Rule::of_grant(*id, grant));
+        if let Reader::Member { id, entry } = reader {
+            let cutoff = view.cutoff(question.chart, entry.organisation)?;
+            rules = granted(view, question.chart, id, entry, cutoff)?;
+            let opt_out = parameters.own_organisation == OwnOrganisation::OptOut;
+            if opt_out && entry.organisation == chart.organisation && cutoff.is_none() {
+                rules.push(Rule::of_own_organisation(entry.organisation, separate_consent));
             }
-        }
-        if let (OwnOrganisation::OptOut, Reader::Member { organisation, .. }) =
-            (parameters.own_organisation, reader)
-            && organisation == chart.organisation
-        {
-            rules.push(Rule::of_own_organisation(organisation, separate_consent));
+            rules.extend(emergencies(view, id, &question, cutoff)?);
         }
         rules.sort_by_key(Rule::precedence);
         Ok(Self { view, reader, question, separate_consent, rules })
@@ -249,6 +262,9 @@ impl<'a> Consent<'a> {
 
     /// Whether the reader may open the record that stands at `position`.
     pub fn record(&self, position: LogPosition, entry: &RecordEntry) -> Result<Decision, Lacks> {
+        if let Some(refusal) = self.stopped(entry)? {
+            return Ok(Decision::Refused(refusal));
+        }
         Ok(match self.decide(&Item::of(position, entry)) {
             Decision::Allowed(_) if !self.passes_approval(entry)? => {
                 Decision::Refused(Refusal::NotFinal(entry.record))
@@ -320,278 +336,113 @@ impl<'a> Consent<'a> {
         }
     }
 
+    /// What stops the reader from this record whatever is granted.
+    fn stopped(&self, entry: &RecordEntry) -> Result<Option<Refusal>, Lacks> {
+        let state = self.view.record_state(self.question.chart, entry.original)?;
+        let Some(state) = state else { return Ok(None) };
+        if state.is_redacted() {
+            return Ok(Some(Refusal::Redacted(entry.record)));
+        }
+        let Reader::Member { entry: member, .. } = self.reader else { return Ok(None) };
+        let restricted = state.restrictions.contains(Restriction::Processing);
+        if restricted && self.question.purpose != Purpose::Legal {
+            return Ok(Some(Refusal::Restricted(entry.record)));
+        }
+        if state.restrictions.contains(Restriction::SelfPay) {
+            let organisation = self.view.organisation(member.organisation)?;
+            let kind = organisation.map(|organisation| organisation.kind);
+            if kind == Some(OrganisationKind::Insurer) {
+                return Ok(Some(Refusal::HiddenFromInsurers(entry.record)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether approvals are no obstacle: the record needs none, has them, or is shown to those who
     /// give them.
     fn passes_approval(&self, entry: &RecordEntry) -> Result<bool, Lacks> {
         if !entry.proposed {
             return Ok(true);
         }
-        let Reader::Member { member, organisation, .. } = self.reader else { return Ok(true) };
-        if organisation == entry.organisation {
+        let Reader::Member { id, entry: member } = self.reader else { return Ok(true) };
+        if member.organisation == entry.organisation {
             return Ok(true);
         }
         let proposal = self.view.proposal(self.question.chart, entry.record)?;
-        Ok(proposal
-            .is_none_or(|it| it.is_final() || it.rule.parties.contains(&Party::Member(member))))
+        Ok(proposal.is_none_or(|it| it.is_final() || it.rule.parties.contains(&Party::Member(id))))
     }
 }
 
-/// One rule, of a grant or of the consortium.
-#[derive(Clone, Debug)]
-struct Rule<'a> {
-    origin: Origin,
-    effect: Effect,
-    grantee: Grantee,
-    object: Object,
-    compartments: CompartmentSet,
-    kinds: KindSet,
-    records: &'a [RecordName],
-    purposes: PurposeSet,
-    window: Window,
-    count: Option<Count<'a>>,
-    given_at: BlockTime,
-}
-
-/// How many accesses a grant has left.
-#[derive(Clone, Copy, Debug)]
-struct Count<'a> {
-    max: u32,
-    used: u32,
-    /// Positions of the latest accesses, the newest last.
-    latest: &'a [LogPosition],
-}
-
-impl Count<'_> {
-    fn allows(&self, counting: Counting) -> bool {
-        match counting {
-            Counting::Opening => self.used < self.max,
-            Counting::Opened(position) => {
-                let later = self.latest.iter().rev().position(|at| *at == position);
-                later.is_some_and(|later| self.used as usize - later <= self.max as usize)
+/// The rules of the grants that reach a member and are in force.
+fn granted<'a>(
+    view: &'a View,
+    chart: ChartId,
+    id: MemberId,
+    entry: &Member,
+    cutoff: Option<&Cutoff>,
+) -> Result<Vec<Rule<'a>>, Lacks> {
+    let mut rules = Vec::new();
+    for subject in subjects(id, entry, view.teams(chart)?) {
+        let Some(list) = view.subject(chart, subject)? else { continue };
+        for id in &list.grants {
+            let grant = known_grant(view, chart, *id)?;
+            if !grant.is_before(cutoff) {
+                rules.extend(rule_of(view, chart, *id, grant)?);
             }
         }
     }
+    Ok(rules)
 }
 
-impl<'a> Rule<'a> {
-    fn of_grant(id: GrantId, grant: &'a Grant) -> Self {
-        let terms = &grant.terms;
-        Self {
-            origin: Origin::Grant(id),
-            effect: terms.effect,
-            grantee: terms.grantee,
-            object: grant.object,
-            compartments: terms.compartments,
-            kinds: terms.kinds,
-            records: &terms.records,
-            purposes: terms.purposes,
-            window: terms.window,
-            count: terms.accesses_max.map(|max| Count {
-                max,
-                used: grant.accesses_used,
-                latest: &grant.counted,
-            }),
-            given_at: grant.given_at,
-        }
+/// The rules of emergencies in which the member broke the glass, while its licence holds.
+fn emergencies<'a>(
+    view: &'a View,
+    id: MemberId,
+    question: &Question,
+    cutoff: Option<&Cutoff>,
+) -> Result<Vec<Rule<'a>>, Lacks> {
+    let all = view.emergencies(question.chart)?.map_or(&[][..], |emergencies| &emergencies.all);
+    let own = |emergency: &&Emergency| {
+        emergency.member == id && cutoff.is_none_or(|cutoff| cutoff.before <= emergency.position)
+    };
+    let rules: Vec<_> = all.iter().filter(own).map(Rule::of_emergency).collect();
+    if rules.is_empty() {
+        return Ok(rules);
     }
-
-    fn of_own_organisation(organisation: OrganisationId, separate_consent: CompartmentSet) -> Self {
-        Self {
-            origin: Origin::OwnOrganisation,
-            effect: Effect::Allow,
-            grantee: Grantee::Organisation(organisation),
-            object: Object::Chart,
-            compartments: CompartmentSet::all().without(separate_consent),
-            kinds: KindSet::all(),
-            records: &[],
-            purposes: PurposeSet::from_iter(OWN_PURPOSES),
-            window: Window { from: BlockTime(0), until: BlockTime(u64::MAX) },
-            count: None,
-            given_at: BlockTime(0),
-        }
-    }
-
-    /// Orders rules: a smaller one is decided first. What comes after deny never changes whether a
-    /// reader may, only which rule is named and counted.
-    fn precedence(&self) -> impl Ord + use<> {
-        let subject = match self.grantee {
-            Grantee::Member(_) => 0,
-            Grantee::Role { .. } => 1,
-            Grantee::Organisation(_) => 2,
-            Grantee::Everyone => 3,
-        };
-        let allows = self.effect == Effect::Allow;
-        (subject, self.object, allows, self.count.is_some(), self.given_at, self.origin)
-    }
-
-    fn covers(&self, item: &Item) -> bool {
-        let listed = match &item.record {
-            Some(name) => self.records.is_empty() || self.records.contains(name),
-            None => self.records.is_empty(),
-        };
-        self.compartments.contains(item.compartment) && self.kinds.contains(item.kind) && listed
-    }
-
-    /// Whether a rule that covers an item applies, or what it lacks.
-    fn fit(&self, question: &Question) -> Result<(), Refusal> {
-        if !self.purposes.contains(question.purpose) {
-            return Err(Refusal::PurposeNotGranted);
-        }
-        if !self.window.contains(question.time) {
-            return Err(Refusal::OutsideWindow);
-        }
-        // A prohibition is never used up.
-        let counts = self.effect == Effect::Allow;
-        if counts && self.count.is_some_and(|count| !count.allows(question.counting)) {
-            return Err(Refusal::AccessesUsedUp);
-        }
-        Ok(())
-    }
-
-    fn step(&self, question: &Question, decider: Option<Origin>) -> Step {
-        let fared = match self.fit(question) {
-            Ok(()) if decider == Some(self.origin) => Fared::Decides,
-            Ok(()) => Fared::Overruled,
-            Err(refusal) => Fared::Misses(refusal),
-        };
-        Step {
-            origin: self.origin,
-            effect: self.effect,
-            grantee: self.grantee,
-            object: self.object,
-            given_at: self.given_at,
-            fared,
-        }
-    }
+    let credentials = view.credentials(id)?;
+    let licensed = credentials.is_some_and(|it| it.hold(CredentialKind::Licence, question.time));
+    Ok(if licensed { rules } else { Vec::new() })
 }
 
-/// What a rule is about, from the most specific to the least.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[cbor(index_only)]
-#[serde(rename_all = "snake_case")]
-pub enum Object {
-    /// Listed records.
-    #[n(0)]
-    Records,
-    /// Some kinds of records.
-    #[n(1)]
-    Kinds,
-    /// All kinds in some compartments.
-    #[n(2)]
-    Compartments,
-    /// Every compartment that such a rule can name.
-    #[n(3)]
-    Chart,
+/// The rule of a grant; none of one that was passed on and has lost its ground.
+fn rule_of<'a>(
+    view: &'a View,
+    chart: ChartId,
+    id: GrantId,
+    grant: &'a Grant,
+) -> Result<Option<Rule<'a>>, Lacks> {
+    let rule = Rule::of_grant(id, grant);
+    let Some(Passed { from, by }) = grant.passed else { return Ok(Some(rule)) };
+    let ground = known_grant(view, chart, from)?;
+    let holds = reaches(view, chart, ground, by)?;
+    Ok(holds.then(|| rule.within(&ground.terms)))
 }
 
-impl Object {
-    /// What a grant of these terms is about, in a chart with these compartments of separate consent.
-    pub(crate) fn of(terms: &GrantTerms, separate_consent: CompartmentSet) -> Self {
-        let nameable = if terms.separate_consent {
-            separate_consent
-        } else {
-            CompartmentSet::all().without(separate_consent)
-        };
-        if !terms.records.is_empty() {
-            Self::Records
-        } else if terms.kinds != KindSet::all() {
-            Self::Kinds
-        } else if terms.compartments != nameable {
-            Self::Compartments
-        } else {
-            Self::Chart
-        }
-    }
+/// Whether a grant is in force and names a member who may act.
+pub(crate) fn reaches(
+    view: &View,
+    chart: ChartId,
+    grant: &Grant,
+    id: MemberId,
+) -> Result<bool, Lacks> {
+    let Some(member) = view.member(id)? else { return Ok(false) };
+    let organisation = view.organisation(member.organisation)?;
+    let stands = !member.suspended && organisation.is_some_and(|it| !it.suspended);
+    let ended =
+        grant.revoked_at.is_some() || grant.is_before(view.cutoff(chart, member.organisation)?);
+    Ok(stands && !ended && subjects(id, member, view.teams(chart)?).contains(&grant.terms.grantee))
 }
 
-/// Why a record may be opened or not: each rule that covers it, in the order of precedence.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Trace {
-    /// The record's compartment.
-    pub compartment: Compartment,
-    /// The record's kind.
-    pub kind: RecordKind,
-    /// How each rule fared.
-    pub steps: Vec<Step>,
-    /// What came of it, hard stops included.
-    pub decision: Decision,
-}
-
-/// One rule in a [`Trace`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct Step {
-    /// Where the rule comes from.
-    pub origin: Origin,
-    /// Allow or deny.
-    pub effect: Effect,
-    /// Whom it names.
-    pub grantee: Grantee,
-    /// What it is about.
-    pub object: Object,
-    /// When it was given.
-    pub given_at: BlockTime,
-    /// How it fared.
-    pub fared: Fared,
-}
-
-/// How a rule that covers a record fared.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fared {
-    /// It decides.
-    Decides,
-    /// It applies, and another has precedence.
-    Overruled,
-    /// It does not apply, for want of this.
-    Misses(Refusal),
-}
-
-impl fmt::Display for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.decision {
-            Decision::Allowed(origin) => write!(f, "allowed by {origin}")?,
-            Decision::Refused(refusal) => write!(f, "refused: {}", Rejection::from(refusal))?,
-        }
-        self.steps.iter().zip(1..).try_for_each(|(step, place)| write!(f, "\n{place}. {step}"))
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = match self.effect {
-            Effect::Allow => "allows",
-            Effect::Deny => "forbids",
-        };
-        write!(f, "{} {verb} ", self.origin)?;
-        match self.grantee {
-            Grantee::Member(member) => write!(f, "member {member}")?,
-            Grantee::Role { organisation, role } => {
-                write!(f, "the role {role} of organisation {organisation}")?;
-            }
-            Grantee::Organisation(organisation) => write!(f, "organisation {organisation}")?,
-            Grantee::Everyone => write!(f, "everyone")?,
-        }
-        let object = match self.object {
-            Object::Records => "listed records",
-            Object::Kinds => "some kinds",
-            Object::Compartments => "some compartments",
-            Object::Chart => "the chart",
-        };
-        write!(f, " {object}: ")?;
-        match self.fared {
-            Fared::Decides => write!(f, "decides"),
-            Fared::Overruled => write!(f, "overruled by one that comes before it"),
-            Fared::Misses(refusal) => write!(f, "does not apply: {}", Rejection::from(refusal)),
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Controller => write!(f, "control of the chart"),
-            Self::Grant(id) => write!(f, "grant {id}"),
-            Self::OwnOrganisation => write!(f, "the rule for the chart's own organisation"),
-        }
-    }
+fn known_grant(view: &View, chart: ChartId, id: GrantId) -> Result<&Grant, Lacks> {
+    Ok(view.grant(chart, id)?.expect("a grant that is listed or was passed on exists"))
 }

@@ -13,9 +13,11 @@ use keepwell_types::{
 use thiserror::Error;
 
 use crate::{
-    access, anchor, chart, compartment, grant, member, organisation, record,
+    access, anchor, case, chart, compartment, credential, emergency, grant, member, organisation,
+    record,
     signer::Authority,
     state::{Key, RecordEntry, Value},
+    team,
     view::{Lacks, View},
 };
 
@@ -123,6 +125,31 @@ impl<'a> Case<'a> {
             Payload::GrantRevoke(it) => grant::revoke(self, it),
             Payload::AccessOpen(it) => access::open(self, it),
             Payload::AnchorAdd(it) => anchor::add(self, it),
+            Payload::GrantRevokeOrganisation(it) => grant::revoke_organisation(self, it),
+            Payload::GrantPass(it) => grant::pass(self, it),
+            Payload::GrantRequest(it) => grant::request::ask(self, it),
+            Payload::GrantAnswer(it) => grant::request::answer(self, it),
+            Payload::GrantWithdraw(it) => grant::request::withdraw(self, it),
+            Payload::TeamArrange(it) => team::arrange(self, it),
+            Payload::GroupForm(it) => member::form_group(self, it),
+            Payload::RecordRestrict(it) => record::restriction::restrict(self, it),
+            Payload::RecordLift(it) => record::restriction::lift(self, it),
+            Payload::RecordRedact(it) => record::redaction::redact(self, it),
+            Payload::RecordKeep(it) => record::redaction::keep(self, it),
+            Payload::RecordErased(it) => record::redaction::erased(self, it),
+            Payload::ChartPrepare(it) => emergency::prepare(self, it),
+            Payload::BreakGlass(it) => emergency::break_glass(self, it),
+            Payload::EmergencySecond(it) => emergency::second(self, it),
+            Payload::EmergencyReview(it) => emergency::review(self, it),
+            Payload::CredentialIssue(it) => credential::issue(self, it),
+            Payload::CredentialSuspend(it) => credential::suspend(self, it),
+            Payload::CredentialReinstate(it) => credential::reinstate(self, it),
+            Payload::CredentialRevoke(it) => credential::revoke(self, it),
+            Payload::CaseOpen(it) => case::open(self, it),
+            Payload::CaseDecide(it) => case::decide(self, it),
+            Payload::CaseExtend(it) => case::extend(self, it),
+            Payload::CaseState(it) => case::state(self, it),
+            Payload::CaseAcknowledge(it) => case::acknowledge(self, it),
         }
     }
 

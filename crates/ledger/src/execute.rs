@@ -32,7 +32,7 @@ use keepwell_merkle::{
     range::{Peaks, nodes_len},
 };
 use keepwell_types::{
-    access::Target,
+    access::{RecordName, Target},
     command::{COMMAND_VERSION, Command, Payload},
     grant::Grantee,
     id::{
@@ -289,7 +289,7 @@ const fn signer_key(party: &Party) -> Key {
     match *party {
         Party::Member(id) => Key::Member(id),
         Party::Controller(id) | Party::Claimant(id) => Key::Chart(id),
-        Party::Administrator(id) => Key::Organisation(id),
+        Party::Administrator(id) | Party::Custodian(id) => Key::Organisation(id),
     }
 }
 
@@ -315,29 +315,69 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::ChartArrange(it) => {
             it.custodians.iter().chain(&it.contributors).map(|id| Key::Organisation(*id)).collect()
         }
-        Payload::ChartClaim(_) | Payload::CompartmentRotate(_) | Payload::AnchorAdd(_) => {
-            Vec::new()
-        }
+        Payload::ChartClaim(_)
+        | Payload::CompartmentRotate(_)
+        | Payload::ChartPrepare(_)
+        | Payload::AnchorAdd(_) => Vec::new(),
+        Payload::BreakGlass(it) => [Key::Emergencies(it.chart)].into(),
+        Payload::EmergencySecond(it) => [Key::Emergencies(it.chart)].into(),
+        Payload::EmergencyReview(it) => [Key::Emergencies(it.chart)].into(),
+        Payload::CredentialIssue(it) => [Key::Credentials(it.member)].into(),
+        Payload::CredentialSuspend(it)
+        | Payload::CredentialReinstate(it)
+        | Payload::CredentialRevoke(it) => [Key::Credentials(it.member)].into(),
+        Payload::CaseOpen(it) => [Key::Case(it.chart, it.case)].into(),
+        Payload::CaseDecide(it) => [Key::Case(it.chart, it.case)].into(),
+        Payload::CaseExtend(it) => [Key::Case(it.chart, it.case)].into(),
+        Payload::CaseState(it) => [Key::Case(it.chart, it.case)].into(),
+        Payload::CaseAcknowledge(it) => [Key::Case(it.chart, it.case)].into(),
         Payload::RecordAdd(it) => {
             it.custody.iter().map(|by| Key::Organisation(by.custodian)).collect()
         }
+        Payload::RecordRestrict(it) | Payload::RecordLift(it) => {
+            record_keys(it.chart, &it.record).into()
+        }
+        Payload::RecordRedact(it) => record_keys(it.chart, &it.record).into(),
+        Payload::RecordKeep(it) => record_keys(it.chart, &it.record).into(),
+        Payload::RecordErased(it) => record_keys(it.chart, &it.record).into(),
         Payload::RecordApprove(it) => {
             [Key::Record(it.chart, it.record.position), Key::Proposal(it.chart, it.record.record)]
                 .into()
         }
+        Payload::GroupForm(it) => [Key::Group(it.group), Key::Organisation(it.organisation)].into(),
         Payload::GrantGive(it) => {
             [Key::Grant(it.chart, it.grant), Key::Subject(it.chart, it.terms.grantee)].into()
         }
         Payload::GrantLimit(it) => [Key::Grant(it.chart, it.grant)].into(),
         Payload::GrantRevoke(it) => [Key::Grant(it.chart, it.grant)].into(),
+        Payload::GrantRevokeOrganisation(it) => [Key::Organisation(it.organisation)].into(),
+        Payload::GrantPass(it) => [
+            Key::Grant(it.chart, it.from),
+            Key::Grant(it.chart, it.grant),
+            Key::Subject(it.chart, it.terms.grantee),
+            Key::Teams(it.chart),
+        ]
+        .into(),
+        Payload::GrantRequest(it) => [Key::Request(it.chart, it.request)].into(),
+        Payload::GrantAnswer(it) => [Key::Request(it.chart, it.request)].into(),
+        Payload::GrantWithdraw(it) => [Key::Request(it.chart, it.request)].into(),
+        Payload::TeamArrange(it) => {
+            let members = it.members.iter().map(|id| Key::Member(*id));
+            members.chain([Key::Teams(it.chart)]).collect()
+        }
         Payload::AccessOpen(it) => {
-            let mut keys = Vec::from([Key::Subject(it.chart, Grantee::Everyone)]);
+            let mut keys =
+                Vec::from([Key::Subject(it.chart, Grantee::Everyone), Key::Teams(it.chart)]);
             if let Target::Records(names) = &it.target {
-                keys.extend(names.iter().map(|name| Key::Record(it.chart, name.position)));
+                keys.extend(names.iter().flat_map(|name| record_keys(it.chart, name)));
             }
             keys
         }
     }
+}
+
+const fn record_keys(chart: ChartId, name: &RecordName) -> [Key; 2] {
+    [Key::Record(chart, name.position), Key::RecordState(chart, name.record)]
 }
 
 /// One outcome in the log of a chart.

@@ -44,18 +44,22 @@ pub mod view;
 mod decide;
 mod signer;
 
+mod credential;
 mod member;
 mod organisation;
 
+mod case;
 mod chart;
 mod compartment;
 mod record;
 
 pub mod consent;
 mod grant;
+mod team;
 
 mod access;
 mod anchor;
+mod emergency;
 
 pub mod execute;
 pub mod release;

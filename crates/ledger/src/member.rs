@@ -1,21 +1,23 @@
-//! Members: enrolled, given keys and roles, suspended and reinstated by the administrator of their
-//! organisation.
+//! Members and their groups: enrolled, formed, given keys and roles, suspended and reinstated by the
+//! administrator of their organisation.
 //!
 //! # Invariants
 //!
 //! * A member's organisation never changes, and neither does what it signed before a suspension.
+//! * What a group reads for never changes: patients who granted it something rely on that.
 //! * A rotation is signed by the new key as well: a member is never left with a key that nobody holds.
 
 use keepwell_types::{
+    encoding::List,
     id::MemberId,
-    member::{MemberAssign, MemberEnrol, MemberRotate, MemberStanding},
+    member::{GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding},
     outcome::Rejection,
 };
 
 use crate::{
     decide::{Case, Changes, Halt},
     signer::known_member,
-    state::{Key, Member},
+    state::{Group, Key, Member},
 };
 
 pub(crate) fn enrol(case: &Case<'_>, it: &MemberEnrol) -> Result<Changes, Halt> {
@@ -29,6 +31,7 @@ pub(crate) fn enrol(case: &Case<'_>, it: &MemberEnrol) -> Result<Changes, Halt> 
         sealing: it.sealing,
         roles: it.roles,
         suspended: false,
+        groups: List::new(),
     };
     Ok(Changes::NONE.put(Key::Member(it.member), member))
 }
@@ -42,7 +45,26 @@ pub(crate) fn rotate(case: &Case<'_>, it: &MemberRotate) -> Result<Changes, Halt
 
 pub(crate) fn assign(case: &Case<'_>, it: &MemberAssign) -> Result<Changes, Halt> {
     let member = administered(case, it.member)?;
-    Ok(Changes::NONE.put(Key::Member(it.member), Member { roles: it.roles, ..member.clone() }))
+    for (place, group) in it.groups.iter().enumerate() {
+        let of = case.view.group(*group)?.map(|group| group.organisation);
+        if of != Some(member.organisation) || it.groups[..place].contains(group) {
+            return Err(Rejection::UnknownGroup(*group).into());
+        }
+    }
+    let (roles, groups) = (it.roles, it.groups.clone());
+    Ok(Changes::NONE.put(Key::Member(it.member), Member { roles, groups, ..member.clone() }))
+}
+
+pub(crate) fn form_group(case: &Case<'_>, it: &GroupForm) -> Result<Changes, Halt> {
+    case.by_administrator(it.organisation)?;
+    if case.view.group(it.group)?.is_some() {
+        return Err(Rejection::GroupExists(it.group).into());
+    }
+    if it.purposes.is_empty() {
+        return Err(Rejection::EmptyTerms.into());
+    }
+    let group = Group { organisation: it.organisation, purposes: it.purposes };
+    Ok(Changes::NONE.put(Key::Group(it.group), group))
 }
 
 pub(crate) fn suspend(case: &Case<'_>, it: &MemberStanding) -> Result<Changes, Halt> {

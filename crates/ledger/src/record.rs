@@ -1,9 +1,11 @@
-//! Records: added by authors, approved by whoever the author's rule names.
+//! Records: added and amended by authors, approved by whoever the author's rule names.
 //!
 //! ```text
 //!        add                       approvals_min of the rule's parties
 //!  (none) ---> Final      (none) ---> Proposed ----------------------> Final
 //!     without a rule          with one
+//!
+//!  amend: another version beside the ones so far; which is the newest is in the record's state
 //! ```
 //!
 //! # Invariants
@@ -12,32 +14,39 @@
 //!   it, and while they promise to: nothing on the ledger names what nobody has.
 //! * Approvals never conflict. Each party of the rule may approve once, also after the record has
 //!   become final, so in whatever order approvals arrive, each is accepted and the state is the same.
+//! * An amendment changes nothing of the versions before it. It is by the organisation that they are from,
+//!   follows the newest, and two that follow the same one do not both enter.
 //! * A proposal is gone when all its parties have approved: then nothing about it can change any more.
 //!
-//! Not here: the entry itself, which stands in the chart's log and not in the state.
+//! Not here: the entry itself, which stands in the chart's log and not in the state; restrictions
+//! ([`restriction`]) and redaction ([`redaction`]).
+
+pub(crate) mod redaction;
+pub(crate) mod restriction;
 
 use keepwell_crypto::{
     command::{Verified, record_id_of},
-    custody::FIRST_VERSION,
+    custody::version_of,
 };
 use keepwell_types::{
     access::RecordName,
     encoding::List,
-    id::{ChartId, OrganisationId},
+    id::{ChartId, MemberId, OrganisationId, RecordId},
     limits::SEALED_BYTES_MAX,
     member::{Party, Role},
     outcome::Rejection,
-    record::{ApprovalRule, CustodyAcknowledgement, RecordAdd, RecordApprove},
+    record::{Amended, ApprovalRule, CustodyAcknowledgement, RecordAdd, RecordApprove, RecordKind},
     set::RoleSet,
 };
 
 use crate::{
     chart::check_custodian_count,
+    credential::check_licensed,
     decide::{Case, Changes, Halt},
     signer::{
         Actor, Authority, known_chart, known_member, known_organisation, organisation_in_standing,
     },
-    state::{Approval, Chart, Key, Proposal, RecordEntry, TagOwner},
+    state::{Approval, Chart, Key, Newest, Proposal, RecordEntry, RecordState, TagOwner},
     view::View,
 };
 
@@ -57,13 +66,19 @@ pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
         return Err(Rejection::WrongSigners.into());
     };
     let organisation = authoring_organisation(actor, chart)?;
+    if let Actor::Member { id, .. } = actor {
+        check_licence(case, it.kind, id)?;
+    }
     check_seal(chart, it)?;
     check_custody(case, chart, &it.custody)?;
     if let Some(rule) = &it.approval {
         check_rule(case.view, it.chart, rule)?;
     }
-    let entry = entry_of(case, command, it, actor.party(it.chart), organisation);
-    let mut changes = Changes::NONE;
+    let mut entry = entry_of(case, command, it, actor.party(it.chart), organisation)?;
+    let mut changes = match it.amends {
+        None => Changes::NONE,
+        Some(amended) => amend(case, it.chart, amended, &mut entry)?,
+    };
     if let Some(tag) = it.uniqueness {
         if case.view.tag(organisation, tag)?.is_some() {
             return Err(Rejection::TagTaken(tag).into());
@@ -80,10 +95,60 @@ pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
     Ok(changes)
 }
 
+/// What an amendment changes, beside adding its version.
+fn amend(
+    case: &Case<'_>,
+    chart: ChartId,
+    amended: Amended,
+    entry: &mut RecordEntry,
+) -> Result<Changes, Halt> {
+    let last = named(case.view, chart, &amended.record)?;
+    let (record, original) = (last.record, last.original);
+    let mut state = state_of(case.view, chart, original)?;
+    if state.is_redacted() {
+        return Err(Rejection::Redacted(record).into());
+    }
+    let newest = state.newest.map_or(last.version, |newest| newest.version);
+    let follows = newest == last.version && newest.0.checked_add(1) == Some(amended.version.0);
+    if !follows {
+        return Err(Rejection::NotNewest { record, newest }.into());
+    }
+    let of_patient = |party| matches!(party, Party::Controller(_));
+    let same_author = last.organisation == entry.organisation
+        && of_patient(last.author) == of_patient(entry.author);
+    // What is unique is the record, whatever its version.
+    if !same_author || last.kind != entry.kind || entry.uniqueness.is_some() {
+        return Err(Rejection::NotAmendable(record).into());
+    }
+    for custodian in last.custodians.iter().chain(entry.custodians.iter()) {
+        if !state.custodians.contains(custodian) {
+            state.custodians.push(*custodian).map_err(|_| Rejection::TooLarge)?;
+        }
+    }
+    let position = case.view.chart_log(chart)?.expect("a chart has a log").count;
+    state.newest = Some(Newest { position, version: entry.version });
+    state.uniqueness = state.uniqueness.or(last.uniqueness);
+    entry.original = original;
+    Ok(Changes::NONE.put(Key::RecordState(chart, original), state))
+}
+
+/// What has happened so far to the record whose first version is `original`.
+pub(crate) fn state_of(
+    view: &View,
+    chart: ChartId,
+    original: RecordId,
+) -> Result<RecordState, Halt> {
+    Ok(view.record_state(chart, original)?.cloned().unwrap_or_default())
+}
+
 pub(crate) fn approve(case: &Case<'_>, it: &RecordApprove) -> Result<Changes, Halt> {
     let party = case.approver(it.chart)?;
     known_chart(case.view, it.chart)?;
-    let record = named(case.view, it.chart, &it.record)?.record;
+    let entry = named(case.view, it.chart, &it.record)?;
+    let record = entry.record;
+    if let Party::Member(id) = party {
+        check_licence(case, entry.kind, id)?;
+    }
     let proposal = case.view.proposal(it.chart, record)?.ok_or(Rejection::NotProposed(record))?;
     if !proposal.rule.parties.contains(&party) {
         return Err(Rejection::NotApprover(record).into());
@@ -100,6 +165,14 @@ pub(crate) fn approve(case: &Case<'_>, it: &RecordApprove) -> Result<Changes, Ha
     let key = Key::Proposal(it.chart, record);
     let all = proposal.approvals.len() == proposal.rule.parties.len();
     Ok(if all { Changes::NONE.remove(key) } else { Changes::NONE.put(key, proposal) })
+}
+
+/// Whether the member may sign records of this kind in this consortium.
+fn check_licence(case: &Case<'_>, kind: RecordKind, member: MemberId) -> Result<(), Halt> {
+    if case.block.parameters.licensed.contains(kind) {
+        check_licensed(case, member)?;
+    }
+    Ok(())
 }
 
 /// The record that a command names, if it stands where the command says.
@@ -176,7 +249,7 @@ fn check_rule(view: &View, chart: ChartId, rule: &ApprovalRule) -> Result<(), Ha
             Party::Administrator(id) => known_organisation(view, id).map(|_| ())?,
             // A rule must not link two charts, and a one-time code approves nothing.
             Party::Controller(id) if id == chart => {}
-            Party::Controller(_) | Party::Claimant(_) => {
+            Party::Controller(_) | Party::Claimant(_) | Party::Custodian(_) => {
                 return Err(Rejection::ApprovalRule.into());
             }
         }
@@ -190,10 +263,13 @@ fn entry_of(
     it: &RecordAdd,
     author: Party,
     organisation: OrganisationId,
-) -> RecordEntry {
-    RecordEntry {
-        record: record_id_of(command.command()).expect("the command adds a record and is signed"),
-        version: FIRST_VERSION,
+) -> Result<RecordEntry, Rejection> {
+    let custodians = it.custody.iter().map(|by| by.custodian).collect();
+    let record = record_id_of(command.command()).expect("the command adds a record and is signed");
+    Ok(RecordEntry {
+        record,
+        original: record,
+        version: version_of(it),
         compartment: it.compartment,
         epoch: it.epoch,
         kind: it.kind,
@@ -203,5 +279,7 @@ fn entry_of(
         organisation,
         proposed: it.approval.is_some(),
         location: case.location,
-    }
+        custodians: List::from_vec(custodians).map_err(|_| Rejection::TooLarge)?,
+        uniqueness: it.uniqueness,
+    })
 }

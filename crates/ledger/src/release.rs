@@ -118,7 +118,10 @@ pub fn release_check(
     Ok(())
 }
 
-fn reader_in_standing(view: &View, access: &Accepted<'_>) -> Result<Reader, ReleaseHalt> {
+fn reader_in_standing<'a>(
+    view: &'a View,
+    access: &Accepted<'_>,
+) -> Result<Reader<'a>, ReleaseHalt> {
     match access.reader {
         Party::Member(id) => {
             let member = member_in_standing(view, id).map_err(reader_fault)?;
@@ -128,9 +131,10 @@ fn reader_in_standing(view: &View, access: &Accepted<'_>) -> Result<Reader, Rele
             controlled_chart(view, id).map_err(reader_fault)?;
             Ok(Reader::Controller)
         }
-        Party::Controller(_) | Party::Claimant(_) | Party::Administrator(_) => {
-            Err(ReleaseRefusal::Reader(Rejection::WrongSigners).into())
-        }
+        Party::Controller(_)
+        | Party::Claimant(_)
+        | Party::Administrator(_)
+        | Party::Custodian(_) => Err(ReleaseRefusal::Reader(Rejection::WrongSigners).into()),
     }
 }
 

@@ -87,7 +87,17 @@ pub fn accountable(view: &View, command: &Verified) -> Result<(OrganisationId, A
             signing_administrator(view, signer, id)?;
             Ok((id, Account::Administrator))
         }
+        Party::Custodian(id) => {
+            signing_custodian(view, signer, id)?;
+            Ok((id, Account::Custodian))
+        }
     }
+}
+
+/// A custodian answers for what it holds, suspended or not.
+fn signing_custodian(view: &View, signer: Signer, id: OrganisationId) -> Result<(), Halt> {
+    let custodian = known_organisation(view, id)?.custodian;
+    Ok(signer.must_have(&custodian.ok_or(Rejection::NotCustodian(id))?)?)
 }
 
 fn signing_administrator(view: &View, signer: Signer, id: OrganisationId) -> Result<(), Halt> {
@@ -160,10 +170,19 @@ impl<'a> Case<'a> {
         let [signer] = self.exactly()?;
         match signer.party {
             Party::Member(id) => Ok((id, signing_member(self.view, signer, id)?)),
-            Party::Controller(_) | Party::Claimant(_) | Party::Administrator(_) => {
-                Err(Rejection::WrongSigners.into())
-            }
+            Party::Controller(_)
+            | Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_) => Err(Rejection::WrongSigners.into()),
         }
+    }
+
+    /// The custodian that signed, alone.
+    pub(crate) fn acting_custodian(&self) -> Result<OrganisationId, Halt> {
+        let [signer] = self.exactly()?;
+        let Party::Custodian(id) = signer.party else { return Err(Rejection::WrongSigners.into()) };
+        signing_custodian(self.view, signer, id)?;
+        Ok(id)
     }
 
     /// The chart, whose controller signed, alone.
@@ -172,7 +191,9 @@ impl<'a> Case<'a> {
         match signer.party {
             Party::Controller(id) if id == chart => signing_controller(self.view, signer, chart),
             Party::Controller(_) | Party::Member(_) => Err(Rejection::NotController(chart).into()),
-            Party::Claimant(_) | Party::Administrator(_) => Err(Rejection::WrongSigners.into()),
+            Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_) => {
+                Err(Rejection::WrongSigners.into())
+            }
         }
     }
 
@@ -185,7 +206,9 @@ impl<'a> Case<'a> {
                 Ok((Actor::Member { id, member }, known_chart(self.view, chart)?))
             }
             Party::Controller(_) => Ok((Actor::Controller, self.acting_controller(chart)?)),
-            Party::Claimant(_) | Party::Administrator(_) => Err(Rejection::WrongSigners.into()),
+            Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_) => {
+                Err(Rejection::WrongSigners.into())
+            }
         }
     }
 
@@ -196,7 +219,7 @@ impl<'a> Case<'a> {
             Party::Member(id) => signing_member(self.view, signer, id).map(|_| ())?,
             Party::Controller(_) => self.acting_controller(chart).map(|_| ())?,
             Party::Administrator(id) => signing_administrator(self.view, signer, id)?,
-            Party::Claimant(_) => return Err(Rejection::WrongSigners.into()),
+            Party::Claimant(_) | Party::Custodian(_) => return Err(Rejection::WrongSigners.into()),
         }
         Ok(signer.party)
     }
@@ -262,7 +285,8 @@ impl<'a> Case<'a> {
                 Party::Administrator(_)
                 | Party::Member(_)
                 | Party::Controller(_)
-                | Party::Claimant(_) => return Err(Rejection::WrongSigners.into()),
+                | Party::Claimant(_)
+                | Party::Custodian(_) => return Err(Rejection::WrongSigners.into()),
             }
             signed += 1;
         }

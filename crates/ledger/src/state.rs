@@ -22,24 +22,30 @@ use keepwell_crypto::hash;
 use keepwell_merkle::{chart_log, range::Peaks};
 use keepwell_types::{
     DecodeError,
-    access::RecordName,
+    access::{EmergencyReason, Finding, RecordName},
+    case::{CaseDecision, CaseKind},
     chart::{ChartKeys, ClaimTicket},
+    credential::CredentialKind,
     decode, encode,
     encoding::{List, Text},
-    grant::{GrantTerms, Grantee},
+    grant::{GrantTerms, Grantee, RefusalReason},
     id::{
-        ChartId, CommandId, Commitment, Compartment, Digest, Epoch, GrantId, Location, LogPosition,
-        MemberId, OrganisationId, PublicKey, RecordId, UniquenessTag, Version,
+        CaseId, ChartId, CommandId, Commitment, Compartment, CredentialId, Digest, Epoch, GrantId,
+        GroupId, Location, LogPosition, MemberId, OrganisationId, PublicKey, RecordId, RequestId,
+        TeamId, UniquenessTag, Version,
     },
     limits::{
-        APPROVERS_MAX, COMPARTMENTS, CONTRIBUTORS_MAX, COUNTED_ACCESSES_MAX, CUSTODIANS_MAX,
-        GRANTS_PER_SUBJECT_MAX, IN_STANDING_MAX, NAME_BYTES_MAX, ORGANISATIONS_MAX,
-        REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX, STATE_VALUE_BYTES_MAX,
+        APPROVERS_MAX, CASE_STATEMENTS_MAX, CASE_TOLD_MAX, COMPARTMENTS, CONTRIBUTORS_MAX,
+        COUNTED_ACCESSES_MAX, CREDENTIAL_SCOPE_BYTES_MAX, CREDENTIALS_MAX, CUSTODIANS_MAX,
+        EMERGENCIES_MAX, GRANTS_PER_SUBJECT_MAX, IN_STANDING_MAX, MEMBER_GROUPS_MAX,
+        NAME_BYTES_MAX, OPEN_REQUESTS_MAX, ORGANISATIONS_MAX, RECORD_CASES_MAX,
+        RECORD_CUSTODIANS_MAX, REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX,
+        STATE_VALUE_BYTES_MAX, TEAM_MEMBERS_MAX, TEAMS_MAX,
     },
     member::{OrganisationKind, Party},
-    record::{ApprovalRule, RecordKind},
-    set::{CompartmentSet, RoleSet},
-    time::BlockTime,
+    record::{ApprovalRule, RecordKind, RedactionGround},
+    set::{CompartmentSet, PurposeSet, RestrictionSet, RoleSet},
+    time::{BlockTime, Window},
 };
 use minicbor::{Decode, Encode};
 use serde::Serialize;
@@ -92,6 +98,33 @@ pub enum Key {
     /// of earlier blocks and never written to the state.
     #[n(12)]
     Record(#[n(0)] ChartId, #[n(1)] LogPosition),
+    /// Up to where grants in a chart do not reach the readers of an organisation.
+    #[n(13)]
+    Cutoff(#[n(0)] ChartId, #[n(1)] OrganisationId),
+    /// The care teams of a chart.
+    #[n(14)]
+    Teams(#[n(0)] ChartId),
+    /// A group of members.
+    #[n(15)]
+    Group(#[n(0)] GroupId),
+    /// A request for a grant.
+    #[n(16)]
+    Request(#[n(0)] ChartId, #[n(1)] RequestId),
+    /// The requests of an organisation in a chart that wait.
+    #[n(17)]
+    OpenRequests(#[n(0)] ChartId, #[n(1)] OrganisationId),
+    /// What has happened to a record since it was added, by the id of its first version.
+    #[n(18)]
+    RecordState(#[n(0)] ChartId, #[n(1)] RecordId),
+    /// The credentials of a member.
+    #[n(19)]
+    Credentials(#[n(0)] MemberId),
+    /// The emergencies of a chart.
+    #[n(20)]
+    Emergencies(#[n(0)] ChartId),
+    /// A case.
+    #[n(21)]
+    Case(#[n(0)] ChartId, #[n(1)] CaseId),
 }
 
 impl Key {
@@ -123,6 +156,15 @@ impl Key {
                 | (Self::Proposal(..), Value::Proposal(_))
                 | (Self::Tag(..), Value::Tag(_))
                 | (Self::Record(..), Value::Record(_))
+                | (Self::Cutoff(..), Value::Cutoff(_))
+                | (Self::Teams(_), Value::Teams(_))
+                | (Self::Group(_), Value::Group(_))
+                | (Self::Request(..), Value::Request(_))
+                | (Self::OpenRequests(..), Value::OpenRequests(_))
+                | (Self::RecordState(..), Value::RecordState(_))
+                | (Self::Credentials(_), Value::Credentials(_))
+                | (Self::Emergencies(_), Value::Emergencies(_))
+                | (Self::Case(..), Value::Case(_))
         )
     }
 }
@@ -169,6 +211,33 @@ pub enum Value {
     /// Under [`Key::Record`].
     #[n(12)]
     Record(#[n(0)] RecordEntry),
+    /// Under [`Key::Cutoff`].
+    #[n(13)]
+    Cutoff(#[n(0)] Cutoff),
+    /// Under [`Key::Teams`].
+    #[n(14)]
+    Teams(#[n(0)] Teams),
+    /// Under [`Key::Group`].
+    #[n(15)]
+    Group(#[n(0)] Group),
+    /// Under [`Key::Request`].
+    #[n(16)]
+    Request(#[n(0)] Request),
+    /// Under [`Key::OpenRequests`].
+    #[n(17)]
+    OpenRequests(#[n(0)] OpenRequests),
+    /// Under [`Key::RecordState`].
+    #[n(18)]
+    RecordState(#[n(0)] RecordState),
+    /// Under [`Key::Credentials`].
+    #[n(19)]
+    Credentials(#[n(0)] Credentials),
+    /// Under [`Key::Emergencies`].
+    #[n(20)]
+    Emergencies(#[n(0)] Emergencies),
+    /// Under [`Key::Case`].
+    #[n(21)]
+    Case(#[n(0)] Case),
 }
 
 impl Value {
@@ -225,6 +294,15 @@ stored! {
     Proposal(Proposal)
     Tag(TagOwner)
     Record(RecordEntry)
+    Cutoff(Cutoff)
+    Teams(Teams)
+    Group(Group)
+    Request(Request)
+    OpenRequests(OpenRequests)
+    RecordState(RecordState)
+    Credentials(Credentials)
+    Emergencies(Emergencies)
+    Case(Case)
 }
 
 /// The ids of recent commands that share a slot, in the order in which they came.
@@ -260,6 +338,9 @@ pub enum Account {
     /// Its administrator.
     #[n(2)]
     Administrator,
+    /// What keeps sealed objects for it.
+    #[n(3)]
+    Custodian,
 }
 
 /// What of a quota was used in the latest minute in which any was.
@@ -344,6 +425,20 @@ pub struct Member {
     /// Whether it is barred from acting.
     #[n(4)]
     pub suspended: bool,
+    /// The groups of its organisation that it is in.
+    #[n(5)]
+    pub groups: List<GroupId, MEMBER_GROUPS_MAX>,
+}
+
+/// A group of members of one organisation.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Group {
+    /// Whose group it is.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// The purposes that it reads for.
+    #[n(1)]
+    pub purposes: PurposeSet,
 }
 
 /// One patient's care relationship with one organisation.
@@ -373,6 +468,12 @@ pub struct Chart {
     /// Whether the patient has claimed it.
     #[n(7)]
     pub claimed: bool,
+    /// The compartments that may be opened in an emergency.
+    #[n(8)]
+    pub emergency: CompartmentSet,
+    /// Digest of their keys, shared out among the trustees.
+    #[n(9)]
+    pub escrow: Option<Digest>,
 }
 
 impl Chart {
@@ -422,6 +523,122 @@ pub struct Grant {
     /// What it was about when it was given, by which it ranks among the others for good.
     #[n(6)]
     pub object: Object,
+    /// Where it was given in the chart's log.
+    #[n(7)]
+    pub position: LogPosition,
+    /// Where it comes from, if a grantee passed it on.
+    #[n(8)]
+    pub passed: Option<Passed>,
+    /// How often it was passed on itself.
+    #[n(9)]
+    pub passed_on: u8,
+}
+
+impl Grant {
+    /// Whether it was given before all that an organisation had was revoked.
+    pub fn is_before(&self, cutoff: Option<&Cutoff>) -> bool {
+        cutoff.is_some_and(|cutoff| self.position < cutoff.before)
+    }
+}
+
+/// How a grant was passed on.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Passed {
+    /// The grant that it comes from.
+    #[n(0)]
+    pub from: GrantId,
+    /// Who passed it on.
+    #[n(1)]
+    pub by: MemberId,
+}
+
+/// Where everything that an organisation was granted in a chart ended.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Cutoff {
+    /// Grants that stand before this in the chart's log reach none of its readers.
+    #[n(0)]
+    pub before: LogPosition,
+}
+
+/// The care teams of a chart.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Teams {
+    /// In the order in which they were formed.
+    #[n(0)]
+    pub teams: List<Team, TEAMS_MAX>,
+}
+
+impl Teams {
+    /// The teams that a member is in.
+    pub fn of(&self, member: MemberId) -> impl Iterator<Item = TeamId> {
+        let in_team = move |team: &&Team| team.members.contains(&member);
+        self.teams.iter().filter(in_team).map(|team| team.team)
+    }
+}
+
+/// A care team.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Team {
+    /// Its id.
+    #[n(0)]
+    pub team: TeamId,
+    /// Who is in it.
+    #[n(1)]
+    pub members: List<MemberId, TEAM_MEMBERS_MAX>,
+}
+
+/// A request for a grant.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Request {
+    /// Who asks.
+    #[n(0)]
+    pub member: MemberId,
+    /// For which organisation.
+    #[n(1)]
+    pub organisation: OrganisationId,
+    /// For what.
+    #[n(2)]
+    pub terms: GrantTerms,
+    /// First instant at which it cannot be answered any more.
+    #[n(3)]
+    pub until: BlockTime,
+    /// What became of it; nothing yet while it waits.
+    #[n(4)]
+    pub end: Option<RequestEnd>,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestEnd {
+    /// This grant was given.
+    #[n(0)]
+    Given(#[n(0)] GrantId),
+    /// It was refused.
+    #[n(1)]
+    Refused(#[n(0)] RefusalReason),
+    /// Whoever asked asks no longer.
+    #[n(2)]
+    Withdrawn,
+}
+
+/// The requests of one organisation in one chart that had no end when this was written.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct OpenRequests {
+    /// In the order in which they were made.
+    #[n(0)]
+    pub open: List<OpenRequest, OPEN_REQUESTS_MAX>,
+}
+
+/// A request that waits.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct OpenRequest {
+    /// Its id.
+    #[n(0)]
+    pub request: RequestId,
+    /// First instant at which it waits no more.
+    #[n(1)]
+    pub until: BlockTime,
 }
 
 /// The grants of one subject in one chart that are not revoked, in the order in which they were given.
@@ -512,4 +729,238 @@ pub struct RecordEntry {
     /// Where its `record.add` stands in the chain.
     #[n(10)]
     pub location: Location,
+    /// Who has stored it.
+    #[n(11)]
+    pub custodians: List<OrganisationId, CUSTODIANS_MAX>,
+    /// What its organisation wants to be unique, while the record is live.
+    #[n(12)]
+    pub uniqueness: Option<UniquenessTag>,
+    /// Its first version: itself, unless it amends another.
+    #[n(13)]
+    pub original: RecordId,
+}
+
+/// What has happened to a record, in all its versions, since it was added; nothing, of most.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordState {
+    /// Its newest version, if it was amended.
+    #[n(0)]
+    pub newest: Option<Newest>,
+    /// What keeps it from being read or from being redacted.
+    #[n(1)]
+    pub restrictions: RestrictionSet,
+    /// Whether it is to be redacted, or is.
+    #[n(2)]
+    pub redaction: Option<Redaction>,
+    /// The custodians of all its versions, if it was amended.
+    #[n(3)]
+    pub custodians: List<OrganisationId, RECORD_CUSTODIANS_MAX>,
+    /// What its organisation wanted to be unique, if it was amended.
+    #[n(4)]
+    pub uniqueness: Option<UniquenessTag>,
+    /// The cases about it, which are attached to what is disclosed.
+    #[n(5)]
+    pub cases: List<CaseId, RECORD_CASES_MAX>,
+}
+
+impl RecordState {
+    /// Whether nothing is released of it any more.
+    pub fn is_redacted(&self) -> bool {
+        self.redaction.as_ref().is_some_and(|redaction| redaction.bound.is_some())
+    }
+}
+
+/// The newest version of a record.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Newest {
+    /// Where it stands in the chart's log.
+    #[n(0)]
+    pub position: LogPosition,
+    /// Its number.
+    #[n(1)]
+    pub version: Version,
+}
+
+/// A redaction, from its first approval on.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Redaction {
+    /// Why.
+    #[n(0)]
+    pub ground: RedactionGround,
+    /// Who has approved: the controller, the chart's organisation, and the author's.
+    #[n(1)]
+    pub approvals: List<RedactionApproval, 3>,
+    /// When all of them had, and until when custodians erase.
+    #[n(2)]
+    pub bound: Option<Bound>,
+    /// The custodians who have not said yet that they erased it.
+    #[n(3)]
+    pub outstanding: List<OrganisationId, RECORD_CUSTODIANS_MAX>,
+}
+
+/// One required party's approval of a redaction.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct RedactionApproval {
+    /// For whom: an organisation, or the chart's controller.
+    #[n(0)]
+    pub organisation: Option<OrganisationId>,
+    /// Who signed.
+    #[n(1)]
+    pub party: Party,
+    /// Where.
+    #[n(2)]
+    pub location: Location,
+}
+
+/// A redaction that binds.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Bound {
+    /// Since when.
+    #[n(0)]
+    pub at: BlockTime,
+    /// First instant at which a custodian that has not erased is late.
+    #[n(1)]
+    pub erase_until: BlockTime,
+}
+
+/// The credentials of a member, ended ones included, in the order in which they were issued.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Credentials {
+    /// All of them.
+    #[n(0)]
+    pub all: List<Credential, CREDENTIALS_MAX>,
+}
+
+impl Credentials {
+    /// Whether one of this kind holds at `time`.
+    pub fn hold(&self, kind: CredentialKind, time: BlockTime) -> bool {
+        self.all.iter().any(|credential| credential.kind == kind && credential.holds(time))
+    }
+}
+
+/// What a licensing board says that a member may do.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Credential {
+    /// Its id.
+    #[n(0)]
+    pub credential: CredentialId,
+    /// The board.
+    #[n(1)]
+    pub issuer: OrganisationId,
+    /// What it is about.
+    #[n(2)]
+    pub kind: CredentialKind,
+    /// Where or for what it holds.
+    #[n(3)]
+    pub scope: Text<CREDENTIAL_SCOPE_BYTES_MAX>,
+    /// When it holds.
+    #[n(4)]
+    pub window: Window,
+    /// Digest of the credential as its holder has it.
+    #[n(5)]
+    pub evidence: Digest,
+    /// Whether it is suspended.
+    #[n(6)]
+    pub suspended: bool,
+    /// When it was revoked.
+    #[n(7)]
+    pub revoked_at: Option<BlockTime>,
+}
+
+impl Credential {
+    /// Whether it holds at `time`, as far as is known by now.
+    pub fn holds(&self, time: BlockTime) -> bool {
+        self.window.contains(time) && !self.suspended && self.revoked_at.is_none()
+    }
+}
+
+/// The emergencies of a chart that are open or wait for review, and the latest others.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Emergencies {
+    /// In the order in which the glass was broken.
+    #[n(0)]
+    pub all: List<Emergency, EMERGENCIES_MAX>,
+}
+
+/// One emergency access.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Emergency {
+    /// Where the glass was broken in the chart's log, which names it.
+    #[n(0)]
+    pub position: LogPosition,
+    /// Who broke it.
+    #[n(1)]
+    pub member: MemberId,
+    /// For which organisation.
+    #[n(2)]
+    pub organisation: OrganisationId,
+    /// Who agreed.
+    #[n(3)]
+    pub second: Option<MemberId>,
+    /// Which compartments.
+    #[n(4)]
+    pub compartments: CompartmentSet,
+    /// Why.
+    #[n(5)]
+    pub reason: EmergencyReason,
+    /// When it may be read: once another clinician agrees, or after the delay.
+    #[n(6)]
+    pub open: Window,
+    /// First instant at which its review is late.
+    #[n(7)]
+    pub review_until: BlockTime,
+    /// What a review found.
+    #[n(8)]
+    pub review: Option<Finding>,
+}
+
+/// What a patient asks of the chart's organisation by right.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Case {
+    /// What is asked for.
+    #[n(0)]
+    pub kind: CaseKind,
+    /// Of which record.
+    #[n(1)]
+    pub record: Option<RecordId>,
+    /// Since when.
+    #[n(2)]
+    pub opened_at: BlockTime,
+    /// First instant at which the answer is late.
+    #[n(3)]
+    pub due: BlockTime,
+    /// Whether the time was extended.
+    #[n(4)]
+    pub extended: bool,
+    /// The answer, and when it was given.
+    #[n(5)]
+    pub decided: Option<Decided>,
+    /// What was said after a denial, in order.
+    #[n(6)]
+    pub statements: List<Statement, CASE_STATEMENTS_MAX>,
+    /// Earlier recipients who say that they were told.
+    #[n(7)]
+    pub told: List<OrganisationId, CASE_TOLD_MAX>,
+}
+
+/// The answer to a case.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Decided {
+    /// The answer.
+    #[n(0)]
+    pub decision: CaseDecision,
+    /// When it was given.
+    #[n(1)]
+    pub at: BlockTime,
+}
+
+/// What was said after a denial.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Statement {
+    /// Who says it: the patient disagrees, or the organisation answers that.
+    #[n(0)]
+    pub party: Party,
+    /// Its digest.
+    #[n(1)]
+    pub statement: Digest,
 }

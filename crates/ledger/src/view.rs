@@ -15,13 +15,17 @@ use alloc::collections::BTreeMap;
 use keepwell_merkle::range::Peaks;
 use keepwell_types::{
     grant::Grantee,
-    id::{ChartId, GrantId, LogPosition, MemberId, OrganisationId, RecordId, UniquenessTag},
+    id::{
+        CaseId, ChartId, GrantId, GroupId, LogPosition, MemberId, OrganisationId, RecordId,
+        RequestId, UniquenessTag,
+    },
 };
 use thiserror::Error;
 
 use crate::state::{
-    Account, Chart, ChartLog, Grant, Key, Member, Organisation, Organisations, Proposal, Quota,
-    RecordEntry, ReplaySlot, Stored, Subject, TagOwner, Value,
+    Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, Grant, Group, Key, Member,
+    OpenRequests, Organisation, Organisations, Proposal, Quota, RecordEntry, RecordState,
+    ReplaySlot, Request, Stored, Subject, TagOwner, Teams, Value,
 };
 
 /// A key that was read and not loaded.
@@ -101,6 +105,63 @@ impl View {
     /// The grants that someone has in a chart.
     pub fn subject(&self, chart: ChartId, grantee: Grantee) -> Result<Option<&Subject>, Lacks> {
         self.read(Key::Subject(chart, grantee))
+    }
+
+    /// Up to where grants do not reach the readers of an organisation.
+    pub fn cutoff(
+        &self,
+        chart: ChartId,
+        organisation: OrganisationId,
+    ) -> Result<Option<&Cutoff>, Lacks> {
+        self.read(Key::Cutoff(chart, organisation))
+    }
+
+    /// The care teams of a chart.
+    pub fn teams(&self, chart: ChartId) -> Result<Option<&Teams>, Lacks> {
+        self.read(Key::Teams(chart))
+    }
+
+    /// A group of members.
+    pub fn group(&self, id: GroupId) -> Result<Option<&Group>, Lacks> {
+        self.read(Key::Group(id))
+    }
+
+    /// A request for a grant.
+    pub fn request(&self, chart: ChartId, id: RequestId) -> Result<Option<&Request>, Lacks> {
+        self.read(Key::Request(chart, id))
+    }
+
+    /// The requests of an organisation that wait.
+    pub fn open_requests(
+        &self,
+        chart: ChartId,
+        organisation: OrganisationId,
+    ) -> Result<Option<&OpenRequests>, Lacks> {
+        self.read(Key::OpenRequests(chart, organisation))
+    }
+
+    /// What has happened since it was added to the record whose first version is `original`.
+    pub fn record_state(
+        &self,
+        chart: ChartId,
+        original: RecordId,
+    ) -> Result<Option<&RecordState>, Lacks> {
+        self.read(Key::RecordState(chart, original))
+    }
+
+    /// The credentials of a member.
+    pub fn credentials(&self, id: MemberId) -> Result<Option<&Credentials>, Lacks> {
+        self.read(Key::Credentials(id))
+    }
+
+    /// The emergencies of a chart.
+    pub fn emergencies(&self, chart: ChartId) -> Result<Option<&Emergencies>, Lacks> {
+        self.read(Key::Emergencies(chart))
+    }
+
+    /// A case.
+    pub fn case(&self, chart: ChartId, id: CaseId) -> Result<Option<&Case>, Lacks> {
+        self.read(Key::Case(chart, id))
     }
 
     /// What a record waits for.

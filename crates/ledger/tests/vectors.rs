@@ -10,15 +10,17 @@ use keepwell_ledger::{consent::Object, state::*};
 use keepwell_merkle::range::Peaks;
 use keepwell_types::{
     DecodeError,
-    access::{Purpose, RecordName},
+    access::{EmergencyReason, Finding, Purpose, RecordName},
+    case::{CaseDecision, CaseKind, DenialGround},
     chart::{ChartKeys, ClaimTicket},
+    credential::CredentialKind,
     encoding::{List, Text},
     grant::{Effect, GrantTerms, Grantee},
     id::*,
     limits::*,
     member::{OrganisationKind, Party, Role},
-    record::{ApprovalRule, RecordKind},
-    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
+    record::{ApprovalRule, RecordKind, RedactionGround},
+    set::{CompartmentSet, KindSet, PurposeSet, RestrictionSet, RoleSet},
     time::{BlockTime, Window},
 };
 
@@ -26,6 +28,11 @@ const CHART: ChartId = ChartId([1; 32]);
 const ORGANISATION: OrganisationId = OrganisationId([2; 16]);
 const MEMBER: MemberId = MemberId([3; 16]);
 const GRANT: GrantId = GrantId([4; 16]);
+const GROUP: GroupId = GroupId([21; 16]);
+const CASE: CaseId = CaseId([26; 16]);
+const TEAM: TeamId = TeamId([22; 16]);
+const REQUEST: RequestId = RequestId([23; 16]);
+const OPEN: OpenRequest = OpenRequest { request: REQUEST, until: TIME };
 const DIGEST: Digest = Digest([5; 32]);
 const KEY: PublicKey = PublicKey([6; 32]);
 const RECORD: RecordId = RecordId([8; 32]);
@@ -59,6 +66,18 @@ fn keys() -> Vec<(&'static str, Key)> {
         ("proposal", Key::Proposal(CHART, RECORD)),
         ("tag", Key::Tag(ORGANISATION, UniquenessTag([10; 32]))),
         ("record", Key::Record(CHART, LogPosition(7))),
+        ("cutoff", Key::Cutoff(CHART, ORGANISATION)),
+        ("teams", Key::Teams(CHART)),
+        ("group", Key::Group(GROUP)),
+        ("request", Key::Request(CHART, REQUEST)),
+        ("open requests", Key::OpenRequests(CHART, ORGANISATION)),
+        ("quota custodian", Key::Quota(ORGANISATION, Account::Custodian)),
+        ("record state", Key::RecordState(CHART, RECORD)),
+        ("credentials", Key::Credentials(MEMBER)),
+        ("emergencies", Key::Emergencies(CHART)),
+        ("case", Key::Case(CHART, CASE)),
+        ("subject team", Key::Subject(CHART, Grantee::Team(TEAM))),
+        ("subject group", Key::Subject(CHART, Grantee::Group(GROUP))),
     ]
 }
 
@@ -74,7 +93,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("quota", Quota { minute: 29_920_640, used: 3 }.into()),
         ("organisations", Organisations { all: list(vec![ORGANISATION]), suspended: 0 }.into()),
         ("organisation", organisation().into()),
-        ("member", member().into()),
+        ("member", member(1).into()),
         ("chart", chart(1).into()),
         ("chart log", ChartLog { count: LogPosition(8), head: DIGEST }.into()),
         ("grant", grant(1).into()),
@@ -82,6 +101,15 @@ fn values() -> Vec<(&'static str, Value)> {
         ("proposal", proposal(2).into()),
         ("tag", TagOwner { chart: CHART, record: NAME }.into()),
         ("record", record().into()),
+        ("cutoff", Cutoff { before: LogPosition(9) }.into()),
+        ("teams", teams(1, 2).into()),
+        ("group", Group { organisation: ORGANISATION, purposes: PurposeSet::all() }.into()),
+        ("request", request(1).into()),
+        ("open requests", OpenRequests { open: list(vec![OPEN]) }.into()),
+        ("record state", record_state(1).into()),
+        ("credentials", credentials(1).into()),
+        ("emergencies", emergencies(1).into()),
+        ("case", case(1).into()),
     ]
 }
 
@@ -95,13 +123,14 @@ fn organisation() -> Organisation {
     }
 }
 
-fn member() -> Member {
+fn member(groups: usize) -> Member {
     Member {
         organisation: ORGANISATION,
         signing: KEY,
         sealing: DIGEST,
         roles: RoleSet::EMPTY.with(Role::Nurse),
         suspended: true,
+        groups: list(vec![GROUP; groups]),
     }
 }
 
@@ -115,6 +144,8 @@ fn chart(named: usize) -> Chart {
         contributors: list(vec![ORGANISATION; named.min(CONTRIBUTORS_MAX)]),
         claim: Some(ClaimTicket { key: KEY, until: TIME }),
         claimed: false,
+        emergency: CompartmentSet::from_bits(0b11).unwrap(),
+        escrow: Some(DIGEST),
     }
 }
 
@@ -124,11 +155,12 @@ fn grant(named: usize) -> Grant {
         grantee: Grantee::Member(MEMBER),
         compartments: CompartmentSet::from_bits(0b101).unwrap(),
         kinds: KindSet::EMPTY.with(RecordKind::Result),
-        records: list(vec![NAME; named.min(keepwell_types::grant::GRANT_RECORDS_MAX)]),
+        records: list(vec![NAME; named.min(GRANT_RECORDS_MAX)]),
         purposes: PurposeSet::EMPTY.with(Purpose::Treatment),
         window: Window { from: BlockTime(1_000), until: TIME },
         accesses_max: Some(3),
         separate_consent: false,
+        onward: false,
     };
     Grant {
         terms,
@@ -138,6 +170,89 @@ fn grant(named: usize) -> Grant {
         accesses_used: 1,
         counted: list(vec![LogPosition(u64::MAX); named.min(COUNTED_ACCESSES_MAX)]),
         object: Object::Kinds,
+        position: LogPosition(9),
+        passed: Some(Passed { from: GRANT, by: MEMBER }),
+        passed_on: 2,
+    }
+}
+
+fn teams(teams: usize, members: usize) -> Teams {
+    let team = Team { team: TEAM, members: list(vec![MEMBER; members]) };
+    Teams { teams: list(vec![team; teams]) }
+}
+
+fn record_state(custodians: usize) -> RecordState {
+    let (party, location) = (Party::Member(MEMBER), LOCATION);
+    let approval = RedactionApproval { organisation: Some(ORGANISATION), party, location };
+    let bound = Some(Bound { at: TIME, erase_until: TIME });
+    let custodians = list(vec![ORGANISATION; custodians]);
+    RecordState {
+        newest: Some(Newest { position: LogPosition(9), version: Version(2) }),
+        restrictions: RestrictionSet::all(),
+        redaction: Some(Redaction {
+            ground: RedactionGround::Order,
+            approvals: list(vec![approval; 3]),
+            bound,
+            outstanding: list(custodians.to_vec()),
+        }),
+        custodians,
+        uniqueness: Some(UniquenessTag([10; 32])),
+        cases: list(vec![CASE]),
+    }
+}
+
+fn credentials(count: usize) -> Credentials {
+    let credential = Credential {
+        credential: CredentialId([25; 16]),
+        issuer: ORGANISATION,
+        kind: CredentialKind::Specialty,
+        scope: Text::from_string("US-CA".into()).unwrap(),
+        window: Window { from: BlockTime(1_000), until: TIME },
+        evidence: DIGEST,
+        suspended: true,
+        revoked_at: Some(TIME),
+    };
+    Credentials { all: list(vec![credential; count]) }
+}
+
+fn emergencies(count: usize) -> Emergencies {
+    let emergency = Emergency {
+        position: LogPosition(9),
+        member: MEMBER,
+        organisation: ORGANISATION,
+        second: Some(MEMBER),
+        compartments: CompartmentSet::from_bits(0b101).unwrap(),
+        reason: EmergencyReason::Danger,
+        open: Window { from: BlockTime(1_000), until: TIME },
+        review_until: TIME,
+        review: Some(Finding::Unjustified),
+    };
+    Emergencies { all: list(vec![emergency; count]) }
+}
+
+fn case(named: usize) -> Case {
+    let ground = DenialGround::AccurateAndComplete;
+    let decision = CaseDecision::Deny { ground, statement: DIGEST };
+    let statement = Statement { party: Party::Controller(CHART), statement: DIGEST };
+    Case {
+        kind: CaseKind::Amendment,
+        record: Some(RECORD),
+        opened_at: BlockTime(1_000),
+        due: TIME,
+        extended: true,
+        decided: Some(Decided { decision, at: TIME }),
+        statements: list(vec![statement; named.min(CASE_STATEMENTS_MAX)]),
+        told: list(vec![ORGANISATION; named.min(CASE_TOLD_MAX)]),
+    }
+}
+
+fn request(named: usize) -> Request {
+    Request {
+        member: MEMBER,
+        organisation: ORGANISATION,
+        terms: grant(named).terms,
+        until: TIME,
+        end: Some(RequestEnd::Given(GRANT)),
     }
 }
 
@@ -166,6 +281,9 @@ fn record() -> RecordEntry {
         organisation: ORGANISATION,
         proposed: true,
         location: LOCATION,
+        custodians: list(vec![ORGANISATION]),
+        uniqueness: Some(UniquenessTag([10; 32])),
+        original: RECORD,
     }
 }
 
@@ -223,7 +341,7 @@ fn bytes_that_are_not_a_value_are_refused() {
     for (fault, bytes) in [
         ("nothing", ""),
         ("cut off", "8202818201"),
-        ("a kind that there is not", "820d81820102"),
+        ("a kind that there is not", "82181981820102"),
         ("an entry of another kind", "820381820102"),
         ("a field too few", "8202818101"),
         ("a number that is too long", "82028182180102"),
@@ -242,7 +360,7 @@ fn bytes_that_are_not_a_value_are_refused() {
 #[test]
 fn no_value_outgrows_its_limit() {
     let spent = SpentId { id: CommandId([11; 16]), until: BlockTime(u64::MAX) };
-    let largest: [(&str, Value); 6] = [
+    let largest: [(&str, Value); 13] = [
         ("replay slot", ReplaySlot { spent: list(vec![spent; REPLAY_IDS_PER_SLOT_MAX]) }.into()),
         (
             "organisations",
@@ -253,6 +371,13 @@ fn no_value_outgrows_its_limit() {
         ("grant", grant(usize::MAX).into()),
         ("subject", Subject { grants: list(vec![GRANT; GRANTS_PER_SUBJECT_MAX]) }.into()),
         ("proposal", proposal(APPROVERS_MAX).into()),
+        ("member", member(MEMBER_GROUPS_MAX).into()),
+        ("teams", teams(TEAMS_MAX, TEAM_MEMBERS_MAX).into()),
+        ("request", request(usize::MAX).into()),
+        ("record state", record_state(RECORD_CUSTODIANS_MAX).into()),
+        ("credentials", credentials(CREDENTIALS_MAX).into()),
+        ("emergencies", emergencies(EMERGENCIES_MAX).into()),
+        ("case", case(usize::MAX).into()),
     ];
     for (name, value) in largest {
         let bytes = value.encode();

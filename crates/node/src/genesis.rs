@@ -12,10 +12,11 @@ use keepwell_crypto::{sign::SigningKey, threshold};
 use keepwell_types::{
     command::Payload,
     encoding::{List, OverLimit, Text},
-    genesis::{GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
     id::OrganisationId,
     limits::{IN_STANDING_MAX, VALIDATORS_MAX},
     member::{OrganisationAdmit, OrganisationKind},
+    set::KindSet,
     time::BlockTime,
 };
 use rand_core::CryptoRng;
@@ -75,6 +76,8 @@ pub const DEMONSTRATION_PARAMETERS: Parameters = Parameters {
     custodians_min: 1,
     commands_per_minute_max: 1_000_000,
     notice: 1,
+    licensed: KindSet::EMPTY,
+    emergency: EmergencyRule::USUAL,
 };
 
 /// Founds a consortium and makes all of its keys.

@@ -51,7 +51,7 @@ use crate::{
     clock::Clock,
     config::{ConfigError, CustodyConfig, NodeConfig},
     custody::{
-        Custody, Identity, follow,
+        Custody, Identity, erase, follow,
         pending::{Pending, PendingError},
         store::{OpenError, Store},
     },
@@ -322,6 +322,9 @@ async fn assemble(
     });
     let follower = follow::follow(custody.clone(), core.clone(), reader.clone());
     context.child("custody").spawn(move |_| follower);
+    let eraser =
+        erase::keep_erased(custody.clone(), core.clone(), reader.clone(), admission.clone());
+    context.child("eraser").spawn(move |_| eraser);
     let shared = Arc::downgrade(&custody);
     let sweeper = follow::keep_swept(custody, core.clone(), clock);
     context.child("sweeper").spawn(move |_| sweeper);

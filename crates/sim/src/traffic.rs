@@ -16,7 +16,7 @@ use keepwell_types::{
     chart::{ChartKeys, ChartOpen},
     command::{COMMAND_VERSION, Command, Payload, SignedCommand},
     encoding::{List, Text},
-    genesis::{OwnOrganisation, Parameters},
+    genesis::{EmergencyRule, OwnOrganisation, Parameters},
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         ChainId, ChartId, CommandId, Commitment, Compartment, Digest, Epoch, GrantId, LogPosition,
@@ -88,6 +88,8 @@ pub const PARAMETERS: Parameters = Parameters {
     custodians_min: 1,
     commands_per_minute_max: 100_000,
     notice: 1,
+    licensed: KindSet::EMPTY,
+    emergency: EmergencyRule::USUAL,
 };
 
 impl Traffic {
@@ -127,7 +129,10 @@ impl Traffic {
         };
         let key = match party {
             Party::Controller(_) => &self.controller,
-            Party::Member(_) | Party::Claimant(_) | Party::Administrator(_) => &self.clinician,
+            Party::Member(_)
+            | Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_) => &self.clinician,
         };
         let command = Command {
             version: COMMAND_VERSION,
@@ -185,6 +190,7 @@ impl Traffic {
             custody: List::from_vec(vec![acknowledgement]).expect("one custodian"),
             approval: None,
             uniqueness: None,
+            amends: None,
         })
     }
 
@@ -207,6 +213,7 @@ impl Traffic {
                 window: Window { from: BlockTime(0), until: now.plus_ms(1_000_000) },
                 accesses_max: None,
                 separate_consent: false,
+                onward: false,
             },
             seeds: Digest([0; 32]),
         })

@@ -8,6 +8,7 @@ use crate::{
     id::{ChartId, Digest, LogPosition, RecordId},
     limits::ACCESS_RECORDS_MAX,
     set::{CompartmentSet, vocabulary},
+    time::BlockTime,
 };
 
 vocabulary! {
@@ -92,4 +93,71 @@ pub struct AccessOpen {
     /// Number of the redisclosure notice that the reader has been shown and signs here.
     #[n(4)]
     pub notice: u8,
+}
+
+vocabulary! {
+    /// Why a clinician breaks the glass.
+    EmergencyReason {
+        /// The patient cannot speak or decide.
+        Unresponsive = 0, "unresponsive";
+        /// Life or limb is in danger, and there is no time to ask.
+        Danger = 1, "danger";
+        /// A disaster with many patients.
+        Disaster = 2, "disaster";
+        /// The patient may harm somebody.
+        Harm = 3, "harm";
+    }
+}
+
+/// `access.break_glass`: a licensed clinician opens compartments in an emergency. What is read is opened by
+/// accesses of its own, for the purpose `BTG`.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct BreakGlass {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Which compartments, of those that the patient has left to emergencies.
+    #[n(1)]
+    pub compartments: CompartmentSet,
+    /// Why.
+    #[n(2)]
+    pub reason: EmergencyReason,
+    /// First instant at which it is over.
+    #[n(3)]
+    pub until: BlockTime,
+}
+
+/// `access.second`: another licensed clinician agrees, so that nothing waits for the delay.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct EmergencySecond {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Where the glass was broken, in the chart's log.
+    #[n(1)]
+    pub emergency: LogPosition,
+}
+
+vocabulary! {
+    /// What a review of an emergency found.
+    Finding {
+        /// It was one.
+        Justified = 0, "justified";
+        /// It was none.
+        Unjustified = 1, "unjustified";
+    }
+}
+
+/// `access.review`: what a privacy officer of the clinician's organisation found.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct EmergencyReview {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Where the glass was broken, in the chart's log.
+    #[n(1)]
+    pub emergency: LogPosition,
+    /// What was found.
+    #[n(2)]
+    pub finding: Finding,
 }

@@ -137,3 +137,17 @@ pub struct CompartmentRotate {
     #[n(3)]
     pub seeds: Digest,
 }
+
+/// `chart.prepare`: the controller says what is left to emergencies.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct ChartPrepare {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// The compartments that may be opened in an emergency.
+    #[n(1)]
+    pub emergency: CompartmentSet,
+    /// Digest of their keys, shared out among the trustees and sealed to each.
+    #[n(2)]
+    pub escrow: Digest,
+}

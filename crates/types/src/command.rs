@@ -14,18 +14,23 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::AccessOpen,
+    access::{AccessOpen, BreakGlass, EmergencyReview, EmergencySecond},
     anchor::AnchorAdd,
-    chart::{ChartArrange, ChartClaim, ChartOpen, CompartmentRotate},
+    case::{CaseAcknowledge, CaseDecide, CaseExtend, CaseOpen, CaseStatement},
+    chart::{ChartArrange, ChartClaim, ChartOpen, ChartPrepare, CompartmentRotate},
+    credential::{CredentialIssue, CredentialStanding},
     encoding::{DecodeError, List},
-    grant::{GrantGive, GrantLimit, GrantRevoke},
+    grant::{
+        GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRequest, GrantRevoke,
+        GrantRevokeOrganisation, GrantWithdraw, TeamArrange,
+    },
     id::{ChainId, ChartId, CommandId, PublicKey, Signature, Suite},
     limits::{COMMAND_BYTES_MAX, SIGNERS_MAX},
     member::{
-        MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
+        GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationStanding, Party,
     },
-    record::{RecordAdd, RecordApprove},
+    record::{RecordAdd, RecordApprove, RecordErased, RecordKeep, RecordRedact, RecordRestrict},
     time::Window,
 };
 
@@ -93,6 +98,81 @@ pub enum Payload {
     /// Anchor documents.
     #[n(18)]
     AnchorAdd(#[n(0)] AnchorAdd),
+    /// End all that was granted to an organisation.
+    #[n(19)]
+    GrantRevokeOrganisation(#[n(0)] GrantRevokeOrganisation),
+    /// Pass a grant on.
+    #[n(20)]
+    GrantPass(#[n(0)] GrantPass),
+    /// Ask for a grant.
+    #[n(21)]
+    GrantRequest(#[n(0)] GrantRequest),
+    /// Answer a request.
+    #[n(22)]
+    GrantAnswer(#[n(0)] GrantAnswer),
+    /// Ask no longer.
+    #[n(23)]
+    GrantWithdraw(#[n(0)] GrantWithdraw),
+    /// Say who is in a care team.
+    #[n(24)]
+    TeamArrange(#[n(0)] TeamArrange),
+    /// Form a group of members.
+    #[n(25)]
+    GroupForm(#[n(0)] GroupForm),
+    /// Restrict a record.
+    #[n(26)]
+    RecordRestrict(#[n(0)] RecordRestrict),
+    /// Lift restrictions of a record.
+    #[n(27)]
+    RecordLift(#[n(0)] RecordRestrict),
+    /// Approve a record's redaction.
+    #[n(28)]
+    RecordRedact(#[n(0)] RecordRedact),
+    /// Take that back.
+    #[n(29)]
+    RecordKeep(#[n(0)] RecordKeep),
+    /// Say that a redacted record is destroyed.
+    #[n(30)]
+    RecordErased(#[n(0)] RecordErased),
+    /// Say what is left to emergencies.
+    #[n(31)]
+    ChartPrepare(#[n(0)] ChartPrepare),
+    /// Break the glass.
+    #[n(32)]
+    BreakGlass(#[n(0)] BreakGlass),
+    /// Agree to that.
+    #[n(33)]
+    EmergencySecond(#[n(0)] EmergencySecond),
+    /// Review it.
+    #[n(34)]
+    EmergencyReview(#[n(0)] EmergencyReview),
+    /// Issue a credential.
+    #[n(35)]
+    CredentialIssue(#[n(0)] CredentialIssue),
+    /// Suspend a credential.
+    #[n(36)]
+    CredentialSuspend(#[n(0)] CredentialStanding),
+    /// Reinstate a credential.
+    #[n(37)]
+    CredentialReinstate(#[n(0)] CredentialStanding),
+    /// Revoke a credential.
+    #[n(38)]
+    CredentialRevoke(#[n(0)] CredentialStanding),
+    /// Open a case.
+    #[n(39)]
+    CaseOpen(#[n(0)] CaseOpen),
+    /// Decide a case.
+    #[n(40)]
+    CaseDecide(#[n(0)] CaseDecide),
+    /// Take more time for a case.
+    #[n(41)]
+    CaseExtend(#[n(0)] CaseExtend),
+    /// Make a statement in a case.
+    #[n(42)]
+    CaseState(#[n(0)] CaseStatement),
+    /// Say that one was told of a case.
+    #[n(43)]
+    CaseAcknowledge(#[n(0)] CaseAcknowledge),
 }
 
 impl Payload {
@@ -107,7 +187,12 @@ impl Payload {
             | Self::MemberAssign(_)
             | Self::MemberSuspend(_)
             | Self::MemberReinstate(_)
-            | Self::AnchorAdd(_) => None,
+            | Self::AnchorAdd(_)
+            | Self::GroupForm(_)
+            | Self::CredentialIssue(_)
+            | Self::CredentialSuspend(_)
+            | Self::CredentialReinstate(_)
+            | Self::CredentialRevoke(_) => None,
             Self::ChartOpen(it) => Some(it.chart),
             Self::ChartClaim(it) => Some(it.chart),
             Self::ChartArrange(it) => Some(it.chart),
@@ -118,6 +203,25 @@ impl Payload {
             Self::GrantLimit(it) => Some(it.chart),
             Self::GrantRevoke(it) => Some(it.chart),
             Self::AccessOpen(it) => Some(it.chart),
+            Self::GrantRevokeOrganisation(it) => Some(it.chart),
+            Self::GrantPass(it) => Some(it.chart),
+            Self::GrantRequest(it) => Some(it.chart),
+            Self::GrantAnswer(it) => Some(it.chart),
+            Self::GrantWithdraw(it) => Some(it.chart),
+            Self::TeamArrange(it) => Some(it.chart),
+            Self::RecordRestrict(it) | Self::RecordLift(it) => Some(it.chart),
+            Self::RecordRedact(it) => Some(it.chart),
+            Self::RecordKeep(it) => Some(it.chart),
+            Self::RecordErased(it) => Some(it.chart),
+            Self::ChartPrepare(it) => Some(it.chart),
+            Self::BreakGlass(it) => Some(it.chart),
+            Self::EmergencySecond(it) => Some(it.chart),
+            Self::EmergencyReview(it) => Some(it.chart),
+            Self::CaseOpen(it) => Some(it.chart),
+            Self::CaseDecide(it) => Some(it.chart),
+            Self::CaseExtend(it) => Some(it.chart),
+            Self::CaseState(it) => Some(it.chart),
+            Self::CaseAcknowledge(it) => Some(it.chart),
         }
     }
 
@@ -136,13 +240,41 @@ impl Payload {
             Self::ChartClaim(_) => "chart.claim",
             Self::ChartArrange(_) => "chart.arrange",
             Self::CompartmentRotate(_) => "compartment.rotate",
-            Self::RecordAdd(_) => "record.add",
+            Self::RecordAdd(it) => match it.amends {
+                None => "record.add",
+                Some(_) => "record.amend",
+            },
             Self::RecordApprove(_) => "record.approve",
             Self::GrantGive(_) => "grant.give",
             Self::GrantLimit(_) => "grant.limit",
             Self::GrantRevoke(_) => "grant.revoke",
             Self::AccessOpen(_) => "access.open",
             Self::AnchorAdd(_) => "anchor.add",
+            Self::GrantRevokeOrganisation(_) => "grant.revoke_organisation",
+            Self::GrantPass(_) => "grant.pass",
+            Self::GrantRequest(_) => "grant.request",
+            Self::GrantAnswer(_) => "grant.answer",
+            Self::GrantWithdraw(_) => "grant.withdraw",
+            Self::TeamArrange(_) => "team.arrange",
+            Self::GroupForm(_) => "group.form",
+            Self::RecordRestrict(_) => "record.restrict",
+            Self::RecordLift(_) => "record.lift",
+            Self::RecordRedact(_) => "record.redact",
+            Self::RecordKeep(_) => "record.keep",
+            Self::RecordErased(_) => "record.erased",
+            Self::ChartPrepare(_) => "chart.prepare",
+            Self::BreakGlass(_) => "access.break_glass",
+            Self::EmergencySecond(_) => "access.second",
+            Self::EmergencyReview(_) => "access.review",
+            Self::CredentialIssue(_) => "credential.issue",
+            Self::CredentialSuspend(_) => "credential.suspend",
+            Self::CredentialReinstate(_) => "credential.reinstate",
+            Self::CredentialRevoke(_) => "credential.revoke",
+            Self::CaseOpen(_) => "case.open",
+            Self::CaseDecide(_) => "case.decide",
+            Self::CaseExtend(_) => "case.extend",
+            Self::CaseState(_) => "case.state",
+            Self::CaseAcknowledge(_) => "case.acknowledge",
         }
     }
 }

@@ -126,6 +126,11 @@ impl<T, const MAX: usize> List<T, MAX> {
         Ok(())
     }
 
+    /// The items, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut()
+    }
+
     /// Keeps the items for which `keep` holds.
     pub fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
         self.0.retain(keep);

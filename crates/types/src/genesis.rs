@@ -11,8 +11,10 @@ use crate::{
     encoding::{DecodeError, List, Text},
     id::{Digest, OrganisationId, PublicKey},
     limits::{
-        GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX, NAME_BYTES_MAX, VALIDATORS_MAX,
+        EMERGENCY_MS_MAX, GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX, NAME_BYTES_MAX,
+        VALIDATORS_MAX,
     },
+    set::KindSet,
     time::BlockTime,
 };
 
@@ -80,6 +82,10 @@ impl Genesis {
         if usize::from(threshold) != quorum {
             return Err(GenesisFault::Threshold { threshold, quorum });
         }
+        let (given_ms, max_ms) = (self.parameters.emergency.open_ms_max, EMERGENCY_MS_MAX);
+        if given_ms > max_ms {
+            return Err(GenesisFault::Emergency { given_ms, max_ms });
+        }
         let admits = |entry: &&Payload| matches!(entry, Payload::OrganisationAdmit(_));
         let (organisations, max) = (self.entries.iter().filter(admits).count(), IN_STANDING_MAX);
         if organisations > max as usize {
@@ -123,6 +129,16 @@ pub enum GenesisFault {
         threshold: u16,
         /// n − f.
         quorum: usize,
+    },
+    /// Emergencies may last too long.
+    #[error(
+        "the genesis file lets an emergency last {given_ms} ms, and at most {max_ms} are allowed"
+    )]
+    Emergency {
+        /// The file's.
+        given_ms: u64,
+        /// The limit.
+        max_ms: u64,
     },
     /// More organisations than can sign together.
     #[error(
@@ -192,4 +208,33 @@ pub struct Parameters {
     /// The redisclosure notice that readers sign.
     #[n(3)]
     pub notice: u8,
+    /// Kinds of records that only licensed members author and approve.
+    #[n(4)]
+    pub licensed: KindSet,
+    /// How the glass is broken.
+    #[n(5)]
+    pub emergency: EmergencyRule,
+}
+
+/// How the glass is broken in this consortium.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct EmergencyRule {
+    /// How long one clinician waits without a second, in milliseconds.
+    #[n(0)]
+    pub delay_ms: u64,
+    /// The longest emergency, in milliseconds; at most [`EMERGENCY_MS_MAX`].
+    #[n(1)]
+    pub open_ms_max: u64,
+    /// Until when it is to be reviewed after its end, in milliseconds.
+    #[n(2)]
+    pub review_ms: u64,
+}
+
+impl EmergencyRule {
+    /// Five minutes without a second, four hours at most, and a review within three days.
+    pub const USUAL: Self = Self {
+        delay_ms: 5 * 60 * 1_000,
+        open_ms_max: EMERGENCY_MS_MAX,
+        review_ms: 3 * 24 * 60 * 60 * 1_000,
+    };
 }

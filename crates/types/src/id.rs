@@ -55,6 +55,26 @@ bytes_newtype!(
     GrantId, 16
 );
 bytes_newtype!(
+    /// A clinician's request for a grant, chosen at random; unique within its chart.
+    RequestId, 16
+);
+bytes_newtype!(
+    /// A patient's case with an organisation, chosen at random; unique within its chart.
+    CaseId, 16
+);
+bytes_newtype!(
+    /// A credential, chosen at random by the board that issues it; unique for its holder.
+    CredentialId, 16
+);
+bytes_newtype!(
+    /// A care team of one chart, chosen at random by whoever controls it.
+    TeamId, 16
+);
+bytes_newtype!(
+    /// A group of members of one organisation, bound to purposes of use.
+    GroupId, 16
+);
+bytes_newtype!(
     /// The salted digest of a capsule: says nothing once the salt is gone.
     Commitment, 32
 );

@@ -48,11 +48,43 @@ pub const APPROVERS_MAX: usize = 16;
 pub const RECORD_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
 /// Sealed object: bytes of the ciphertext at a custodian, padding (Padmé adds at most 12 %), headers and tags included.
 pub const SEALED_BYTES_MAX: u64 = 12 * 1024 * 1024 * 1024;
+/// Custodians of all versions of one record together.
+pub const RECORD_CUSTODIANS_MAX: usize = 32;
+/// Time in which custodians erase what is redacted, in milliseconds of block time (30 days).
+pub const ERASURE_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Credentials of one member, ended ones included.
+pub const CREDENTIALS_MAX: usize = 16;
+/// Bytes of the public designation of where or for what a credential holds.
+pub const CREDENTIAL_SCOPE_BYTES_MAX: usize = 32;
+/// Longest emergency access that a consortium can allow, in milliseconds of block time (4 hours).
+pub const EMERGENCY_MS_MAX: u64 = 4 * 60 * 60 * 1_000;
+/// Emergency accesses of one chart that the state remembers.
+pub const EMERGENCIES_MAX: usize = 16;
+/// Statements in one case.
+pub const CASE_STATEMENTS_MAX: usize = 8;
+/// Organisations that a case was brought to the attention of.
+pub const CASE_TOLD_MAX: usize = 32;
+/// Cases about one record that are attached to what is disclosed of it.
+pub const RECORD_CASES_MAX: usize = 8;
 /// Bytes of an encoded capsule with its salt.
 pub const CAPSULE_BYTES_MAX: usize = 2_048;
 
 /// Grants in force for one subject (member, role, organisation, everyone) of one chart.
 pub const GRANTS_PER_SUBJECT_MAX: usize = 64;
+/// Records that one grant can name.
+pub const GRANT_RECORDS_MAX: usize = 16;
+/// Care teams of one chart.
+pub const TEAMS_MAX: usize = 8;
+/// Members of one care team.
+pub const TEAM_MEMBERS_MAX: usize = 32;
+/// Groups that one member is in.
+pub const MEMBER_GROUPS_MAX: usize = 16;
+/// Grants that were ever made by passing one grant on.
+pub const PASSED_ON_MAX: u8 = 16;
+/// Requests of one organisation in one chart that wait for an answer.
+pub const OPEN_REQUESTS_MAX: usize = 8;
+/// Longest time that a request waits, in milliseconds of block time (30 days).
+pub const REQUEST_WAIT_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Bytes of the sealed part of a grant: a seed for every compartment in up to 64 epochs, with room.
 pub const SEALED_SEEDS_BYTES_MAX: usize = 64 * 1024;
 /// Records that one access names.

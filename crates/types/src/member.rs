@@ -4,10 +4,10 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    encoding::Text,
-    id::{ChartId, Digest, MemberId, OrganisationId, PublicKey},
-    limits::NAME_BYTES_MAX,
-    set::{RoleSet, vocabulary},
+    encoding::{List, Text},
+    id::{ChartId, Digest, GroupId, MemberId, OrganisationId, PublicKey},
+    limits::{MEMBER_GROUPS_MAX, NAME_BYTES_MAX},
+    set::{PurposeSet, RoleSet, vocabulary},
 };
 
 vocabulary! {
@@ -59,6 +59,8 @@ vocabulary! {
         Researcher = 9, "researcher";
         /// Audits.
         Auditor = 10, "auditor";
+        /// Issues and withdraws credentials for a licensing board.
+        Licensor = 11, "licensor";
     }
 }
 
@@ -80,6 +82,9 @@ pub enum Party {
     /// The administrator of an organisation.
     #[n(3)]
     Administrator(#[n(0)] OrganisationId),
+    /// What keeps sealed objects for an organisation.
+    #[n(4)]
+    Custodian(#[n(0)] OrganisationId),
 }
 
 /// `organisation.admit`: signed by the administrators of more than two thirds of the organisations.
@@ -144,7 +149,7 @@ pub struct MemberRotate {
     pub sealing: Digest,
 }
 
-/// `member.assign`: another set of roles. Signed by the administrator.
+/// `member.assign`: other roles and groups. Signed by the administrator.
 #[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
 pub struct MemberAssign {
     /// The member.
@@ -153,6 +158,24 @@ pub struct MemberAssign {
     /// What it does from now on.
     #[n(1)]
     pub roles: RoleSet,
+    /// The groups of its organisation that it is in from now on.
+    #[n(2)]
+    pub groups: List<GroupId, MEMBER_GROUPS_MAX>,
+}
+
+/// `group.form`: a group of members for a purpose, such as a tumour board. Signed by the organisation's
+/// administrator.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct GroupForm {
+    /// The new group.
+    #[n(0)]
+    pub group: GroupId,
+    /// Whose group it is, for good.
+    #[n(1)]
+    pub organisation: OrganisationId,
+    /// The purposes that it reads for, for good: patients rely on them.
+    #[n(2)]
+    pub purposes: PurposeSet,
 }
 
 /// `member.suspend` and `member.reinstate`: signed by the administrator.

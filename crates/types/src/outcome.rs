@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    case::{CaseKind, DenialGround},
+    credential::CredentialKind,
     id::{
-        ChartId, CommandDigest, Compartment, Epoch, GrantId, Location, MemberId, OrganisationId,
-        RecordId, UniquenessTag,
+        CaseId, ChartId, CommandDigest, Compartment, CredentialId, Epoch, GrantId, GroupId,
+        Location, LogPosition, MemberId, OrganisationId, RecordId, RequestId, TeamId,
+        UniquenessTag, Version,
     },
     member::{Party, Role},
     set::CompartmentSet,
@@ -253,6 +256,42 @@ pub enum Rejection {
         max: u32,
     },
 
+    /// Another version of the record is the newest.
+    #[n(34)]
+    #[error("record {record} is at version {newest} by now: read that one and amend it")]
+    NotNewest {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// Its newest version.
+        #[n(1)]
+        newest: Version,
+    },
+    /// An amendment is of the same author's organisation and of the same kind.
+    #[n(35)]
+    #[error(
+        "record {0} is amended by whom it is from, and stays of its kind; ask its author to amend it"
+    )]
+    NotAmendable(#[n(0)] RecordId),
+    /// The record is redacted.
+    #[n(36)]
+    #[error("record {0} was redacted: nobody can read it any more")]
+    Redacted(#[n(0)] RecordId),
+    /// The record is not redacted, or not by approvals of the signer.
+    #[n(37)]
+    #[error("record {0} is not redacted, or its redaction is not approved by the signer")]
+    NotRedacted(#[n(0)] RecordId),
+    /// The record must be kept.
+    #[n(38)]
+    #[error(
+        "record {0} is under a legal hold; the privacy officer of the chart's organisation knows why"
+    )]
+    LegalHold(#[n(0)] RecordId),
+    /// The signer may not restrict, lift or redact.
+    #[n(39)]
+    #[error("the signer is not one of those who may do this with record {0}")]
+    NotForRecord(#[n(0)] RecordId),
+
     /// The id is taken in this chart.
     #[n(40)]
     #[error("grant {0} exists already; draw another random id")]
@@ -297,6 +336,74 @@ pub enum Rejection {
     #[error("compartments that need separate consent need a grant that names nothing else")]
     SeparateConsent(#[n(0)] CompartmentSet),
 
+    /// The grant may not be passed on, or not like this.
+    #[n(48)]
+    #[error(
+        "grant {0} may not be passed on like this: it must say so, be without a number of accesses and reach the signer, and what is passed on goes to one member and no further"
+    )]
+    NotOnward(#[n(0)] GrantId),
+    /// The grant was passed on as often as one may be.
+    #[n(49)]
+    #[error("grant {0} was passed on as often as one may be; ask the patient")]
+    PassedOnTooOften(#[n(0)] GrantId),
+    /// The id is taken in this chart.
+    #[n(50)]
+    #[error("request {0} exists already; draw another random id")]
+    RequestExists(#[n(0)] RequestId),
+    /// No request has this id in this chart.
+    #[n(51)]
+    #[error("request {0} does not exist in this chart")]
+    UnknownRequest(#[n(0)] RequestId),
+    /// The request was answered, was withdrawn, or has waited too long.
+    #[n(52)]
+    #[error("request {0} cannot be answered any more")]
+    RequestClosed(#[n(0)] RequestId),
+    /// A request is for a permission, for whoever asks.
+    #[n(53)]
+    #[error("one asks for a permission, for oneself or for what one is in at one's organisation")]
+    NotForAsker,
+    /// The organisation has as many open requests in this chart as there may be.
+    #[n(54)]
+    #[error(
+        "organisation {organisation} has {max} open requests in this chart; withdraw one first"
+    )]
+    TooManyRequests {
+        /// The organisation.
+        #[n(0)]
+        organisation: OrganisationId,
+        /// The limit.
+        #[n(1)]
+        max: u32,
+    },
+    /// The request would wait longer than one may.
+    #[n(55)]
+    #[error("a request waits at most {max_ms} ms: let it end earlier")]
+    RequestWaitsTooLong {
+        /// The limit.
+        #[n(0)]
+        max_ms: u64,
+    },
+    /// The answer gives more than was asked for, or to someone else.
+    #[n(56)]
+    #[error("the answer gives more than request {0} asked for; give a grant of its own instead")]
+    MoreThanAsked(#[n(0)] RequestId),
+    /// No team of the chart has this id.
+    #[n(57)]
+    #[error("team {0} is not one of this chart's")]
+    UnknownTeam(#[n(0)] TeamId),
+    /// The chart has as many teams as there may be.
+    #[n(58)]
+    #[error("the chart has {max} care teams; end one first")]
+    TooManyTeams {
+        /// The limit.
+        #[n(0)]
+        max: u32,
+    },
+    /// A member stands in a list twice.
+    #[n(59)]
+    #[error("member {0} is named twice")]
+    MemberTwice(#[n(0)] MemberId),
+
     /// Nothing allows this access.
     #[n(60)]
     #[error("no grant allows this; ask the patient for one")]
@@ -338,6 +445,55 @@ pub enum Rejection {
         "record {0} is proposed, not final; only its own organisation and its approvers may open it"
     )]
     NotFinal(#[n(0)] RecordId),
+    /// The patient restricts its processing.
+    #[n(68)]
+    #[error("the patient has restricted record {0}: only legal claims are a reason to read it")]
+    Restricted(#[n(0)] RecordId),
+    /// The patient paid for it.
+    #[n(69)]
+    #[error("record {0} was paid for by the patient, and is hidden from insurers")]
+    HiddenFromInsurers(#[n(0)] RecordId),
+    /// The signer lacks a credential that holds.
+    #[n(70)]
+    #[error("member {member} has no {kind} that holds now; its licensing board knows why")]
+    Unlicensed {
+        /// The member.
+        #[n(0)]
+        member: MemberId,
+        /// What is missing.
+        #[n(1)]
+        kind: CredentialKind,
+    },
+    /// The patient has not left these compartments to emergencies.
+    #[n(71)]
+    #[error("these compartments are not left to emergencies")]
+    NotForEmergencies(#[n(0)] CompartmentSet),
+    /// Longer than an emergency may last.
+    #[n(72)]
+    #[error("an emergency lasts at most {max_ms} ms; break the glass again if it goes on")]
+    EmergencyTooLong {
+        /// The limit.
+        #[n(0)]
+        max_ms: u64,
+    },
+    /// So many emergencies are open in this chart.
+    #[n(73)]
+    #[error("{max} emergencies are open in this chart")]
+    TooManyEmergencies {
+        /// The limit.
+        #[n(0)]
+        max: u32,
+    },
+    /// No emergency stands there, or it is over, was seconded or was reviewed already.
+    #[n(74)]
+    #[error("no emergency at {0} waits for this")]
+    NoSuchEmergency(#[n(0)] LogPosition),
+    /// Whoever broke the glass cannot second or review it.
+    #[n(75)]
+    #[error(
+        "another clinician seconds an emergency, and a privacy officer of its organisation reviews it"
+    )]
+    NotForEmergency,
 
     /// An anchor of nothing, or of more than fits.
     #[n(80)]
@@ -347,8 +503,78 @@ pub enum Rejection {
         #[n(0)]
         documents: u64,
     },
+    /// No group has this id, or not in this organisation.
+    #[n(81)]
+    #[error("group {0} is not one of this organisation's")]
+    UnknownGroup(#[n(0)] GroupId),
+    /// The id is taken.
+    #[n(82)]
+    #[error("group {0} exists already; draw another random id")]
+    GroupExists(#[n(0)] GroupId),
+    /// A grant to a group names a purpose that the group is not bound to.
+    #[n(83)]
+    #[error("group {0} is not for all of these purposes of use")]
+    NotOfGroup(#[n(0)] GroupId),
+    /// The signer's organisation is no licensing board, or not the one that issued it.
+    #[n(84)]
+    #[error("organisation {0} is not the licensing board of this credential")]
+    NotBoard(#[n(0)] OrganisationId),
+    /// The id is taken for this holder.
+    #[n(85)]
+    #[error("credential {0} exists already; draw another random id")]
+    CredentialExists(#[n(0)] CredentialId),
+    /// The holder has no such credential, or it was revoked.
+    #[n(86)]
+    #[error("credential {0} does not exist, or was revoked for good")]
+    NoSuchCredential(#[n(0)] CredentialId),
+    /// The holder has as many credentials as there may be.
+    #[n(87)]
+    #[error("the member has {max} credentials, ended ones included")]
+    TooManyCredentials {
+        /// The limit.
+        #[n(0)]
+        max: u32,
+    },
+    /// The id is taken in this chart.
+    #[n(88)]
+    #[error("case {0} exists already; draw another random id")]
+    CaseExists(#[n(0)] CaseId),
+    /// The chart has no such case.
+    #[n(89)]
+    #[error("case {0} does not exist in this chart")]
+    UnknownCase(#[n(0)] CaseId),
+    /// The case does not wait for this: it is decided, or not yet, or was extended already.
+    #[n(90)]
+    #[error("case {0} does not wait for this now")]
+    CaseNotWaiting(#[n(0)] CaseId),
     /// A value would outgrow its limit.
     #[n(91)]
     #[error("the ledger's entry would outgrow its limit")]
     TooLarge,
+    /// The law has other grounds for a case of this kind.
+    #[n(92)]
+    #[error("a case of {kind} cannot be denied because of {ground}")]
+    WrongGround {
+        /// The case's.
+        #[n(0)]
+        kind: CaseKind,
+        /// The denial's.
+        #[n(1)]
+        ground: DenialGround,
+    },
+    /// An amendment is of one record; access and accounting are of the whole chart.
+    #[n(93)]
+    #[error("a case of {0} names a record that it may not name, or lacks one that it must")]
+    CaseSubject(#[n(0)] CaseKind),
+    /// The record has as many cases as there may be.
+    #[n(94)]
+    #[error("record {record} has {max} cases already: add to one of them")]
+    TooManyCases {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// The limit.
+        #[n(1)]
+        max: u32,
+    },
 }

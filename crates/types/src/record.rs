@@ -12,7 +12,7 @@ use crate::{
     },
     limits::{APPROVERS_MAX, CUSTODIANS_MAX},
     member::Party,
-    set::vocabulary,
+    set::{RestrictionSet, vocabulary},
     time::BlockTime,
 };
 
@@ -129,7 +129,19 @@ pub struct CustodyAcknowledgement {
     pub until: BlockTime,
 }
 
-/// `record.add`: a new record. Its id follows from the command's id, signer and window.
+/// Which version of a record a new one follows. Each version has an id of its own.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct Amended {
+    /// The newest version so far: the original stays as it is, and where it is.
+    #[n(0)]
+    pub record: RecordName,
+    /// The number of the new version.
+    #[n(1)]
+    pub version: Version,
+}
+
+/// `record.add`: a new record; or `record.amend`, a new version of one. Its id follows from the command's id,
+/// signer and window.
 #[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
 pub struct RecordAdd {
     /// The chart.
@@ -159,6 +171,9 @@ pub struct RecordAdd {
     /// A digest that the organisation wants to be unique among its live records.
     #[n(8)]
     pub uniqueness: Option<UniquenessTag>,
+    /// What it amends; nothing, if it is a record of its own.
+    #[n(9)]
+    pub amends: Option<Amended>,
 }
 
 /// `approvals_min` of `parties` make a proposed record final.
@@ -184,4 +199,82 @@ pub struct RecordApprove {
     /// What was approved: the commitment of the version that the signer was shown.
     #[n(2)]
     pub commitment: Commitment,
+}
+
+vocabulary! {
+    /// What keeps a record from being read or from being redacted.
+    Restriction {
+        /// The patient paid for it, and no insurer may read it (45 CFR 164.522(a)(1)(vi)).
+        SelfPay = 0, "self_pay";
+        /// Nobody but the patient reads it, except for legal claims (GDPR article 18).
+        Processing = 1, "processing";
+        /// It must be kept, and is not redacted.
+        LegalHold = 2, "legal_hold";
+    }
+}
+
+/// `record.restrict` and `record.lift`, of a record in all its versions.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordRestrict {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Any version of the record.
+    #[n(1)]
+    pub record: RecordName,
+    /// What is restricted, or is no more.
+    #[n(2)]
+    pub restrictions: RestrictionSet,
+}
+
+vocabulary! {
+    /// Why a record is to be redacted.
+    RedactionGround {
+        /// It is about somebody else, or is wrong from beginning to end.
+        Error = 0, "error";
+        /// The patient wants it erased (GDPR article 17).
+        PatientWish = 1, "patient_wish";
+        /// It need not be kept any longer.
+        RetentionOver = 2, "retention_over";
+        /// A court or authority orders it.
+        Order = 3, "order";
+    }
+}
+
+/// `record.redact`: one required party's approval that no validator releases a record any more, in any
+/// version. It binds with the last of them.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordRedact {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Any version of the record.
+    #[n(1)]
+    pub record: RecordName,
+    /// Why: all parties say the same.
+    #[n(2)]
+    pub ground: RedactionGround,
+}
+
+/// `record.keep`: a party takes its approval of a redaction back, while it does not bind yet.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordKeep {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Any version of the record.
+    #[n(1)]
+    pub record: RecordName,
+}
+
+/// `record.erased`: a custodian says, under signature, that it has destroyed all that it had of a redacted
+/// record.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordErased {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Any version of the record.
+    #[n(1)]
+    pub record: RecordName,
 }

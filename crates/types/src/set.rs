@@ -31,6 +31,12 @@ impl<T> Clone for Set<T> {
 
 impl<T> Copy for Set<T> {}
 
+impl<T: Word> Default for Set<T> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl<T: Word> Set<T> {
     /// The set of nothing.
     pub const EMPTY: Self = Self(0, PhantomData);
@@ -70,6 +76,12 @@ impl<T: Word> Set<T> {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0, PhantomData)
+    }
+
+    /// The words in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0, PhantomData)
     }
 
     /// The words in this set and not in `other`.
@@ -148,6 +160,8 @@ pub type CompartmentSet = Set<Compartment>;
 pub type KindSet = Set<crate::record::RecordKind>;
 /// Purposes of use.
 pub type PurposeSet = Set<crate::access::Purpose>;
+/// Restrictions of a record.
+pub type RestrictionSet = Set<crate::record::Restriction>;
 /// Roles of a member.
 pub type RoleSet = Set<crate::member::Role>;
 

@@ -5,12 +5,13 @@ use keepwell_types::{
     command::Payload,
     encoding::{List, Text},
     genesis::{
-        CommitteeKeys, GENESIS_VERSION, Genesis, GenesisFault, OwnOrganisation, Parameters,
-        Validator,
+        CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, GenesisFault, OwnOrganisation,
+        Parameters, Validator,
     },
     id::{Digest, OrganisationId, PublicKey},
-    limits::IN_STANDING_MAX,
+    limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX},
     member::{OrganisationAdmit, OrganisationKind},
+    set::KindSet,
     time::BlockTime,
 };
 
@@ -45,6 +46,8 @@ fn genesis(validators: u8) -> Genesis {
             custodians_min: 1,
             commands_per_minute_max: 1,
             notice: 1,
+            licensed: KindSet::EMPTY,
+            emergency: EmergencyRule::USUAL,
         },
         entries: List::new(),
     }
@@ -65,7 +68,7 @@ fn admissions(count: u32) -> impl Iterator<Item = Payload> {
 #[test]
 fn validators_and_committee_belong_together() {
     type Change = fn(&mut Genesis);
-    let cases: [(&str, Change, Result<(), GenesisFault>); 10] = [
+    let cases: [(&str, Change, Result<(), GenesisFault>); 11] = [
         ("as it should be", |_| {}, Ok(())),
         ("no validators", |it| it.validators = List::new(), Err(GenesisFault::Validators)),
         (
@@ -101,6 +104,14 @@ fn validators_and_committee_belong_together() {
             "all shares must open",
             |it| it.committee.threshold = 4,
             Err(GenesisFault::Threshold { threshold: 4, quorum: 3 }),
+        ),
+        (
+            "an emergency without end",
+            |it| it.parameters.emergency.open_ms_max = EMERGENCY_MS_MAX + 1,
+            Err(GenesisFault::Emergency {
+                given_ms: EMERGENCY_MS_MAX + 1,
+                max_ms: EMERGENCY_MS_MAX,
+            }),
         ),
         (
             "as many organisations as can govern",

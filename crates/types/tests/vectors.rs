@@ -7,25 +7,41 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 use keepwell_types::{
-    access::{AccessOpen, Purpose, RecordName, Target},
+    access::{
+        AccessOpen, BreakGlass, EmergencyReason, EmergencyReview, EmergencySecond, Finding,
+        Purpose, RecordName, Target,
+    },
     anchor::AnchorAdd,
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
-    chart::{ChartArrange, ChartClaim, ChartKeys, ChartOpen, ClaimTicket, CompartmentRotate},
+    case::{
+        CaseAcknowledge, CaseDecide, CaseDecision, CaseExtend, CaseKind, CaseOpen, CaseStatement,
+        DenialGround,
+    },
+    chart::{
+        ChartArrange, ChartClaim, ChartKeys, ChartOpen, ChartPrepare, ClaimTicket,
+        CompartmentRotate,
+    },
     command::Payload,
+    credential::{CredentialIssue, CredentialKind, CredentialStanding},
     decode, encode,
     encoding::{List, Text},
-    grant::{Effect, GrantGive, GrantLimit, GrantRevoke, GrantTerms, Grantee},
+    grant::{
+        Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRequest, GrantRevoke,
+        GrantRevokeOrganisation, GrantTerms, GrantWithdraw, Grantee, RefusalReason, RequestReason,
+        TeamArrange,
+    },
     id::*,
     member::{
-        MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
+        GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationKind, OrganisationStanding, Party, Role,
     },
     outcome::{Outcome, Rejection, Verdict},
     record::{
-        ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordApprove,
-        RecordKind,
+        Amended, ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd,
+        RecordApprove, RecordErased, RecordKeep, RecordKind, RecordRedact, RecordRestrict,
+        RedactionGround,
     },
-    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
+    set::{CompartmentSet, KindSet, PurposeSet, RestrictionSet, RoleSet},
     time::{BlockTime, Window},
 };
 
@@ -33,6 +49,10 @@ const CHART: ChartId = ChartId([1; 32]);
 const ORGANISATION: OrganisationId = OrganisationId([2; 16]);
 const MEMBER: MemberId = MemberId([3; 16]);
 const GRANT: GrantId = GrantId([4; 16]);
+const GROUP: GroupId = GroupId([21; 16]);
+const REQUEST: RequestId = RequestId([23; 16]);
+const CASE: CaseId = CaseId([26; 16]);
+const CREDENTIAL: CredentialId = CredentialId([25; 16]);
 const DIGEST: Digest = Digest([5; 32]);
 const KEY: PublicKey = PublicKey([6; 32]);
 const WINDOW: Window = Window { from: BlockTime(1_000), until: BlockTime(2_000) };
@@ -54,6 +74,7 @@ fn terms() -> GrantTerms {
         window: WINDOW,
         accesses_max: Some(3),
         separate_consent: false,
+        onward: true,
     }
 }
 
@@ -76,7 +97,11 @@ fn payloads() -> Vec<Payload> {
             roles: RoleSet::EMPTY.with(Role::Nurse),
         }),
         Payload::MemberRotate(MemberRotate { member: MEMBER, signing: KEY, sealing: DIGEST }),
-        Payload::MemberAssign(MemberAssign { member: MEMBER, roles: RoleSet::all() }),
+        Payload::MemberAssign(MemberAssign {
+            member: MEMBER,
+            roles: RoleSet::all(),
+            groups: list(vec![GROUP]),
+        }),
         Payload::MemberSuspend(MemberStanding { member: MEMBER }),
         Payload::MemberReinstate(MemberStanding { member: MEMBER }),
         Payload::ChartOpen(ChartOpen {
@@ -119,10 +144,12 @@ fn payloads() -> Vec<Payload> {
                     Party::Controller(CHART),
                     Party::Claimant(CHART),
                     Party::Administrator(ORGANISATION),
+                    Party::Custodian(ORGANISATION),
                 ]),
                 approvals_min: 2,
             }),
             uniqueness: Some(UniquenessTag([11; 32])),
+            amends: Some(Amended { record: NAME, version: Version(2) }),
         }),
         Payload::RecordApprove(RecordApprove {
             chart: CHART,
@@ -148,7 +175,105 @@ fn payloads() -> Vec<Payload> {
             notice: 1,
         }),
         Payload::AnchorAdd(AnchorAdd { root: DIGEST, documents: 1_000_000 }),
+        Payload::GrantRevokeOrganisation(GrantRevokeOrganisation {
+            chart: CHART,
+            organisation: ORGANISATION,
+        }),
+        Payload::GrantPass(GrantPass {
+            chart: CHART,
+            from: GRANT,
+            grant: GrantId([24; 16]),
+            terms: GrantTerms { grantee: Grantee::Team(TeamId([22; 16])), ..terms() },
+            seeds: DIGEST,
+        }),
+        Payload::GrantRequest(GrantRequest {
+            chart: CHART,
+            request: REQUEST,
+            terms: GrantTerms { grantee: Grantee::Group(GROUP), ..terms() },
+            reason: RequestReason::Referral,
+            note: Some(DIGEST),
+            until: BlockTime(9_000),
+        }),
+        Payload::GrantAnswer(GrantAnswer {
+            chart: CHART,
+            request: REQUEST,
+            answer: Answer::Give { grant: GRANT, terms: terms(), seeds: DIGEST },
+        }),
+        Payload::GrantWithdraw(GrantWithdraw { chart: CHART, request: REQUEST }),
+        Payload::TeamArrange(TeamArrange {
+            chart: CHART,
+            team: TeamId([22; 16]),
+            members: list(vec![MEMBER]),
+        }),
+        Payload::GroupForm(GroupForm {
+            group: GROUP,
+            organisation: ORGANISATION,
+            purposes: PurposeSet::all(),
+        }),
+        Payload::RecordRestrict(restrict()),
+        Payload::RecordLift(restrict()),
+        Payload::RecordRedact(RecordRedact {
+            chart: CHART,
+            record: NAME,
+            ground: RedactionGround::PatientWish,
+        }),
+        Payload::RecordKeep(RecordKeep { chart: CHART, record: NAME }),
+        Payload::RecordErased(RecordErased { chart: CHART, record: NAME }),
+        Payload::ChartPrepare(ChartPrepare {
+            chart: CHART,
+            emergency: CompartmentSet::from_bits(0b11).unwrap(),
+            escrow: DIGEST,
+        }),
+        Payload::BreakGlass(BreakGlass {
+            chart: CHART,
+            compartments: CompartmentSet::from_bits(0b1).unwrap(),
+            reason: EmergencyReason::Danger,
+            until: BlockTime(9_000),
+        }),
+        Payload::EmergencySecond(EmergencySecond { chart: CHART, emergency: NAME.position }),
+        Payload::EmergencyReview(EmergencyReview {
+            chart: CHART,
+            emergency: NAME.position,
+            finding: Finding::Unjustified,
+        }),
+        Payload::CredentialIssue(CredentialIssue {
+            member: MEMBER,
+            credential: CREDENTIAL,
+            kind: CredentialKind::ControlledSubstance,
+            scope: Text::from_string("US-CA".into()).unwrap(),
+            window: WINDOW,
+            evidence: DIGEST,
+        }),
+        Payload::CredentialSuspend(credential()),
+        Payload::CredentialReinstate(credential()),
+        Payload::CredentialRevoke(credential()),
+        Payload::CaseOpen(CaseOpen {
+            chart: CHART,
+            case: CASE,
+            kind: CaseKind::Amendment,
+            record: Some(NAME),
+            statement: Some(DIGEST),
+        }),
+        Payload::CaseDecide(CaseDecide {
+            chart: CHART,
+            case: CASE,
+            decision: CaseDecision::Deny {
+                ground: DenialGround::AccurateAndComplete,
+                statement: DIGEST,
+            },
+        }),
+        Payload::CaseExtend(CaseExtend { chart: CHART, case: CASE, statement: DIGEST }),
+        Payload::CaseState(CaseStatement { chart: CHART, case: CASE, statement: DIGEST }),
+        Payload::CaseAcknowledge(CaseAcknowledge { chart: CHART, case: CASE }),
     ]
+}
+
+fn credential() -> CredentialStanding {
+    CredentialStanding { member: MEMBER, credential: CREDENTIAL }
+}
+
+fn restrict() -> RecordRestrict {
+    RecordRestrict { chart: CHART, record: NAME, restrictions: RestrictionSet::all() }
 }
 
 fn vectors() -> BTreeMap<String, Vec<u8>> {
@@ -219,6 +344,12 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     let out_of_date = Rejection::LetterOutOfDate(CHART);
     vectors.insert("outcome rejected letter".into(), encode(&rejected(out_of_date)));
     let too_many = Rejection::TooManyOrganisations { max: 23 };
+    let no = GrantAnswer {
+        chart: CHART,
+        request: REQUEST,
+        answer: Answer::Refuse(RefusalReason::TooMuch),
+    };
+    vectors.insert("grant.answer no".into(), encode(&Payload::GrantAnswer(no)));
     vectors.insert("outcome rejected organisations".into(), encode(&rejected(too_many)));
     vectors
 }
@@ -250,9 +381,14 @@ fn every_command_has_a_vector() {
     let payloads = payloads();
     for (number, payload) in payloads.iter().enumerate() {
         let bytes = encode(payload);
-        assert_eq!(bytes[1] as usize, number, "{} keeps its number", payload.name());
+        assert_eq!(number_of(&bytes), number, "{} keeps its number", payload.name());
         assert_eq!(decode::<Payload>(&bytes, 1 << 16).as_ref(), Ok(payload));
     }
+}
+
+/// The number of a variant, which stands behind the head of its array.
+fn number_of(bytes: &[u8]) -> usize {
+    usize::from(if bytes[1] == 0x18 { bytes[2] } else { bytes[1] })
 }
 
 /// What has an end, or names what it comes from, is nothing without it.

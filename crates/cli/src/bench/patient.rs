@@ -106,6 +106,7 @@ impl Patient {
             },
             accesses_max: None,
             separate_consent: false,
+            onward: false,
         };
         let to = Recipient { member, key: reader.identity.sealing_public() };
         let given =

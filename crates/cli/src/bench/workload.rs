@@ -192,6 +192,7 @@ impl Workload {
             custody: List::from_vec(author.custodians.iter().map(acknowledge).collect())?,
             approval: None,
             uniqueness: None,
+            amends: None,
         });
         self.prepare(author, id, window, payload)
     }

@@ -61,7 +61,7 @@ pub(crate) async fn show(
                 String::new(),
             ),
             Party::Controller(_) => ("you".into(), "controller of the chart".into(), String::new()),
-            Party::Claimant(_) | Party::Administrator(_) => {
+            Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_) => {
                 (format!("{:?}", access.reader), String::new(), String::new())
             }
         };

@@ -1,36 +1,89 @@
-//! `keepwell grant`: give, list, revoke.
+//! `keepwell grant`: give, list, revoke; request, answer, withdraw; team.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
-use keepwell_client::{grant::Recipient, verify::LogMark};
+use keepwell_client::{grant::Recipient, request::ListedRequest, verify::LogMark};
 use keepwell_crypto::seal::SealingPublic;
+use keepwell_ledger::state::RequestEnd;
 use keepwell_types::{
     access::Purpose,
     encoding::List,
-    grant::{Effect, GrantTerms, Grantee},
-    id::{ChartId, GrantId, MemberId},
+    grant::{Effect, GrantTerms, Grantee, RefusalReason, RequestReason},
+    id::{ChartId, GrantId, MemberId, OrganisationId, RequestId, TeamId},
     record::RecordKind,
-    set::{KindSet, PurposeSet},
+    set::{CompartmentSet, KindSet, PurposeSet},
     time::{BlockTime, Window},
 };
 use serde_json::json;
 
-use std::{fs, path::PathBuf};
-
 use crate::{
-    commands::compartments, failure::Failure, output::Output, profile::As, runtime::block_on,
+    commands::compartments,
+    failure::Failure,
+    output::Output,
+    profile::{As, Session},
+    runtime::block_on,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Give, list or revoke permissions
+/// Give, list or revoke permissions; ask for one, or answer
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell grant give --as ./ana --chart CHART --to MEMBER --key clinician.pub --compartment normal --purpose TREAT --days 30
   keepwell grant list --as ./ana CHART
-  keepwell grant revoke --as ./ana --chart CHART GRANT")]
+  keepwell grant revoke --as ./ana --chart CHART GRANT
+  keepwell grant revoke --as ./ana --chart CHART --organisation ORGANISATION
+  keepwell grant request --as ./clinician --chart CHART --compartment 3 --reason referral
+  keepwell grant requests --as ./ana CHART
+  keepwell grant answer --as ./ana --chart CHART --key clinician.pub REQUEST
+  keepwell grant withdraw --as ./clinician --chart CHART REQUEST
+  keepwell grant team --as ./ana --chart CHART --member MEMBER --member MEMBER")]
 pub(crate) struct Grant {
     #[command(subcommand)]
     what: What,
+}
+
+/// What a permission is for
+#[derive(Args)]
+struct For {
+    /// Only records of these kinds; all kinds where none is given
+    #[arg(long = "kind")]
+    kinds: Vec<RecordKind>,
+    /// What for; may be given several times
+    #[arg(long = "purpose", default_value = "TREAT")]
+    purposes: Vec<Purpose>,
+    /// For how many days
+    #[arg(long, default_value_t = 30)]
+    days: u64,
+    /// At most so many accesses
+    #[arg(long)]
+    accesses: Option<u32>,
+    /// Consent to compartments that need their own
+    #[arg(long)]
+    separate_consent: bool,
+}
+
+impl For {
+    /// The terms of a permission that begins now.
+    fn terms(self, to: MemberId, compartments: CompartmentSet, now: BlockTime) -> GrantTerms {
+        let kinds = self.kinds;
+        GrantTerms {
+            effect: Effect::Allow,
+            grantee: Grantee::Member(to),
+            compartments,
+            kinds: if kinds.is_empty() { KindSet::all() } else { kinds.into_iter().collect() },
+            records: List::new(),
+            purposes: self.purposes.into_iter().collect::<PurposeSet>(),
+            window: Window { from: now, until: now.plus_ms(self.days.saturating_mul(DAY_MS)) },
+            accesses_max: self.accesses,
+            separate_consent: self.separate_consent,
+            onward: false,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -51,21 +104,8 @@ enum What {
         /// Which compartments: names or numbers; may be given several times
         #[arg(long = "compartment", required = true)]
         compartments: Vec<String>,
-        /// Only records of these kinds; all kinds where none is given
-        #[arg(long = "kind")]
-        kinds: Vec<RecordKind>,
-        /// What for; may be given several times
-        #[arg(long = "purpose", default_value = "TREAT")]
-        purposes: Vec<Purpose>,
-        /// For how many days
-        #[arg(long, default_value_t = 30)]
-        days: u64,
-        /// At most so many accesses
-        #[arg(long)]
-        accesses: Option<u32>,
-        /// Consent to compartments that need their own
-        #[arg(long)]
-        separate_consent: bool,
+        #[command(flatten)]
+        what_for: For,
     },
     /// List every grant that was ever given
     List {
@@ -74,111 +114,378 @@ enum What {
         /// The chart
         chart: ChartId,
     },
-    /// End a grant, from the next block on
+    /// End a grant, or all that an organisation has, from the next block on
     Revoke {
         #[command(flatten)]
         who: As,
         /// The chart
         #[arg(long)]
         chart: ChartId,
+        /// Everything that was granted so far, for every reader of this organisation
+        #[arg(long, conflicts_with = "grant")]
+        organisation: Option<OrganisationId>,
         /// The grant
-        grant: GrantId,
+        #[arg(required_unless_present = "organisation")]
+        grant: Option<GrantId>,
+    },
+    /// Ask whoever controls a chart for a permission
+    Request {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        #[arg(long)]
+        chart: ChartId,
+        /// Which compartments, by their numbers; may be given several times
+        #[arg(long = "compartment", required = true)]
+        compartments: Vec<String>,
+        /// Why
+        #[arg(long, default_value = "treatment")]
+        reason: RequestReason,
+        /// Days that the request waits for an answer
+        #[arg(long, default_value_t = 14)]
+        wait_days: u64,
+        #[command(flatten)]
+        what_for: For,
+    },
+    /// List who asked for what, and what became of it
+    Requests {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        chart: ChartId,
+    },
+    /// Answer a request: with what was asked for, with less, or with no
+    Answer {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        #[arg(long)]
+        chart: ChartId,
+        /// The asker's public key, as it hands it out; it is checked against the ledger
+        #[arg(long, value_name = "FILE", required_unless_present = "refuse")]
+        key: Option<PathBuf>,
+        /// Only these compartments of those asked for; may be given several times
+        #[arg(long = "compartment")]
+        compartments: Vec<String>,
+        /// For fewer days than were asked for
+        #[arg(long)]
+        days: Option<u64>,
+        /// Refuse, for this reason
+        #[arg(long, value_name = "REASON", conflicts_with_all = ["key", "compartments", "days"])]
+        refuse: Option<RefusalReason>,
+        /// The request
+        request: RequestId,
+    },
+    /// Ask no longer
+    Withdraw {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        #[arg(long)]
+        chart: ChartId,
+        /// The request
+        request: RequestId,
+    },
+    /// Say who is in a care team of a chart; without members it is no more
+    Team {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        #[arg(long)]
+        chart: ChartId,
+        /// The team; a new one without it
+        #[arg(long)]
+        team: Option<TeamId>,
+        /// Who is in it; may be given several times
+        #[arg(long = "member", value_name = "MEMBER")]
+        members: Vec<MemberId>,
     },
 }
 
 impl Grant {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
-            What::Give {
-                who,
-                chart,
-                to,
-                key,
-                compartments: words,
-                kinds,
-                purposes,
-                days,
-                accesses,
-                separate_consent,
-            } => {
-                let mut session = who.session()?;
-                let bytes = fs::read(&key).map_err(Failure::at(&key))?;
-                let key = SealingPublic::from_bytes(&bytes)
-                    .map_err(|error| Failure::Misused(format!("{}: {error}", key.display())))?;
-                let holder = session.holder(chart)?;
-                let compartments = compartments(&session, chart, &words)?;
-                let meanings = session.meanings(chart).cloned().unwrap_or_default();
-                let given = block_on(async {
-                    let now = session.client.tip().await?.header().time;
-                    let terms = GrantTerms {
-                        effect: Effect::Allow,
-                        grantee: Grantee::Member(to),
-                        compartments,
-                        kinds: if kinds.is_empty() {
-                            KindSet::all()
-                        } else {
-                            kinds.into_iter().collect()
-                        },
-                        records: List::new(),
-                        purposes: purposes.into_iter().collect::<PurposeSet>(),
-                        window: Window {
-                            from: BlockTime(now.0),
-                            until: now.plus_ms(days.saturating_mul(DAY_MS)),
-                        },
-                        accesses_max: accesses,
-                        separate_consent,
-                    };
-                    let recipient = Recipient { member: to, key };
-                    Ok(session
-                        .client
-                        .give_grant(&holder, terms, Some(&recipient), &meanings)
-                        .await?)
-                })?;
-                session.remember()?;
-                let at = given.decided.outcome().location;
-                output.result(
-                    &format!("grant {} is in force from block {}", given.grant, at.height),
-                    &json!({ "grant": given.grant, "height": at.height, "terms": given.notice.terms }),
-                );
-                Ok(())
+            What::Give { who, chart, to, key, compartments: words, what_for } => {
+                give(who.session()?, chart, to, &key, &words, what_for, output)
             }
-            What::List { who, chart } => {
+            What::List { who, chart } => list(&who.session()?, chart, output),
+            What::Revoke { who, chart, organisation, grant } => {
                 let session = who.session()?;
-                block_on(async {
-                    let actor = session.actor(chart)?;
-                    let grants = session.client.grants(&actor, chart, LogMark::START).await?;
-                    let lines: Vec<_> = grants
-                        .iter()
-                        .map(|it| {
-                            let terms = &it.entry.terms;
-                            let state = match it.entry.revoked_at {
-                                Some(at) => format!("revoked {at}"),
-                                None => format!("until {}", terms.window.until),
-                            };
-                            format!("{}  {:?} {:?}  {state}", it.grant, terms.effect, terms.grantee)
-                        })
-                        .collect();
-                    let rows: Vec<_> = grants
-                        .iter()
-                        .map(|it| json!({ "grant": it.grant, "entry": it.entry }))
-                        .collect();
-                    output.result(&lines.join("\n"), &json!(rows));
-                    Ok(())
-                })
+                match (organisation, grant) {
+                    (Some(organisation), _) => {
+                        revoke_organisation(session, chart, organisation, output)
+                    }
+                    (None, Some(grant)) => revoke(session, chart, grant, output),
+                    (None, None) => Err(Failure::Misused(
+                        "name the grant that ends, or the organisation with --organisation".into(),
+                    )),
+                }
             }
-            What::Revoke { who, chart, grant } => {
-                let mut session = who.session()?;
-                let holder = session.holder(chart)?;
-                let decided =
-                    block_on(async { Ok(session.client.revoke_grant(&holder, grant).await?) })?;
-                session.remember()?;
-                let at = decided.outcome().location;
-                output.result(
-                    &format!("grant {grant} has ended: nothing is opened with it after block {}. What was opened before stays known to whoever opened it; `keepwell audit` lists that.", at.height),
-                    &json!({ "grant": grant, "height": at.height }),
-                );
-                Ok(())
+            What::Request { who, chart, compartments: words, reason, wait_days, what_for } => {
+                request(&who.session()?, chart, &words, reason, wait_days, what_for, output)
+            }
+            What::Requests { who, chart } => requests(&who.session()?, chart, output),
+            What::Answer { who, chart, key, compartments: words, days, refuse, request } => {
+                let session = who.session()?;
+                match (refuse, key) {
+                    (Some(reason), _) => self::refuse(session, chart, request, reason, output),
+                    (None, Some(key)) => {
+                        answer(session, chart, request, &key, (&words, days), output)
+                    }
+                    (None, None) => Err(Failure::Misused("name the asker's key with --key".into())),
+                }
+            }
+            What::Withdraw { who, chart, request } => {
+                withdraw(&who.session()?, chart, request, output)
+            }
+            What::Team { who, chart, team, members } => {
+                self::team(who.session()?, chart, team, members, output)
             }
         }
     }
+}
+
+fn public_key(path: &Path) -> Result<SealingPublic, Failure> {
+    let bytes = fs::read(path).map_err(Failure::at(path))?;
+    SealingPublic::from_bytes(&bytes)
+        .map_err(|error| Failure::Misused(format!("{}: {error}", path.display())))
+}
+
+fn give(
+    mut session: Session,
+    chart: ChartId,
+    to: MemberId,
+    key: &Path,
+    words: &[String],
+    what_for: For,
+    output: &Output,
+) -> Result<(), Failure> {
+    let key = public_key(key)?;
+    let holder = session.holder(chart)?;
+    let compartments = compartments(&session, chart, words)?;
+    let meanings = session.meanings(chart).cloned().unwrap_or_default();
+    let given = block_on(async {
+        let now = session.client.tip().await?.header().time;
+        let terms = what_for.terms(to, compartments, now);
+        let recipient = Recipient { member: to, key };
+        Ok(session.client.give_grant(&holder, terms, Some(&recipient), &meanings).await?)
+    })?;
+    session.remember()?;
+    let at = given.decided.outcome().location;
+    output.result(
+        &format!("grant {} is in force from block {}", given.grant, at.height),
+        &json!({ "grant": given.grant, "height": at.height, "terms": given.notice.terms }),
+    );
+    Ok(())
+}
+
+fn list(session: &Session, chart: ChartId, output: &Output) -> Result<(), Failure> {
+    let actor = session.actor(chart)?;
+    let grants =
+        block_on(async { Ok(session.client.grants(&actor, chart, LogMark::START).await?) })?;
+    let lines: Vec<_> = grants
+        .iter()
+        .map(|it| {
+            let terms = &it.entry.terms;
+            let state = match it.entry.revoked_at {
+                Some(at) => format!("revoked {at}"),
+                None => format!("until {}", terms.window.until),
+            };
+            format!("{}  {:?} {:?}  {state}", it.grant, terms.effect, terms.grantee)
+        })
+        .collect();
+    let rows: Vec<_> =
+        grants.iter().map(|it| json!({ "grant": it.grant, "entry": it.entry })).collect();
+    output.result(&lines.join("\n"), &json!(rows));
+    Ok(())
+}
+
+fn revoke(
+    mut session: Session,
+    chart: ChartId,
+    grant: GrantId,
+    output: &Output,
+) -> Result<(), Failure> {
+    let holder = session.holder(chart)?;
+    let decided = block_on(async { Ok(session.client.revoke_grant(&holder, grant).await?) })?;
+    session.remember()?;
+    let at = decided.outcome().location;
+    output.result(
+        &format!("grant {grant} has ended: nothing is opened with it after block {}. What was opened before stays known to whoever opened it; `keepwell audit` lists that.", at.height),
+        &json!({ "grant": grant, "height": at.height }),
+    );
+    Ok(())
+}
+
+fn revoke_organisation(
+    mut session: Session,
+    chart: ChartId,
+    organisation: OrganisationId,
+    output: &Output,
+) -> Result<(), Failure> {
+    let holder = session.holder(chart)?;
+    let decided =
+        block_on(async { Ok(session.client.revoke_organisation(&holder, organisation).await?) })?;
+    session.remember()?;
+    let at = decided.outcome().location;
+    output.result(
+        &format!("all that organisation {organisation} was granted has ended: none of its readers opens anything after block {} with what was given before it. What was opened before stays known to whoever opened it; `keepwell audit` lists that.", at.height),
+        &json!({ "organisation": organisation, "height": at.height }),
+    );
+    Ok(())
+}
+
+fn request(
+    session: &Session,
+    chart: ChartId,
+    words: &[String],
+    reason: RequestReason,
+    wait_days: u64,
+    what_for: For,
+    output: &Output,
+) -> Result<(), Failure> {
+    let actor = session.member()?.actor();
+    let member = session.member()?.member();
+    let compartments = compartments(session, chart, words)?;
+    let (request, decided) = block_on(async {
+        let now = session.client.tip().await?.header().time;
+        let terms = what_for.terms(member, compartments, now);
+        let until = now.plus_ms(wait_days.saturating_mul(DAY_MS));
+        Ok(session.client.request_grant(&actor, chart, terms, reason, until).await?)
+    })?;
+    let at = decided.outcome().location;
+    output.result(
+        &format!("request {request} waits for the patient's answer, since block {}", at.height),
+        &json!({ "request": request, "height": at.height }),
+    );
+    Ok(())
+}
+
+fn requests(session: &Session, chart: ChartId, output: &Output) -> Result<(), Failure> {
+    let actor = session.actor(chart)?;
+    let (requests, now) = block_on(async {
+        let requests = session.client.requests(&actor, chart, LogMark::START).await?;
+        Ok((requests, session.client.tip().await?.header().time))
+    })?;
+    let lines: Vec<_> = requests.iter().map(|it| line_of(it, now)).collect();
+    let rows: Vec<_> = requests
+        .iter()
+        .map(|it| json!({ "by": it.member, "at": it.at, "asked": it.asked, "end": it.end }))
+        .collect();
+    output.result(&lines.join("\n"), &json!(rows));
+    Ok(())
+}
+
+fn line_of(request: &ListedRequest, now: BlockTime) -> String {
+    let asked = &request.asked;
+    let state = match request.end {
+        Some(RequestEnd::Given(grant)) => format!("answered with grant {grant}"),
+        Some(RequestEnd::Refused(reason)) => format!("refused: {reason}"),
+        Some(RequestEnd::Withdrawn) => "withdrawn".into(),
+        None if request.waits(now) => format!("waits until {}", asked.until),
+        None => format!("waited in vain until {}", asked.until),
+    };
+    let numbers: Vec<_> =
+        asked.terms.compartments.iter().map(|it| it.index().to_string()).collect();
+    format!(
+        "{}  {}  member {} for {}: compartments {} until {}  {state}",
+        asked.request,
+        request.at,
+        request.member,
+        asked.reason,
+        numbers.join(", "),
+        asked.terms.window.until
+    )
+}
+
+fn answer(
+    mut session: Session,
+    chart: ChartId,
+    request: RequestId,
+    key: &Path,
+    (words, days): (&[String], Option<u64>),
+    output: &Output,
+) -> Result<(), Failure> {
+    let key = public_key(key)?;
+    let holder = session.holder(chart)?;
+    let fewer = compartments(&session, chart, words)?;
+    let meanings = session.meanings(chart).cloned().unwrap_or_default();
+    let given = block_on(async {
+        let entry = session.client.request(&holder.actor(), chart, request).await?;
+        let now = session.client.tip().await?.header().time;
+        let mut terms = entry.terms;
+        terms.compartments = if fewer.is_empty() { terms.compartments } else { fewer };
+        if let Some(days) = days {
+            let until = now.plus_ms(days.saturating_mul(DAY_MS));
+            terms.window.until = terms.window.until.min(until);
+        }
+        let to = Recipient { member: entry.member, key };
+        Ok(session.client.grant_request(&holder, request, terms, &to, &meanings).await?)
+    })?;
+    session.remember()?;
+    let at = given.decided.outcome().location;
+    output.result(
+        &format!(
+            "request {request} is answered: grant {} is in force from block {}",
+            given.grant, at.height
+        ),
+        &json!({ "request": request, "grant": given.grant, "height": at.height, "terms": given.notice.terms }),
+    );
+    Ok(())
+}
+
+fn refuse(
+    mut session: Session,
+    chart: ChartId,
+    request: RequestId,
+    reason: RefusalReason,
+    output: &Output,
+) -> Result<(), Failure> {
+    let holder = session.holder(chart)?;
+    let decided =
+        block_on(async { Ok(session.client.refuse_request(&holder, request, reason).await?) })?;
+    session.remember()?;
+    let at = decided.outcome().location;
+    output.result(
+        &format!("request {request} is refused in block {}", at.height),
+        &json!({ "request": request, "height": at.height, "reason": reason }),
+    );
+    Ok(())
+}
+
+fn withdraw(
+    session: &Session,
+    chart: ChartId,
+    request: RequestId,
+    output: &Output,
+) -> Result<(), Failure> {
+    let actor = session.member()?.actor();
+    let decided =
+        block_on(async { Ok(session.client.withdraw_request(&actor, chart, request).await?) })?;
+    let at = decided.outcome().location;
+    output.result(
+        &format!("request {request} is withdrawn in block {}", at.height),
+        &json!({ "request": request, "height": at.height }),
+    );
+    Ok(())
+}
+
+fn team(
+    mut session: Session,
+    chart: ChartId,
+    team: Option<TeamId>,
+    members: Vec<MemberId>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let holder = session.holder(chart)?;
+    let count = members.len();
+    let (team, decided) =
+        block_on(async { Ok(session.client.arrange_team(&holder, team, members).await?) })?;
+    session.remember()?;
+    let at = decided.outcome().location;
+    output.result(
+        &format!("care team {team} has {count} members from block {}", at.height),
+        &json!({ "team": team, "members": count, "height": at.height }),
+    );
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `keepwell record`: add, list, get.
+//! `keepwell record`: add, amend, list, get; restrict, lift; redact, keep; certificate.
 
 use std::{
     io::IsTerminal as _,
@@ -11,13 +11,14 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use keepwell_client::{
     author::NewRecord,
-    open::{Opening, What as Wanted},
+    open::{Opening, RecordFacts, What as Wanted},
     verify::LogMark,
 };
 use keepwell_types::{
     access::{Purpose, RecordName},
-    id::{ChartId, LogPosition},
-    record::RecordKind,
+    id::{ChartId, LogPosition, RecordId, Version},
+    record::{Amended, RecordKind, RedactionGround, Restriction},
+    set::RestrictionSet,
 };
 use serde_json::json;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -30,12 +31,17 @@ use crate::{
     runtime::block_on,
 };
 
-/// Add a file to a chart, list what is there, or get one record
+/// Add a file to a chart, amend, list or get records, restrict or redact one
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell record add --as pilot/people/agent --chart CHART --compartment normal --kind imaging ct.dcm
   keepwell record list --as ./ana CHART
-  keepwell record get --as ./ana --chart CHART --position 4 --to ct.dcm")]
+  keepwell record get --as ./ana --chart CHART --position 4 --to ct.dcm
+  keepwell record restrict --as ./ana --chart CHART --position 4 self_pay
+  keepwell record lift --as ./ana --chart CHART --position 4 self_pay
+  keepwell record redact --as ./ana --chart CHART --position 4 --ground patient_wish
+  keepwell record keep --as ./ana --chart CHART --position 4
+  keepwell record certificate --as ./ana --chart CHART --position 4 --to erased.certificate")]
 pub(crate) struct Record {
     #[command(subcommand)]
     what: What,
@@ -56,6 +62,9 @@ enum What {
         /// Its coarse kind, which the ledger sees
         #[arg(long, default_value = "document")]
         kind: RecordKind,
+        /// The record that it is a new version of: the position of its newest one
+        #[arg(long, value_name = "POSITION")]
+        amends: Option<u64>,
         /// Where its receipt is written
         #[arg(long, value_name = "FILE")]
         receipt: Option<PathBuf>,
@@ -86,16 +95,73 @@ enum What {
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
     },
+    /// Keep a record, in all its versions, from being read or from being redacted
+    Restrict {
+        #[command(flatten)]
+        which: Which,
+        /// What is restricted: self_pay, processing or legal_hold
+        #[arg(required = true)]
+        restrictions: Vec<Restriction>,
+    },
+    /// Lift restrictions of a record
+    Lift {
+        #[command(flatten)]
+        which: Which,
+        /// What is restricted no more
+        #[arg(required = true)]
+        restrictions: Vec<Restriction>,
+    },
+    /// Approve that a record is redacted: nobody reads it any more once every party has approved
+    Redact {
+        #[command(flatten)]
+        which: Which,
+        /// Why; all parties say the same
+        #[arg(long)]
+        ground: RedactionGround,
+    },
+    /// Take an approval of a redaction back, while it does not bind yet
+    Keep {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Write what has become of a redacted record to a file, for `keepwell verify --erasure`
+    Certificate {
+        #[command(flatten)]
+        which: Which,
+        /// Where it is written
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+/// Which record
+#[derive(Args)]
+struct Which {
+    #[command(flatten)]
+    who: As,
+    /// The chart
+    #[arg(long)]
+    chart: ChartId,
+    /// Its position in the chart's log, as `record list` shows it; any version will do
+    #[arg(long)]
+    position: u64,
 }
 
 impl Record {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
-            What::Add { who, chart, compartment: word, kind, receipt, file } => {
+            What::Add { who, chart, compartment: word, kind, amends, receipt, file } => {
                 let session = who.session()?;
                 let compartment = compartment(&session, chart, &word)?;
-                let new = NewRecord::new(compartment, kind);
-                block_on(add(&session, chart, &new, &file, receipt.as_deref(), output))
+                let mut new = NewRecord::new(compartment, kind);
+                block_on(async {
+                    if let Some(position) = amends {
+                        let facts = facts(&session, chart, LogPosition(position)).await?;
+                        let version = Version(facts.version.0.saturating_add(1));
+                        new.amends = Some(Amended { record: facts.name, version });
+                    }
+                    add(&session, chart, &new, &file, receipt.as_deref(), output).await
+                })
             }
             What::List { who, chart } => {
                 let session = who.session()?;
@@ -105,8 +171,126 @@ impl Record {
                 let session = who.session()?;
                 block_on(get(&session, chart, LogPosition(position), purpose, &to, output))
             }
+            What::Restrict { which, restrictions } => which.restrict(restrictions, true, output),
+            What::Lift { which, restrictions } => which.restrict(restrictions, false, output),
+            What::Redact { which, ground } => which.redact(ground, output),
+            What::Keep { which } => which.keep(output),
+            What::Certificate { which, to } => which.certificate(&to, output),
         }
     }
+}
+
+impl Which {
+    fn restrict(
+        self,
+        restrictions: Vec<Restriction>,
+        on: bool,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let (session, chart) = (self.who.session()?, self.chart);
+        let restrictions: RestrictionSet = restrictions.into_iter().collect();
+        let decided = block_on(async {
+            let actor = session.actor(chart)?;
+            let name = facts(&session, chart, LogPosition(self.position)).await?.name;
+            let client = &session.client;
+            Ok(if on {
+                client.restrict_record(&actor, chart, name, restrictions).await?
+            } else {
+                client.lift_restrictions(&actor, chart, name, restrictions).await?
+            })
+        })?;
+        let height = decided.outcome().location.height;
+        let said = if on { "restricted" } else { "not restricted any more" };
+        output.result(
+            &format!("the record at position {} is {said}, from block {height} on", self.position),
+            &json!({ "position": self.position, "restrictions": restrictions, "on": on, "height": height }),
+        );
+        Ok(())
+    }
+
+    fn redact(self, ground: RedactionGround, output: &Output) -> Result<(), Failure> {
+        let (session, chart) = (self.who.session()?, self.chart);
+        let state = block_on(async {
+            let actor = session.actor(chart)?;
+            let (facts, original) =
+                facts_and_original(&session, chart, LogPosition(self.position)).await?;
+            session.client.redact_record(&actor, chart, facts.name, ground).await?;
+            Ok(session.client.record_state(&actor, chart, original).await?.0)
+        })?;
+        let said = match state.redaction.as_ref().and_then(|redaction| redaction.bound) {
+            Some(bound) => format!(
+                "the record is redacted: nobody reads it any more, and its custodians erase it until {}",
+                bound.erase_until
+            ),
+            None => "your approval is on the ledger; the record is redacted once every party has approved".into(),
+        };
+        output.result(&said, &json!({ "position": self.position, "state": state }));
+        Ok(())
+    }
+
+    fn keep(self, output: &Output) -> Result<(), Failure> {
+        let (session, chart) = (self.who.session()?, self.chart);
+        let decided = block_on(async {
+            let actor = session.actor(chart)?;
+            let name = facts(&session, chart, LogPosition(self.position)).await?.name;
+            Ok(session.client.keep_record(&actor, chart, name).await?)
+        })?;
+        let height = decided.outcome().location.height;
+        output.result(
+            &format!("your approval of the redaction is taken back in block {height}"),
+            &json!({ "position": self.position, "height": height }),
+        );
+        Ok(())
+    }
+
+    fn certificate(self, to: &Path, output: &Output) -> Result<(), Failure> {
+        let (session, chart) = (self.who.session()?, self.chart);
+        let (state, certificate) = block_on(async {
+            let actor = session.actor(chart)?;
+            let (_, original) =
+                facts_and_original(&session, chart, LogPosition(self.position)).await?;
+            Ok(session.client.record_state(&actor, chart, original).await?)
+        })?;
+        if !state.is_redacted() {
+            return Err(Failure::Misused(
+                "the record is not redacted, so nothing certifies its erasure; every required party must approve with `keepwell record redact` first".into(),
+            ));
+        }
+        let bytes = certificate.encode();
+        std::fs::write(to, &bytes).map_err(Failure::at(to))?;
+        let outstanding =
+            state.redaction.as_ref().map_or(0, |redaction| redaction.outstanding.len());
+        output.result(
+            &format!("{} bytes are in {}; {outstanding} custodians have not said yet that they erased. Anyone can check it offline:\n  keepwell verify --genesis FILE --erasure {}", bytes.len(), to.display(), to.display()),
+            &json!({ "certificate": to, "bytes": bytes.len(), "outstanding": outstanding }),
+        );
+        Ok(())
+    }
+}
+
+/// The record at a position.
+async fn facts(
+    session: &Session,
+    chart: ChartId,
+    position: LogPosition,
+) -> Result<RecordFacts, Failure> {
+    Ok(facts_and_original(session, chart, position).await?.0)
+}
+
+/// The record at a position, and its first version.
+async fn facts_and_original(
+    session: &Session,
+    chart: ChartId,
+    position: LogPosition,
+) -> Result<(RecordFacts, RecordId), Failure> {
+    let actor = session.actor(chart)?;
+    let records = session.client.records(&actor, chart, LogMark::START).await?;
+    let found = records.iter().find(|it| it.name.position == position).ok_or_else(|| {
+        Failure::Misused(format!(
+            "no record stands at position {position}; see `keepwell record list`"
+        ))
+    })?;
+    Ok((found.clone(), found.original(&records)))
 }
 
 async fn add(
@@ -163,6 +347,7 @@ async fn list(session: &Session, chart: ChartId, output: &Output) -> Result<(), 
         .map(|it| {
             json!({
                 "position": it.name.position,
+                "version": it.version,
                 "record": it.name.record,
                 "kind": it.kind,
                 "compartment": it.compartment,
@@ -178,8 +363,9 @@ async fn list(session: &Session, chart: ChartId, output: &Output) -> Result<(), 
             let named = name(it.compartment)
                 .map_or_else(|| it.compartment.index().to_string(), str::to_owned);
             format!(
-                "{:>6}  {}  {:<13} {:<20} {:>10} B  {}",
+                "{:>6}  v{:<2} {}  {:<13} {:<20} {:>10} B  {}",
                 it.name.position,
+                it.version,
                 it.time,
                 it.kind.as_str(),
                 named,
@@ -201,12 +387,7 @@ async fn get(
     output: &Output,
 ) -> Result<(), Failure> {
     let actor = session.actor(chart)?;
-    let records = session.client.records(&actor, chart, LogMark::START).await?;
-    let facts = records.iter().find(|it| it.name.position == position).ok_or_else(|| {
-        Failure::Misused(format!(
-            "no record stands at position {position}; see `keepwell record list`"
-        ))
-    })?;
+    let facts = facts(session, chart, position).await?;
     let seeds = session.own_seeds(chart, [facts.compartment].into_iter().collect()).await?;
     let what = Wanted::Records(vec![RecordName { ..facts.name }]);
     let opening = Opening { actor: &actor, chart, what: &what, purpose, seeds: &seeds };

@@ -1,9 +1,12 @@
 //! `keepwell verify`: check a receipt offline, against the genesis file only.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use keepwell_client::anchor::digest_of;
+use keepwell_client::{Consortium, anchor::digest_of, record::ErasureCertificate};
 use keepwell_merkle::{
     anchor::DocumentReceipt,
     receipt::{Receipt, VerifiedReceipt},
@@ -17,7 +20,8 @@ use crate::{failure::Failure, output::Output, runtime::block_on};
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell verify --genesis genesis.cbor record.receipt
-  keepwell verify --genesis genesis.cbor --document a.pdf a.pdf.receipt")]
+  keepwell verify --genesis genesis.cbor --document a.pdf a.pdf.receipt
+  keepwell verify --genesis genesis.cbor --erasure erased.certificate")]
 pub(crate) struct Verify {
     /// The consortium's genesis file
     #[arg(long, value_name = "FILE")]
@@ -25,12 +29,20 @@ pub(crate) struct Verify {
     /// The document, for the receipt of an anchored document
     #[arg(long, value_name = "FILE")]
     document: Option<PathBuf>,
+    /// The certificate of a record's erasure, in the place of a receipt
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["document", "receipt"])]
+    erasure: Option<PathBuf>,
     /// The receipt
-    receipt: PathBuf,
+    #[arg(required_unless_present = "erasure")]
+    receipt: Option<PathBuf>,
 }
 
 impl Verify {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        if let Some(certificate) = &self.erasure {
+            return verify_erasure(&self.genesis, certificate, output);
+        }
+        let receipt = self.receipt.ok_or_else(|| Failure::Misused("name the receipt".into()))?;
         let genesis = fs::read(&self.genesis).map_err(Failure::at(&self.genesis))?;
         let genesis = Genesis::decode(&genesis).map_err(|error| {
             Failure::Misused(format!(
@@ -38,7 +50,7 @@ impl Verify {
                 self.genesis.display()
             ))
         })?;
-        let bytes = fs::read(&self.receipt).map_err(Failure::at(&self.receipt))?;
+        let bytes = fs::read(&receipt).map_err(Failure::at(&receipt))?;
         let Some(document) = self.document else {
             let verified = Receipt::decode(&bytes)?.verify(&genesis)?;
             report(&verified, &genesis, bytes.len(), output);
@@ -62,6 +74,45 @@ impl Verify {
         );
         Ok(())
     }
+}
+
+fn verify_erasure(genesis: &Path, path: &Path, output: &Output) -> Result<(), Failure> {
+    let bytes = fs::read(genesis).map_err(Failure::at(genesis))?;
+    let consortium = Consortium::read(&bytes)?;
+    let bytes = fs::read(path).map_err(Failure::at(path))?;
+    let unusable = |why: String| Failure::Misused(format!("{}: {why}", path.display()));
+    let certificate =
+        ErasureCertificate::decode(&bytes).map_err(|error| unusable(error.to_string()))?;
+    let verified = certificate.verify(&consortium).map_err(|fault| unusable(fault.to_string()))?;
+    let redaction = verified.state.redaction.filter(|redaction| redaction.bound.is_some());
+    let (Some(redaction), header) = (redaction, verified.header.header()) else {
+        return Err(unusable("the record is not redacted; this certifies no erasure".into()));
+    };
+    let bound = redaction.bound.expect("only a redaction that binds passed the filter");
+    let outstanding: Vec<_> = redaction.outstanding.iter().map(ToString::to_string).collect();
+    let said = if outstanding.is_empty() {
+        "every custodian has signed that it destroyed it".to_owned()
+    } else {
+        format!(
+            "not yet destroyed, or not said so, by: {}; they have until {}",
+            outstanding.join(", "),
+            bound.erase_until
+        )
+    };
+    output.result(
+        &format!(
+            "verified: record {} was redacted at {}; as of block {} at {}, {said}",
+            certificate.record, bound.at, header.height, header.time
+        ),
+        &json!({
+            "verified": true,
+            "record": certificate.record,
+            "redacted_at": bound.at,
+            "outstanding": outstanding,
+            "height": header.height,
+        }),
+    );
+    Ok(())
 }
 
 fn report(verified: &VerifiedReceipt, genesis: &Genesis, bytes: usize, output: &Output) {

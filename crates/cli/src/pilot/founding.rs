@@ -67,6 +67,7 @@ pub(super) const ORGANISATIONS: [Organisation; 4] = [
 
 /// The people who are enrolled, by their folders.
 const AGENT: &str = "agent";
+const OFFICER: &str = "officer";
 const CLINICIAN: &str = "clinician";
 /// The public key that a member hands out.
 const MEMBER_KEY: &str = "member.pub";
@@ -257,9 +258,9 @@ pub(super) fn is_enrolled(dir: &Path) -> bool {
     person_folder(dir, CLINICIAN).join(MEMBER_KEY).exists()
 }
 
-/// Enrols the hospital's key agent and the clinic's clinician.
+/// Enrols the hospital's key agent and privacy officer, and the clinic's clinician.
 pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
-    for person in [AGENT, CLINICIAN] {
+    for person in [AGENT, OFFICER, CLINICIAN] {
         // An enrolment that was cut off left members on the ledger whose keys may be lost.
         let _ = fs::remove_dir_all(person_folder(dir, person));
     }
@@ -279,6 +280,11 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
     let folder = person_folder(dir, AGENT);
     profile.write(&folder)?;
     OrganisationAgent::create(&folder.join("agent"), agent, &unlock, true)?;
+
+    let officer = member(&client, dir, "hospital", [Role::PrivacyOfficer]).await?;
+    let folder = person_folder(dir, OFFICER);
+    profile.write(&folder)?;
+    officer.create(&folder.join("member.key"), &unlock, true)?;
 
     let clinician = member(&client, dir, "clinic", [Role::Clinician]).await?;
     let folder = person_folder(dir, CLINICIAN);

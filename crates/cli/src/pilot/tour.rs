@@ -245,6 +245,7 @@ impl Tour<'_> {
             window: Window { from: now, until: now.plus_ms(THIRTY_DAYS_MS) },
             accesses_max: None,
             separate_consent: false,
+            onward: false,
         };
         let to = Recipient { member: member.member(), key: member.sealing_public() };
         let meanings = scene.patient.meanings(scene.chart).cloned().unwrap_or_default();

@@ -4,6 +4,7 @@ use keepwell_crypto::{
     body::{Encryptor, sealed_len},
     capsule::Capsule,
     command::{command_digest, sign},
+    custody::FIRST_VERSION,
     keys::ChartSecret,
     release::Expected,
     seal,
@@ -90,6 +91,7 @@ fn sample(world: &World, record: u8, len: usize) -> Sample {
         custodians: vec![organisation(0), organisation(1)],
         time: FOUNDED,
         proposed: false,
+        amends: None,
     };
     let mut seeds = Seeds::default();
     seeds.insert(compartment(), Epoch(0), seed);
@@ -413,6 +415,7 @@ fn receipt(world: &World, verdict: Verdict) -> Receipt {
             custody: List::new(),
             approval: None,
             uniqueness: None,
+            amends: None,
         }),
     };
     let header = world.header(3, Digest([3; 32]));

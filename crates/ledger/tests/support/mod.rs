@@ -8,8 +8,8 @@
 //!
 //! Lines with the same time share a block. `t5+1` is one millisecond after second 5. Who signs is a
 //! member (`drey`), an administrator (the organisation's name), a controller (`c1`), a holder of a
-//! one-time code (`code:c1`, `code:c1:new`), a new key (`wallet:c1`, `new:drey`), or several of them (`a+b`); with `!`
-//! they sign with a key that is not theirs. A verdict is `ok` or the name of the refusal; behind `~` it is
+//! one-time code (`code:c1`, `code:c1:new`), a custodian (`custodian:lab`), a new key (`wallet:c1`,
+//! `new:drey`), or several of them (`a+b`); with `!` they sign with a key that is not theirs. A verdict is `ok` or the name of the refusal; behind `~` it is
 //! why nobody answers for the command, so that no block may have it.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
@@ -32,11 +32,11 @@ use keepwell_types::{
     access::RecordName,
     command::{COMMAND_VERSION, Command, Payload, SignedCommand},
     encoding::{List, Text},
-    genesis::{OwnOrganisation, Parameters},
+    genesis::{EmergencyRule, OwnOrganisation, Parameters},
     id::*,
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Verdict},
-    set::RoleSet,
+    set::{KindSet, RoleSet},
     time::{BlockTime, Window},
 };
 
@@ -47,7 +47,7 @@ pub(crate) const CHAIN: ChainId = ChainId([7; 32]);
 pub(crate) const START: BlockTime = BlockTime(1_800_000_000_000);
 pub(crate) const ORGANISATIONS: [&str; 4] = ["hospital", "clinic", "lab", "insurer"];
 /// Members with their organisations and roles.
-pub(crate) const MEMBERS: [(&str, &str, Role); 7] = [
+pub(crate) const MEMBERS: [(&str, &str, Role); 10] = [
     ("rex", "hospital", Role::Registrar),
     ("drey", "hospital", Role::Clinician),
     ("nora", "hospital", Role::Nurse),
@@ -55,6 +55,9 @@ pub(crate) const MEMBERS: [(&str, &str, Role); 7] = [
     ("cleo", "clinic", Role::Nurse),
     ("lena", "lab", Role::LaboratoryScientist),
     ("ivy", "insurer", Role::ClaimsAssessor),
+    ("hugh", "hospital", Role::PrivacyOfficer),
+    ("cora", "clinic", Role::PrivacyOfficer),
+    ("lara", "lab", Role::PrivacyOfficer),
 ];
 /// A chart of the hospital, controlled by its patient from the start.
 pub(crate) const CHART: &str = "t0 rex open c1 ok";
@@ -64,6 +67,8 @@ pub(crate) const PARAMETERS: Parameters = Parameters {
     custodians_min: 2,
     commands_per_minute_max: 1_000,
     notice: 1,
+    licensed: KindSet::EMPTY,
+    emergency: EmergencyRule { delay_ms: 5_000, open_ms_max: 60_000, review_ms: 100_000 },
 };
 
 /// Runs a script on a new ledger and compares every verdict.
@@ -100,6 +105,8 @@ pub(crate) struct World {
     pub(crate) last: Option<Executed>,
     /// Records by name: where they stand and what they commit to.
     pub(crate) named: BTreeMap<String, (RecordName, Commitment)>,
+    /// Where emergencies began.
+    pub(crate) emergencies: BTreeMap<String, LogPosition>,
     /// Seeds of keys that were changed.
     pub(crate) seeds: BTreeMap<Party, String>,
     pub(crate) last_command: Option<Verified>,
@@ -120,6 +127,7 @@ impl World {
             block: None,
             last: None,
             named: BTreeMap::new(),
+            emergencies: BTreeMap::new(),
             seeds: BTreeMap::new(),
             last_command: None,
             commands: 0,
@@ -296,6 +304,11 @@ impl World {
         (position, self.records[&(chart_id(chart), position)].clone())
     }
 
+    /// Where an emergency began; one that does not exist has a place too.
+    pub(crate) fn emergency(&self, name: &str) -> LogPosition {
+        self.emergencies.get(name).copied().unwrap_or(LogPosition(u64::MAX))
+    }
+
     /// How a record is named in commands; one that does not exist has a name too.
     pub(crate) fn name(&self, name: &str) -> RecordName {
         self.named.get(name).map_or(
@@ -322,7 +335,11 @@ pub(crate) fn genesis() -> Vec<Payload> {
 pub(crate) fn admit(name: &str, custodian: bool) -> Payload {
     Payload::OrganisationAdmit(OrganisationAdmit {
         organisation: organisation_id(name),
-        kind: OrganisationKind::Hospital,
+        kind: match name {
+            "insurer" => OrganisationKind::Insurer,
+            "medboard" | "otherboard" => OrganisationKind::LicensingBoard,
+            _ => OrganisationKind::Hospital,
+        },
         name: Text::from_string(name.into()).unwrap(),
         administrator: key(&format!("administrator:{name}")).public(),
         custodian: custodian.then(|| key(&format!("custodian:{name}")).public()),
@@ -357,6 +374,26 @@ pub(crate) fn member_id(name: &str) -> MemberId {
 
 pub(crate) fn grant_id(name: &str) -> GrantId {
     GrantId(hashed_16("grant", name))
+}
+
+pub(crate) fn request_id(name: &str) -> RequestId {
+    RequestId(hashed_16("request", name))
+}
+
+pub(crate) fn team_id(name: &str) -> TeamId {
+    TeamId(hashed_16("team", name))
+}
+
+pub(crate) fn group_id(name: &str) -> GroupId {
+    GroupId(hashed_16("group", name))
+}
+
+pub(crate) fn case_id(name: &str) -> CaseId {
+    CaseId(hashed_16("case", name))
+}
+
+pub(crate) fn credential_id(name: &str) -> CredentialId {
+    CredentialId(hashed_16("credential", name))
 }
 
 pub(crate) fn chart_id(name: &str) -> ChartId {

@@ -4,29 +4,46 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use keepwell_crypto::{
     command::record_id,
-    custody::{FIRST_VERSION, sign_custody},
+    custody::{sign_custody, version_of},
     sign::SigningKey,
 };
 use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
-    access::{AccessOpen, Purpose, RecordName, Target},
+    access::{
+        AccessOpen, BreakGlass, EmergencyReason, EmergencyReview, EmergencySecond, Finding,
+        Purpose, RecordName, Target,
+    },
     anchor::AnchorAdd,
-    chart::{ChartArrange, ChartClaim, ChartKeys, ChartOpen, ClaimTicket, CompartmentRotate},
+    case::{CaseAcknowledge, CaseDecide, CaseDecision, CaseExtend, CaseOpen, CaseStatement},
+    chart::{
+        ChartArrange, ChartClaim, ChartKeys, ChartOpen, ChartPrepare, ClaimTicket,
+        CompartmentRotate,
+    },
     command::{Payload, SignedCommand},
-    encoding::List,
-    grant::{Effect, GrantGive, GrantLimit, GrantRevoke, GrantTerms, Grantee},
+    credential::{CredentialIssue, CredentialStanding},
+    encoding::{List, Text},
+    grant::{
+        Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRequest, GrantRevoke,
+        GrantRevokeOrganisation, GrantTerms, GrantWithdraw, Grantee, RefusalReason, RequestReason,
+        TeamArrange,
+    },
     id::*,
     limits::SEALED_BYTES_MAX,
     member::{
-        MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationStanding, Party, Role,
+        GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationStanding,
+        Party, Role,
     },
-    record::{ApprovalRule, CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordApprove},
+    record::{
+        Amended, ApprovalRule, CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordApprove,
+        RecordErased, RecordKeep, RecordRedact, RecordRestrict, RedactionGround,
+    },
     set::{CompartmentSet, RoleSet, Set, Word},
     time::{BlockTime, Window},
 };
 
 use super::{
-    START, World, admit, chart_id, grant_id, hashed, key, member_id, organisation_id, sign_as,
+    START, World, admit, case_id, chart_id, credential_id, grant_id, group_id, hashed, key,
+    member_id, organisation_id, request_id, sign_as, team_id,
 };
 
 /// Compartments that need separate consent in charts of scripts.
@@ -102,6 +119,11 @@ impl Line {
                 let name = RecordName { position, record: entry.record };
                 world.named.insert(self.what.clone(), (name, entry.commitment));
             }
+            "break" => {
+                let view = world.block.as_ref().unwrap().view();
+                let count = view.chart_log(self.chart()).unwrap().unwrap().count;
+                world.emergencies.insert(self.what.clone(), LogPosition(count.0 - 1));
+            }
             "claim" => {
                 let party = Party::Controller(chart_id(&self.what));
                 world.seeds.insert(party, format!("wallet:{}", self.what));
@@ -156,7 +178,21 @@ impl Line {
                 signing: key(&format!("new:{}", self.what)).public(),
                 sealing: Digest(hashed("sealing:new", &self.what)),
             }),
-            "assign" => Payload::MemberAssign(MemberAssign { member, roles: self.roles() }),
+            "assign" => Payload::MemberAssign(MemberAssign {
+                member,
+                roles: self.roles(),
+                groups: self.named("groups", group_id),
+            }),
+            "form" => Payload::GroupForm(GroupForm {
+                group: group_id(&self.what),
+                organisation: organisation_id(self.detail("of").unwrap()),
+                purposes: words(self.detail("purposes").unwrap_or("TREAT")),
+            }),
+            "team" => Payload::TeamArrange(TeamArrange {
+                chart: self.chart(),
+                team: team_id(&self.what),
+                members: self.named("members", member_id),
+            }),
             "suspend" => Payload::MemberSuspend(MemberStanding { member }),
             "reinstate" => Payload::MemberReinstate(MemberStanding { member }),
             "open" => Payload::ChartOpen(self.chart_open()),
@@ -180,7 +216,23 @@ impl Line {
                 sheet: Digest(hashed("sheet", &self.text)),
                 seeds: Digest(hashed("seeds", &self.text)),
             }),
-            "add" => Payload::RecordAdd(self.record_add()),
+            "add" => Payload::RecordAdd(self.record_add(world)),
+            "restrict" => Payload::RecordRestrict(self.restriction(world)),
+            "lift" => Payload::RecordLift(self.restriction(world)),
+            "redact" => Payload::RecordRedact(RecordRedact {
+                chart: self.chart(),
+                record: world.name(&self.what),
+                ground: RedactionGround::from_str(self.detail("ground").unwrap_or("error"))
+                    .unwrap(),
+            }),
+            "keep" => Payload::RecordKeep(RecordKeep {
+                chart: self.chart(),
+                record: world.name(&self.what),
+            }),
+            "erased" => Payload::RecordErased(RecordErased {
+                chart: self.chart(),
+                record: world.name(&self.what),
+            }),
             "approve" => Payload::RecordApprove(self.record_approve(world)),
             "give" => Payload::GrantGive(GrantGive {
                 chart: self.chart(),
@@ -200,6 +252,104 @@ impl Line {
             "revoke" => Payload::GrantRevoke(GrantRevoke {
                 chart: self.chart(),
                 grant: grant_id(&self.what),
+            }),
+            "revoke_all" => Payload::GrantRevokeOrganisation(GrantRevokeOrganisation {
+                chart: self.chart(),
+                organisation,
+            }),
+            "pass" => Payload::GrantPass(GrantPass {
+                chart: self.chart(),
+                from: grant_id(self.detail("of").unwrap()),
+                grant: grant_id(&self.what),
+                terms: self.terms(world),
+                seeds: Digest(hashed("seeds", &self.what)),
+            }),
+            "ask" => Payload::GrantRequest(GrantRequest {
+                chart: self.chart(),
+                request: request_id(&self.what),
+                terms: self.terms(world),
+                reason: RequestReason::Treatment,
+                note: None,
+                until: instant(self.detail("waits").unwrap_or("t1000")),
+            }),
+            "answer" => Payload::GrantAnswer(GrantAnswer {
+                chart: self.chart(),
+                request: request_id(&self.what),
+                answer: match self.detail("grant") {
+                    None => Answer::Refuse(RefusalReason::NotNeeded),
+                    Some(grant) => Answer::Give {
+                        grant: grant_id(grant),
+                        terms: self.terms(world),
+                        seeds: Digest(hashed("seeds", grant)),
+                    },
+                },
+            }),
+            "withdraw" => Payload::GrantWithdraw(GrantWithdraw {
+                chart: self.chart(),
+                request: request_id(&self.what),
+            }),
+            "issue" => Payload::CredentialIssue(CredentialIssue {
+                member: member_id(self.detail("to").unwrap()),
+                credential: credential_id(&self.what),
+                kind: self.detail("kind").unwrap_or("licence").parse().unwrap(),
+                scope: Text::from_string("US-CA".into()).unwrap(),
+                window: self.grant_window(),
+                evidence: Digest(hashed("evidence", &self.what)),
+            }),
+            "suspend_credential" => Payload::CredentialSuspend(self.credential()),
+            "reinstate_credential" => Payload::CredentialReinstate(self.credential()),
+            "revoke_credential" => Payload::CredentialRevoke(self.credential()),
+            "prepare" => Payload::ChartPrepare(ChartPrepare {
+                chart: chart_id(&self.what),
+                emergency: self.compartments(),
+                escrow: Digest(hashed("escrow", &self.text)),
+            }),
+            "break" => Payload::BreakGlass(BreakGlass {
+                chart: self.chart(),
+                compartments: compartments(self.detail("compartments").unwrap_or("1")),
+                reason: EmergencyReason::Danger,
+                until: instant(self.detail("ends").unwrap_or("t50")),
+            }),
+            "second" => Payload::EmergencySecond(EmergencySecond {
+                chart: self.chart(),
+                emergency: world.emergency(&self.what),
+            }),
+            "review" => Payload::EmergencyReview(EmergencyReview {
+                chart: self.chart(),
+                emergency: world.emergency(&self.what),
+                finding: Finding::Justified,
+            }),
+            "case" => Payload::CaseOpen(CaseOpen {
+                chart: self.chart(),
+                case: case_id(&self.what),
+                kind: self.detail("kind").unwrap_or("amendment").parse().unwrap(),
+                record: self.detail("of").map(|record| world.name(record)),
+                statement: None,
+            }),
+            "decide" => Payload::CaseDecide(CaseDecide {
+                chart: self.chart(),
+                case: case_id(&self.what),
+                decision: match self.detail("deny") {
+                    None => CaseDecision::Accept,
+                    Some(ground) => CaseDecision::Deny {
+                        ground: ground.parse().unwrap(),
+                        statement: Digest(hashed("denial", &self.what)),
+                    },
+                },
+            }),
+            "extend" => Payload::CaseExtend(CaseExtend {
+                chart: self.chart(),
+                case: case_id(&self.what),
+                statement: Digest(hashed("extension", &self.what)),
+            }),
+            "state" => Payload::CaseState(CaseStatement {
+                chart: self.chart(),
+                case: case_id(&self.what),
+                statement: Digest(hashed("statement", &self.text)),
+            }),
+            "acknowledge" => Payload::CaseAcknowledge(CaseAcknowledge {
+                chart: self.chart(),
+                case: case_id(&self.what),
             }),
             "read" => Payload::AccessOpen(self.access_open(world)),
             "anchor" => Payload::AnchorAdd(AnchorAdd {
@@ -228,7 +378,7 @@ impl Line {
         Some(ClaimTicket { key: key(&format!("code:{code}")).public(), until })
     }
 
-    fn record_add(&self) -> RecordAdd {
+    fn record_add(&self, world: &World) -> RecordAdd {
         let approval = self.detail("approval").map(|rule| {
             let (min, parties) = rule.split_once(':').expect("a rule is min:party,party");
             let parties = parties.split(',').filter(|it| !it.is_empty());
@@ -252,6 +402,25 @@ impl Line {
             custody: List::new(),
             approval,
             uniqueness: self.detail("tag").map(|tag| UniquenessTag(hashed("tag", tag))),
+            amends: self.detail("amends").map(|record| Amended {
+                record: world.name(record),
+                version: Version(self.detail("version_is").unwrap_or("2").parse().unwrap()),
+            }),
+        }
+    }
+
+    fn credential(&self) -> CredentialStanding {
+        CredentialStanding {
+            member: member_id(self.detail("of").unwrap()),
+            credential: credential_id(&self.what),
+        }
+    }
+
+    fn restriction(&self, world: &World) -> RecordRestrict {
+        RecordRestrict {
+            chart: self.chart(),
+            record: world.name(&self.what),
+            restrictions: words(self.detail("of").unwrap_or("self_pay")),
         }
     }
 
@@ -272,7 +441,7 @@ impl Line {
                 chain,
                 custodian: organisation_id(name),
                 record,
-                version: FIRST_VERSION,
+                version: version_of(add),
                 commitment: add.commitment,
                 sealed_bytes: add.sealed_bytes,
                 until,
@@ -308,6 +477,7 @@ impl Line {
             window: self.grant_window(),
             accesses_max: self.detail("max").map(|it| it.parse().unwrap()),
             separate_consent: self.detail("separate").is_some(),
+            onward: self.detail("onward").is_some(),
         }
     }
 
@@ -357,10 +527,18 @@ impl Line {
         name: &str,
         default: &str,
     ) -> List<OrganisationId, MAX> {
-        let names = self.detail(name).unwrap_or(default).split(',');
-        let ids = names.filter(|it| !it.is_empty()).map(organisation_id);
-        List::from_vec(ids.collect()).unwrap()
+        listed(self.detail(name).unwrap_or(default), organisation_id)
     }
+
+    fn named<T, const MAX: usize>(&self, name: &str, id: fn(&str) -> T) -> List<T, MAX> {
+        listed(self.detail(name).unwrap_or_default(), id)
+    }
+}
+
+/// The ids of names with commas between them.
+fn listed<T, const MAX: usize>(names: &str, id: fn(&str) -> T) -> List<T, MAX> {
+    let names = names.split(',').filter(|it| !it.is_empty());
+    List::from_vec(names.map(id).collect()).unwrap()
 }
 
 /// `t5`, `t5+1`, `t5-1`: seconds from the start, and milliseconds from there.
@@ -382,13 +560,17 @@ pub(crate) fn party(name: &str) -> (Party, String) {
     if let Some(chart) = name.strip_prefix("wallet:") {
         return (Party::Controller(chart_id(chart)), name.into());
     }
+    if let Some(organisation) = name.strip_prefix("custodian:") {
+        return (Party::Custodian(organisation_id(organisation)), name.into());
+    }
     if let Some(member) = name.strip_prefix("new:") {
         return (Party::Member(member_id(member)), name.into());
     }
     let is_chart = name.starts_with('c') && name[1..].parse::<u32>().is_ok();
-    let is_organisation = ["hospital", "clinic", "lab", "insurer", "pharmacy", "board"]
-        .contains(&name)
-        || name.starts_with("site");
+    let is_organisation =
+        ["hospital", "clinic", "lab", "insurer", "pharmacy", "board", "medboard", "otherboard"]
+            .contains(&name)
+            || name.starts_with("site");
     if is_chart {
         (Party::Controller(chart_id(name)), format!("controller:{name}"))
     } else if is_organisation {
@@ -402,6 +584,8 @@ pub(crate) fn grantee(text: &str) -> Grantee {
     let parts: Vec<&str> = text.split(':').collect();
     match parts[..] {
         ["everyone"] => Grantee::Everyone,
+        ["team", name] => Grantee::Team(team_id(name)),
+        ["group", name] => Grantee::Group(group_id(name)),
         ["organisation", name] => Grantee::Organisation(organisation_id(name)),
         ["role", name, role] => Grantee::Role {
             organisation: organisation_id(name),

@@ -18,7 +18,10 @@ use keepwell_types::{
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
     command::{COMMAND_VERSION, Command, Entry, Payload},
     encoding::{List, Text},
-    genesis::{CommitteeKeys, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{
+        CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters,
+        Validator,
+    },
     id::{
         BlockId, ChainId, ChartId, CommandId, Commitment, Compartment, Digest, Epoch, Height,
         Location, MemberId, OrganisationId, PublicKey, Signature,
@@ -26,6 +29,7 @@ use keepwell_types::{
     member::Party,
     outcome::{Outcome, Rejection, Verdict},
     record::{CustodyAcknowledgement, RecordAdd, RecordKind},
+    set::KindSet,
     time::{BlockTime, Window},
 };
 
@@ -62,6 +66,8 @@ impl Consortium {
                 custodians_min: 2,
                 commands_per_minute_max: 6_000,
                 notice: 1,
+                licensed: KindSet::EMPTY,
+                emergency: EmergencyRule::USUAL,
             },
             entries: List::new(),
         };
@@ -119,6 +125,7 @@ impl Consortium {
                 custody: list([acknowledgement(101), acknowledgement(102)]),
                 approval: None,
                 uniqueness: None,
+                amends: None,
             }),
         )
     }

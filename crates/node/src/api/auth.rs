@@ -240,6 +240,13 @@ async fn standing(
             check_standing(entry.suspended)?;
             Ok(Caller { party, organisation: Some(id), accountable: id })
         }
+        Party::Custodian(id) => {
+            let Some(Value::Organisation(entry)) = node.value(Key::Organisation(id)).await? else {
+                return Err(not_signers_key());
+            };
+            check_key(entry.custodian.ok_or_else(not_signers_key)?, key)?;
+            Ok(Caller { party, organisation: Some(id), accountable: id })
+        }
         Party::Claimant(_) => {
             let message =
                 "whoever holds a claim code claims the chart first, then asks as its controller";

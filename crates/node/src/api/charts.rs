@@ -7,7 +7,7 @@ use keepwell_engine::reader::ReadError;
 use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     grant::Grantee,
-    id::{ChartId, GrantId, MemberId, OrganisationId},
+    id::{CaseId, ChartId, GrantId, MemberId, OrganisationId, RecordId, RequestId, TeamId},
     wire::StateProof,
 };
 use tokio::time::sleep;
@@ -81,6 +81,11 @@ async fn is_for(
     };
     match grant.terms.grantee {
         Grantee::Everyone => Ok(true),
+        Grantee::Group(group) => {
+            let group = node.value(Key::Group(group)).await?;
+            Ok(matches!(group, Some(Value::Group(it)) if it.organisation == organisation))
+        }
+        Grantee::Team(team) => is_in_team(node, chart, team, organisation).await,
         Grantee::Organisation(grantee) | Grantee::Role { organisation: grantee, .. } => {
             Ok(grantee == organisation)
         }
@@ -89,6 +94,146 @@ async fn is_for(
             Ok(matches!(member, Some(Value::Member(it)) if it.organisation == organisation))
         }
     }
+}
+
+/// Whether someone of the organisation is in the care team.
+async fn is_in_team(
+    node: &Node,
+    chart: ChartId,
+    team: TeamId,
+    organisation: OrganisationId,
+) -> Result<bool, ApiError> {
+    let Some(Value::Teams(teams)) = node.value(Key::Teams(chart)).await? else {
+        return Ok(false);
+    };
+    for id in teams.teams.iter().filter(|it| it.team == team).flat_map(|it| it.members.iter()) {
+        if let Some(Value::Member(member)) = node.value(Key::Member(*id)).await?
+            && member.organisation == organisation
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A request for a grant. Signed by those at home in the chart, or by the asker's organisation.
+#[utoipa::path(get, path = "/v1/charts/{chart}/requests/{request}",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("request" = String, Path, description = "RequestId in hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn request(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments((chart, request)): Segments<(ChartId, RequestId)>,
+) -> Result<Response, ApiError> {
+    let key = Key::Request(chart, request);
+    if !caller.is_at_home(chart, &node.chart(chart).await?) {
+        let entry = node.value(key).await?;
+        let asker = match entry {
+            Some(Value::Request(entry)) => Some(entry.organisation),
+            Some(_) | None => None,
+        };
+        if asker.is_none() || asker != caller.organisation() {
+            return Err(ApiError::forbidden(
+                "the chart's controller and organisation, and the asker's",
+            ));
+        }
+    }
+    Ok(accept.answer(&prove(&node, &key).await?))
+}
+
+/// What has happened to a record since it was added: versions, restrictions, redaction and who has erased it.
+/// Signed by those at home in the chart.
+#[utoipa::path(get, path = "/v1/charts/{chart}/record-states/{record}",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("record" = String, Path, description = "RecordId in hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn record_state(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments((chart, record)): Segments<(ChartId, RecordId)>,
+) -> Result<Response, ApiError> {
+    at_home(&node, &caller, chart).await?;
+    Ok(accept.answer(&prove(&node, &Key::RecordState(chart, record)).await?))
+}
+
+/// A case. Signed by those at home in the chart.
+#[utoipa::path(get, path = "/v1/charts/{chart}/cases/{case}",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("case" = String, Path, description = "CaseId in hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn case(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments((chart, case)): Segments<(ChartId, CaseId)>,
+) -> Result<Response, ApiError> {
+    at_home(&node, &caller, chart).await?;
+    Ok(accept.answer(&prove(&node, &Key::Case(chart, case)).await?))
+}
+
+/// The emergencies of a chart. Signed by those at home in the chart, or by any member: who breaks the
+/// glass, and who seconds or reviews it, may be of another organisation.
+#[utoipa::path(get, path = "/v1/charts/{chart}/emergencies",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn emergencies(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments(chart): Segments<ChartId>,
+) -> Result<Response, ApiError> {
+    if caller.organisation().is_none() && !caller.controls(chart) {
+        return Err(ApiError::forbidden("members and the chart's controller"));
+    }
+    Ok(accept.answer(&prove(&node, &Key::Emergencies(chart)).await?))
+}
+
+/// The credentials of a member. Signed by any member or by the controller of any chart.
+#[utoipa::path(get, path = "/v1/members/{member}/credentials",
+    params(
+        ("member" = String, Path, description = "MemberId in hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn credentials(
+    State(node): State<Arc<Node>>,
+    _: Caller,
+    accept: Accept,
+    Segments(member): Segments<MemberId>,
+) -> Result<Response, ApiError> {
+    Ok(accept.answer(&prove(&node, &Key::Credentials(member)).await?))
+}
+
+async fn at_home(node: &Node, caller: &Caller, chart: ChartId) -> Result<(), ApiError> {
+    if caller.is_at_home(chart, &node.chart(chart).await?) {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("the chart's controller and organisation"))
 }
 
 /// A member. Signed by any member or by the controller of any chart.

@@ -195,7 +195,9 @@ async fn record_for(
 
 fn is_custodian(caller: &Caller, chart: &Chart) -> bool {
     match caller.party() {
-        Party::Administrator(organisation) => chart.custodians.contains(&organisation),
+        Party::Administrator(organisation) | Party::Custodian(organisation) => {
+            chart.custodians.contains(&organisation)
+        }
         Party::Member(_) | Party::Controller(_) | Party::Claimant(_) => false,
     }
 }

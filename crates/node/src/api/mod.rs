@@ -119,6 +119,11 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/commands/{id}", get(receipts::command))
         .route("/v1/charts/{chart}", get(charts::chart))
         .route("/v1/charts/{chart}/grants/{grant}", get(charts::grant))
+        .route("/v1/charts/{chart}/requests/{request}", get(charts::request))
+        .route("/v1/charts/{chart}/record-states/{record}", get(charts::record_state))
+        .route("/v1/charts/{chart}/cases/{case}", get(charts::case))
+        .route("/v1/charts/{chart}/emergencies", get(charts::emergencies))
+        .route("/v1/members/{member}/credentials", get(charts::credentials))
         .route("/v1/members/{member}", get(charts::member))
         .route("/v1/organisations/{organisation}", get(charts::organisation))
         .route("/v1/charts/{chart}/log", get(logs::page))
@@ -170,6 +175,11 @@ pub fn router(node: Arc<Node>) -> Router {
         receipts::command,
         charts::chart,
         charts::grant,
+        charts::request,
+        charts::record_state,
+        charts::case,
+        charts::emergencies,
+        charts::credentials,
         charts::member,
         charts::organisation,
         logs::page,

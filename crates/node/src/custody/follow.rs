@@ -9,20 +9,26 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use keepwell_crypto::command::record_id_of;
+use keepwell_crypto::{command::record_id_of, custody::version_of};
 use keepwell_engine::{
     core::Core,
     reader::{ReadError, Reader, entry_at},
 };
 use keepwell_types::{
+    case::CaseDecision,
     command::{Entry, Payload},
-    id::{ChartId, Commitment, Digest, Height, LogPosition, Version},
+    grant::Answer,
+    id::{ChartId, Commitment, Digest, Height, LogPosition},
     time::BlockTime,
 };
 use thiserror::Error;
 use tokio::time::{Duration, sleep};
 
-use super::{Custody, CustodyError, UNNAMED_MS_MAX, pending::PendingError, store::RecordObject};
+use super::{
+    Custody, CustodyError, UNNAMED_MS_MAX,
+    pending::{PendingError, PendingRedaction},
+    store::RecordObject,
+};
 use crate::clock::Clock;
 
 /// Pause after a failure.
@@ -31,8 +37,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(600);
 /// Objects that are deleted in one go.
 const SWEEP_OBJECTS_MAX: usize = 10_000;
-/// The version that `record.add` makes.
-const FIRST_VERSION: Version = Version(1);
 
 /// Why following stopped for a moment.
 #[derive(Debug, Error)]
@@ -48,16 +52,18 @@ enum FollowError {
 pub enum Named {
     /// A record's object, by the capsule that the entry commits to.
     Record(RecordObject, Commitment),
-    /// A key sheet or sealed seeds.
+    /// A key sheet, sealed seeds or something else that is small and sealed.
     Small(ChartId, Digest),
+    /// A record that is redacted, or may be soon.
+    Redaction(PendingRedaction),
 }
 
-/// What `entry` names, once it is accepted.
-pub fn names(entry: &Entry) -> Vec<Named> {
+/// What `entry` names, once it is accepted in the block at `height`.
+pub fn names(entry: &Entry, height: Height) -> Vec<Named> {
     match entry.payload() {
         Payload::RecordAdd(it) => match entry {
             Entry::Signed(signed) => record_id_of(&signed.command)
-                .map(|record| RecordObject { chart: it.chart, record, version: FIRST_VERSION })
+                .map(|record| RecordObject { chart: it.chart, record, version: version_of(it) })
                 .map(|object| Named::Record(object, it.commitment))
                 .into_iter()
                 .collect(),
@@ -69,6 +75,24 @@ pub fn names(entry: &Entry) -> Vec<Named> {
             vec![Named::Small(it.chart, it.sheet), Named::Small(it.chart, it.seeds)]
         }
         Payload::GrantGive(it) => vec![Named::Small(it.chart, it.seeds)],
+        Payload::GrantPass(it) => vec![Named::Small(it.chart, it.seeds)],
+        Payload::GrantRequest(it) => small(it.chart, it.note),
+        Payload::GrantAnswer(it) => match &it.answer {
+            Answer::Give { seeds, .. } => vec![Named::Small(it.chart, *seeds)],
+            Answer::Refuse(_) => Vec::new(),
+        },
+        Payload::RecordRedact(it) => {
+            let (chart, record) = (it.chart, it.record);
+            vec![Named::Redaction(PendingRedaction { chart, record, height })]
+        }
+        Payload::ChartPrepare(it) => vec![Named::Small(it.chart, it.escrow)],
+        Payload::CaseOpen(it) => small(it.chart, it.statement),
+        Payload::CaseDecide(it) => match it.decision {
+            CaseDecision::Accept => Vec::new(),
+            CaseDecision::Deny { statement, .. } => vec![Named::Small(it.chart, statement)],
+        },
+        Payload::CaseExtend(it) => vec![Named::Small(it.chart, it.statement)],
+        Payload::CaseState(it) => vec![Named::Small(it.chart, it.statement)],
         Payload::OrganisationAdmit(_)
         | Payload::OrganisationSuspend(_)
         | Payload::OrganisationReinstate(_)
@@ -82,8 +106,28 @@ pub fn names(entry: &Entry) -> Vec<Named> {
         | Payload::GrantLimit(_)
         | Payload::GrantRevoke(_)
         | Payload::AccessOpen(_)
-        | Payload::AnchorAdd(_) => Vec::new(),
+        | Payload::AnchorAdd(_)
+        | Payload::GrantRevokeOrganisation(_)
+        | Payload::GrantWithdraw(_)
+        | Payload::TeamArrange(_)
+        | Payload::GroupForm(_)
+        | Payload::RecordRestrict(_)
+        | Payload::RecordLift(_)
+        | Payload::RecordKeep(_)
+        | Payload::RecordErased(_)
+        | Payload::BreakGlass(_)
+        | Payload::EmergencySecond(_)
+        | Payload::EmergencyReview(_)
+        | Payload::CredentialIssue(_)
+        | Payload::CredentialSuspend(_)
+        | Payload::CredentialReinstate(_)
+        | Payload::CredentialRevoke(_)
+        | Payload::CaseAcknowledge(_) => Vec::new(),
     }
+}
+
+fn small(chart: ChartId, digest: Option<Digest>) -> Vec<Named> {
+    digest.map(|digest| Named::Small(chart, digest)).into_iter().collect()
 }
 
 impl Custody {
@@ -92,6 +136,7 @@ impl Custody {
         match named {
             Named::Record(object, commitment) => self.pending.name_record(&object, commitment),
             Named::Small(chart, digest) => self.pending.name_small(chart, digest),
+            Named::Redaction(redaction) => self.pending.put_redaction(redaction),
         }
     }
 
@@ -171,7 +216,7 @@ async fn follow_to(
             let block = reader.block(height).await?;
             for (index, outcome) in (0..).zip(outcomes.iter()) {
                 if outcome.verdict.is_accepted() {
-                    for named in names(&entry_at(&block, index)?) {
+                    for named in names(&entry_at(&block, index)?, height) {
                         custody.name(named)?;
                     }
                 }

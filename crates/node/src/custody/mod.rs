@@ -23,6 +23,7 @@
 //! know.
 
 pub mod acknowledge;
+pub mod erase;
 pub mod follow;
 pub mod incoming;
 pub mod pending;

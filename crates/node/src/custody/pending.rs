@@ -5,6 +5,7 @@
 //! small    chart ‖ digest ‖ kind                    -> whose, since when
 //! named    chart ‖ digest                           -> ()    digests of small objects that entries name
 //! table    chart ‖ digest of seeds ‖ its digest     -> ()    tables that list seeds
+//! redacted chart ‖ record                           -> an entry that redacts it, and its height
 //! cursor   "cursor"                                 -> height of the last block that was followed
 //! ```
 //!
@@ -25,6 +26,7 @@ use std::{
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use keepwell_types::{
+    access::RecordName,
     id::{ChartId, Commitment, Digest, Height, RecordId, Version},
     time::BlockTime,
 };
@@ -100,6 +102,20 @@ struct PendingSmall {
     since: BlockTime,
 }
 
+/// A record whose redaction is to be looked at.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+pub struct PendingRedaction {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// The record, in the version that the entry names.
+    #[n(1)]
+    pub record: RecordName,
+    /// The block of the latest entry about it.
+    #[n(2)]
+    pub height: Height,
+}
+
 /// The index.
 pub struct Pending {
     database: Database,
@@ -109,6 +125,7 @@ pub struct Pending {
     small: Keyspace,
     named: Keyspace,
     table: Keyspace,
+    redacted: Keyspace,
     cursor: Keyspace,
 }
 
@@ -124,6 +141,7 @@ impl Pending {
             small: keyspace("small")?,
             named: keyspace("named")?,
             table: keyspace("table")?,
+            redacted: keyspace("redacted")?,
             cursor: keyspace("cursor")?,
             database,
         };
@@ -337,6 +355,29 @@ impl Pending {
         Ok(old)
     }
 
+    /// An entry approves the redaction of a record: whether it is redacted by now is in the state.
+    pub fn put_redaction(&self, redaction: PendingRedaction) -> Result<(), PendingError> {
+        let _lines = self.usage();
+        let key = redaction_key(redaction.chart, redaction.record.record);
+        Ok(self.redacted.insert(key, keepwell_types::encode(&redaction))?)
+    }
+
+    /// The records whose redaction is still to be looked at.
+    pub fn redactions(&self) -> Result<Vec<PendingRedaction>, PendingError> {
+        self.redacted.iter().map(|line| decode_line(&line.value()?)).collect()
+    }
+
+    /// A record's redaction was looked at, unless a later entry asks to look again.
+    pub fn forget_redaction(&self, seen: &PendingRedaction) -> Result<(), PendingError> {
+        let _lines = self.usage();
+        let key = redaction_key(seen.chart, seen.record.record);
+        let Some(line) = self.redacted.get(key)? else { return Ok(()) };
+        if decode_line::<PendingRedaction>(&line)? == *seen {
+            self.redacted.remove(key)?;
+        }
+        Ok(())
+    }
+
     /// The last block that was followed; 0 for none.
     pub fn cursor(&self) -> Result<Height, PendingError> {
         let Some(bytes) = self.cursor.get(CURSOR)? else { return Ok(Height(0)) };
@@ -411,6 +452,13 @@ fn table_key(chart: ChartId, seeds: Digest, table: Digest) -> [u8; 96] {
     let mut key = [0; 96];
     key[..64].copy_from_slice(&named_key(chart, seeds));
     key[64..].copy_from_slice(&table.0);
+    key
+}
+
+fn redaction_key(chart: ChartId, record: RecordId) -> [u8; 64] {
+    let mut key = [0; 64];
+    key[..32].copy_from_slice(&chart.0);
+    key[32..].copy_from_slice(&record.0);
     key
 }
 

@@ -85,5 +85,6 @@ pub fn terms() -> GrantTerms {
         window: Window { from: BlockTime(0), until: BlockTime(u64::MAX) },
         accesses_max: None,
         separate_consent: false,
+        onward: false,
     }
 }

@@ -1,0 +1,179 @@
+//! Erasing what is redacted, and saying so on the ledger.
+//!
+//! # Invariants
+//!
+//! * Nothing is erased unless this node's own newest state says that the redaction binds.
+//! * The custodian says that it erased after it has, of every version. A crash in between erases again.
+//! * Whatever fails is tried again until the ledger has the custodian's word.
+
+use std::sync::Arc;
+
+use keepwell_crypto::command::sign;
+use keepwell_engine::{
+    admission::{Admission, Refused},
+    core::Core,
+    reader::{ReadError, Reader},
+};
+use keepwell_ledger::state::{Key, Value};
+use keepwell_types::{
+    access::RecordName,
+    command::{COMMAND_VERSION, Command, Payload, SignedCommand},
+    encoding::List,
+    id::{ChartId, CommandId, LogPosition, RecordId},
+    member::Party,
+    outcome::Verdict,
+    record::RecordErased,
+    time::Window,
+};
+use rand_core::Rng as _;
+use thiserror::Error;
+use tokio::time::{Duration, sleep};
+
+use super::{
+    Custody, CustodyError,
+    pending::{PendingError, PendingRedaction},
+    store::RecordObject,
+};
+use crate::random::rng;
+
+/// Pause after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long the command may wait for a block, in milliseconds of block time.
+const WINDOW_MS: u64 = 120_000;
+
+#[derive(Debug, Error)]
+enum EraseError {
+    #[error(transparent)]
+    Pending(#[from] PendingError),
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the ledger does not take the custodian's word now: {0}")]
+    Refused(Refused),
+}
+
+/// Erases for as long as the node runs.
+pub async fn keep_erased(
+    custody: Arc<Custody>,
+    core: Arc<Core>,
+    reader: Arc<dyn Reader>,
+    admission: Admission,
+) {
+    let eraser = Eraser { custody: &custody, core: &core, reader: &*reader, admission: &admission };
+    let mut tip = core.watch_tip();
+    loop {
+        tip.borrow_and_update();
+        if let Err(error) = eraser.erase_all().await {
+            tracing::warn!(%error, "could not erase all that is redacted; it is tried again");
+            sleep(RETRY).await;
+            continue;
+        }
+        if tip.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Eraser<'a> {
+    custody: &'a Custody,
+    core: &'a Core,
+    reader: &'a dyn Reader,
+    admission: &'a Admission,
+}
+
+impl Eraser<'_> {
+    async fn erase_all(&self) -> Result<(), EraseError> {
+        for redaction in self.custody.pending.redactions()? {
+            self.erase(&redaction).await?;
+            self.custody.pending.forget_redaction(&redaction)?;
+        }
+        Ok(())
+    }
+
+    async fn erase(&self, redaction: &PendingRedaction) -> Result<(), EraseError> {
+        let PendingRedaction { chart, record, .. } = *redaction;
+        let Some(original) = self.original_of(chart, record)? else { return Ok(()) };
+        let value = self.reader.state(&[Key::RecordState(chart, original)]).await?.pop().flatten();
+        // While it does not bind, the entry that makes it bind is still to come.
+        let Some(Value::RecordState(state)) = value else { return Ok(()) };
+        let Some(redaction) = state.redaction.as_ref().filter(|_| state.is_redacted()) else {
+            return Ok(());
+        };
+        for object in self.versions_of(chart, original)? {
+            self.custody.erase(&object).await?;
+        }
+        if redaction.outstanding.contains(&self.custody.organisation) {
+            self.say(RecordErased { chart, record }).await?;
+        }
+        Ok(())
+    }
+
+    /// The first version of the record that an entry names, if there is such a record.
+    fn original_of(
+        &self,
+        chart: ChartId,
+        record: RecordName,
+    ) -> Result<Option<RecordId>, EraseError> {
+        let line = self.core.index.log(chart, record.position).map_err(|_| ReadError::Storage)?;
+        let entry = line.and_then(|line| line.record).filter(|it| it.record == record.record);
+        Ok(entry.map(|entry| entry.original))
+    }
+
+    /// Every version of a record: the whole log of its chart is looked through, which is seldom done.
+    fn versions_of(
+        &self,
+        chart: ChartId,
+        original: RecordId,
+    ) -> Result<Vec<RecordObject>, EraseError> {
+        let mut versions = Vec::new();
+        for position in (0..).map(LogPosition) {
+            let line = self.core.index.log(chart, position).map_err(|_| ReadError::Storage)?;
+            let Some(line) = line else { break };
+            versions.extend(
+                line.record.filter(|it| it.original == original).map(|it| RecordObject {
+                    chart,
+                    record: it.record,
+                    version: it.version,
+                }),
+            );
+        }
+        Ok(versions)
+    }
+
+    async fn say(&self, erased: RecordErased) -> Result<(), EraseError> {
+        let bytes = self.custody.word(erased, self.core).encode();
+        let outcome = self.admission.submit(bytes).await.map_err(EraseError::Refused)?;
+        if let Verdict::Rejected(why) = outcome.verdict {
+            tracing::warn!(%why, "the ledger refused the custodian's word that it erased");
+        }
+        Ok(())
+    }
+}
+
+impl Custody {
+    /// Deletes one version of a record.
+    async fn erase(&self, object: &RecordObject) -> Result<(), CustodyError> {
+        // The capsule first: without it the body is noise.
+        self.store.delete(&object.capsule()).await?;
+        Ok(self.store.delete(&object.body()).await?)
+    }
+
+    /// The custodian's word, signed.
+    fn word(&self, erased: RecordErased, core: &Core) -> SignedCommand {
+        let mut id = [0; 16];
+        rng().fill_bytes(&mut id);
+        let from = core.tip().time();
+        let signers = List::from_vec(vec![Party::Custodian(self.organisation)])
+            .expect("a command may have one signer");
+        let command = Command {
+            version: COMMAND_VERSION,
+            chain: self.chain,
+            id: CommandId(id),
+            window: Window { from, until: from.plus_ms(WINDOW_MS) },
+            signers,
+            payload: Payload::RecordErased(erased),
+        };
+        sign(command, &[&self.key])
+    }
+}
