@@ -290,7 +290,6 @@ impl Story<'_> {
     /// A clinician asks, and the patient gives less, gives nothing, and takes back all at once.
     fn ask_and_answer(&self, chart: &str) {
         let (clinician, wallet) = (self.pilot.person("clinician"), self.file("wallet"));
-        let key = format!("{clinician}/member.pub");
         let shown = keepwell(&["chart", "show", "--as", &wallet, chart]).ok();
         let number = |name: &str| shown.word_after(&format!("{name} is compartment "));
         let (normal, psychiatry) = (number("normal"), number("psychiatry"));
@@ -304,7 +303,7 @@ impl Story<'_> {
             assert!(list.stdout.contains(words), "nothing of {words:?}: {list:#?}");
         }
         let answer = ["grant", "answer", "--as", &wallet, "--chart", chart];
-        let less = ["--key", &key, "--compartment", "normal", "--days", "3", &asked];
+        let less = ["--compartment", "normal", "--days", "3", &asked];
         let less = [&answer[..], &less].concat();
         let [grant] = self.form.run(&less, [("grant ", "/grant")]);
         self.form.refused(&less, "cannot be answered any more");

@@ -29,12 +29,12 @@
 //! Not here: who may open a chart, which the ledger decides.
 
 use keepwell_crypto::{
-    grant::table_digest,
     hash,
     keys::{ChartSecret, ClaimCode},
     seal::{OpenError, SealingKey, SealingPublic},
     sheet,
 };
+use keepwell_ledger::state::Chart;
 use keepwell_types::{
     chart::{
         ChartArrange, ChartClaim, ChartKeys, ChartOpen, ClaimTicket, CompartmentRotate, KeySheet,
@@ -56,6 +56,7 @@ use crate::{
     Client,
     client::{Decided, Draft, random, rng},
     error::{ClientError, KeyError, LedgerError, UsageError},
+    grant::Rotated,
     identity::{Actor, ChartHolder, FileError, KnownChart, OrganisationAgent, SecretBytes, Wallet},
     sealed::Sealed,
 };
@@ -512,13 +513,12 @@ impl Client {
 
     /// Moves compartments to their next epoch: what is added from then on opens with new keys only.
     ///
-    /// Whoever holds a grant keeps the epochs it carries. A grantee who shall read on is given another
-    /// grant, which carries the new epoch too.
+    /// Whoever holds a grant keeps the epochs it carries; members whose grants are in force get the new ones.
     pub async fn rotate_compartments(
         &self,
         holder: &ChartHolder,
         compartments: CompartmentSet,
-    ) -> Result<Decided, ClientError> {
+    ) -> Result<Rotated, ClientError> {
         let (actor, id) = (holder.actor(), holder.chart());
         let chart = self.chart(&actor, id).await?;
         let mut epochs = chart.epochs;
@@ -527,15 +527,16 @@ impl Client {
             *epoch = Epoch(epoch.0.saturating_add(1));
         }
         let (_, sheet) = keys_at(holder, &epochs);
+        let (table, left_behind) = self.reseal(holder, &Chart { epochs, ..chart.clone() }).await?;
         let payload = Payload::CompartmentRotate(CompartmentRotate {
             chart: id,
             compartments,
             sheet: sheet::root(&sheet),
-            seeds: table_digest(&[]),
+            seeds: self.put_table(&actor, id, &chart, &table).await?,
         });
         let decided = self.command(&actor, payload).await?;
         self.publish_sheet(&actor, &chart, &sheet).await?;
-        Ok(decided)
+        Ok(Rotated { decided, left_behind })
     }
 
     /// Says who stores a chart and who may author in it.

@@ -3,12 +3,16 @@
 //! Not here: records ([`crate::author`] stores them, [`crate::open`] fetches them).
 
 use futures::future::join_all;
-use keepwell_crypto::{grant::SealedSeeds, sheet};
+use keepwell_crypto::{
+    grant::{SealedSeeds, table_digest},
+    sheet,
+};
 use keepwell_ledger::state::Chart;
 use keepwell_types::{
     chart::KeySheet,
     id::{ChartId, Digest, OrganisationId},
     limits::SEALED_SEEDS_BYTES_MAX,
+    wire::SeedTable,
 };
 use reqwest::Method;
 
@@ -58,6 +62,35 @@ impl Client {
         seeds: &SealedSeeds,
     ) -> Result<(), ClientError> {
         self.put_small(actor, id, chart, Small::Seeds(seeds.digest()), seeds.encode()).await
+    }
+
+    /// Stores the table of what a rotation seals to the remaining grantees.
+    pub(crate) async fn put_table(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        table: &SeedTable,
+    ) -> Result<Digest, ClientError> {
+        let digest = digest_of(table);
+        let bytes = keepwell_types::encode(table);
+        self.put_small(actor, id, chart, Small::Table(digest), bytes).await?;
+        Ok(digest)
+    }
+
+    /// The table of the latest rotation, as the ledger names it.
+    pub(crate) async fn table(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        digest: Digest,
+    ) -> Result<SeedTable, ClientError> {
+        self.get_small(actor, id, chart, Small::Table(digest), |bytes| {
+            let table: SeedTable = keepwell_types::decode(bytes, SEALED_SEEDS_BYTES_MAX).ok()?;
+            (digest_of(&table) == digest).then_some(table)
+        })
+        .await
     }
 
     /// The sealed seeds of a grant, as the ledger names them.
@@ -135,11 +168,17 @@ impl Client {
     }
 }
 
+fn digest_of(table: &SeedTable) -> Digest {
+    let lines: Vec<_> = table.lines.iter().map(|line| (line.grant, line.seeds)).collect();
+    table_digest(&lines)
+}
+
 /// A small object by its digest.
 #[derive(Clone, Copy)]
 enum Small {
     Sheet(Digest),
     Seeds(Digest),
+    Table(Digest),
 }
 
 impl Small {
@@ -148,13 +187,14 @@ impl Small {
         match self {
             Self::Sheet(digest) => ("sheet", digest),
             Self::Seeds(digest) => ("seeds", digest),
+            Self::Table(digest) => ("table", digest),
         }
     }
 
     const fn object(self) -> SealedObject {
         match self {
             Self::Sheet(digest) => SealedObject::Sheet(digest),
-            Self::Seeds(digest) => SealedObject::Seeds(digest),
+            Self::Seeds(digest) | Self::Table(digest) => SealedObject::Seeds(digest),
         }
     }
 }

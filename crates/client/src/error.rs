@@ -20,6 +20,7 @@ use keepwell_types::{
     },
     limits::TEAM_MEMBERS_MAX,
     outcome::Rejection,
+    wire::SEED_TABLE_MAX,
 };
 use thiserror::Error;
 
@@ -117,9 +118,19 @@ pub enum UsageError {
     /// The grant is not on the ledger.
     #[error("grant {0} is not in this chart; check its id")]
     NoSuchGrant(GrantId),
+    /// No node has the member's public key.
+    #[error(
+        "no node has the public key of member {0}; ask the member for its file, or its organisation to publish it"
+    )]
+    NoMemberKey(MemberId),
     /// The request is not on the ledger.
     #[error("request {0} is not in this chart; check its id")]
     NoSuchRequest(RequestId),
+    /// More grants in force than a rotation has room for.
+    #[error(
+        "a rotation seals keys for {SEED_TABLE_MAX} grants at most; revoke some that are not needed"
+    )]
+    TooManyGrantees,
     /// Too many members for a care team.
     #[error("a care team has {TEAM_MEMBERS_MAX} members at most; arrange two of them")]
     TooManyInTeam,

@@ -14,14 +14,18 @@
 //! * Seeds open under the terms that were signed, byte for byte. Terms that were changed on the way give
 //!   the grantee nothing.
 //! * A prohibition carries no seeds.
+//! * After a rotation whoever reads on has the new seeds, sealed under the terms that were signed, and
+//!   whoever does not has the old ones: they open what was added before, with an access that is allowed.
 //!
 //! The notice tells the grantee what to look for, since chart and grant have random ids. It is sealed:
 //! its meanings say which compartment is psychiatry.
 //!
 //! Not here: whether a grant allows something, which the ledger decides at each access.
 
+use std::collections::BTreeMap;
+
 use keepwell_crypto::{
-    grant::{Binding, SEEDS_MAX, SealedSeeds, open_seeds, seal_seeds},
+    grant::{Binding, SEEDS_MAX, SealedSeeds, open_seeds, seal_seeds, table_digest},
     seal::{OpenError, SealingKey, SealingPublic},
 };
 use keepwell_ledger::state::{Chart, Grant};
@@ -32,8 +36,10 @@ use keepwell_types::{
         Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantRevoke, GrantRevokeOrganisation,
         GrantTerms, Grantee, TeamArrange,
     },
-    id::{ChainId, ChartId, Digest, GrantId, MemberId, OrganisationId, TeamId},
+    id::{ChainId, ChartId, Digest, GrantId, LogPosition, MemberId, OrganisationId, TeamId},
     member::Role,
+    time::BlockTime,
+    wire::{SeedTable, SeedTableLine},
 };
 use minicbor::{Decode, Encode};
 
@@ -44,7 +50,7 @@ use crate::{
     error::{ClientError, KeyError, UsageError},
     identity::{Actor, ChartHolder, Seeds},
     sealed::Sealed,
-    verify::{LogMark, VerifiedLog},
+    verify::{LogLine, LogMark, VerifiedLog},
 };
 
 const NOTICE_DOMAIN: &str = "keepwell/client/grant-notice/v1";
@@ -107,6 +113,16 @@ pub struct ListedGrant {
     pub grant: GrantId,
     /// Terms as given or limited last, uses, and when it was revoked.
     pub entry: Grant,
+}
+
+/// A rotation, and what it could not do.
+#[derive(Clone, Debug)]
+pub struct Rotated {
+    /// The proof.
+    pub decided: Decided,
+    /// Grants in force whose grantees have no new seeds: nobody knows a key of theirs to seal to. They are
+    /// given another grant.
+    pub left_behind: Vec<GrantId>,
 }
 
 /// Seals the seeds of a grant under its terms; pure but for the randomness.
@@ -219,7 +235,7 @@ impl Client {
 
     /// Ends a grant.
     ///
-    /// From the next block on nothing is released for it. The grantee still holds the seeds of the epochs
+    /// From the next command on nothing is released for it. The grantee still holds the seeds of the epochs
     /// so far; [`Self::rotate_compartments`] makes them worthless for what comes.
     pub async fn revoke_grant(
         &self,
@@ -254,6 +270,67 @@ impl Client {
         Ok((team, self.command(&holder.actor(), Payload::TeamArrange(arrange)).await?))
     }
 
+    /// Seals the seeds of every grant in force to its grantee, of the epochs that `chart` has, and stores
+    /// them. Returns the table of them, and the grants that it could not seal.
+    pub(crate) async fn reseal(
+        &self,
+        holder: &ChartHolder,
+        chart: &Chart,
+    ) -> Result<(SeedTable, Vec<GrantId>), ClientError> {
+        let (actor, id, chain) = (holder.actor(), holder.chart(), self.consortium().chain());
+        let log = self.log(&actor, id, LogMark::START).await?;
+        let now = log.header().header().time;
+        let (mut lines, mut left_behind) = (BTreeMap::new(), Vec::new());
+        for (grant, signed) in given(&log) {
+            let entry = self.grant(&actor, id, grant).await?;
+            if !carries_seeds(&entry, now) {
+                continue;
+            }
+            let key = match entry.terms.grantee {
+                Grantee::Member(member) => {
+                    let organisation = self.member(&actor, member).await?.organisation;
+                    if cut_off_in(&log, organisation).is_some_and(|cut| entry.position < cut) {
+                        continue;
+                    }
+                    self.member_key(&actor, member).await.ok()
+                }
+                Grantee::Role { .. }
+                | Grantee::Organisation(_)
+                | Grantee::Everyone
+                | Grantee::Team(_)
+                | Grantee::Group(_) => None,
+            };
+            let Some(key) = key else {
+                left_behind.push(grant);
+                continue;
+            };
+            let seeds = holder.seeds(chart, entry.terms.compartments);
+            let sealed = seal_for(&chain, (id, grant), signed, &key, &seeds)?;
+            self.put_seeds(&actor, id, chart, &sealed).await?;
+            lines.insert(grant, sealed.digest());
+        }
+        let lines = lines.into_iter().map(|(grant, seeds)| SeedTableLine { grant, seeds });
+        let lines = List::from_vec(lines.collect()).map_err(|_| UsageError::TooManyGrantees)?;
+        Ok((SeedTable { lines }, left_behind))
+    }
+
+    /// The digest of a grant's newest seeds: what it was given with, unless a rotation brought others.
+    async fn newest_seeds(
+        &self,
+        actor: &Actor,
+        (id, grant): (ChartId, GrantId),
+        chart: &Chart,
+        given: Digest,
+    ) -> Digest {
+        let Some(table) = chart.seeds.filter(|table| *table != table_digest(&[])) else {
+            return given;
+        };
+        // Without the table, what was sealed before the rotation can still be read.
+        let Ok(table) = self.table(actor, id, chart, table).await else { return given };
+        let line = table.lines.iter().find(|line| line.grant == grant);
+        line.map_or(given, |line| line.seeds)
+    }
+
     /// Every grant of a chart that was ever given, as it stands. The list is complete: it comes from the
     /// chart's log.
     pub async fn grants(
@@ -284,7 +361,8 @@ impl Client {
     ) -> Result<(Grant, Seeds), ClientError> {
         let entry = self.grant(actor, id, grant).await?;
         let chart: Chart = self.chart(actor, id).await?;
-        let sealed = self.seeds(actor, id, &chart, entry.seeds).await?;
+        let newest = self.newest_seeds(actor, (id, grant), &chart, entry.seeds).await;
+        let sealed = self.seeds(actor, id, &chart, newest).await?;
         let chain = self.consortium().chain();
         let terms = terms.unwrap_or(&entry.terms);
         let seeds = open_for(&chain, (id, grant), terms, key, &sealed)?;
@@ -294,18 +372,37 @@ impl Client {
 
 /// The grants that were given, in answer to a request and by passing on included, in order.
 pub fn given_in(log: &VerifiedLog) -> impl Iterator<Item = GrantId> {
+    given(log).map(|(grant, _)| grant)
+}
+
+/// The grants that were given, with the terms that were signed.
+fn given(log: &VerifiedLog) -> impl Iterator<Item = (GrantId, &GrantTerms)> {
     let accepted = log.lines().iter().filter(|line| line.outcome.verdict.is_accepted());
     accepted.filter_map(|line| given_by(line.entry.payload()))
 }
 
-/// The grant that a command gives.
-fn given_by(payload: &Payload) -> Option<GrantId> {
+/// Whether the grantee reads on at `now`, and with keys.
+fn carries_seeds(entry: &Grant, now: BlockTime) -> bool {
+    entry.terms.effect == Effect::Allow
+        && entry.revoked_at.is_none()
+        && now < entry.terms.window.until
+}
+
+/// Up to where grants do not reach the readers of an organisation.
+fn cut_off_in(log: &VerifiedLog, organisation: OrganisationId) -> Option<LogPosition> {
+    let accepted = log.lines().iter().rev().filter(|line| line.outcome.verdict.is_accepted());
+    let cuts = |line: &&LogLine| matches!(line.entry.payload(), Payload::GrantRevokeOrganisation(it) if it.organisation == organisation);
+    accepted.into_iter().find(cuts).map(|line| line.position)
+}
+
+/// The grant that a command gives, and its terms.
+fn given_by(payload: &Payload) -> Option<(GrantId, &GrantTerms)> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other command gives a grant")]
     match payload {
-        Payload::GrantGive(give) => Some(give.grant),
-        Payload::GrantPass(pass) => Some(pass.grant),
-        Payload::GrantAnswer(GrantAnswer { answer: Answer::Give { grant, .. }, .. }) => {
-            Some(*grant)
+        Payload::GrantGive(it) => Some((it.grant, &it.terms)),
+        Payload::GrantPass(it) => Some((it.grant, &it.terms)),
+        Payload::GrantAnswer(GrantAnswer { answer: Answer::Give { grant, terms, .. }, .. }) => {
+            Some((*grant, terms))
         }
         _ => None,
     }
@@ -316,7 +413,7 @@ mod tests {
     use keepwell_types::{
         id::{Compartment, Epoch},
         set::{CompartmentSet, KindSet, PurposeSet},
-        time::{BlockTime, Window},
+        time::Window,
     };
 
     use super::*;

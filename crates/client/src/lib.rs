@@ -43,6 +43,7 @@ mod sealed;
 pub mod author;
 pub mod chart;
 pub mod grant;
+pub mod member;
 pub mod open;
 pub mod record;
 pub mod request;

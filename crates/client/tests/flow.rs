@@ -288,6 +288,33 @@ async fn life(nodes: &Nodes, path: &Path) {
     wallet.note_tip(client.seen());
     wallet.save().unwrap();
 
+    // After a rotation a grantee reads what is new, with the keys that the rotation brought.
+    client
+        .publish_member_key(&reader, clinician.member(), &clinician.sealing_public())
+        .await
+        .unwrap();
+    let moved = CompartmentSet::EMPTY.with(normal);
+    let rotated = client.rotate_compartments(&holder, moved).await.unwrap();
+    assert!(rotated.left_behind.is_empty(), "{:?}", rotated.left_behind);
+    let authoring = client.authoring(&author.actor(), chart).await.unwrap();
+    let new = NewRecord::new(normal, RecordKind::Result);
+    client.add_record(&author.actor(), &authoring, &new, (&b"new"[..], 3)).await.unwrap();
+    let in_normal = What::Compartments(moved, None);
+    let again = Opening { what: &in_normal, ..opening };
+    let with_old_keys = client.open(&again).await.unwrap();
+    assert_eq!((with_old_keys.records.len(), with_old_keys.withheld.len()), (2, 2));
+    let (_, seeds) = client
+        .accept_grant(
+            &reader,
+            &clinician.sealing(),
+            (notice.chart, notice.grant),
+            Some(&notice.terms),
+        )
+        .await
+        .unwrap();
+    let with_new_keys = client.open(&Opening { seeds: &seeds, ..again }).await.unwrap();
+    assert_eq!((with_new_keys.records.len(), with_new_keys.withheld.len()), (3, 1));
+
     // A revoked reader still has the seeds, and opens nothing.
     client.revoke_grant(&holder, given.grant).await.unwrap();
     let refused = client.open(&opening).await;

@@ -64,6 +64,7 @@ pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
         claimed: false,
         emergency: CompartmentSet::EMPTY,
         escrow: None,
+        seeds: None,
     };
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart).put(Key::ChartLog(it.chart), ChartLog::EMPTY))
 }

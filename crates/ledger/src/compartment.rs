@@ -18,6 +18,7 @@ pub(crate) fn rotate(case: &Case<'_>, it: &CompartmentRotate) -> Result<Changes,
         return Err(Rejection::EmptyTerms.into());
     }
     chart.keys.sheet = it.sheet;
+    chart.seeds = Some(it.seeds);
     advance(&mut chart, it.compartments)?;
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart))
 }

@@ -4,9 +4,9 @@
 //! is decided by itself, from the grants that name the reader:
 //!
 //! 1. **Hard stops.** A redacted record is for nobody. One whose processing the patient restricts is for
-//!    legal claims only, and one that the patient paid for is not for insurers. A record that still waits for approvals is for its own organisation and for its
-//!    approvers, whatever a grant says. A compartment that needs separate consent is covered by grants
-//!    of separate consent and by nothing else.
+//!    legal claims only, and one that the patient paid for is not for insurers. A record that still waits
+//!    for approvals is for its own organisation and for its approvers, whatever a grant says. A compartment
+//!    that needs separate consent is covered by grants of separate consent and by nothing else.
 //! 2. **What applies.** A rule applies if it covers the record (compartment, kind, and, where it lists
 //!    records, this one), the purpose is one of its purposes, its window contains block time, and its
 //!    accesses are not used up. A rule that covers the record and fails one of the others is a *near
@@ -26,13 +26,14 @@
 //! Whoever broke the glass has one more as well: what the emergency opens, for the purpose `BTG`, while it is
 //! open and the clinician's licence holds. It comes last too.
 //!
-//! What the patient has revoked from a whole organisation is no rule any more for its readers: neither a
-//! grant that was given before, whomever it names, nor an emergency, nor what the consortium allows.
+//! What the patient has revoked from a whole organisation allows its readers nothing any more: neither a
+//! grant that was given before, whomever it names, nor an emergency, nor what the consortium allows. What
+//! was forbidden before stays forbidden.
 //!
 //! # Invariants
 //!
 //! * Rules stand in the order of precedence, so the first that applies decides.
-//! * Limiting a permission never turns a refusal into a permission.
+//! * Limiting a permission never turns a refusal into a permission, and neither does revoking one.
 //! * What is read depends on the reader's own subjects: neither on how many grants the chart has nor on
 //!   how many members the organisation has.
 //! * Of permissions that are otherwise equal, one without a number of accesses comes first: an access
@@ -386,7 +387,7 @@ fn granted<'a>(
         let Some(list) = view.subject(chart, subject)? else { continue };
         for id in &list.grants {
             let grant = known_grant(view, chart, *id)?;
-            if !grant.is_before(cutoff) {
+            if !grant.is_ended_by(cutoff) {
                 rules.extend(rule_of(view, chart, *id, grant)?);
             }
         }
@@ -439,7 +440,7 @@ pub(crate) fn reaches(
     let organisation = view.organisation(member.organisation)?;
     let stands = !member.suspended && organisation.is_some_and(|it| !it.suspended);
     let ended =
-        grant.revoked_at.is_some() || grant.is_before(view.cutoff(chart, member.organisation)?);
+        grant.revoked_at.is_some() || grant.is_ended_by(view.cutoff(chart, member.organisation)?);
     Ok(stands && !ended && subjects(id, member, view.teams(chart)?).contains(&grant.terms.grantee))
 }
 

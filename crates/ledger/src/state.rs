@@ -28,7 +28,7 @@ use keepwell_types::{
     credential::CredentialKind,
     decode, encode,
     encoding::{List, Text},
-    grant::{GrantTerms, Grantee, RefusalReason},
+    grant::{Effect, GrantTerms, Grantee, RefusalReason},
     id::{
         CaseId, ChartId, CommandId, Commitment, Compartment, CredentialId, Digest, Epoch, GrantId,
         GroupId, Location, LogPosition, MemberId, OrganisationId, PublicKey, RecordId, RequestId,
@@ -474,6 +474,9 @@ pub struct Chart {
     /// Digest of their keys, shared out among the trustees.
     #[n(9)]
     pub escrow: Option<Digest>,
+    /// Digest of the table of seeds that the latest rotation sealed to the remaining grantees.
+    #[n(10)]
+    pub seeds: Option<Digest>,
 }
 
 impl Chart {
@@ -535,9 +538,11 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Whether it was given before all that an organisation had was revoked.
-    pub fn is_before(&self, cutoff: Option<&Cutoff>) -> bool {
-        cutoff.is_some_and(|cutoff| self.position < cutoff.before)
+    /// Whether it was given before all that an organisation had was revoked. A prohibition is nothing that
+    /// an organisation has.
+    pub fn is_ended_by(&self, cutoff: Option<&Cutoff>) -> bool {
+        let before = cutoff.is_some_and(|cutoff| self.position < cutoff.before);
+        before && self.terms.effect == Effect::Allow
     }
 }
 
@@ -555,7 +560,7 @@ pub struct Passed {
 /// Where everything that an organisation was granted in a chart ended.
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
 pub struct Cutoff {
-    /// Grants that stand before this in the chart's log reach none of its readers.
+    /// Permissions that stand before this in the chart's log reach none of its readers.
     #[n(0)]
     pub before: LogPosition,
 }

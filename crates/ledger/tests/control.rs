@@ -176,6 +176,26 @@ fn s8_everything_from_one_organisation_is_revoked_at_once() {
     );
 }
 
+/// Revoking opens nothing: what was forbidden before is forbidden after it.
+#[test]
+fn a_prohibition_outlasts_the_end_of_everything() {
+    check_reads(
+        "
+        t2  c1    give        g1 to=organisation:clinic             ok
+        t2  c1    give        g2 to=carl deny                       ok
+        t2  carl  read        result                                denied
+        t3  c1    revoke_all  clinic                                ok
+        t3  carl  read        result                                denied
+        t3  cleo  read        result                                not_granted
+        t4  c1    give        g3 to=organisation:clinic             ok
+        t4  carl  read        result                                denied
+        t4  cleo  read        result                                ok
+        t5  c1    revoke      g2                                    ok
+        t5  carl  read        result                                ok
+    ",
+    );
+}
+
 #[test]
 fn what_the_consortium_allows_the_own_organisation_ends_with_it() {
     let parameters = Parameters { own_organisation: OwnOrganisation::OptOut, ..PARAMETERS };

@@ -240,7 +240,9 @@ impl Rule {
 
 /// Which grants decide about a record, by comparing every rule with every other.
 fn deciding(rules: &[Rule], lost: usize, applies: impl Fn(&Rule) -> bool) -> Vec<usize> {
-    let applying: Vec<_> = (lost..rules.len()).filter(|it| applies(&rules[*it])).collect();
+    let stands = |it: &usize| *it >= lost || rules[*it].deny;
+    let applying: Vec<_> =
+        (0..rules.len()).filter(|it| stands(it) && applies(&rules[*it])).collect();
     let beaten = |it: &usize| {
         applying.iter().any(|other| rules[*other].specificity() < rules[*it].specificity())
     };

@@ -146,6 +146,7 @@ fn chart(named: usize) -> Chart {
         claimed: false,
         emergency: CompartmentSet::from_bits(0b11).unwrap(),
         escrow: Some(DIGEST),
+        seeds: Some(DIGEST),
     }
 }
 

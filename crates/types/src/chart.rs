@@ -133,7 +133,7 @@ pub struct CompartmentRotate {
     /// Root of the new [`KeySheet`].
     #[n(2)]
     pub sheet: Digest,
-    /// Digest of the table of seeds sealed to the remaining grantees.
+    /// Digest of the table of seeds sealed to all grantees who read on; it takes the place of the one before.
     #[n(3)]
     pub seeds: Digest,
 }

@@ -6,7 +6,12 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use keepwell_client::{grant::Recipient, request::ListedRequest, verify::LogMark};
+use keepwell_client::{
+    grant::{Recipient, Rotated},
+    identity::Actor,
+    request::ListedRequest,
+    verify::LogMark,
+};
 use keepwell_crypto::seal::SealingPublic;
 use keepwell_ledger::state::RequestEnd;
 use keepwell_types::{
@@ -33,13 +38,13 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Give, list or revoke permissions; ask for one, or answer
 #[derive(Args)]
 #[command(after_help = "Examples:
-  keepwell grant give --as ./ana --chart CHART --to MEMBER --key clinician.pub --compartment normal --purpose TREAT --days 30
+  keepwell grant give --as ./ana --chart CHART --to MEMBER --compartment normal --purpose TREAT --days 30
   keepwell grant list --as ./ana CHART
   keepwell grant revoke --as ./ana --chart CHART GRANT
   keepwell grant revoke --as ./ana --chart CHART --organisation ORGANISATION
   keepwell grant request --as ./clinician --chart CHART --compartment 3 --reason referral
   keepwell grant requests --as ./ana CHART
-  keepwell grant answer --as ./ana --chart CHART --key clinician.pub REQUEST
+  keepwell grant answer --as ./ana --chart CHART REQUEST
   keepwell grant withdraw --as ./clinician --chart CHART REQUEST
   keepwell grant team --as ./ana --chart CHART --member MEMBER --member MEMBER")]
 pub(crate) struct Grant {
@@ -98,9 +103,10 @@ enum What {
         /// The member
         #[arg(long, value_name = "MEMBER")]
         to: MemberId,
-        /// The member's public key, as it hands it out; it is checked against the ledger
+        /// The member's public key, as it hands it out; without it a node is asked. It is checked against
+        /// the ledger
         #[arg(long, value_name = "FILE")]
-        key: PathBuf,
+        key: Option<PathBuf>,
         /// Which compartments: names or numbers; may be given several times
         #[arg(long = "compartment", required = true)]
         compartments: Vec<String>,
@@ -161,8 +167,9 @@ enum What {
         /// The chart
         #[arg(long)]
         chart: ChartId,
-        /// The asker's public key, as it hands it out; it is checked against the ledger
-        #[arg(long, value_name = "FILE", required_unless_present = "refuse")]
+        /// The asker's public key, as it hands it out; without it a node is asked. It is checked against
+        /// the ledger
+        #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
         /// Only these compartments of those asked for; may be given several times
         #[arg(long = "compartment")]
@@ -206,7 +213,7 @@ impl Grant {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
             What::Give { who, chart, to, key, compartments: words, what_for } => {
-                give(who.session()?, chart, to, &key, &words, what_for, output)
+                give(who.session()?, chart, to, key.as_deref(), (&words, what_for), output)
             }
             What::List { who, chart } => list(&who.session()?, chart, output),
             What::Revoke { who, chart, organisation, grant } => {
@@ -227,12 +234,9 @@ impl Grant {
             What::Requests { who, chart } => requests(&who.session()?, chart, output),
             What::Answer { who, chart, key, compartments: words, days, refuse, request } => {
                 let session = who.session()?;
-                match (refuse, key) {
-                    (Some(reason), _) => self::refuse(session, chart, request, reason, output),
-                    (None, Some(key)) => {
-                        answer(session, chart, request, &key, (&words, days), output)
-                    }
-                    (None, None) => Err(Failure::Misused("name the asker's key with --key".into())),
+                match refuse {
+                    Some(reason) => self::refuse(session, chart, request, reason, output),
+                    None => answer(session, chart, request, key.as_deref(), (&words, days), output),
                 }
             }
             What::Withdraw { who, chart, request } => {
@@ -245,7 +249,16 @@ impl Grant {
     }
 }
 
-fn public_key(path: &Path) -> Result<SealingPublic, Failure> {
+/// A member's public key: from a file, or as a node has it.
+async fn public_key(
+    session: &Session,
+    actor: &Actor,
+    member: MemberId,
+    path: Option<&Path>,
+) -> Result<SealingPublic, Failure> {
+    let Some(path) = path else {
+        return Ok(session.client.member_key(actor, member).await?);
+    };
     let bytes = fs::read(path).map_err(Failure::at(path))?;
     SealingPublic::from_bytes(&bytes)
         .map_err(|error| Failure::Misused(format!("{}: {error}", path.display())))
@@ -255,18 +268,17 @@ fn give(
     mut session: Session,
     chart: ChartId,
     to: MemberId,
-    key: &Path,
-    words: &[String],
-    what_for: For,
+    key: Option<&Path>,
+    (words, what_for): (&[String], For),
     output: &Output,
 ) -> Result<(), Failure> {
-    let key = public_key(key)?;
     let holder = session.holder(chart)?;
     let compartments = compartments(&session, chart, words)?;
     let meanings = session.meanings(chart).cloned().unwrap_or_default();
     let given = block_on(async {
         let now = session.client.tip().await?.header().time;
         let terms = what_for.terms(to, compartments, now);
+        let key = public_key(&session, &holder.actor(), to, key).await?;
         let recipient = Recipient { member: to, key };
         Ok(session.client.give_grant(&holder, terms, Some(&recipient), &meanings).await?)
     })?;
@@ -307,12 +319,24 @@ fn revoke(
     output: &Output,
 ) -> Result<(), Failure> {
     let holder = session.holder(chart)?;
-    let decided = block_on(async { Ok(session.client.revoke_grant(&holder, grant).await?) })?;
+    let (decided, rotated) = block_on(async {
+        let client = &session.client;
+        let entry = client.grant(&holder.actor(), chart, grant).await?;
+        let decided = client.revoke_grant(&holder, grant).await?;
+        // A prohibition gave no keys.
+        let rotated = match entry.terms.effect {
+            Effect::Allow => {
+                Some(client.rotate_compartments(&holder, entry.terms.compartments).await?)
+            }
+            Effect::Deny => None,
+        };
+        Ok((decided, rotated))
+    })?;
     session.remember()?;
     let at = decided.outcome().location;
     output.result(
-        &format!("grant {grant} has ended: nothing is opened with it after block {}. What was opened before stays known to whoever opened it; `keepwell audit` lists that.", at.height),
-        &json!({ "grant": grant, "height": at.height }),
+        &format!("grant {grant} has ended: nothing is opened with it after block {}. {}", at.height, REMAINS),
+        &json!({ "grant": grant, "height": at.height, "left_behind": left_behind(rotated.as_ref(), *output) }),
     );
     Ok(())
 }
@@ -324,15 +348,40 @@ fn revoke_organisation(
     output: &Output,
 ) -> Result<(), Failure> {
     let holder = session.holder(chart)?;
-    let decided =
-        block_on(async { Ok(session.client.revoke_organisation(&holder, organisation).await?) })?;
+    let (decided, rotated) = block_on(async {
+        let client = &session.client;
+        let grants = client.grants(&holder.actor(), chart, LogMark::START).await?;
+        let given = grants.iter().filter(|it| it.entry.terms.effect == Effect::Allow);
+        let compartments: CompartmentSet =
+            given.flat_map(|it| it.entry.terms.compartments.iter()).collect();
+        let decided = client.revoke_organisation(&holder, organisation).await?;
+        let rotated = match compartments.is_empty() {
+            true => None,
+            false => Some(client.rotate_compartments(&holder, compartments).await?),
+        };
+        Ok((decided, rotated))
+    })?;
     session.remember()?;
     let at = decided.outcome().location;
     output.result(
-        &format!("all that organisation {organisation} was granted has ended: none of its readers opens anything after block {} with what was given before it. What was opened before stays known to whoever opened it; `keepwell audit` lists that.", at.height),
-        &json!({ "organisation": organisation, "height": at.height }),
+        &format!("all that organisation {organisation} was granted has ended: none of its readers opens anything after block {} with what was given before it. {}", at.height, REMAINS),
+        &json!({ "organisation": organisation, "height": at.height, "left_behind": left_behind(rotated.as_ref(), *output) }),
     );
     Ok(())
+}
+
+/// What revoking does and cannot do.
+const REMAINS: &str = "What is added from now on is sealed to new keys, which whoever else reads on has got. What was opened before stays known to whoever opened it; `keepwell audit` lists that.";
+
+/// The grants whose grantees have no new keys; people are warned of them.
+fn left_behind(rotated: Option<&Rotated>, output: Output) -> Vec<GrantId> {
+    let left_behind = rotated.map_or_else(Vec::new, |rotated| rotated.left_behind.clone());
+    for grant in &left_behind {
+        output.warn(&format!(
+            "grant {grant} does not open what is added from now on: nobody could seal the new keys to its grantee; give it again"
+        ));
+    }
+    left_behind
 }
 
 fn request(
@@ -402,11 +451,10 @@ fn answer(
     mut session: Session,
     chart: ChartId,
     request: RequestId,
-    key: &Path,
+    key: Option<&Path>,
     (words, days): (&[String], Option<u64>),
     output: &Output,
 ) -> Result<(), Failure> {
-    let key = public_key(key)?;
     let holder = session.holder(chart)?;
     let fewer = compartments(&session, chart, words)?;
     let meanings = session.meanings(chart).cloned().unwrap_or_default();
@@ -419,6 +467,7 @@ fn answer(
             let until = now.plus_ms(days.saturating_mul(DAY_MS));
             terms.window.until = terms.window.until.min(until);
         }
+        let key = public_key(&session, &holder.actor(), entry.member, key).await?;
         let to = Recipient { member: entry.member, key };
         Ok(session.client.grant_request(&holder, request, terms, &to, &meanings).await?)
     })?;

@@ -309,6 +309,9 @@ async fn member(
         sealing: identity.sealing_digest(),
         roles: roles.into_iter().collect::<RoleSet>(),
     };
-    client.command(&administrator(dir, slug)?, Payload::MemberEnrol(enrol)).await?;
+    let administrator = administrator(dir, slug)?;
+    client.command(&administrator, Payload::MemberEnrol(enrol)).await?;
+    let (member, key) = (identity.member(), identity.sealing_public());
+    client.publish_member_key(&administrator, member, &key).await?;
     Ok(identity)
 }

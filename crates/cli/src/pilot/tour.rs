@@ -425,6 +425,8 @@ impl Tour<'_> {
         ));
         let holder = scene.patient.holder(scene.chart)?;
         let decided = scene.patient.client.revoke_grant(&holder, given.grant).await?;
+        let compartments = given.notice.terms.compartments;
+        scene.patient.client.rotate_compartments(&holder, compartments).await?;
         scene.patient.remember()?;
         let normal = meaning(&scene.patient, scene.chart, "normal")?;
         let revoked = decided.outcome().location;
@@ -440,7 +442,7 @@ impl Tour<'_> {
             return Err(fault(7, &format!("revoked at {revoked:?}, refused at {refused:?}")));
         }
         self.result(&format!(
-            "revoked in block {}\nthe next open: refused in block {}: {}",
+            "revoked in block {}; what is added from now on is sealed to a new key\nthe next open: refused in block {}: {}",
             revoked.height,
             refused.height,
             Rejection::NotGranted

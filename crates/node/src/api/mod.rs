@@ -27,6 +27,7 @@ pub mod receipts;
 pub mod charts;
 pub mod events;
 pub mod logs;
+pub mod members;
 
 pub mod custody;
 pub mod release;
@@ -124,6 +125,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/cases/{case}", get(charts::case))
         .route("/v1/charts/{chart}/emergencies", get(charts::emergencies))
         .route("/v1/members/{member}/credentials", get(charts::credentials))
+        .route("/v1/members/{member}/key", get(members::key).put(members::put_key))
         .route("/v1/members/{member}", get(charts::member))
         .route("/v1/organisations/{organisation}", get(charts::organisation))
         .route("/v1/charts/{chart}/log", get(logs::page))
@@ -180,6 +182,8 @@ pub fn router(node: Arc<Node>) -> Router {
         charts::case,
         charts::emergencies,
         charts::credentials,
+        members::put_key,
+        members::key,
         charts::member,
         charts::organisation,
         logs::page,

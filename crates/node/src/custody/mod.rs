@@ -52,7 +52,7 @@ use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
     DecodeError,
     chart::KeySheet,
-    id::{ChainId, ChartId, Commitment, CommitteeId, Digest, OrganisationId},
+    id::{ChainId, ChartId, Commitment, CommitteeId, Digest, MemberId, OrganisationId},
     limits::{SEALED_BYTES_MAX, SEALED_SEEDS_BYTES_MAX},
     member::Party,
     record::CustodyAcknowledgement,
@@ -415,6 +415,18 @@ impl Custody {
     /// A key sheet or sealed seeds.
     pub async fn small(&self, object: &SmallObject) -> Result<Bytes, CustodyError> {
         Ok(self.store.get(&object.path()).await?)
+    }
+
+    /// Stores a member's public key, in the place of an earlier one. The caller has compared it with the
+    /// ledger, which is also what bounds how many there are.
+    pub async fn put_member_key(&self, member: MemberId, key: Bytes) -> Result<(), CustodyError> {
+        self.check_room(key.len() as u64)?;
+        Ok(self.store.put(&store::member_key(member), key).await?)
+    }
+
+    /// A member's public key, if it is here.
+    pub async fn member_key(&self, member: MemberId) -> Result<Bytes, CustodyError> {
+        Ok(self.store.get(&store::member_key(member)).await?)
     }
 
     /// Deletes a small object that nothing names, and what a table of seeds left in the index.

@@ -4,6 +4,7 @@
 //! records/<chart>/<record>-<version>.body       ciphertext, as it came
 //! records/<chart>/<record>-<version>.capsule    salted capsule
 //! small/<chart>/<kind>-<digest>                 key sheets, sealed seeds and tables of them
+//! members/<member>.key                          X-Wing public keys of members
 //! ```
 //!
 //! # Invariants
@@ -25,7 +26,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream::BoxStream};
-use keepwell_types::id::{ChartId, Digest, RecordId, Version};
+use keepwell_types::id::{ChartId, Digest, MemberId, RecordId, Version};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions,
     RetryConfig, WriteMultipart, aws::AmazonS3Builder, local::LocalFileSystem, path::Path,
@@ -146,6 +147,11 @@ impl RecordObject {
     pub(super) fn capsule(&self) -> Path {
         self.path("capsule")
     }
+}
+
+/// The name of a member's public key in the store.
+pub(super) fn member_key(member: MemberId) -> Path {
+    Path::from(format!("members/{member}.key"))
 }
 
 /// What a small object is.
