@@ -125,7 +125,7 @@ fn wrong_words(names: &Names) {
         open --as {clinician} --chart {chart} --grant {32zeros} --compartment 1   | ask with the key of one of them
         open --as {wallet} --chart {chart} --grant {32zeros} --compartment 1      | this needs a member's profile
         open --as {wallet} --chart {chart} --compartment dental                   | no compartment of this chart is called dental
-        grant revoke --as {wallet} --chart {chart} {32zeros}                      | refused: grant {32zeros} does not exist
+        grant revoke --as {wallet} --chart {chart} {32zeros}                      | grant {32zeros} is not in this chart & check its id
         grant give --as {wallet} --chart {chart} --to {member} --key {clinician}/member.pub --compartment normal --days 0  | refused: & time
         grant give --as {wallet} --chart {chart} --to {32zeros} --key {clinician}/member.pub --compartment normal  | member {32zeros} is not on the ledger & enrol
         grant give --as {agent} --chart {chart} --to {member} --key {clinician}/member.pub --compartment normal    | refused
