@@ -14,7 +14,9 @@ const BUNDLES: &str = "../shared/data/synthea";
 
 /// Runs the tour with the generator, and with the bundles if they are there.
 pub(crate) fn run() -> Result<(), Failure> {
-    Call::cargo().args(["build", "--locked", "--package", "keepwell-cli"]).run()?;
+    // The program that the tests have run: built by itself, it would be built with other features of the
+    // libraries beneath it, and with it the engine.
+    Call::cargo().args(["test", "--locked", "--workspace", "--no-run", "--quiet"]).run()?;
     let program = target()?.join("debug").join("keepwell");
     tour(&program, "generated", &["--port", "0"])?;
 
