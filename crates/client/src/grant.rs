@@ -22,7 +22,7 @@
 //!
 //! Not here: whether a grant allows something, which the ledger decides at each access.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keepwell_crypto::{
     grant::{Binding, SEEDS_MAX, SealedSeeds, open_seeds, seal_seeds, table_digest},
@@ -38,7 +38,6 @@ use keepwell_types::{
     },
     id::{ChainId, ChartId, Digest, GrantId, LogPosition, MemberId, OrganisationId, TeamId},
     member::Role,
-    time::BlockTime,
     wire::{SeedTable, SeedTableLine},
 };
 use minicbor::{Decode, Encode};
@@ -120,8 +119,8 @@ pub struct ListedGrant {
 pub struct Rotated {
     /// The proof.
     pub decided: Decided,
-    /// Grants in force whose grantees have no new seeds: nobody knows a key of theirs to seal to. They are
-    /// given another grant.
+    /// Grants in force whose grantees have no new seeds: no key of theirs is known, they are no single member,
+    /// the grant was passed on, or something is forbidden to them. Who shall read on is given another grant.
     pub left_behind: Vec<GrantId>,
 }
 
@@ -281,12 +280,27 @@ impl Client {
         let log = self.log(&actor, id, LogMark::START).await?;
         let now = log.header().header().time;
         let (mut lines, mut left_behind) = (BTreeMap::new(), Vec::new());
+        let mut in_force = Vec::new();
         for (grant, signed) in given(&log) {
             let entry = self.grant(&actor, id, grant).await?;
-            if !carries_seeds(&entry, now) {
+            if entry.revoked_at.is_none() && now < entry.terms.window.until {
+                in_force.push((grant, signed, entry));
+            }
+        }
+        let forbidden: BTreeSet<_> = in_force
+            .iter()
+            .filter(|(_, _, entry)| entry.terms.effect == Effect::Deny)
+            .map(|(_, _, entry)| entry.terms.grantee)
+            .collect();
+        for (grant, signed, entry) in in_force {
+            if entry.terms.effect == Effect::Deny {
                 continue;
             }
             let key = match entry.terms.grantee {
+                // What was passed on may have lost its ground, and whoever is forbidden something has to be
+                // given the rest again: new keys go to nobody in doubt.
+                Grantee::Member(_) if entry.passed.is_some() => None,
+                grantee @ Grantee::Member(_) if forbidden.contains(&grantee) => None,
                 Grantee::Member(member) => {
                     let organisation = self.member(&actor, member).await?.organisation;
                     if cut_off_in(&log, organisation).is_some_and(|cut| entry.position < cut) {
@@ -381,13 +395,6 @@ fn given(log: &VerifiedLog) -> impl Iterator<Item = (GrantId, &GrantTerms)> {
     accepted.filter_map(|line| given_by(line.entry.payload()))
 }
 
-/// Whether the grantee reads on at `now`, and with keys.
-fn carries_seeds(entry: &Grant, now: BlockTime) -> bool {
-    entry.terms.effect == Effect::Allow
-        && entry.revoked_at.is_none()
-        && now < entry.terms.window.until
-}
-
 /// Up to where grants do not reach the readers of an organisation.
 fn cut_off_in(log: &VerifiedLog, organisation: OrganisationId) -> Option<LogPosition> {
     let accepted = log.lines().iter().rev().filter(|line| line.outcome.verdict.is_accepted());
@@ -413,7 +420,7 @@ mod tests {
     use keepwell_types::{
         id::{Compartment, Epoch},
         set::{CompartmentSet, KindSet, PurposeSet},
-        time::Window,
+        time::{BlockTime, Window},
     };
 
     use super::*;

@@ -19,8 +19,8 @@ use keepwell_types::{
     },
     encoding::List,
     id::{CaseId, ChartId, RecordId},
-    limits::RECORD_CASES_MAX,
-    member::Role,
+    limits::{CASE_STATEMENTS_MAX, RECORD_CASES_MAX},
+    member::{Party, Role},
     outcome::Rejection,
 };
 
@@ -113,6 +113,13 @@ pub(crate) fn state(case: &Case<'_>, it: &CaseStatement) -> Result<Changes, Halt
     let disagreed = !entry.statements.is_empty();
     // The patient has the first word, and the organisation answers.
     if !denied || !(of_patient || disagreed) {
+        return Err(Rejection::CaseNotWaiting(it.case).into());
+    }
+    // Neither side leaves the other without room for an answer.
+    let is_patients = |said: &&Statement| matches!(said.party, Party::Controller(_));
+    let patients = entry.statements.iter().filter(is_patients).count();
+    let own = if of_patient { patients } else { entry.statements.len() - patients };
+    if own >= CASE_STATEMENTS_MAX / 2 {
         return Err(Rejection::CaseNotWaiting(it.case).into());
     }
     let statement = Statement { party: actor.party(it.chart), statement: it.statement };

@@ -77,6 +77,9 @@ pub(crate) fn claim(case: &Case<'_>, it: &ChartClaim) -> Result<Changes, Halt> {
     chart.keys = it.keys;
     chart.claim = None;
     chart.claimed = true;
+    // What was shared out opens no epoch from now on, and it was not the patient who prepared it.
+    chart.emergency = CompartmentSet::EMPTY;
+    chart.escrow = None;
     compartment::advance(&mut chart, CompartmentSet::all())?;
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart))
 }

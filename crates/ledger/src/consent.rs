@@ -39,7 +39,7 @@
 //! * Of permissions that are otherwise equal, one without a number of accesses comes first: an access
 //!   uses up nothing that it does not need.
 //! * What was passed on allows no more than the grant that it comes from allows by now, and nothing once
-//!   that grant does not reach the member who passed it on.
+//!   that grant does not reach the member who passed it on, or the patient forbids that member any of it.
 //!
 //! Not here: whether the reader is who signed ([`crate::accountable`]), what an access names and
 //! counts (`access`), and how old it may be when shares are released ([`crate::release`]).
@@ -54,7 +54,7 @@ use keepwell_types::{
     access::{Purpose, RecordName},
     credential::CredentialKind,
     genesis::{OwnOrganisation, Parameters},
-    grant::{Effect, Grantee},
+    grant::{Effect, GrantTerms, Grantee},
     id::{ChartId, Compartment, GrantId, LogPosition, MemberId, RecordId},
     member::{OrganisationKind, Party},
     outcome::Rejection,
@@ -250,7 +250,7 @@ impl<'a> Consent<'a> {
         let mut rules = Vec::new();
         if let Reader::Member { id, entry } = reader {
             let cutoff = view.cutoff(question.chart, entry.organisation)?;
-            rules = granted(view, question.chart, id, entry, cutoff)?;
+            rules = granted(view, &question, id, entry, cutoff)?;
             let opt_out = parameters.own_organisation == OwnOrganisation::OptOut;
             if opt_out && entry.organisation == chart.organisation && cutoff.is_none() {
                 rules.push(Rule::of_own_organisation(entry.organisation, separate_consent));
@@ -377,18 +377,19 @@ impl<'a> Consent<'a> {
 /// The rules of the grants that reach a member and are in force.
 fn granted<'a>(
     view: &'a View,
-    chart: ChartId,
+    question: &Question,
     id: MemberId,
     entry: &Member,
     cutoff: Option<&Cutoff>,
 ) -> Result<Vec<Rule<'a>>, Lacks> {
     let mut rules = Vec::new();
+    let chart = question.chart;
     for subject in subjects(id, entry, view.teams(chart)?) {
         let Some(list) = view.subject(chart, subject)? else { continue };
         for id in &list.grants {
             let grant = known_grant(view, chart, *id)?;
             if !grant.is_ended_by(cutoff) {
-                rules.extend(rule_of(view, chart, *id, grant)?);
+                rules.extend(rule_of(view, chart, *id, grant, question.time)?);
             }
         }
     }
@@ -421,27 +422,51 @@ fn rule_of<'a>(
     chart: ChartId,
     id: GrantId,
     grant: &'a Grant,
+    time: BlockTime,
 ) -> Result<Option<Rule<'a>>, Lacks> {
     let rule = Rule::of_grant(id, grant);
     let Some(Passed { from, by }) = grant.passed else { return Ok(Some(rule)) };
     let ground = known_grant(view, chart, from)?;
-    let holds = reaches(view, chart, ground, by)?;
+    let holds = reaches(view, chart, ground, by, time)?;
     Ok(holds.then(|| rule.within(&ground.terms)))
 }
 
-/// Whether a grant is in force and names a member who may act.
+/// Whether a grant is in force and names a member who may act and is forbidden nothing of what it is about:
+/// whoever is shut out does not let others in.
 pub(crate) fn reaches(
     view: &View,
     chart: ChartId,
     grant: &Grant,
     id: MemberId,
+    time: BlockTime,
 ) -> Result<bool, Lacks> {
     let Some(member) = view.member(id)? else { return Ok(false) };
     let organisation = view.organisation(member.organisation)?;
     let stands = !member.suspended && organisation.is_some_and(|it| !it.suspended);
     let ended =
         grant.revoked_at.is_some() || grant.is_ended_by(view.cutoff(chart, member.organisation)?);
-    Ok(stands && !ended && subjects(id, member, view.teams(chart)?).contains(&grant.terms.grantee))
+    let subjects = subjects(id, member, view.teams(chart)?);
+    if !stands || ended || !subjects.contains(&grant.terms.grantee) {
+        return Ok(false);
+    }
+    for subject in subjects {
+        let Some(list) = view.subject(chart, subject)? else { continue };
+        for id in &list.grants {
+            if forbids(&known_grant(view, chart, *id)?.terms, &grant.terms, time) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Whether these terms forbid, at `time`, any of what the others allow.
+fn forbids(terms: &GrantTerms, of: &GrantTerms, time: BlockTime) -> bool {
+    terms.effect == Effect::Deny
+        && terms.window.contains(time)
+        && !terms.compartments.and(of.compartments).is_empty()
+        && !terms.kinds.and(of.kinds).is_empty()
+        && !terms.purposes.and(of.purposes).is_empty()
 }
 
 fn known_grant(view: &View, chart: ChartId, id: GrantId) -> Result<&Grant, Lacks> {

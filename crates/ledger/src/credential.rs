@@ -10,7 +10,7 @@
 //!
 //! * Only the board that issued a credential changes it.
 //! * A credential is checked at the height of use. What was signed while it held stays signed.
-//! * A credential id is used once for its holder, and a revoked one never revives.
+//! * A revoked credential never revives. One that has ended makes room for another when there are many.
 
 use keepwell_types::{
     credential::{CredentialIssue, CredentialKind, CredentialStanding},
@@ -18,12 +18,13 @@ use keepwell_types::{
     limits::CREDENTIALS_MAX,
     member::{OrganisationKind, Role},
     outcome::Rejection,
+    time::BlockTime,
 };
 
 use crate::{
     decide::{Case, Changes, Halt},
     signer::{known_member, known_organisation},
-    state::{Credential, Key},
+    state::{Credential, Credentials, Key},
 };
 
 pub(crate) fn issue(case: &Case<'_>, it: &CredentialIssue) -> Result<Changes, Halt> {
@@ -46,9 +47,19 @@ pub(crate) fn issue(case: &Case<'_>, it: &CredentialIssue) -> Result<Changes, Ha
         suspended: false,
         revoked_at: None,
     };
+    if credentials.all.len() == CREDENTIALS_MAX {
+        forget_oldest_ended(&mut credentials, case.now());
+    }
     let max = CREDENTIALS_MAX as u32;
     credentials.all.push(credential).map_err(|_| Rejection::TooManyCredentials { max })?;
     Ok(Changes::NONE.put(Key::Credentials(it.member), credentials))
+}
+
+/// Forgets the oldest that will not hold again: it was checked where it was used, and its entries stay.
+fn forget_oldest_ended(credentials: &mut Credentials, now: BlockTime) {
+    let ended = |known: &&Credential| known.revoked_at.is_some() || known.window.until <= now;
+    let oldest = credentials.all.iter().find(ended).map(|known| known.credential);
+    credentials.all.retain(|known| Some(known.credential) != oldest);
 }
 
 pub(crate) fn suspend(case: &Case<'_>, it: &CredentialStanding) -> Result<Changes, Halt> {

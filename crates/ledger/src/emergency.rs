@@ -12,6 +12,7 @@
 //!   access.
 //! * Nothing is opened that the patient has not left to emergencies, and none of separate consent.
 //! * A prohibition of the patient's that names the purpose `BTG` holds in an emergency too.
+//! * A member has few of them open in one chart, so that nobody keeps others from an emergency.
 //! * A review is by a privacy officer of the clinician's organisation, who did not break the glass. An
 //!   emergency that nobody reviews stays listed, unless newer ones push it out when it is over: its entry
 //!   in the chart's log stays.
@@ -22,7 +23,7 @@ use keepwell_types::{
     access::{BreakGlass, EmergencyReview, EmergencySecond},
     chart::ChartPrepare,
     id::{ChartId, LogPosition, MemberId},
-    limits::EMERGENCIES_MAX,
+    limits::{EMERGENCIES_MAX, EMERGENCIES_OPEN_MAX},
     member::Role,
     outcome::Rejection,
     time::Window,
@@ -75,6 +76,10 @@ pub(crate) fn break_glass(case: &Case<'_>, it: &BreakGlass) -> Result<Changes, H
     };
     let mut emergencies = case.view.emergencies(it.chart)?.cloned().unwrap_or_default();
     make_room(case, &mut emergencies);
+    let own = |known: &&Emergency| known.member == member && now < known.open.until;
+    if emergencies.all.iter().filter(own).count() >= EMERGENCIES_OPEN_MAX {
+        return Err(Rejection::TooManyEmergencies { max: EMERGENCIES_OPEN_MAX as u32 }.into());
+    }
     let max = EMERGENCIES_MAX as u32;
     emergencies.all.push(emergency).map_err(|_| Rejection::TooManyEmergencies { max })?;
     Ok(Changes::NONE.put(Key::Emergencies(it.chart), emergencies))

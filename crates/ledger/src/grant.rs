@@ -102,7 +102,7 @@ pub(crate) fn pass(case: &Case<'_>, it: &GrantPass) -> Result<Changes, Halt> {
         && !it.terms.onward
         && it.terms.effect == Effect::Allow
         && it.terms.separate_consent == ground.terms.separate_consent
-        && consent::reaches(case.view, it.chart, ground, by)?;
+        && consent::reaches(case.view, it.chart, ground, by, case.now())?;
     if !may {
         return Err(refused.into());
     }

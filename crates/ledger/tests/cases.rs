@@ -148,8 +148,12 @@ fn cases_and_statements_are_limited() {
         t3  hugh  decide  k0 deny=accurate_and_complete       ok
     ",
     );
-    for number in 0..CASE_STATEMENTS_MAX {
-        world.run(&format!("t4+{number} c1 state k0 ok"));
+    for who in ["c1", "hugh"] {
+        for _ in 0..CASE_STATEMENTS_MAX / 2 {
+            let ms = world.height.0;
+            world.run(&format!("t4+{ms} {who} state k0 ok"));
+        }
+        let ms = world.height.0;
+        world.run(&format!("t4+{ms} {who} state k0 case_not_waiting"));
     }
-    world.run("t5 c1 state k0 case_not_waiting");
 }

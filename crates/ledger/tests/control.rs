@@ -256,6 +256,11 @@ fn what_was_passed_on_lasts_as_long_as_its_ground() {
         ("t5 c1 limit g1 purposes=COC ok", None),
         ("t5 c1 limit g1 ends=t5+1 ok\nt5+1 c1 team t1 members=ivy ok", None),
         ("t5 c1 give g3 to=everyone deny ok", Some("t6 c1 revoke g3 ok")),
+        ("t5 c1 give g3 to=carl deny ok", Some("t6 c1 revoke g3 ok")),
+        (
+            "t5 c1 give g3 to=role:clinic:clinician deny ends=t6 ok",
+            Some("t6 c1 team t1 members=ivy ok"),
+        ),
     ] {
         let mut world = check_reads(
             "
@@ -273,6 +278,26 @@ fn what_was_passed_on_lasts_as_long_as_its_ground() {
             assert!(reads(&mut world, "ivy", now), "after {end} and {again}");
         }
     }
+}
+
+/// Whoever is shut out lets nobody else in.
+#[test]
+fn whoever_is_forbidden_passes_nothing_on() {
+    check_reads(
+        "
+        t2  c1    give    g1 to=role:clinic:clinician onward     ok
+        t3  c1    give    g2 to=carl deny                        ok
+        t3  carl  pass    g3 of=g1 to=ivy                        not_onward
+        t4  c1    revoke  g2                                     ok
+        t4  carl  pass    g3 of=g1 to=ivy                        ok
+        t4  ivy   read    result                                 ok
+        t5  c1    give    g4 to=carl deny kinds=document         ok
+        t5  ivy   read    result                                 not_granted
+        t6  c1    give    g5 to=carl deny purposes=HPAYMT        ok
+        t6  c1    revoke  g4                                     ok
+        t6  ivy   read    result                                 ok
+    ",
+    );
 }
 
 /// Whether a member may open the result at the open block's time.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use keepwell_types::limits::EMERGENCIES_MAX;
+use keepwell_types::limits::{EMERGENCIES_MAX, EMERGENCIES_OPEN_MAX};
 use support::{World, check};
 
 /// Licensed clinicians at two organisations, and a chart whose compartment 1 is left to emergencies.
@@ -128,13 +128,48 @@ fn h3_a_review_is_by_a_privacy_officer_of_the_clinicians_organisation() {
     );
 }
 
+/// One clinician cannot keep others from an emergency.
+#[test]
+fn a_member_has_few_emergencies_open() {
+    let mut world = check_emergency("");
+    for number in 0..EMERGENCIES_OPEN_MAX {
+        world.run(&format!("t10+{number} drey break e{number} ends=t40 ok"));
+    }
+    world.run(
+        "
+        t11  drey  break  more ends=t60       too_many_emergencies
+        t11  carl  break  theirs ends=t60     ok
+        t40  drey  break  more ends=t60       ok
+    ",
+    );
+}
+
+/// What the organisation prepared before the patient claimed the chart is not the patient's word.
+#[test]
+fn a_claim_leaves_nothing_to_emergencies() {
+    check_emergency(
+        "
+        t10  rex   open     c2 claim=t100                   ok
+        t10  c2    prepare  c2 compartments=1               ok
+        t11  code:c2+wallet:c2  claim  c2                   ok
+        t12  drey  break    e1 in=c2                        not_for_emergencies
+    ",
+    );
+}
+
 /// What is over makes room, what is open never does.
 #[test]
 fn a_chart_remembers_so_many_emergencies() {
     let mut world = check_emergency("");
+    for number in 0..EMERGENCIES_MAX / EMERGENCIES_OPEN_MAX {
+        world.run(&format!(
+            "t9+{number}  hospital  enrol  m{number} of=hospital    ok
+             t9+{number}  liz       issue  lm{number} to=m{number}  ok"
+        ));
+    }
     for number in 0..EMERGENCIES_MAX {
-        let ends = 40 + number;
-        world.run(&format!("t10+{number} drey break e{number} ends=t{ends} ok"));
+        let (who, ends) = (format!("m{}", number / EMERGENCIES_OPEN_MAX), 40 + number);
+        world.run(&format!("t10+{number} {who} break e{number} ends=t{ends} ok"));
     }
     world.run(
         "

@@ -57,7 +57,17 @@ fn a_member_has_so_many_credentials() {
     for number in 0..CREDENTIALS_MAX {
         world.run(&format!("t1+{number} liz issue l{number} to=drey ok"));
     }
-    world.run("t2 liz issue more to=drey too_many_credentials");
+    world.run(
+        "
+        t2  liz  issue              more to=drey        too_many_credentials
+        t2  oli  revoke_credential  l3 of=drey          not_board
+        t2  liz  revoke_credential  l3 of=drey          ok
+        t3  liz  issue              more to=drey        ok
+        t3  liz  issue              most to=drey        too_many_credentials
+        t3  liz  revoke_credential  l3 of=drey          no_such_credential
+        t3  liz  suspend_credential l0 of=drey          ok
+    ",
+    );
 }
 
 /// T3: authority is checked before a signature counts.

@@ -143,7 +143,7 @@ fn g4_a_redaction_binds_when_every_required_party_has_approved() {
         t2  drey  redact    theirs                             not_for_record
         t2  cora  redact    theirs                             not_for_record
         t2  c2    redact    theirs                             ~unknown_chart
-        t2  hugh  redact    theirs ground=order                commitment_mismatch
+        t2  hugh  redact    theirs ground=order                other_ground
         t2  hugh  redact    theirs                             ok
         t2  carl  read      theirs                             ok
         t3  lara  redact    theirs                             ok

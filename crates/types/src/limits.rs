@@ -60,7 +60,9 @@ pub const CREDENTIAL_SCOPE_BYTES_MAX: usize = 32;
 pub const EMERGENCY_MS_MAX: u64 = 4 * 60 * 60 * 1_000;
 /// Emergency accesses of one chart that the state remembers.
 pub const EMERGENCIES_MAX: usize = 16;
-/// Statements in one case.
+/// Emergency accesses of one chart that one member has open.
+pub const EMERGENCIES_OPEN_MAX: usize = 2;
+/// Statements in one case, half of them of either side.
 pub const CASE_STATEMENTS_MAX: usize = 8;
 /// Organisations that a case was brought to the attention of.
 pub const CASE_TOLD_MAX: usize = 32;

@@ -13,6 +13,7 @@ use crate::{
         UniquenessTag, Version,
     },
     member::{Party, Role},
+    record::RedactionGround,
     set::CompartmentSet,
     time::BlockTime,
 };
@@ -566,6 +567,19 @@ pub enum Rejection {
     #[n(93)]
     #[error("a case of {0} names a record that it may not name, or lacks one that it must")]
     CaseSubject(#[n(0)] CaseKind),
+    /// Another party approved the redaction for another reason.
+    #[n(95)]
+    #[error(
+        "the redaction of record {record} was approved because of {ground}: approve it for the same reason, or have it taken back first"
+    )]
+    OtherGround {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// What was approved.
+        #[n(1)]
+        ground: RedactionGround,
+    },
     /// The record has as many cases as there may be.
     #[n(94)]
     #[error("record {record} has {max} cases already: add to one of them")]

@@ -319,10 +319,14 @@ fn revoke(
     output: &Output,
 ) -> Result<(), Failure> {
     let holder = session.holder(chart)?;
-    let (decided, rotated) = block_on(async {
+    let (ended, rotated) = block_on(async {
         let client = &session.client;
         let entry = client.grant(&holder.actor(), chart, grant).await?;
-        let decided = client.revoke_grant(&holder, grant).await?;
+        // An earlier try may have been cut off before it came to the keys.
+        let ended = match entry.revoked_at {
+            Some(at) => at,
+            None => client.revoke_grant(&holder, grant).await?.outcome().time,
+        };
         // A prohibition gave no keys.
         let rotated = match entry.terms.effect {
             Effect::Allow => {
@@ -330,13 +334,12 @@ fn revoke(
             }
             Effect::Deny => None,
         };
-        Ok((decided, rotated))
+        Ok((ended, rotated))
     })?;
     session.remember()?;
-    let at = decided.outcome().location;
     output.result(
-        &format!("grant {grant} has ended: nothing is opened with it after block {}. {}", at.height, REMAINS),
-        &json!({ "grant": grant, "height": at.height, "left_behind": left_behind(rotated.as_ref(), *output) }),
+        &format!("grant {grant} has ended: nothing is opened with it after {ended}. {REMAINS}"),
+        &json!({ "grant": grant, "ended": ended, "left_behind": left_behind(rotated.as_ref(), *output) }),
     );
     Ok(())
 }
@@ -378,7 +381,7 @@ fn left_behind(rotated: Option<&Rotated>, output: Output) -> Vec<GrantId> {
     let left_behind = rotated.map_or_else(Vec::new, |rotated| rotated.left_behind.clone());
     for grant in &left_behind {
         output.warn(&format!(
-            "grant {grant} does not open what is added from now on: nobody could seal the new keys to its grantee; give it again"
+            "grant {grant} does not open what is added from now on: its grantee got no new keys; give it again, if it shall read on"
         ));
     }
     left_behind

@@ -51,7 +51,7 @@ pub(crate) fn redact(case: &Case<'_>, it: &RecordRedact) -> Result<Changes, Halt
         outstanding: List::new(),
     });
     if redaction.ground != it.ground {
-        return Err(Rejection::CommitmentMismatch(record).into());
+        return Err(Rejection::OtherGround { record, ground: redaction.ground }.into());
     }
     if redaction.approvals.iter().any(|approval| approval.organisation == organisation) {
         return Err(Rejection::AlreadyApproved(record).into());

@@ -83,12 +83,16 @@ struct Eraser<'a> {
 }
 
 impl Eraser<'_> {
+    /// Tries all of them; one that fails holds up no other.
     async fn erase_all(&self) -> Result<(), EraseError> {
+        let mut failed = Ok(());
         for redaction in self.custody.pending.redactions()? {
-            self.erase(&redaction).await?;
-            self.custody.pending.forget_redaction(&redaction)?;
+            match self.erase(&redaction).await {
+                Ok(()) => self.custody.pending.forget_redaction(&redaction)?,
+                Err(error) => failed = Err(error),
+            }
         }
-        Ok(())
+        failed
     }
 
     async fn erase(&self, redaction: &PendingRedaction) -> Result<(), EraseError> {
