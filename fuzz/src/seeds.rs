@@ -18,6 +18,7 @@ use keepwell_crypto::{
     command,
     custody::{FIRST_VERSION, sign_custody},
     dealing::{Dealing, Numbers},
+    escrow::Escrow,
     grant::{self, Binding},
     keyfile::{About, KeyFile, KeyKind},
     keys::{ChartSecret, ClaimCode},
@@ -117,6 +118,7 @@ fn make() -> Inputs {
         ("command", commands().iter().map(SignedCommand::encode).collect()),
         ("dealing", dealings()),
         ("entry", entries().iter().map(encode).collect()),
+        ("escrow", vec![escrow()]),
         ("forwarded", vec![forwarded()]),
         ("genesis", vec![genesis().encode(), receipts().genesis.encode()]),
         ("grant_notice", vec![encode(&notice()), sealed(NOTICE_DOMAIN, &CHAIN.0, &notice())]),
@@ -708,6 +710,12 @@ fn sealed_seeds() -> Vec<u8> {
         (compartment(), Epoch(2), Digest([38; 32])),
         (compartment(), Epoch(3), Digest([39; 32])),
     ])
+}
+
+fn escrow() -> Vec<u8> {
+    let holders = [grantee().public(), grantee().public()];
+    let escrow = Escrow::deal(&mut rng(14), &[&CHART.0], b"secret", 2, &holders);
+    escrow.expect("two of two are an escrow").encode()
 }
 
 /// Seeds that a stranger sealed: `plain` may be anything, the seal is good.

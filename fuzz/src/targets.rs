@@ -14,6 +14,7 @@ use keepwell_crypto::{
     command,
     custody::verify_custody,
     dealing::{self, Dealing},
+    escrow::Escrow,
     grant::{self, SealedSeeds},
     keyfile::KeyFile,
     keys::ClaimCode,
@@ -75,6 +76,7 @@ pub const ALL: [(&str, Target); 36] = [
     ("command", command),
     ("dealing", dealing),
     ("entry", entry),
+    ("escrow", escrow),
     ("forwarded", forwarded),
     ("genesis", genesis),
     ("grant_notice", grant_notice),
@@ -263,6 +265,18 @@ pub fn grant_seals(bytes: &[u8]) -> bool {
 pub fn sealed_seeds(bytes: &[u8]) -> bool {
     let Ok(sealed) = SealedSeeds::decode(&seeds::seal_plain(bytes)) else { return false };
     seeds::with_binding(|binding| grant::open_seeds(binding, &seeds::grantee(), &sealed)).is_ok()
+}
+
+/// The bytes are an escrow; its holders' keys open their shares and get the secret, or it is not the one
+/// that was dealt.
+pub fn escrow(bytes: &[u8]) -> bool {
+    let Ok(escrow) = Escrow::decode(bytes) else { return false };
+    assert_eq!(escrow.encode(), bytes, "an escrow has two encodings");
+    let open = |holder| escrow.open_share(&[&seeds::CHART.0], holder, &seeds::grantee()).ok();
+    let shares: Vec<_> = [1, 2].into_iter().filter_map(open).collect();
+    let secret = escrow.recover(&[&seeds::CHART.0], &shares);
+    assert!(secret.is_err() || seeds::is_seed("escrow", bytes), "an escrow was altered");
+    true
 }
 
 /// The bytes are a grantee's notice, sealed or as it is under the seal, which anyone can make.

@@ -48,5 +48,6 @@ pub mod release;
 pub mod grant;
 
 pub mod dealing;
+pub mod escrow;
 
 pub mod keyfile;

@@ -71,6 +71,13 @@ pub const RECORD_CASES_MAX: usize = 8;
 /// Bytes of an encoded capsule with its salt.
 pub const CAPSULE_BYTES_MAX: usize = 2_048;
 
+/// Holders of one escrow.
+pub const ESCROW_HOLDERS_MAX: usize = 16;
+/// Bytes of what is shared out in one escrow.
+pub const ESCROW_SECRET_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an encoded escrow: its secret, and a sealed share for each holder.
+pub const ESCROW_BYTES_MAX: usize = 96 * 1024;
+
 /// Grants in force for one subject (member, role, organisation, everyone) of one chart.
 pub const GRANTS_PER_SUBJECT_MAX: usize = 64;
 /// Records that one grant can name.
