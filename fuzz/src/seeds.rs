@@ -16,7 +16,7 @@ use keepwell_crypto::{
     body::{Dek, Encryptor},
     capsule::{Capsule, SaltedCapsule},
     command,
-    custody::{FIRST_VERSION, sign_custody},
+    custody::{FIRST_VERSION, shown_digest, sign_custody, sign_finding},
     dealing::{Dealing, Numbers},
     escrow::Escrow,
     grant::{self, Binding},
@@ -46,6 +46,7 @@ use keepwell_merkle::{
 use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
+    challenge::{ChallengeAnswer, Finding, Shown},
     command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encode,
     encoding::{Blob, List, Text},
@@ -113,6 +114,7 @@ fn make() -> Inputs {
         ("bundle", bundles()),
         ("capsule", vec![capsule().encode()]),
         ("certificate", vec![encode(&certified(header(9)).certificate)]),
+        ("challenge_answer", challenge_answers()),
         ("claim_code", vec![ClaimCode::generate(&mut rng(1)).print().as_bytes().to_vec()]),
         ("claim_letter", vec![claim_letter()]),
         ("command", commands().iter().map(SignedCommand::encode).collect()),
@@ -710,6 +712,23 @@ fn sealed_seeds() -> Vec<u8> {
         (compartment(), Epoch(2), Digest([38; 32])),
         (compartment(), Epoch(3), Digest([39; 32])),
     ])
+}
+
+fn challenge_answers() -> Vec<Vec<u8>> {
+    let path = encode(&tree::prove(&[Digest([40; 32]), Digest([41; 32])], 1).expect("a leaf"));
+    let shown =
+        Shown { capsule: blob(capsule().encode()), leaf: blob(vec![7; 99]), path: blob(path) };
+    [None, Some(shown)].map(challenge_answer).to_vec()
+}
+
+fn challenge_answer(shown: Option<Shown>) -> Vec<u8> {
+    let CustodyStatement { chain, custodian, record, version, .. } = custody_statement();
+    let block = BlockId([42; 32]);
+    let digest = shown.as_ref().map(shown_digest);
+    let finding = Finding { chain, custodian, chart: CHART, record, version, block, shown: digest };
+    let key = key(2);
+    let signature = sign_finding(&key, &finding);
+    encode(&ChallengeAnswer { finding, key: key.public(), signature, shown })
 }
 
 fn escrow() -> Vec<u8> {

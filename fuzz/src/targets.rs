@@ -12,7 +12,7 @@ use keepwell_crypto::{
     body::{self, Decryptor, Layout},
     capsule::SaltedCapsule,
     command,
-    custody::verify_custody,
+    custody::{shown_digest, verify_custody, verify_finding},
     dealing::{self, Dealing},
     escrow::Escrow,
     grant::{self, SealedSeeds},
@@ -39,13 +39,15 @@ use keepwell_node::config::NodeConfig;
 use keepwell_types::{
     access::Purpose,
     block::{Certificate, Header},
+    challenge::ChallengeAnswer,
     chart::KeySheet,
     command::{Entry, SignedCommand},
     encoding::{DecodeError, List},
     genesis::Genesis,
     id::{ChartId, Digest, GrantId, Location, MemberId},
     limits::{
-        CAPSULE_BYTES_MAX, COMMAND_BYTES_MAX, HEADER_BYTES_MAX, RECEIPT_BYTES_MAX, VALIDATORS_MAX,
+        CAPSULE_BYTES_MAX, CHALLENGE_ANSWER_BYTES_MAX, COMMAND_BYTES_MAX, HEADER_BYTES_MAX,
+        RECEIPT_BYTES_MAX, VALIDATORS_MAX,
     },
     member::Role,
     outcome::{Outcome, Verdict},
@@ -71,6 +73,7 @@ pub const ALL: [(&str, Target); 36] = [
     ("bundle", bundle),
     ("capsule", capsule),
     ("certificate", certificate),
+    ("challenge_answer", challenge_answer),
     ("claim_code", claim_code),
     ("claim_letter", claim_letter),
     ("command", command),
@@ -316,6 +319,19 @@ pub fn seed_table(bytes: &[u8]) -> bool {
     let lines: Vec<(GrantId, Digest)> =
         table.lines.iter().map(|line| (line.grant, line.seeds)).collect();
     let _ = grant::table_digest(&lines);
+    true
+}
+
+/// The bytes are a custodian's answer to a challenge.
+pub fn challenge_answer(bytes: &[u8]) -> bool {
+    let answer = decode::<ChallengeAnswer>(bytes, CHALLENGE_ANSWER_BYTES_MAX);
+    let Some(answer) = answer else { return false };
+    let signed = verify_finding(&seeds::custodian(), &answer.finding, &answer.signature).is_ok();
+    let given = answer.shown.as_ref().map(shown_digest) == answer.finding.shown;
+    assert!(
+        !(signed && given) || seeds::is_seed("challenge_answer", bytes),
+        "a finding was forged"
+    );
     true
 }
 

@@ -55,6 +55,9 @@ pub(crate) enum Failure {
     /// What was asked does not fit who asks.
     #[error("{0}")]
     Misused(String),
+    /// Custodians that do not have what they store, or have what they erased.
+    #[error("{faults} of {asked} answers are not as they must be; see above for each")]
+    Custodians { faults: usize, asked: usize },
     /// A step of the tour did not do what it says.
     #[error("the tour failed at step {step}: {reason}")]
     Tour { step: usize, reason: String },

@@ -22,8 +22,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        anchor::Anchor, audit::Audit, chart::Chart, fsck::Fsck, grant::Grant, node::Node,
-        open::Open, receipt::Receipt, record::Record, verify::Verify, wallet::Wallet,
+        anchor::Anchor, audit::Audit, chart::Chart, custody::Custody, fsck::Fsck, grant::Grant,
+        node::Node, open::Open, receipt::Receipt, record::Record, verify::Verify, wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -53,6 +53,7 @@ enum Command {
     Grant(Grant),
     Open(Open),
     Audit(Audit),
+    Custody(Custody),
     Anchor(Anchor),
     Receipt(Receipt),
     Verify(Verify),
@@ -77,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Grant(it) => it.run(&output),
         Command::Open(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
+        Command::Custody(it) => it.run(&output),
         Command::Anchor(it) => it.run(&output),
         Command::Receipt(it) => it.run(&output),
         Command::Verify(it) => it.run(&output),

@@ -41,6 +41,7 @@ pub mod identity;
 mod sealed;
 
 pub mod author;
+pub mod challenge;
 pub mod chart;
 pub mod grant;
 pub mod member;

@@ -11,6 +11,7 @@ use common::consortium::{self, Consortium as Nodes, now};
 use keepwell_client::{
     Client, ClientError, Consortium,
     author::NewRecord,
+    challenge::Challenged,
     chart::{Arrangement, ClaimLetter},
     error::{CustodyProblem, LedgerError},
     grant::{GrantNotice, Recipient},
@@ -333,6 +334,14 @@ async fn life(nodes: &Nodes, path: &Path) {
     let mut content = Vec::new();
     client.read_range(&holder.actor(), record, 299_000..300_000, &mut content).await.unwrap();
     assert_eq!(content, contents[3][299_000..]);
+
+    // A challenge finds the custodian out; the other one still has the record.
+    let ask = async |custodian| {
+        client.challenge(&holder.actor(), chart, record.facts(), custodian).await.unwrap()
+    };
+    assert!(matches!(ask(nodes.organisations[0]).await, Challenged::HasNot(_)));
+    assert!(matches!(ask(nodes.organisations[2]).await, Challenged::Has(_)));
+    assert!(matches!(ask(nodes.organisations[1]).await, Challenged::HasNot(_)));
 
     // Anchors.
     let documents = path.join("documents");

@@ -9,9 +9,14 @@ use common::{
     seal,
 };
 use keepwell_crypto::{
-    custody::verify_custody,
+    body::Layout,
+    custody::{chosen_leaf, shown_digest, verify_custody, verify_finding},
     grant,
     threshold::{self, Committee},
+};
+use keepwell_merkle::{
+    content,
+    tree::{InclusionPath, leaf_digest},
 };
 use keepwell_node::{
     config::CustodyLimits,
@@ -27,7 +32,8 @@ use keepwell_types::{
     encode,
     encoding::List,
     id::{
-        ChainId, ChartId, Compartment, Digest, Epoch, GrantId, MemberId, OrganisationId, Version,
+        BlockId, ChainId, ChartId, Compartment, Digest, Epoch, GrantId, MemberId, OrganisationId,
+        Version,
     },
     member::Party,
     record::CustodyStatement,
@@ -442,4 +448,72 @@ async fn small_objects_count_too() {
     place.custody.name(Named::Small(CHART, digest)).unwrap();
     put(table(2)).await.unwrap();
     put(table(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_challenge_is_answered_by_whoever_has_the_whole_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::open(folder.path());
+    for (record, len) in [(1, 5), (2, 300_000), (3, 9 * 1024 * 1024)] {
+        let object = object(record);
+        let sealed = place.seal(&object, &vec![7; len]);
+        place.put(object, &sealed).await;
+        for block in 0..4 {
+            let answer = place.custody.challenge(&object, BlockId([block; 32])).await.unwrap();
+            let (finding, shown) = (answer.finding, answer.shown.unwrap());
+            assert_eq!(finding.block, BlockId([block; 32]));
+            assert_eq!(finding.shown, Some(shown_digest(&shown)));
+            verify_finding(&place.key.public(), &finding, &answer.signature).unwrap();
+            assert_eq!(*shown.capsule, *sealed.capsule.encode());
+            let layout = Layout::of_sealed(sealed.body.len() as u64).unwrap();
+            let (size, root) = (content::leaves(&layout), sealed.content());
+            let index = chosen_leaf(&finding, size);
+            let path: InclusionPath = keepwell_types::decode(&shown.path, 4_096).unwrap();
+            path.verify(&root, size, index, &leaf_digest(&shown.leaf)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_custodian_says_itself_that_it_lost_or_damaged_a_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::open(folder.path());
+    let (whole, never) = (object(1), object(2));
+    let sealed = place.seal(&whole, &vec![7; 300_000]);
+    place.put(whole, &sealed).await;
+    let block = BlockId([9; 32]);
+    let has = async |object| place.custody.challenge(&object, block).await.unwrap().shown.is_some();
+    assert!(has(whole).await);
+    assert!(!has(never).await);
+    let answer = place.custody.challenge(&never, block).await.unwrap();
+    verify_finding(&place.key.public(), &answer.finding, &answer.signature).unwrap();
+    // Any flipped byte, not only one of the chosen leaf.
+    let body = body_file(folder.path());
+    let good = std::fs::read(&body).unwrap();
+    for at in [0, 60, 100_000, good.len() - 1] {
+        let mut bent = good.clone();
+        bent[at] ^= 1;
+        std::fs::write(&body, bent).unwrap();
+        assert!(!has(whole).await, "byte {at}");
+    }
+    std::fs::write(&body, &good[..good.len() - 1]).unwrap();
+    assert!(!has(whole).await);
+    std::fs::write(&body, &good).unwrap();
+    assert!(has(whole).await);
+}
+
+/// The one body in a store.
+fn body_file(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "body") {
+                return path;
+            }
+        }
+    }
+    panic!("no body is stored");
 }

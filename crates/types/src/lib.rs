@@ -28,6 +28,7 @@ pub mod access;
 pub mod anchor;
 pub mod block;
 pub mod case;
+pub mod challenge;
 pub mod chart;
 pub mod command;
 pub mod credential;

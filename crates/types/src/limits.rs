@@ -78,6 +78,14 @@ pub const ESCROW_SECRET_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of an encoded escrow: its secret, and a sealed share for each holder.
 pub const ESCROW_BYTES_MAX: usize = 96 * 1024;
 
+/// Bytes of one leaf of a sealed body: the header and one chunk.
+pub const CONTENT_LEAF_BYTES_MAX: usize = 1024 * 1024 + 64;
+/// Bytes of an encoded path in a tree.
+pub const PATH_BYTES_MAX: usize = 2_304;
+/// Bytes of an answer to a challenge.
+pub const CHALLENGE_ANSWER_BYTES_MAX: usize =
+    CONTENT_LEAF_BYTES_MAX + CAPSULE_BYTES_MAX + PATH_BYTES_MAX + 512;
+
 /// Grants in force for one subject (member, role, organisation, everyone) of one chart.
 pub const GRANTS_PER_SUBJECT_MAX: usize = 64;
 /// Records that one grant can name.

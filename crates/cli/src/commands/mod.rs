@@ -5,6 +5,7 @@ pub(crate) mod node;
 pub(crate) mod wallet;
 
 pub(crate) mod chart;
+pub(crate) mod custody;
 pub(crate) mod grant;
 pub(crate) mod open;
 pub(crate) mod record;

@@ -14,7 +14,7 @@ use axum::{
 };
 use keepwell_ledger::state::{Chart, RecordEntry};
 use keepwell_types::{
-    id::{ChartId, Digest, LogPosition, RecordId, Version},
+    id::{ChartId, Digest, Height, LogPosition, RecordId, Version},
     limits::CAPSULE_BYTES_MAX,
     member::Party,
 };
@@ -293,6 +293,40 @@ pub async fn body(
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     Ok(response)
+}
+
+/// Which block asks.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedBy {
+    /// Its height.
+    block: Height,
+}
+
+/// Whether the custodian still has a record whole: the leaf of the body that a block chooses, with its path,
+/// or the custodian's word that it has not. Signed by those at home in the chart or by another custodian.
+#[utoipa::path(get, path = "/v1/charts/{chart}/records/{position}/challenge",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("position" = u64, Path, description = "Place of its `record.add` in the log"),
+        ("block" = u64, Query, description = "Height of a block after the record's"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "ChallengeAnswer"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 404, body = super::error::ErrorBody), (status = 429, body = super::error::ErrorBody),
+    ))]
+pub async fn challenge(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Segments((chart, position)): Segments<(ChartId, LogPosition)>,
+    Params(asked): Params<AskedBy>,
+    accept: Accept,
+) -> Result<Response, ApiError> {
+    let object = record_for(&node, &caller, chart, position, None).await?;
+    let block = node.core.index.block(asked.block)?;
+    let block = block.ok_or_else(|| ApiError::not_found("the block"))?;
+    Ok(accept.answer(&node.custody.challenge(&object, block.id).await?))
 }
 
 /// One range of bytes (RFC 9110, section 14.1.2).

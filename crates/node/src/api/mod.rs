@@ -144,7 +144,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/events", get(events::blocks))
         .route("/v1/charts/{chart}/events", get(events::chart))
         .route("/v1/charts/{chart}/records/{record}/{version}/body", put(custody::put_body))
-        .route("/v1/charts/{chart}/records/{position}/body", get(custody::body));
+        .route("/v1/charts/{chart}/records/{position}/body", get(custody::body))
+        .route("/v1/charts/{chart}/records/{position}/challenge", get(custody::challenge));
     answers
         .merge(long)
         .fallback(form::no_such_path)
@@ -197,6 +198,7 @@ pub fn router(node: Arc<Node>) -> Router {
         custody::put_capsule,
         custody::capsule,
         custody::body,
+        custody::challenge,
         custody::put_small,
         custody::small,
     ),

@@ -23,6 +23,7 @@
 //! know.
 
 pub mod acknowledge;
+pub mod challenge;
 pub mod erase;
 pub mod follow;
 pub mod incoming;
@@ -61,6 +62,7 @@ use keepwell_types::{
 };
 use object_store::GetRange;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use self::{
     acknowledge::{Durable, acknowledge, kept_until},
@@ -86,8 +88,8 @@ pub enum CustodyError {
     /// The index.
     #[error("this custodian's index failed; try again, or use another custodian")]
     Pending(#[from] PendingError),
-    /// Too many uploads.
-    #[error("{max} uploads run at this custodian; try again in a second")]
+    /// Too many uploads, or challenges.
+    #[error("{max} uploads or challenges run at this custodian; try again in a second")]
     Busy {
         /// The limit.
         max: usize,
@@ -170,6 +172,7 @@ pub struct Custody {
     uploads: Uploads,
     in_use: Mutex<BTreeSet<RecordObject>>,
     stored_bytes: AtomicU64,
+    challenges: Semaphore,
 }
 
 /// Who the custodian is, in which consortium.
@@ -199,6 +202,7 @@ impl Custody {
             uploads: Uploads::default(),
             in_use: Mutex::default(),
             stored_bytes: AtomicU64::new(0),
+            challenges: Semaphore::new(challenge::CHALLENGES_MAX),
         }
     }
 
