@@ -57,9 +57,7 @@ use keepwell_types::{
     },
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
-    record::{
-        ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind,
-    },
+    record::{CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind},
     set::{KindSet, Set},
     time::{BlockTime, Window},
     wire::{
@@ -287,6 +285,7 @@ pub fn genesis() -> &'static Genesis {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                sign_off: None,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {
@@ -425,10 +424,11 @@ fn payloads() -> Vec<Payload> {
             commitment: Commitment([12; 32]),
             sealed_bytes: 1_234,
             custody: list(vec![acknowledgement()]),
-            approval: Some(ApprovalRule {
-                parties: list(vec![Party::Controller(CHART)]),
-                approvals_min: 1,
-            }),
+            approval: Some(
+                "authorship: author; review: 2 of (nurse@chart, licence@author, patient); within 2 days"
+                    .parse()
+                    .expect("a seed's rule can be met"),
+            ),
             uniqueness: None,
             amends: None,
         }),

@@ -36,6 +36,7 @@ pub mod grant;
 pub mod member;
 pub mod outcome;
 pub mod record;
+pub mod signoff;
 pub mod wire;
 
 pub use encoding::{DecodeError, decode, encode};
