@@ -67,7 +67,7 @@ pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
     }
     check_seal(chart, it)?;
     check_custody(case, chart, &it.custody)?;
-    let proposal = signoff::propose(case, (actor, chart), it)?;
+    let proposal = signoff::propose(case, (actor, chart), it, organisation)?;
     let mut entry = entry_of(case, command, it, actor.party(it.chart), organisation)?;
     entry.proposed = proposal.is_some();
     let mut changes = match it.amends {

@@ -678,6 +678,9 @@ pub struct Proposal {
     /// When its author withdrew it.
     #[n(5)]
     pub withdrawn_at: Option<BlockTime>,
+    /// The organisation that the record is from.
+    #[n(6)]
+    pub organisation: OrganisationId,
 }
 
 impl Proposal {

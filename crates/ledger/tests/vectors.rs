@@ -275,6 +275,7 @@ fn proposal(parties: usize) -> Proposal {
         until: Some(TIME),
         final_at: Some(TIME),
         withdrawn_at: Some(TIME),
+        organisation: ORGANISATION,
     }
 }
 

@@ -33,7 +33,7 @@ use keepwell_types::{
     id::*,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
-        OrganisationKind, OrganisationStanding, Party, Role,
+        OrganisationKind, OrganisationStanding, Role,
     },
     outcome::{Outcome, Rejection, Verdict},
     record::{

@@ -294,7 +294,8 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
     fs::write(&path, clinician.sealing_public().to_bytes()).map_err(Failure::at(path))
 }
 
-async fn member(
+/// Enrols a member of the hospital or another organisation, and publishes its key.
+pub(super) async fn member(
     client: &Client,
     dir: &Path,
     slug: &str,

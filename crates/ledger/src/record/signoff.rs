@@ -114,6 +114,7 @@ pub(super) fn propose(
     case: &Case<'_>,
     (actor, chart): (Actor<'_>, &Chart),
     it: &RecordAdd,
+    organisation: OrganisationId,
 ) -> Result<Option<Proposal>, Halt> {
     let by_patient = matches!(actor, Actor::Controller) && chart.claim.is_none();
     let rules = case.block.parameters.sign_off.as_deref().unwrap_or_default();
@@ -140,6 +141,7 @@ pub(super) fn propose(
         until,
         final_at: None,
         withdrawn_at: None,
+        organisation,
     }))
 }
 
