@@ -642,9 +642,10 @@ pub(crate) fn rule(text: &str) -> ApprovalRule {
     let mut written = parts.next().unwrap().to_string();
     for part in parts {
         let end = part.find(|it: char| !it.is_ascii_alphanumeric()).unwrap_or(part.len());
-        let id = match party(&part[..end]).0 {
-            Party::Administrator(id) => id.to_string(),
-            _ => member_id(&part[..end]).to_string(),
+        let id = if let Party::Administrator(id) = party(&part[..end]).0 {
+            id.to_string()
+        } else {
+            member_id(&part[..end]).to_string()
         };
         written += &(id + &part[end..]);
     }

@@ -68,7 +68,7 @@ fn expected(expected: &'static str, rest: &str) -> RuleTextError {
 
 fn span(text: &str) -> Result<u64, RuleTextError> {
     let what = "a number of days, hours, minutes or seconds";
-    let (number, unit) = leading_number(text.trim_start_matches("within"));
+    let (number, unit) = leading_number(text.strip_prefix("within").unwrap_or(text));
     let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| ms);
     unit.zip(number).map(|(ms, number)| number.saturating_mul(*ms)).ok_or(expected(what, text))
 }
