@@ -17,7 +17,7 @@ use keepwell_types::{
     signoff::{KindRule, Meaning},
 };
 use support::{
-    PARAMETERS, World, chart_id, check, check_with, member_id,
+    PARAMETERS, World, chart_id, check, check_with, member_id, name_of,
     script::{instant, rule},
 };
 
@@ -192,6 +192,17 @@ fn an_approval_is_taken_back_while_nothing_rests_on_it() {
         t4  nora  approve  note seat=1                    step_not_open
     ",
     );
+}
+
+/// Whoever kept the command of an approval that was taken back cannot send it again.
+#[test]
+fn what_was_taken_back_is_not_sent_again() {
+    let mut world = check_note("t2 drey approve note seat=0 ok");
+    let approval = world.last_command.clone().unwrap();
+    world.run("t3 drey retract note ok");
+    world.at(instant("t4"));
+    assert_eq!(name_of(&world.submit(approval).unwrap_err()), "replayed");
+    world.run("t4 dora approve note seat=1 step_not_open");
 }
 
 #[test]

@@ -86,7 +86,7 @@ enum What {
         /// The file
         file: PathBuf,
     },
-    /// Sign a record that waits for signatures
+    /// Sign a record that waits for signatures; read it first, with `keepwell record get`
     Approve {
         #[command(flatten)]
         which: Which,

@@ -188,8 +188,11 @@ pub async fn proposal(
     accept: Accept,
     Segments((chart, record)): Segments<(ChartId, RecordId)>,
 ) -> Result<Response, ApiError> {
-    if !is_party(&node, &caller, chart, record).await? {
-        at_home(&node, &caller, chart).await?;
+    let is_at_home = caller.is_at_home(chart, &node.chart(chart).await?);
+    if !is_at_home && !is_party(&node, &caller, chart, record).await? {
+        return Err(ApiError::forbidden(
+            "the chart's controller and organisation, and the parties to the sign-off",
+        ));
     }
     Ok(accept.answer(&prove(&node, &Key::Proposal(chart, record)).await?))
 }

@@ -83,16 +83,15 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
     if caller.controls(chart) {
         return Ok(true);
     }
-    if let Some(record) = signed_off(entry)
-        && is_party(node, caller, chart, record).await?
-    {
-        return Ok(true);
-    }
     // A refused command may name a chart that is not there.
-    match node.chart(chart).await {
-        Ok(entry) => Ok(caller.is_at_home(chart, &entry)),
-        Err(error) if error.code() == "not_found" => Ok(false),
-        Err(error) => Err(error),
+    let is_at_home = match node.chart(chart).await {
+        Ok(entry) => caller.is_at_home(chart, &entry),
+        Err(error) if error.code() == "not_found" => false,
+        Err(error) => return Err(error),
+    };
+    match signed_off(entry) {
+        Some(record) if !is_at_home => is_party(node, caller, chart, record).await,
+        Some(_) | None => Ok(is_at_home),
     }
 }
 
