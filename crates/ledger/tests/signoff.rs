@@ -307,7 +307,7 @@ fn one_member_is_not_counted_for_two_roles() {
 /// Enrols so many nurses of the hospital, `n0` and on.
 fn nurses(count: u32) -> String {
     (0..count).fold(String::new(), |mut lines, number| {
-        writeln!(lines, "t0 hospital enrol n{number} of=hospital roles=nurse ok").unwrap();
+        writeln!(lines, "t0+1 hospital enrol n{number} of=hospital roles=nurse ok").unwrap();
         lines
     })
 }
@@ -413,7 +413,7 @@ fn nobody_signs_in_the_place_of_a_patient() {
         t3  code:c2+wallet:c2  claim  c2                  ok
         t4  c2!   approve  plan in=c2                     ~key_not_of_signer
         t4  c2    approve  plan in=c2                     ok
-        t5  c2    add      own in=c2 rule=authorship:author   ok
+        t5  c2    add      own in=c2 epoch=1 rule=authorship:author  ok
         t5  c2    approve  own in=c2 seat=0               ok
     ",
     );

@@ -146,7 +146,7 @@ fn lines(proposal: &Proposal) -> Vec<String> {
         format!(
             "  {}  {:<14} {}  block {}",
             it.time,
-            it.meaning,
+            it.meaning.as_str(),
             party(it.signer),
             it.location.height
         )

@@ -13,7 +13,7 @@ use keepwell_types::{
     member::{Party, Role},
     outcome::Rejection,
     record::RecordKind,
-    signoff::Meaning,
+    signoff::{ApprovalRule, Meaning},
 };
 
 use super::{Scene, Tour, by_hand, fault, meaning, quoted};
@@ -93,8 +93,9 @@ impl Tour<'_> {
         ));
         let actor = resident.actor(scene.chart)?;
         let authoring = resident.client.authoring(&actor, scene.chart).await?;
-        let rule =
-            RULE.parse().map_err(|_| fault(scene.step, "the rule of the note is no rule"))?;
+        let rule = RULE
+            .parse::<ApprovalRule>()
+            .map_err(|_| fault(scene.step, "the rule of the note is no rule"))?;
         let new =
             NewRecord { approval: Some(rule), ..NewRecord::new(normal, RecordKind::Document) };
         let content = (WARD_NOTE, WARD_NOTE.len() as u64);
