@@ -155,6 +155,8 @@ fn a_failure_in_json_is_one_value() {
         &["anchor", "--as", "nowhere", "nowhere", "--receipts", "nowhere"],
         &["receipt", "--as", "nowhere", "--height", "1", "--to", "x"],
         &["verify", "--genesis", "nowhere", "nowhere"],
+        &["verify", "--genesis", "nowhere", "--signatures", "nowhere"],
+        &["record", "signatures", "--as", "nowhere", "--chart", &chart, "--position", "1"],
         &["fsck", "--config", "nowhere"],
         &["bench", "table", "nowhere"],
     ] {
