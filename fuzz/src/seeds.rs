@@ -10,7 +10,12 @@ use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, 
 use commonware_storage::qmdb::floor::Proportional;
 use commonware_utils::{NZU16, NZUsize};
 use keepwell_client::{
-    Consortium, chart::Meanings, grant::GrantNotice, record::ErasureCertificate, verify::Checker,
+    Consortium,
+    chart::Meanings,
+    grant::GrantNotice,
+    record::ErasureCertificate,
+    signoff::{SIGNATURES_VERSION, SignatureFile},
+    verify::Checker,
 };
 use keepwell_crypto::{
     body::{Dek, Encryptor},
@@ -59,10 +64,9 @@ use keepwell_types::{
     },
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
-    record::{
-        ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind,
-    },
+    record::{CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind},
     set::{KindSet, Set},
+    signoff::ApprovalRule,
     time::{BlockTime, Window},
     wire::{
         LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
@@ -142,6 +146,8 @@ fn make() -> Inputs {
         ("seed_table", vec![encode(&seed_table())]),
         ("sealed_seeds", vec![sealed_seeds()]),
         ("share", vec![vec![0; 96], dealt().1.to_vec()]),
+        ("sign_off_rule", rules()),
+        ("signatures", vec![signatures()]),
         ("state_proof", state_proofs()),
         ("state_value", state_values()),
         ("word", words()),
@@ -291,6 +297,7 @@ pub fn genesis() -> &'static Genesis {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                sign_off: None,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {
@@ -429,10 +436,11 @@ fn payloads() -> Vec<Payload> {
             commitment: Commitment([12; 32]),
             sealed_bytes: 1_234,
             custody: list(vec![acknowledgement()]),
-            approval: Some(ApprovalRule {
-                parties: list(vec![Party::Controller(CHART)]),
-                approvals_min: 1,
-            }),
+            approval: Some(
+                "authorship: author; review: 2 of (nurse@chart, licence@author, patient); within 2 days"
+                    .parse()
+                    .expect("a seed's rule can be met"),
+            ),
             uniqueness: None,
             amends: None,
         }),
@@ -561,6 +569,30 @@ fn state_proofs() -> Vec<Vec<u8>> {
     let (chart, record, proof) = (CHART, RecordId([8; 32]), state_proof(CHART));
     proofs.push(ErasureCertificate { chart, record, proof }.encode());
     proofs
+}
+
+/// Rules as people write them and as commands have them.
+fn rules() -> Vec<Vec<u8>> {
+    let texts = [
+        "authorship: author; responsibility: clinician@chart; within 3 days",
+        "review: 2 of (nurse@chart, 2 licence@author, patient, any(author))",
+    ];
+    let encoded = |text: &&str| {
+        let rule: ApprovalRule = text.parse().expect("a seed's rule can be met");
+        encode(&rule)
+    };
+    let mut rules: Vec<_> = texts.iter().map(encoded).collect();
+    rules.extend(texts.map(|text| text.as_bytes().to_vec()));
+    rules
+}
+
+/// A file with the receipt of something else and the proof of something else in it.
+fn signatures() -> Vec<u8> {
+    let receipt = |bytes: &Vec<u8>| Receipt::decode(bytes).expect("a frozen receipt decodes");
+    let record = receipts().vectors.first().map(receipt).expect("there are frozen receipts");
+    let approvals = list(vec![record.clone()]);
+    let sign_off = state_proof(CHART);
+    SignatureFile { version: SIGNATURES_VERSION, record, approvals, sign_off }.encode()
 }
 
 /// The consortium of [`genesis`].

@@ -6,6 +6,7 @@ use keepwell_client::{
     chart::{ClaimLetter, Meanings},
     grant::GrantNotice,
     record::ErasureCertificate,
+    signoff::SignatureFile,
     verify::{LogMark, LogWalk},
 };
 use keepwell_crypto::{
@@ -52,6 +53,7 @@ use keepwell_types::{
     member::Role,
     outcome::{Outcome, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordKind},
+    signoff::ApprovalRule,
     wire::{LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof},
 };
 use minicbor::{Decode, Encode};
@@ -65,7 +67,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 36] = [
+pub const ALL: [(&str, Target); 38] = [
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
     ("block", block),
@@ -101,6 +103,8 @@ pub const ALL: [(&str, Target); 36] = [
     ("sealed_seeds", sealed_seeds),
     ("seed_table", seed_table),
     ("share", share),
+    ("sign_off_rule", sign_off_rule),
+    ("signatures", signatures),
     ("state_proof", state_proof),
     ("state_value", state_value),
     ("word", word),
@@ -373,6 +377,33 @@ pub fn claim_code(bytes: &[u8]) -> bool {
     let Ok(code) = ClaimCode::parse(text) else { return false };
     let again = ClaimCode::parse(&code.print());
     assert!(again.is_ok_and(|again| again.print() == code.print()), "a code reads as printed");
+    true
+}
+
+/// The bytes are a sign-off rule, as people write it or in its encoding.
+pub fn sign_off_rule(bytes: &[u8]) -> bool {
+    let written = str::from_utf8(bytes).ok().and_then(|text| text.parse::<ApprovalRule>().ok());
+    let Some(rule) = written.or_else(|| decode(bytes, COMMAND_BYTES_MAX)) else { return false };
+    let met = |signed: usize| rule.steps_met(|_| signed);
+    assert!(rule.is_as_strict_as(&rule), "a rule is as strict as itself");
+    if rule.check() {
+        assert_eq!(
+            (met(0), met(usize::MAX)),
+            (0, rule.steps.len()),
+            "a rule can be met, by somebody"
+        );
+        let span = rule.within_ms.is_none_or(|ms| ms % 1_000 == 0);
+        let again = rule.to_string().parse();
+        assert!(!span || again.as_ref() == Ok(&rule), "a rule reads as printed");
+    }
+    true
+}
+
+/// The bytes are a file of signatures.
+pub fn signatures(bytes: &[u8]) -> bool {
+    let Some(file) = decode::<SignatureFile>(bytes, MESSAGE_BYTES_MAX) else { return false };
+    let verified = file.verify(seeds::consortium());
+    assert!(verified.is_err(), "signatures were forged: the seed is of another record");
     true
 }
 

@@ -49,10 +49,8 @@ use keepwell_types::{
         UniquenessTag, Version,
     },
     limits::COMMAND_WINDOW_MS_MAX,
-    record::{
-        Amended, ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd,
-        RecordKind,
-    },
+    record::{Amended, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind},
+    signoff::ApprovalRule,
     time::{BlockTime, Window},
 };
 use reqwest::{Body, Method};
@@ -111,7 +109,7 @@ pub struct NewRecord {
     pub compartment: Compartment,
     /// Its coarse class.
     pub kind: RecordKind,
-    /// Who must approve it, if anyone must.
+    /// Who must approve it; whom the consortium asks for, if this says nothing.
     pub approval: Option<ApprovalRule>,
     /// What shall be unique among the organisation's live records, if anything shall.
     pub uniqueness: Option<UniquenessTag>,

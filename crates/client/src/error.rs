@@ -15,11 +15,12 @@ use keepwell_crypto::{
 };
 use keepwell_types::{
     id::{
-        ChartId, Compartment, Digest, Epoch, GrantId, Location, MemberId, OrganisationId, RecordId,
-        RequestId,
+        ChartId, Compartment, Digest, Epoch, GrantId, Location, LogPosition, MemberId,
+        OrganisationId, RecordId, RequestId,
     },
     limits::TEAM_MEMBERS_MAX,
     outcome::Rejection,
+    signoff::Meaning,
     wire::SEED_TABLE_MAX,
 };
 use thiserror::Error;
@@ -118,6 +119,14 @@ pub enum UsageError {
     /// The grant is not on the ledger.
     #[error("grant {0} is not in this chart; check its id")]
     NoSuchGrant(GrantId),
+    /// No record at that position has a sign-off.
+    #[error("no record at position {0} needs approvals; see `keepwell record list`")]
+    NotProposed(LogPosition),
+    /// No seat of the rule is one that the signer could take with this meaning.
+    #[error(
+        "the sign-off has no free seat where this signer could say {0}; see its rule with `keepwell record signatures`"
+    )]
+    NoSeat(Meaning),
     /// No node has the member's public key.
     #[error(
         "no node has the public key of member {0}; ask the member for its file, or its organisation to publish it"

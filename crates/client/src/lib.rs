@@ -7,7 +7,7 @@
 //!             identity                        who asks, and with which keys
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
-//!  record  request
+//!  record  request  signoff
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -48,6 +48,7 @@ pub mod member;
 pub mod open;
 pub mod record;
 pub mod request;
+pub mod signoff;
 
 pub mod anchor;
 pub mod audit;

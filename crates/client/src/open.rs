@@ -104,7 +104,7 @@ pub struct RecordFacts {
     pub custodians: Vec<OrganisationId>,
     /// When it was added.
     pub time: BlockTime,
-    /// Whether it entered under an approval rule.
+    /// Whether its author named whose approvals it needs; the consortium may ask for some where the author did not.
     pub proposed: bool,
     /// The version before it, if it amends one.
     pub amends: Option<RecordName>,

@@ -177,7 +177,7 @@ impl Application {
     fn context(&self, parent: &Block, time: BlockTime) -> BlockContext {
         BlockContext {
             chain: self.core.chain,
-            parameters: self.core.genesis.parameters,
+            parameters: self.core.genesis.parameters.clone(),
             height: Height(parent.header().height.0 + 1),
             time,
             parent: parent.id(),

@@ -100,7 +100,7 @@ impl Replay {
         let entries = read(block.entries(), height)?;
         let mut execution = Execution::new(BlockContext {
             chain: self.chain,
-            parameters: self.parameters,
+            parameters: self.parameters.clone(),
             height,
             time: header.time,
             parent: self.parent,

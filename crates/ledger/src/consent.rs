@@ -56,7 +56,7 @@ use keepwell_types::{
     genesis::{OwnOrganisation, Parameters},
     grant::{Effect, GrantTerms, Grantee},
     id::{ChartId, Compartment, GrantId, LogPosition, MemberId, RecordId},
-    member::{OrganisationKind, Party},
+    member::OrganisationKind,
     outcome::Rejection,
     record::{RecordKind, Restriction},
     set::{CompartmentSet, KindSet},
@@ -70,6 +70,7 @@ pub use self::{
     trace::{Fared, Step, Trace},
 };
 use crate::{
+    record::signoff::is_asked,
     state::{Chart, Cutoff, Emergency, Grant, Member, Passed, RecordEntry, Teams},
     view::{Lacks, View},
 };
@@ -360,7 +361,7 @@ impl<'a> Consent<'a> {
     }
 
     /// Whether approvals are no obstacle: the record needs none, has them, or is shown to those who
-    /// give them.
+    /// are asked for them.
     fn passes_approval(&self, entry: &RecordEntry) -> Result<bool, Lacks> {
         if !entry.proposed {
             return Ok(true);
@@ -369,8 +370,9 @@ impl<'a> Consent<'a> {
         if member.organisation == entry.organisation {
             return Ok(true);
         }
-        let proposal = self.view.proposal(self.question.chart, entry.record)?;
-        Ok(proposal.is_none_or(|it| it.is_final() || it.rule.parties.contains(&Party::Member(id))))
+        let chart = self.question.chart;
+        let Some(proposal) = self.view.proposal(chart, entry.record)? else { return Ok(true) };
+        Ok(proposal.is_final() || is_asked(self.view, chart, entry, proposal, (id, member))?)
     }
 }
 

@@ -119,7 +119,7 @@ impl<'a> Case<'a> {
             Payload::ChartArrange(it) => chart::arrange(self, it),
             Payload::CompartmentRotate(it) => compartment::rotate(self, it),
             Payload::RecordAdd(it) => record::add(self, it),
-            Payload::RecordApprove(it) => record::approve(self, it),
+            Payload::RecordApprove(it) => record::signoff::approve(self, it),
             Payload::GrantGive(it) => grant::give(self, it),
             Payload::GrantLimit(it) => grant::limit(self, it),
             Payload::GrantRevoke(it) => grant::revoke(self, it),
@@ -150,6 +150,8 @@ impl<'a> Case<'a> {
             Payload::CaseExtend(it) => case::extend(self, it),
             Payload::CaseState(it) => case::state(self, it),
             Payload::CaseAcknowledge(it) => case::acknowledge(self, it),
+            Payload::RecordRetract(it) => record::signoff::retract(self, it),
+            Payload::RecordWithdraw(it) => record::signoff::withdraw(self, it),
         }
     }
 

@@ -340,10 +340,9 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::RecordRedact(it) => record_keys(it.chart, &it.record).into(),
         Payload::RecordKeep(it) => record_keys(it.chart, &it.record).into(),
         Payload::RecordErased(it) => record_keys(it.chart, &it.record).into(),
-        Payload::RecordApprove(it) => {
-            [Key::Record(it.chart, it.record.position), Key::Proposal(it.chart, it.record.record)]
-                .into()
-        }
+        Payload::RecordApprove(it) => proposal_keys(it.chart, &it.record),
+        Payload::RecordRetract(it) => proposal_keys(it.chart, &it.record),
+        Payload::RecordWithdraw(it) => proposal_keys(it.chart, &it.record),
         Payload::GroupForm(it) => [Key::Group(it.group), Key::Organisation(it.organisation)].into(),
         Payload::GrantGive(it) => {
             [Key::Grant(it.chart, it.grant), Key::Subject(it.chart, it.terms.grantee)].into()
@@ -374,6 +373,12 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
             keys
         }
     }
+}
+
+fn proposal_keys(chart: ChartId, name: &RecordName) -> Vec<Key> {
+    let mut keys = Vec::from(record_keys(chart, name));
+    keys.push(Key::Proposal(chart, name.record));
+    keys
 }
 
 const fn record_keys(chart: ChartId, name: &RecordName) -> [Key; 2] {

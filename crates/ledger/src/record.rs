@@ -1,9 +1,9 @@
-//! Records: added and amended by authors, approved by whoever the author's rule names.
+//! Records: added and amended by authors, and approved where a rule of the consortium or of the author asks for it.
 //!
 //! ```text
-//!        add                       approvals_min of the rule's parties
-//!  (none) ---> Final      (none) ---> Proposed ----------------------> Final
-//!     without a rule          with one
+//!        add                          add            as the rule says: see [`signoff`]
+//!  (none) ---> Final           (none) ---> Proposed ----------------------------------> Final
+//!     without a rule              with one
 //!
 //!  amend: another version beside the ones so far; which is the newest is in the record's state
 //! ```
@@ -12,17 +12,15 @@
 //!
 //! * A record is added only after enough of the chart's custodians have acknowledged that they store
 //!   it, and while they promise to: nothing on the ledger names what nobody has.
-//! * Approvals never conflict. Each party of the rule may approve once, also after the record has
-//!   become final, so in whatever order approvals arrive, each is accepted and the state is the same.
 //! * An amendment changes nothing of the versions before it. It is by the organisation that they are from,
 //!   follows the newest, and two that follow the same one do not both enter.
-//! * A proposal is gone when all its parties have approved: then nothing about it can change any more.
 //!
-//! Not here: the entry itself, which stands in the chart's log and not in the state; restrictions
-//! ([`restriction`]) and redaction ([`redaction`]).
+//! Not here: the entry itself, which stands in the chart's log and not in the state; sign-off ([`signoff`]),
+//! restrictions ([`restriction`]) and redaction ([`redaction`]).
 
 pub(crate) mod redaction;
 pub(crate) mod restriction;
+pub(crate) mod signoff;
 
 use keepwell_crypto::{
     command::{Verified, record_id_of},
@@ -35,7 +33,7 @@ use keepwell_types::{
     limits::SEALED_BYTES_MAX,
     member::{Party, Role},
     outcome::Rejection,
-    record::{Amended, ApprovalRule, CustodyAcknowledgement, RecordAdd, RecordApprove, RecordKind},
+    record::{Amended, CustodyAcknowledgement, RecordAdd, RecordKind},
     set::RoleSet,
 };
 
@@ -43,10 +41,8 @@ use crate::{
     chart::check_custodian_count,
     credential::check_licensed,
     decide::{Case, Changes, Halt},
-    signer::{
-        Actor, Authority, known_chart, known_member, known_organisation, organisation_in_standing,
-    },
-    state::{Approval, Chart, Key, Newest, Proposal, RecordEntry, RecordState, TagOwner},
+    signer::{Actor, Authority, organisation_in_standing},
+    state::{Chart, Key, Newest, RecordEntry, RecordState, TagOwner},
     view::View,
 };
 
@@ -71,10 +67,9 @@ pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
     }
     check_seal(chart, it)?;
     check_custody(case, chart, &it.custody)?;
-    if let Some(rule) = &it.approval {
-        check_rule(case.view, it.chart, rule)?;
-    }
+    let proposal = signoff::propose(case, (actor, chart), it, organisation)?;
     let mut entry = entry_of(case, command, it, actor.party(it.chart), organisation)?;
+    entry.proposed = proposal.is_some();
     let mut changes = match it.amends {
         None => Changes::NONE,
         Some(amended) => amend(case, it.chart, amended, &mut entry)?,
@@ -87,8 +82,7 @@ pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
         let record = RecordName { position: log.count, record: entry.record };
         changes = changes.put(Key::Tag(organisation, tag), TagOwner { chart: it.chart, record });
     }
-    if let Some(rule) = it.approval.clone() {
-        let proposal = Proposal { rule, approvals: List::new(), commitment: it.commitment };
+    if let Some(proposal) = proposal {
         changes = changes.put(Key::Proposal(it.chart, entry.record), proposal);
     }
     changes.record = Some(entry);
@@ -139,32 +133,6 @@ pub(crate) fn state_of(
     original: RecordId,
 ) -> Result<RecordState, Halt> {
     Ok(view.record_state(chart, original)?.cloned().unwrap_or_default())
-}
-
-pub(crate) fn approve(case: &Case<'_>, it: &RecordApprove) -> Result<Changes, Halt> {
-    let party = case.approver(it.chart)?;
-    known_chart(case.view, it.chart)?;
-    let entry = named(case.view, it.chart, &it.record)?;
-    let record = entry.record;
-    if let Party::Member(id) = party {
-        check_licence(case, entry.kind, id)?;
-    }
-    let proposal = case.view.proposal(it.chart, record)?.ok_or(Rejection::NotProposed(record))?;
-    if !proposal.rule.parties.contains(&party) {
-        return Err(Rejection::NotApprover(record).into());
-    }
-    if proposal.approvals.iter().any(|approval| approval.party == party) {
-        return Err(Rejection::AlreadyApproved(record).into());
-    }
-    if proposal.commitment != it.commitment {
-        return Err(Rejection::CommitmentMismatch(record).into());
-    }
-    let mut proposal = proposal.clone();
-    let approval = Approval { party, location: case.location };
-    proposal.approvals.push(approval).map_err(|_| Rejection::TooLarge)?;
-    let key = Key::Proposal(it.chart, record);
-    let all = proposal.approvals.len() == proposal.rule.parties.len();
-    Ok(if all { Changes::NONE.remove(key) } else { Changes::NONE.put(key, proposal) })
 }
 
 /// Whether the member may sign records of this kind in this consortium.
@@ -234,29 +202,6 @@ fn check_custody(
     Ok(check_custodian_count(case, custody.len())?)
 }
 
-/// Whether the rule can be met: its parties exist, each stands in it once, and there are enough.
-fn check_rule(view: &View, chart: ChartId, rule: &ApprovalRule) -> Result<(), Halt> {
-    let needed = usize::from(rule.approvals_min);
-    if needed == 0 || needed > rule.parties.len() {
-        return Err(Rejection::ApprovalRule.into());
-    }
-    for (place, party) in rule.parties.iter().enumerate() {
-        if rule.parties[..place].contains(party) {
-            return Err(Rejection::ApprovalRule.into());
-        }
-        match *party {
-            Party::Member(id) => known_member(view, id).map(|_| ())?,
-            Party::Administrator(id) => known_organisation(view, id).map(|_| ())?,
-            // A rule must not link two charts, and a one-time code approves nothing.
-            Party::Controller(id) if id == chart => {}
-            Party::Controller(_) | Party::Claimant(_) | Party::Custodian(_) => {
-                return Err(Rejection::ApprovalRule.into());
-            }
-        }
-    }
-    Ok(())
-}
-
 fn entry_of(
     case: &Case<'_>,
     command: &Verified,
@@ -277,7 +222,7 @@ fn entry_of(
         sealed_bytes: it.sealed_bytes,
         author,
         organisation,
-        proposed: it.approval.is_some(),
+        proposed: false,
         location: case.location,
         custodians: List::from_vec(custodians).map_err(|_| Rejection::TooLarge)?,
         uniqueness: it.uniqueness,

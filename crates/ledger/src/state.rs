@@ -43,8 +43,9 @@ use keepwell_types::{
         STATE_VALUE_BYTES_MAX, TEAM_MEMBERS_MAX, TEAMS_MAX,
     },
     member::{OrganisationKind, Party},
-    record::{ApprovalRule, RecordKind, RedactionGround},
+    record::{RecordKind, RedactionGround},
     set::{CompartmentSet, PurposeSet, RestrictionSet, RoleSet},
+    signoff::ApprovalRule,
     time::{BlockTime, Window},
 };
 use minicbor::{Decode, Encode};
@@ -88,7 +89,7 @@ pub enum Key {
     /// The grants that someone has in a chart.
     #[n(9)]
     Subject(#[n(0)] ChartId, #[n(1)] Grantee),
-    /// What a record with an approval rule still waits for.
+    /// The sign-off of a record with an approval rule.
     #[n(10)]
     Proposal(#[n(0)] ChartId, #[n(1)] RecordId),
     /// Who has a uniqueness tag.
@@ -654,29 +655,57 @@ pub struct Subject {
     pub grants: List<GrantId, GRANTS_PER_SUBJECT_MAX>,
 }
 
-/// A record that entered under an approval rule, until each party of the rule has approved: after
-/// that nothing about it can change, and the entry is gone.
+/// The sign-off of a record that entered under an approval rule.
+///
+/// It stays when nothing about it can change any more: it is what every party's copy is proven with.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
 pub struct Proposal {
-    /// Who may approve, and how many must.
+    /// Whose approvals it needs.
     #[n(0)]
     pub rule: ApprovalRule,
-    /// Who has approved so far, in the order in which they did.
+    /// Those that count, in the order in which they were given.
     #[n(1)]
     pub approvals: List<Approval, APPROVERS_MAX>,
     /// What is to be approved.
     #[n(2)]
     pub commitment: Commitment,
+    /// First instant at which nobody approves it any more.
+    #[n(3)]
+    pub until: Option<BlockTime>,
+    /// When all had approved who must.
+    #[n(4)]
+    pub final_at: Option<BlockTime>,
+    /// When its author withdrew it.
+    #[n(5)]
+    pub withdrawn_at: Option<BlockTime>,
+    /// The organisation that the record is from.
+    #[n(6)]
+    pub organisation: OrganisationId,
 }
 
 impl Proposal {
     /// Whether enough parties have approved for the record to be final.
-    pub fn is_final(&self) -> bool {
-        self.approvals.len() >= usize::from(self.rule.approvals_min)
+    pub const fn is_final(&self) -> bool {
+        self.final_at.is_some()
+    }
+
+    /// How many have signed at a seat.
+    pub fn taken(&self, seat: u8) -> usize {
+        self.approvals.iter().filter(|approval| approval.seat == seat).count()
+    }
+
+    /// How many steps are met.
+    pub fn steps_met(&self) -> usize {
+        self.rule.steps_met(|seat| self.taken(seat))
+    }
+
+    /// The step of an approval.
+    pub fn step_of(&self, approval: &Approval) -> Option<usize> {
+        self.rule.seat(approval.seat).map(|place| place.step)
     }
 }
 
-/// One party's approval.
+/// One party's approval: who signed, when, and at which seat, which says what the signature means.
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
 pub struct Approval {
     /// Who approved.
@@ -685,6 +714,12 @@ pub struct Approval {
     /// Where the command stands.
     #[n(1)]
     pub location: Location,
+    /// The number of the seat.
+    #[n(2)]
+    pub seat: u8,
+    /// The time of its block.
+    #[n(3)]
+    pub time: BlockTime,
 }
 
 /// The live record that has a uniqueness tag.

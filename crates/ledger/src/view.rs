@@ -164,7 +164,7 @@ impl View {
         self.read(Key::Case(chart, id))
     }
 
-    /// What a record waits for.
+    /// The sign-off of a record.
     pub fn proposal(&self, chart: ChartId, id: RecordId) -> Result<Option<&Proposal>, Lacks> {
         self.read(Key::Proposal(chart, id))
     }

@@ -19,8 +19,9 @@ use keepwell_types::{
     id::*,
     limits::*,
     member::{OrganisationKind, Party, Role},
-    record::{ApprovalRule, RecordKind, RedactionGround},
+    record::{RecordKind, RedactionGround},
     set::{CompartmentSet, KindSet, PurposeSet, RestrictionSet, RoleSet},
+    signoff::{ApprovalRule, Approver, AtLeast, Meaning, Need, Of, Seat, Step},
     time::{BlockTime, Window},
 };
 
@@ -258,14 +259,23 @@ fn request(named: usize) -> Request {
 }
 
 fn proposal(parties: usize) -> Proposal {
-    let approval = Approval { party: Party::Controller(CHART), location: LOCATION };
+    let approval =
+        Approval { party: Party::Controller(CHART), location: LOCATION, seat: 127, time: TIME };
+    let seat = Need::Seat(Seat {
+        who: Approver::Role(Role::Nurse, Of::Organisation(ORGANISATION)),
+        min: 1,
+    });
+    let root = Need::AtLeast(AtLeast { min: 2, branches: parties as u8 });
+    let needs = [root].into_iter().chain(std::iter::repeat_n(seat, parties)).collect();
+    let step = Step { meaning: Meaning::Review, needs: list(needs) };
     Proposal {
-        rule: ApprovalRule {
-            parties: list(vec![Party::Controller(CHART); parties]),
-            approvals_min: 2,
-        },
-        approvals: list(vec![approval; parties - 1]),
+        rule: ApprovalRule { steps: list(vec![step]), within_ms: Some(86_400_000) },
+        approvals: list(vec![approval; parties]),
         commitment: COMMITMENT,
+        until: Some(TIME),
+        final_at: Some(TIME),
+        withdrawn_at: Some(TIME),
+        organisation: ORGANISATION,
     }
 }
 

@@ -78,6 +78,7 @@ pub const DEMONSTRATION_PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule::USUAL,
+    sign_off: None,
 };
 
 /// Founds a consortium and makes all of its keys.

@@ -90,6 +90,7 @@ pub const PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule::USUAL,
+    sign_off: None,
 };
 
 impl Traffic {

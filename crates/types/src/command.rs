@@ -30,7 +30,10 @@ use crate::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationStanding, Party,
     },
-    record::{RecordAdd, RecordApprove, RecordErased, RecordKeep, RecordRedact, RecordRestrict},
+    record::{
+        RecordAdd, RecordApprove, RecordErased, RecordKeep, RecordRedact, RecordRestrict,
+        RecordRetract, RecordWithdraw,
+    },
     time::Window,
 };
 
@@ -173,6 +176,12 @@ pub enum Payload {
     /// Say that one was told of a case.
     #[n(43)]
     CaseAcknowledge(#[n(0)] CaseAcknowledge),
+    /// Take an approval of a proposed record back.
+    #[n(58)]
+    RecordRetract(#[n(0)] RecordRetract),
+    /// Propose a record no longer.
+    #[n(59)]
+    RecordWithdraw(#[n(0)] RecordWithdraw),
 }
 
 impl Payload {
@@ -222,6 +231,8 @@ impl Payload {
             Self::CaseExtend(it) => Some(it.chart),
             Self::CaseState(it) => Some(it.chart),
             Self::CaseAcknowledge(it) => Some(it.chart),
+            Self::RecordRetract(it) => Some(it.chart),
+            Self::RecordWithdraw(it) => Some(it.chart),
         }
     }
 
@@ -275,6 +286,8 @@ impl Payload {
             Self::CaseExtend(_) => "case.extend",
             Self::CaseState(_) => "case.state",
             Self::CaseAcknowledge(_) => "case.acknowledge",
+            Self::RecordRetract(_) => "record.retract",
+            Self::RecordWithdraw(_) => "record.withdraw",
         }
     }
 }

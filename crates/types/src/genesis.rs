@@ -12,9 +12,10 @@ use crate::{
     id::{Digest, OrganisationId, PublicKey},
     limits::{
         EMERGENCY_MS_MAX, GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX, NAME_BYTES_MAX,
-        VALIDATORS_MAX,
+        SIGN_OFF_RULES_MAX, VALIDATORS_MAX,
     },
     set::KindSet,
+    signoff::{KindRule, first_fault},
     time::BlockTime,
 };
 
@@ -86,6 +87,10 @@ impl Genesis {
         if given_ms > max_ms {
             return Err(GenesisFault::Emergency { given_ms, max_ms });
         }
+        let rules = self.parameters.sign_off.as_deref().unwrap_or_default();
+        if let Some(place) = first_fault(rules) {
+            return Err(GenesisFault::SignOff { place });
+        }
         let admits = |entry: &&Payload| matches!(entry, Payload::OrganisationAdmit(_));
         let (organisations, max) = (self.entries.iter().filter(admits).count(), IN_STANDING_MAX);
         if organisations > max as usize {
@@ -139,6 +144,14 @@ pub enum GenesisFault {
         given_ms: u64,
         /// The limit.
         max_ms: u64,
+    },
+    /// A sign-off rule that no record could meet, or for a kind that another speaks of.
+    #[error(
+        "sign-off rule {place} of the genesis file can never be met, or is for a kind that an earlier one is for"
+    )]
+    SignOff {
+        /// Its place, from 0.
+        place: usize,
     },
     /// More organisations than can sign together.
     #[error(
@@ -194,7 +207,7 @@ pub enum OwnOrganisation {
 }
 
 /// What the consortium has chosen.
-#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
 pub struct Parameters {
     /// See [`OwnOrganisation`].
     #[n(0)]
@@ -214,6 +227,9 @@ pub struct Parameters {
     /// How the glass is broken.
     #[n(5)]
     pub emergency: EmergencyRule,
+    /// Whose approvals records of some kinds need, where the consortium asks for any.
+    #[n(6)]
+    pub sign_off: Option<List<KindRule, SIGN_OFF_RULES_MAX>>,
 }
 
 /// How the glass is broken in this consortium.

@@ -37,6 +37,7 @@ pub mod grant;
 pub mod member;
 pub mod outcome;
 pub mod record;
+pub mod signoff;
 pub mod wire;
 
 pub use encoding::{DecodeError, decode, encode};

@@ -42,8 +42,16 @@ pub const SEPARATE_CONSENT: usize = 4;
 pub const CUSTODIANS_MAX: usize = 8;
 /// Organisations beside the chart's own that may author in it.
 pub const CONTRIBUTORS_MAX: usize = 16;
-/// Parties whose approval one record may need.
-pub const APPROVERS_MAX: usize = 16;
+/// Parties whose approval one record may need: a hundred at once, with room.
+pub const APPROVERS_MAX: usize = 128;
+/// Steps of one sign-off rule, one after the other.
+pub const SIGN_OFF_STEPS_MAX: usize = 8;
+/// Seats and branches in one step of a sign-off rule: as many seats as approvers, and branches above them.
+pub const SIGN_OFF_NEEDS_MAX: usize = 160;
+/// Levels of the tree of one step of a sign-off rule.
+pub const SIGN_OFF_DEPTH_MAX: usize = 4;
+/// Sign-off rules of one consortium: one for each kind of record.
+pub const SIGN_OFF_RULES_MAX: usize = 16;
 /// Sealed object: bytes of plaintext (10 GiB).
 pub const RECORD_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
 /// Sealed object: bytes of the ciphertext at a custodian, padding (Padmé adds at most 12 %), headers and tags included.

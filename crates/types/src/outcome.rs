@@ -13,8 +13,9 @@ use crate::{
         UniquenessTag, Version,
     },
     member::{Party, Role},
-    record::RedactionGround,
+    record::{RecordKind, RedactionGround},
     set::CompartmentSet,
+    signoff::Meaning,
     time::BlockTime,
 };
 
@@ -590,5 +591,86 @@ pub enum Rejection {
         /// The limit.
         #[n(1)]
         max: u32,
+    },
+
+    /// The signer takes a seat whose step is not open.
+    #[n(122)]
+    #[error(
+        "step {step} of the sign-off of record {record} opens once those before it are met; approve then"
+    )]
+    StepNotOpen {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// The step, counted from 1.
+        #[n(1)]
+        step: u32,
+    },
+    /// The signature says something else than its step asks for.
+    #[n(123)]
+    #[error(
+        "a signature there says {needed}, not {given}; sign with that meaning, or at another seat"
+    )]
+    WrongMeaning {
+        /// The command's.
+        #[n(0)]
+        given: Meaning,
+        /// The rule's.
+        #[n(1)]
+        needed: Meaning,
+    },
+    /// The time in which the record could be approved is over.
+    #[n(124)]
+    #[error("record {record} could be approved until {until} only; its author can add it again")]
+    ApprovalExpired {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// First instant at which it could not.
+        #[n(1)]
+        until: BlockTime,
+    },
+    /// Its author proposes it no longer.
+    #[n(125)]
+    #[error("the author of record {0} has withdrawn it; nothing can be approved or taken back")]
+    ProposalWithdrawn(#[n(0)] RecordId),
+    /// All who must have approved it.
+    #[n(126)]
+    #[error("record {0} is final: nothing of it is withdrawn; amend it, or have it redacted")]
+    AlreadyFinal(#[n(0)] RecordId),
+    /// The command asks for less than the consortium, or than the version before it.
+    #[n(127)]
+    #[error(
+        "a {0} needs every step that the consortium, or the version it amends, asks for, and no more time; repeat those steps and add your own"
+    )]
+    WeakerRule(#[n(0)] RecordKind),
+    /// Whoever signed a later step relied on this approval.
+    #[n(128)]
+    #[error(
+        "a later step of the sign-off of record {0} is signed already; who signed there takes it back first"
+    )]
+    ReliedOn(#[n(0)] RecordId),
+    /// The chart's organisation still holds the chart's key, and is not the patient.
+    #[n(129)]
+    #[error("chart {0} is not in its patient's hands yet; the patient claims it and signs then")]
+    NotPatient(#[n(0)] ChartId),
+    /// Only who added it withdraws it.
+    #[n(130)]
+    #[error("only the author of record {0} withdraws it")]
+    NotAuthor(#[n(0)] RecordId),
+    /// No approval of the signer counts.
+    #[n(131)]
+    #[error("no approval of record {0} by the signer counts")]
+    NotApproved(#[n(0)] RecordId),
+    /// The rule has no such seat.
+    #[n(132)]
+    #[error("the sign-off of record {record} has no seat {seat}; see `keepwell record signatures`")]
+    NoSuchSeat {
+        /// The record.
+        #[n(0)]
+        record: RecordId,
+        /// Named.
+        #[n(1)]
+        seat: u8,
     },
 }

@@ -10,9 +10,9 @@ use crate::{
         ChainId, ChartId, Commitment, CommitteeId, Compartment, Digest, Epoch, OrganisationId,
         PublicKey, RecordId, Signature, UniquenessTag, Version,
     },
-    limits::{APPROVERS_MAX, CUSTODIANS_MAX},
-    member::Party,
+    limits::CUSTODIANS_MAX,
     set::{RestrictionSet, vocabulary},
+    signoff::{ApprovalRule, Meaning},
     time::BlockTime,
 };
 
@@ -165,7 +165,7 @@ pub struct RecordAdd {
     /// Who has stored it.
     #[n(6)]
     pub custody: List<CustodyAcknowledgement, CUSTODIANS_MAX>,
-    /// Who must approve it before it is final; nobody, for most records.
+    /// Who must approve it before it is final: whom the consortium asks for, or nobody, if this says nothing.
     #[n(7)]
     pub approval: Option<ApprovalRule>,
     /// A digest that the organisation wants to be unique among its live records.
@@ -176,19 +176,8 @@ pub struct RecordAdd {
     pub amends: Option<Amended>,
 }
 
-/// `approvals_min` of `parties` make a proposed record final.
-#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
-pub struct ApprovalRule {
-    /// Who may approve, each once.
-    #[n(0)]
-    pub parties: List<Party, APPROVERS_MAX>,
-    /// How many must.
-    #[n(1)]
-    pub approvals_min: u8,
-}
-
-/// `record.approve`: one party's approval of a proposed record.
-#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+/// `record.approve`: one party's approval of a proposed record, which is its signature.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
 pub struct RecordApprove {
     /// The chart.
     #[n(0)]
@@ -199,6 +188,34 @@ pub struct RecordApprove {
     /// What was approved: the commitment of the version that the signer was shown.
     #[n(2)]
     pub commitment: Commitment,
+    /// What the signature says, as the step of the rule demands it.
+    #[n(3)]
+    pub meaning: Meaning,
+    /// The number of the rule's seat that the signer takes.
+    #[n(4)]
+    pub seat: u8,
+}
+
+/// `record.retract`: a party takes its approval back, while nothing rests on it yet.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordRetract {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// The record.
+    #[n(1)]
+    pub record: RecordName,
+}
+
+/// `record.withdraw`: the author proposes a record no longer, while it is not final.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecordWithdraw {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// The record.
+    #[n(1)]
+    pub record: RecordName,
 }
 
 vocabulary! {

@@ -11,7 +11,9 @@ use keepwell_types::{
     id::{Digest, OrganisationId, PublicKey},
     limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX},
     member::{OrganisationAdmit, OrganisationKind},
+    record::RecordKind,
     set::KindSet,
+    signoff::KindRule,
     time::BlockTime,
 };
 
@@ -48,9 +50,15 @@ fn genesis(validators: u8) -> Genesis {
             notice: 1,
             licensed: KindSet::EMPTY,
             emergency: EmergencyRule::USUAL,
+            sign_off: None,
         },
         entries: List::new(),
     }
+}
+
+fn legal(rule: &str) -> KindRule {
+    let kinds = KindSet::EMPTY.with(RecordKind::Legal);
+    KindRule { kinds, rule: rule.parse().unwrap(), or_less: false }
 }
 
 fn admissions(count: u32) -> impl Iterator<Item = Payload> {
@@ -68,7 +76,7 @@ fn admissions(count: u32) -> impl Iterator<Item = Payload> {
 #[test]
 fn validators_and_committee_belong_together() {
     type Change = fn(&mut Genesis);
-    let cases: [(&str, Change, Result<(), GenesisFault>); 11] = [
+    let cases: [(&str, Change, Result<(), GenesisFault>); 13] = [
         ("as it should be", |_| {}, Ok(())),
         ("no validators", |it| it.validators = List::new(), Err(GenesisFault::Validators)),
         (
@@ -112,6 +120,19 @@ fn validators_and_committee_belong_together() {
                 given_ms: EMERGENCY_MS_MAX + 1,
                 max_ms: EMERGENCY_MS_MAX,
             }),
+        ),
+        (
+            "a rule for what is signed",
+            |it| it.parameters.sign_off = Some(list([legal("consent: patient")])),
+            Ok(()),
+        ),
+        (
+            "two rules for one kind",
+            |it| {
+                let rules = ["consent: patient", "witness: nurse@chart"].map(legal);
+                it.parameters.sign_off = Some(list(rules));
+            },
+            Err(GenesisFault::SignOff { place: 1 }),
         ),
         (
             "as many organisations as can govern",

@@ -33,15 +33,16 @@ use keepwell_types::{
     id::*,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
-        OrganisationKind, OrganisationStanding, Party, Role,
+        OrganisationKind, OrganisationStanding, Role,
     },
     outcome::{Outcome, Rejection, Verdict},
     record::{
-        Amended, ApprovalRule, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd,
-        RecordApprove, RecordErased, RecordKeep, RecordKind, RecordRedact, RecordRestrict,
-        RedactionGround,
+        Amended, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordApprove,
+        RecordErased, RecordKeep, RecordKind, RecordRedact, RecordRestrict, RecordRetract,
+        RecordWithdraw, RedactionGround,
     },
     set::{CompartmentSet, KindSet, PurposeSet, RestrictionSet, RoleSet},
+    signoff::{ApprovalRule, Meaning},
     time::{BlockTime, Window},
 };
 
@@ -138,16 +139,7 @@ fn payloads() -> Vec<Payload> {
                 signature: Signature([10; 64]),
                 until: BlockTime(9_000),
             }]),
-            approval: Some(ApprovalRule {
-                parties: list(vec![
-                    Party::Member(MEMBER),
-                    Party::Controller(CHART),
-                    Party::Claimant(CHART),
-                    Party::Administrator(ORGANISATION),
-                    Party::Custodian(ORGANISATION),
-                ]),
-                approvals_min: 2,
-            }),
+            approval: Some(rule()),
             uniqueness: Some(UniquenessTag([11; 32])),
             amends: Some(Amended { record: NAME, version: Version(2) }),
         }),
@@ -155,6 +147,8 @@ fn payloads() -> Vec<Payload> {
             chart: CHART,
             record: NAME,
             commitment: Commitment([9; 32]),
+            meaning: Meaning::Responsibility,
+            seat: 3,
         }),
         Payload::GrantGive(GrantGive { chart: CHART, grant: GRANT, terms: terms(), seeds: DIGEST }),
         Payload::GrantLimit(GrantLimit {
@@ -265,7 +259,18 @@ fn payloads() -> Vec<Payload> {
         Payload::CaseExtend(CaseExtend { chart: CHART, case: CASE, statement: DIGEST }),
         Payload::CaseState(CaseStatement { chart: CHART, case: CASE, statement: DIGEST }),
         Payload::CaseAcknowledge(CaseAcknowledge { chart: CHART, case: CASE }),
+        Payload::RecordRetract(RecordRetract { chart: CHART, record: NAME }),
+        Payload::RecordWithdraw(RecordWithdraw { chart: CHART, record: NAME }),
     ]
+}
+
+/// A rule with each kind of party.
+fn rule() -> ApprovalRule {
+    let text = format!(
+        "authorship: author; review: 2 of (patient, nurse@chart, 2 licence@author, member:{MEMBER}); \
+         approval: any(administrator:{ORGANISATION}, clinician@{ORGANISATION}); within 14 days"
+    );
+    text.parse().unwrap()
 }
 
 fn credential() -> CredentialStanding {
@@ -350,6 +355,8 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
         answer: Answer::Refuse(RefusalReason::TooMuch),
     };
     vectors.insert("grant.answer no".into(), encode(&Payload::GrantAnswer(no)));
+    let not_open = Rejection::StepNotOpen { record: NAME.record, step: 2 };
+    vectors.insert("outcome rejected step".into(), encode(&rejected(not_open)));
     vectors.insert("outcome rejected organisations".into(), encode(&rejected(too_many)));
     vectors
 }
@@ -379,7 +386,9 @@ fn encodings_are_frozen() {
 #[test]
 fn every_command_has_a_vector() {
     let payloads = payloads();
-    for (number, payload) in payloads.iter().enumerate() {
+    let numbers = (0..=43).chain(58..=59);
+    assert_eq!(payloads.len(), numbers.clone().count());
+    for (number, payload) in numbers.zip(&payloads) {
         let bytes = encode(payload);
         assert_eq!(number_of(&bytes), number, "{} keeps its number", payload.name());
         assert_eq!(decode::<Payload>(&bytes, 1 << 16).as_ref(), Ok(payload));

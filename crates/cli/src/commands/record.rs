@@ -1,4 +1,6 @@
-//! `keepwell record`: add, amend, list, get; restrict, lift; redact, keep; certificate.
+//! `keepwell record`: add, amend, list, get; sign-off ([`signoff`]); restrict, lift; redact, keep; certificate.
+
+pub(crate) mod signoff;
 
 use std::{
     io::IsTerminal as _,
@@ -19,6 +21,7 @@ use keepwell_types::{
     id::{ChartId, LogPosition, RecordId, Version},
     record::{Amended, RecordKind, RedactionGround, Restriction},
     set::RestrictionSet,
+    signoff::{ApprovalRule, Meaning},
 };
 use serde_json::json;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -31,10 +34,15 @@ use crate::{
     runtime::block_on,
 };
 
-/// Add a file to a chart, amend, list or get records, restrict or redact one
+/// Add a file to a chart, amend, list or get records, sign, restrict or redact one
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell record add --as pilot/people/agent --chart CHART --compartment normal --kind imaging ct.dcm
+  keepwell record add --as ./resident --chart CHART --rule 'authorship: author; responsibility: clinician@chart' note.pdf
+  keepwell record approve --as ./attending --chart CHART --position 4 --meaning responsibility
+  keepwell record retract --as ./attending --chart CHART --position 4
+  keepwell record withdraw --as ./resident --chart CHART --position 4
+  keepwell record signatures --as ./ana --chart CHART --position 4 --to note.signatures
   keepwell record list --as ./ana CHART
   keepwell record get --as ./ana --chart CHART --position 4 --to ct.dcm
   keepwell record restrict --as ./ana --chart CHART --position 4 self_pay
@@ -65,11 +73,47 @@ enum What {
         /// The record that it is a new version of: the position of its newest one
         #[arg(long, value_name = "POSITION")]
         amends: Option<u64>,
+        /// Whose signatures make it final, such as 'authorship: author; responsibility: clinician@chart'
+        ///
+        /// Steps follow one another, each with the meaning of its signatures; any(..), all(..) and 2 of (..) combine
+        /// patient, author, member:ID, ROLE@PLACE and CREDENTIAL@PLACE, where PLACE is author, chart or an
+        /// organisation. It asks for no less than the consortium does: see docs/signoff.md.
+        #[arg(long)]
+        rule: Option<ApprovalRule>,
         /// Where its receipt is written
         #[arg(long, value_name = "FILE")]
         receipt: Option<PathBuf>,
         /// The file
         file: PathBuf,
+    },
+    /// Sign a record that waits for signatures; read it first, with `keepwell record get`
+    Approve {
+        #[command(flatten)]
+        which: Which,
+        /// What the signature says, as the record's rule asks for it
+        #[arg(long)]
+        meaning: Meaning,
+        /// The number of the rule's seat, from 0; the first that fits unless given
+        #[arg(long)]
+        seat: Option<u8>,
+    },
+    /// Take a signature back, while nothing rests on it
+    Retract {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Propose a record no longer, while it is not final: for its author
+    Withdraw {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Show who signed a record, when, and what each signature means
+    Signatures {
+        #[command(flatten)]
+        which: Which,
+        /// Where a copy is written that proves them, for `keepwell verify --signatures`
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
     },
     /// List the records of a chart, as far as the ledger knows them
     List {
@@ -150,10 +194,10 @@ struct Which {
 impl Record {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
-            What::Add { who, chart, compartment: word, kind, amends, receipt, file } => {
+            What::Add { who, chart, compartment: word, kind, amends, rule, receipt, file } => {
                 let session = who.session()?;
                 let compartment = compartment(&session, chart, &word)?;
-                let mut new = NewRecord::new(compartment, kind);
+                let mut new = NewRecord { approval: rule, ..NewRecord::new(compartment, kind) };
                 block_on(async {
                     if let Some(position) = amends {
                         let facts = facts(&session, chart, LogPosition(position)).await?;
@@ -171,6 +215,10 @@ impl Record {
                 let session = who.session()?;
                 block_on(get(&session, chart, LogPosition(position), purpose, &to, output))
             }
+            What::Approve { which, meaning, seat } => which.approve(meaning, seat, output),
+            What::Retract { which } => which.retract(output),
+            What::Withdraw { which } => which.withdraw(output),
+            What::Signatures { which, to } => which.signatures(to.as_deref(), output),
             What::Restrict { which, restrictions } => which.restrict(restrictions, true, output),
             What::Lift { which, restrictions } => which.restrict(restrictions, false, output),
             What::Redact { which, ground } => which.redact(ground, output),

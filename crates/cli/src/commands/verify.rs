@@ -14,13 +14,14 @@ use keepwell_merkle::{
 use keepwell_types::{genesis::Genesis, outcome::Verdict};
 use serde_json::json;
 
-use crate::{failure::Failure, output::Output, runtime::block_on};
+use crate::{commands::record::signoff, failure::Failure, output::Output, runtime::block_on};
 
 /// Check a receipt offline: needs the genesis file and trusts no node
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell verify --genesis genesis.cbor record.receipt
   keepwell verify --genesis genesis.cbor --document a.pdf a.pdf.receipt
+  keepwell verify --genesis genesis.cbor --signatures note.signatures
   keepwell verify --genesis genesis.cbor --erasure erased.certificate")]
 pub(crate) struct Verify {
     /// The consortium's genesis file
@@ -32,8 +33,11 @@ pub(crate) struct Verify {
     /// The certificate of a record's erasure, in the place of a receipt
     #[arg(long, value_name = "FILE", conflicts_with_all = ["document", "receipt"])]
     erasure: Option<PathBuf>,
+    /// The signatures of a record, in the place of a receipt
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["document", "erasure", "receipt"])]
+    signatures: Option<PathBuf>,
     /// The receipt
-    #[arg(required_unless_present = "erasure")]
+    #[arg(required_unless_present_any = ["erasure", "signatures"])]
     receipt: Option<PathBuf>,
 }
 
@@ -41,6 +45,9 @@ impl Verify {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         if let Some(certificate) = &self.erasure {
             return verify_erasure(&self.genesis, certificate, output);
+        }
+        if let Some(signatures) = &self.signatures {
+            return signoff::verify(&self.genesis, signatures, output);
         }
         let receipt = self.receipt.ok_or_else(|| Failure::Misused("name the receipt".into()))?;
         let genesis = fs::read(&self.genesis).map_err(Failure::at(&self.genesis))?;

@@ -26,10 +26,13 @@ use keepwell_node::{
 };
 use keepwell_types::{
     command::Payload,
-    encoding::Text,
+    encoding::{List, Text},
+    genesis::Parameters,
     id::OrganisationId,
     member::{MemberEnrol, OrganisationKind, Party, Role},
-    set::RoleSet,
+    record::RecordKind,
+    set::{KindSet, RoleSet},
+    signoff::KindRule,
     time::BlockTime,
 };
 use rand_core::Rng as _;
@@ -64,6 +67,9 @@ pub(super) const ORGANISATIONS: [Organisation; 4] = [
     },
     Organisation { slug: "insurer", name: "Harbour Mutual", kind: OrganisationKind::Insurer },
 ];
+
+/// Whose signatures legal matter needs.
+const LEGAL_RULE: &str = "consent: patient; witness: any(clinician@chart, nurse@chart)";
 
 /// The people who are enrolled, by their folders.
 const AGENT: &str = "agent";
@@ -106,7 +112,7 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let founded = BlockTime(u64::try_from(now).unwrap_or(u64::MAX));
     let Demonstration { genesis, nodes } =
-        make(&mut rng(), "Keepwell pilot", founded, &founders, DEMONSTRATION_PARAMETERS)?;
+        make(&mut rng(), "Keepwell pilot", founded, &founders, parameters())?;
 
     let operator = operator_key(dir)?;
     let peers: Vec<SocketAddr> = ports.iter().map(|(peers, _)| loopback(*peers)).collect();
@@ -160,6 +166,17 @@ fn loopback(port: u16) -> SocketAddr {
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text).map_err(Failure::at(path))
+}
+
+/// What the pilot's consortium chooses: legal matter, such as a consent, waits for the patient and a witness.
+fn parameters() -> Parameters {
+    let legal = KindRule {
+        kinds: KindSet::EMPTY.with(RecordKind::Legal),
+        rule: LEGAL_RULE.parse().expect("the pilot's rule can be met"),
+        or_less: false,
+    };
+    let sign_off = Some(List::from_vec(vec![legal]).expect("one rule is within the limit"));
+    Parameters { sign_off, ..DEMONSTRATION_PARAMETERS }
 }
 
 /// A pair of ports for each organisation, for peers and for clients: those from `first` on, or free ones
@@ -294,7 +311,8 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
     fs::write(&path, clinician.sealing_public().to_bytes()).map_err(Failure::at(path))
 }
 
-async fn member(
+/// Enrols a member of the hospital or another organisation, and publishes its key.
+pub(super) async fn member(
     client: &Client,
     dir: &Path,
     slug: &str,

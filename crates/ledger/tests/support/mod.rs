@@ -69,6 +69,7 @@ pub(crate) const PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule { delay_ms: 5_000, open_ms_max: 60_000, review_ms: 100_000 },
+    sign_off: None,
 };
 
 /// Runs a script on a new ledger and compares every verdict.
@@ -208,7 +209,7 @@ impl World {
     pub(crate) fn context(&self) -> BlockContext {
         BlockContext {
             chain: CHAIN,
-            parameters: self.parameters,
+            parameters: self.parameters.clone(),
             height: self.height,
             time: self.time,
             parent: self.parent,

@@ -34,10 +34,11 @@ use keepwell_types::{
         Party, Role,
     },
     record::{
-        Amended, ApprovalRule, CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordApprove,
-        RecordErased, RecordKeep, RecordRedact, RecordRestrict, RedactionGround,
+        Amended, CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordApprove, RecordErased,
+        RecordKeep, RecordRedact, RecordRestrict, RecordRetract, RecordWithdraw, RedactionGround,
     },
     set::{CompartmentSet, RoleSet, Set, Word},
+    signoff::{ApprovalRule, Approver, AtLeast, Meaning, Need, Seat, Step},
     time::{BlockTime, Window},
 };
 
@@ -234,6 +235,14 @@ impl Line {
                 record: world.name(&self.what),
             }),
             "approve" => Payload::RecordApprove(self.record_approve(world)),
+            "retract" => Payload::RecordRetract(RecordRetract {
+                chart: self.chart(),
+                record: world.name(&self.what),
+            }),
+            "unpropose" => Payload::RecordWithdraw(RecordWithdraw {
+                chart: self.chart(),
+                record: world.name(&self.what),
+            }),
             "give" => Payload::GrantGive(GrantGive {
                 chart: self.chart(),
                 grant: grant_id(&self.what),
@@ -379,14 +388,8 @@ impl Line {
     }
 
     fn record_add(&self, world: &World) -> RecordAdd {
-        let approval = self.detail("approval").map(|rule| {
-            let (min, parties) = rule.split_once(':').expect("a rule is min:party,party");
-            let parties = parties.split(',').filter(|it| !it.is_empty());
-            ApprovalRule {
-                parties: List::from_vec(parties.map(|it| party(it).0).collect()).unwrap(),
-                approvals_min: min.parse().unwrap(),
-            }
-        });
+        let named = self.detail("approval").map(named_parties);
+        let approval = self.detail("rule").map(rule).or(named);
         let compartment = self.detail("compartment").unwrap_or("1").parse().unwrap();
         RecordAdd {
             chart: self.chart(),
@@ -462,7 +465,22 @@ impl Line {
             (None, Some((_, commitment))) => *commitment,
             (Some(_), _) | (None, None) => Commitment([0; 32]),
         };
-        RecordApprove { chart: self.chart(), record: world.name(&self.what), commitment }
+        let record = world.name(&self.what);
+        let rule = rule_of(world, self.chart(), record.record);
+        let own = |number: &u8| {
+            let place = rule.as_ref().and_then(|rule| rule.seat(*number));
+            place.is_some_and(|place| place.seat.who == approver(&self.who))
+        };
+        let seat = match self.detail("seat") {
+            Some(number) => number.parse().unwrap(),
+            None => (0..u8::MAX).find(own).unwrap_or(0),
+        };
+        let place = rule.as_ref().and_then(|rule| rule.seat(seat));
+        let meaning = match self.detail("meaning") {
+            Some(meaning) => meaning.parse().unwrap(),
+            None => place.map_or(Meaning::Approval, |place| place.meaning),
+        };
+        RecordApprove { chart: self.chart(), record, commitment, meaning, seat }
     }
 
     fn terms(&self, world: &World) -> GrantTerms {
@@ -594,6 +612,54 @@ pub(crate) fn grantee(text: &str) -> Grantee {
         [name] => Grantee::Member(member_id(name)),
         _ => panic!("no such grantee: {text}"),
     }
+}
+
+/// `2:drey,carl,c1`: one step in which so many of these named parties approve.
+fn named_parties(text: &str) -> ApprovalRule {
+    let (min, parties) = text.split_once(':').expect("a rule is min:party,party");
+    let parties: Vec<_> = parties.split(',').filter(|it| !it.is_empty()).collect();
+    let branches = parties.len().try_into().unwrap();
+    let root = Need::AtLeast(AtLeast { min: min.parse().unwrap(), branches });
+    let seats = parties.into_iter().map(|it| Need::Seat(Seat { who: approver(it), min: 1 }));
+    let needs = List::from_vec([root].into_iter().chain(seats).collect()).unwrap();
+    let step = Step { meaning: Meaning::Approval, needs };
+    ApprovalRule { steps: List::from_vec(vec![step]).unwrap(), within_ms: None }
+}
+
+/// The seat of one named party.
+fn approver(name: &str) -> Approver {
+    match party(name.trim_end_matches('!')).0 {
+        Party::Member(id) => Approver::Member(id),
+        Party::Administrator(id) => Approver::Administrator(id),
+        Party::Controller(_) => Approver::Patient,
+        Party::Claimant(_) | Party::Custodian(_) => Approver::Author,
+    }
+}
+
+/// A rule as people write it, without spaces, in which `$drey` is the id of that member or organisation.
+pub(crate) fn rule(text: &str) -> ApprovalRule {
+    let mut parts = text.split('$');
+    let mut written = parts.next().unwrap().to_string();
+    for part in parts {
+        let end = part.find(|it: char| !it.is_ascii_alphanumeric()).unwrap_or(part.len());
+        let id = if let Party::Administrator(id) = party(&part[..end]).0 {
+            id.to_string()
+        } else {
+            member_id(&part[..end]).to_string()
+        };
+        written += &(id + &part[end..]);
+    }
+    written.parse().unwrap()
+}
+
+/// The rule that a record has by now.
+fn rule_of(world: &World, chart: ChartId, record: RecordId) -> Option<ApprovalRule> {
+    let view = world.block.as_ref().expect("a block is open").view();
+    let loaded = view.proposal(chart, record).ok().flatten().map(|it| it.rule.clone());
+    loaded.or_else(|| match world.stored(&Key::Proposal(chart, record)) {
+        Some(Value::Proposal(proposal)) => Some(proposal.rule),
+        Some(_) | None => None,
+    })
 }
 
 /// The root of the sheet that a chart has by now.

@@ -8,6 +8,8 @@ use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     grant::Grantee,
     id::{CaseId, ChartId, GrantId, MemberId, OrganisationId, RecordId, RequestId, TeamId},
+    member::Party,
+    signoff::{Approver, Of},
     wire::StateProof,
 };
 use tokio::time::sleep;
@@ -167,6 +169,60 @@ pub async fn record_state(
 ) -> Result<Response, ApiError> {
     at_home(&node, &caller, chart).await?;
     Ok(accept.answer(&prove(&node, &Key::RecordState(chart, record)).await?))
+}
+
+/// The sign-off of a record: its rule, and who has signed. Signed by those at home in the chart, by the organisation
+/// that the record is from, or by whom the rule names.
+#[utoipa::path(get, path = "/v1/charts/{chart}/proposals/{record}",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("record" = String, Path, description = "RecordId in hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn proposal(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments((chart, record)): Segments<(ChartId, RecordId)>,
+) -> Result<Response, ApiError> {
+    let is_at_home = caller.is_at_home(chart, &node.chart(chart).await?);
+    if !is_at_home && !is_party(&node, &caller, chart, record).await? {
+        return Err(ApiError::forbidden(
+            "the chart's controller and organisation, and the parties to the sign-off",
+        ));
+    }
+    Ok(accept.answer(&prove(&node, &Key::Proposal(chart, record)).await?))
+}
+
+/// Whether the caller is a party to the sign-off of a record: of its organisation, named by its rule, or one who has
+/// signed.
+pub async fn is_party(
+    node: &Node,
+    caller: &Caller,
+    chart: ChartId,
+    record: RecordId,
+) -> Result<bool, ApiError> {
+    let Some(Value::Proposal(proposal)) = node.value(Key::Proposal(chart, record)).await? else {
+        return Ok(false);
+    };
+    let names = |who: &Approver| match *who {
+        Approver::Member(id) => caller.party() == Party::Member(id),
+        Approver::Administrator(id) => caller.party() == Party::Administrator(id),
+        Approver::Role(_, Of::Organisation(id)) | Approver::Credential(_, Of::Organisation(id)) => {
+            caller.is_of(id)
+        }
+        // Those of the chart are at home in it, and those of the author's organisation are asked about below.
+        Approver::Role(_, Of::Author | Of::Chart)
+        | Approver::Credential(_, Of::Author | Of::Chart)
+        | Approver::Patient
+        | Approver::Author => false,
+    };
+    Ok(caller.is_of(proposal.organisation)
+        || proposal.rule.seats().any(|place| names(&place.seat.who))
+        || proposal.approvals.iter().any(|approval| approval.party == caller.party()))
 }
 
 /// A case. Signed by those at home in the chart.

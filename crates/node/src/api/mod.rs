@@ -122,6 +122,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/grants/{grant}", get(charts::grant))
         .route("/v1/charts/{chart}/requests/{request}", get(charts::request))
         .route("/v1/charts/{chart}/record-states/{record}", get(charts::record_state))
+        .route("/v1/charts/{chart}/proposals/{record}", get(charts::proposal))
         .route("/v1/charts/{chart}/cases/{case}", get(charts::case))
         .route("/v1/charts/{chart}/emergencies", get(charts::emergencies))
         .route("/v1/members/{member}/credentials", get(charts::credentials))
@@ -180,6 +181,7 @@ pub fn router(node: Arc<Node>) -> Router {
         charts::grant,
         charts::request,
         charts::record_state,
+        charts::proposal,
         charts::case,
         charts::emergencies,
         charts::credentials,

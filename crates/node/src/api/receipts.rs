@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
+use keepwell_crypto::command::record_id_of;
 use keepwell_merkle::receipt::Receipt;
 use keepwell_types::{
-    command::Entry,
-    id::{CommandId, Height, Location},
+    command::{Entry, Payload},
+    id::{CommandId, Height, Location, RecordId},
 };
 
 use super::{
     Node,
     auth::Caller,
+    charts::is_party,
     error::ApiError,
     form::{Accept, Segments},
 };
@@ -67,7 +69,8 @@ async fn find(node: &Node, caller: &Caller, location: Location) -> Result<Receip
 }
 
 /// Whether an entry may be shown: to its actors, and at home in its chart, to whose organisation its
-/// auditors belong; to all members if it touches no chart.
+/// auditors belong; to all members if it touches no chart. What a sign-off consists of is shown to its parties as
+/// well: each may keep a copy that it can verify.
 pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
     let is_actor = match entry {
         Entry::Genesis(_) => false,
@@ -81,9 +84,22 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
         return Ok(true);
     }
     // A refused command may name a chart that is not there.
-    match node.chart(chart).await {
-        Ok(entry) => Ok(caller.is_at_home(chart, &entry)),
-        Err(error) if error.code() == "not_found" => Ok(false),
-        Err(error) => Err(error),
+    let is_at_home = match node.chart(chart).await {
+        Ok(entry) => caller.is_at_home(chart, &entry),
+        Err(error) if error.code() == "not_found" => false,
+        Err(error) => return Err(error),
+    };
+    match signed_off(entry) {
+        Some(record) if !is_at_home => is_party(node, caller, chart, record).await,
+        Some(_) | None => Ok(is_at_home),
     }
+}
+
+/// The record that an entry proposes or approves.
+fn signed_off(entry: &Entry) -> Option<RecordId> {
+    let Entry::Signed(signed) = entry else { return None };
+    if let Payload::RecordApprove(approve) = &signed.command.payload {
+        return Some(approve.record.record);
+    }
+    record_id_of(&signed.command)
 }

@@ -103,6 +103,8 @@ pub fn names(entry: &Entry, height: Height) -> Vec<Named> {
         | Payload::MemberReinstate(_)
         | Payload::ChartArrange(_)
         | Payload::RecordApprove(_)
+        | Payload::RecordRetract(_)
+        | Payload::RecordWithdraw(_)
         | Payload::GrantLimit(_)
         | Payload::GrantRevoke(_)
         | Payload::AccessOpen(_)
