@@ -1,5 +1,7 @@
 //! The guided tour: the life of a record, each step done for real and checked.
 
+mod cases;
+
 use std::{
     ffi::OsString,
     fs,
@@ -103,6 +105,7 @@ impl Tour<'_> {
         self.ask_for_psychiatry(&mut scene, &given).await?;
         self.who_looked(&mut scene).await?;
         self.revoke(&mut scene, &given, &seeds).await?;
+        self.amend(&mut scene).await?;
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;
         self.stop_a_validator(&mut scene, consortium).await
@@ -450,14 +453,14 @@ impl Tour<'_> {
         Ok(())
     }
 
-    /// 8: a receipt holds with every node stopped.
+    /// 9: a receipt holds with every node stopped.
     async fn verify_offline(
         &self,
         scene: &mut Scene,
         consortium: &mut Consortium,
     ) -> Result<(), Failure> {
-        scene.step = 8;
-        self.title(8, "A receipt of the record is verified with every node stopped");
+        scene.step = 9;
+        self.title(9, "A receipt of the record is verified with every node stopped");
         let receipt = self.dir.join("discharge-note.receipt");
         let bytes = scene.note.decided.receipt().encode();
         fs::write(&receipt, &bytes).map_err(Failure::at(&receipt))?;
@@ -467,7 +470,7 @@ impl Tour<'_> {
         let verify = |receipt: &Path| {
             vec!["verify".into(), "--genesis".into(), (&genesis).into(), receipt.into()]
         };
-        self.result(by_hand(8, verify(&receipt), true).await?.trim_end());
+        self.result(by_hand(9, verify(&receipt), true).await?.trim_end());
         let mut altered = bytes;
         let middle = altered.len() / 2;
         altered[middle] ^= 1;
@@ -478,16 +481,16 @@ impl Tour<'_> {
             quoted(&genesis),
             quoted(&path)
         ));
-        self.result(by_hand(8, verify(&path), false).await?.trim_end());
+        self.result(by_hand(9, verify(&path), false).await?.trim_end());
         consortium.start_all(self.context, self.dir).await?;
         Ok(())
     }
 
-    /// 9: damage at a custodian is found and named, and another custodian stands in.
+    /// 10: damage at a custodian is found and named, and another custodian stands in.
     async fn flip_a_byte(&self, scene: &mut Scene) -> Result<(), Failure> {
-        scene.step = 9;
+        scene.step = 10;
         self.title(
-            9,
+            10,
             "One byte of the ciphertext at the hospital is flipped; the patient reads the record",
         );
         let damaged = SealedObject::Record(scene.note_name.record);
@@ -518,21 +521,21 @@ impl Tour<'_> {
             seeds: &seeds,
         };
         let opened = scene.patient.client.open(&opening).await?;
-        let record = opened.records.first().ok_or_else(|| fault(9, "the record stayed closed"))?;
+        let record = opened.records.first().ok_or_else(|| fault(10, "the record stayed closed"))?;
         let mut content = Vec::new();
         let report = scene.patient.client.read(&actor, record, &mut content).await?;
         if content != NOTE {
-            return Err(fault(9, "what was read is not what was written"));
+            return Err(fault(10, "what was read is not what was written"));
         }
         let hospital = organisation_id(self.dir, "hospital")?;
         let named: Vec<_> = opened.custodians.iter().chain(&report.faults).collect();
         let [named] = named[..] else {
-            return Err(fault(9, &format!("one fault was to be named, not {named:?}")));
+            return Err(fault(10, &format!("one fault was to be named, not {named:?}")));
         };
         if (named.custodian, named.object) != (hospital, damaged)
             || !matches!(named.problem, CustodyProblem::Chunk { .. })
         {
-            return Err(fault(9, &format!("{named}: that is not what was damaged")));
+            return Err(fault(10, &format!("{named}: that is not what was damaged")));
         }
         self.result(&format!("{named}\nread all the same, from the other custodian"));
         body[last] ^= 1;
@@ -540,15 +543,15 @@ impl Tour<'_> {
         Ok(())
     }
 
-    /// 10 and 11: one validator stops at once; the others go on; it comes back and catches up.
+    /// 11 and 12: one validator stops at once; the others go on; it comes back and catches up.
     async fn stop_a_validator(
         &self,
         scene: &mut Scene,
         consortium: &mut Consortium,
     ) -> Result<(), Failure> {
-        scene.step = 10;
+        scene.step = 11;
         self.title(
-            10,
+            11,
             "The insurer's validator is stopped at once, as by a crash; the consortium goes on",
         );
         let place = consortium.place("insurer");
@@ -571,16 +574,16 @@ impl Tour<'_> {
             at.height,
             started.elapsed().as_secs_f64()
         ));
-        scene.step = 11;
-        self.title(11, "It comes back and catches up");
+        scene.step = 12;
+        self.title(12, "It comes back and catches up");
         let place = consortium.place("insurer");
         place.start(self.context, self.dir).await?;
-        let node = place.node.as_ref().ok_or_else(|| fault(11, "it did not start"))?;
+        let node = place.node.as_ref().ok_or_else(|| fault(12, "it did not start"))?;
         let started = Instant::now();
         while node.core.tip().height() < at.height {
             if started.elapsed() > CATCH_UP {
                 return Err(fault(
-                    11,
+                    12,
                     &format!("it is at block {} after a minute", node.core.tip().height()),
                 ));
             }
