@@ -17,8 +17,11 @@ use keepwell_crypto::{
     grant::{self, SealedSeeds},
     keyfile::KeyFile,
     keys::ClaimCode,
-    request, sheet,
+    request,
+    sd_jwt::Issued,
+    sheet,
     threshold::{Committee, KeyShare, Partial},
+    words::CaseWords,
 };
 use keepwell_engine::{
     admission::read_forwarded,
@@ -62,13 +65,14 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 36] = [
+pub const ALL: [(&str, Target); 38] = [
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
     ("block", block),
     ("body", body),
     ("bundle", bundle),
     ("capsule", capsule),
+    ("case_words", case_words),
     ("certificate", certificate),
     ("claim_code", claim_code),
     ("claim_letter", claim_letter),
@@ -93,6 +97,7 @@ pub const ALL: [(&str, Target); 36] = [
     ("release_answer", release_answer),
     ("release_request", release_request),
     ("request", request),
+    ("sd_jwt", sd_jwt),
     ("sealed_seeds", sealed_seeds),
     ("seed_table", seed_table),
     ("share", share),
@@ -263,6 +268,48 @@ pub fn grant_seals(bytes: &[u8]) -> bool {
 pub fn sealed_seeds(bytes: &[u8]) -> bool {
     let Ok(sealed) = SealedSeeds::decode(&seeds::seal_plain(bytes)) else { return false };
     seeds::with_binding(|binding| grant::open_seeds(binding, &seeds::grantee(), &sealed)).is_ok()
+}
+
+/// The bytes are words of a case, as they lie at custodians.
+pub fn case_words(bytes: &[u8]) -> bool {
+    let Ok(words) = CaseWords::decode(bytes) else { return false };
+    assert_eq!(words.encode(), bytes, "accepted bytes are the one encoding");
+    let _ = words.digest();
+    let _ = words.records().count();
+    seeds::with_subject(|subject, key| {
+        let forged = words.open(subject, key).is_ok() && !seeds::is_seed("case_words", bytes);
+        // Who is handed the key, or attached, does not change what is said.
+        assert!(
+            !forged || words_said(&words) == words_said(&seeds::case_words()),
+            "words were altered"
+        );
+    });
+    true
+}
+
+/// The part of words that the text is in: the key check, the encapsulation and the ciphertext.
+fn words_said(words: &CaseWords) -> Vec<u8> {
+    let bytes = words.encode();
+    let len = 2 + 2 + 32 + 3 + 1_120 + 3 + 256 + 16;
+    bytes[..len.min(bytes.len())].to_vec()
+}
+
+/// The bytes are a credential or a presentation, as anyone may hand it to a board.
+pub fn sd_jwt(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let Ok(issued) = Issued::parse(text) else { return false };
+    assert_eq!(issued.text(), text, "a credential is its parts");
+    let _ = (issued.names(), issued.evidence());
+    let (trust, request) = (seeds::trust(), seeds::presentation_request());
+    if issued.verify(&trust).is_ok() {
+        // Its holder may leave out what can be disclosed.
+        let seed = Issued::parse(&seeds::credential()).map(|seed| seed.evidence());
+        assert_eq!(Ok(issued.evidence()), seed, "a credential was forged");
+    }
+    if issued.verify_presentation(&trust, &request).is_ok() {
+        assert!(seeds::is_seed("sd_jwt", bytes), "a presentation was forged");
+    }
+    true
 }
 
 /// The bytes are a grantee's notice, sealed or as it is under the seal, which anyone can make.
