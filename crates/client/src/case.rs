@@ -220,8 +220,12 @@ impl Client {
         officers: &[MemberId],
     ) -> Result<(CaseId, Decided), ClientError> {
         let (actor, chart, case) = (holder.actor(), holder.chart(), CaseId(random()));
+        let organisation = self.chart(&actor, chart).await?.organisation;
         let mut members = Vec::with_capacity(officers.len());
         for officer in officers {
+            if self.member(&actor, *officer).await?.organisation != organisation {
+                return Err(UsageError::NotOfChart(*officer).into());
+            }
             members.push((*officer, self.member_key(&actor, *officer).await?));
         }
         let key = holder.secret().case_key(case);

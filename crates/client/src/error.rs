@@ -130,7 +130,12 @@ pub enum UsageError {
     /// The case is not on the ledger.
     #[error("case {0} is not in this chart; see `keepwell case list`")]
     NoSuchCase(CaseId),
-    /// Nothing was denied that could be disagreed with, or the case is about no record.
+    /// Who is to answer is of another organisation.
+    #[error(
+        "member {0} is not of the chart's organisation, which has to answer; name a privacy officer of it"
+    )]
+    NotOfChart(MemberId),
+    /// The case is about the chart as a whole.
     #[error(
         "case {0} is about no record, so that a statement could go with none; answer in another way"
     )]

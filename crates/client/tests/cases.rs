@@ -216,6 +216,8 @@ async fn disagreement(scene: &Scene, nodes: &Nodes) -> ListedCase {
     let by_name = What::Records(vec![scene.record]);
     let first = scene.read_elsewhere(&by_name).await.unwrap();
     let about = (CaseKind::Amendment, Some(scene.record));
+    let elsewhere = client.open_case(holder, about, ASKED, &[scene.clinician.member()]).await;
+    assert!(matches!(elsewhere, Err(ClientError::Usage(UsageError::NotOfChart(_)))));
     let (case, _) = client.open_case(holder, about, ASKED, &[officer.member()]).await.unwrap();
     let at = (*chart, case);
 
@@ -275,7 +277,8 @@ async fn disagreement(scene: &Scene, nodes: &Nodes) -> ListedCase {
 
     // Nobody from elsewhere follows the case without having opened the record.
     let insurer =
-        enrol(client, nodes.organisations[3], &nodes.administrators[3], &[Role::ClaimsAssessor]).await;
+        enrol(client, nodes.organisations[3], &nodes.administrators[3], &[Role::ClaimsAssessor])
+            .await;
     let stranger = client.case(&insurer.actor(), *chart, case, None).await;
     assert!(matches!(stranger, Err(ClientError::Node(ref it)) if it.fault.is_forbidden()));
     let through = Some((first.position, scene.record.position));

@@ -237,13 +237,14 @@ async fn may_follow(
     let access = through.access.ok_or_else(forbidden)?;
     let opened = opened(&node.core, &*node.reader, chart, access).await.map_err(|_| forbidden())?;
     let Party::Member(reader) = opened.reader else { return Err(forbidden()) };
-    let reader = match node.value(Key::Member(reader)).await? {
-        Some(Value::Member(entry)) => entry.organisation,
-        Some(_) | None => return Err(forbidden()),
+    let is_own = match node.value(Key::Member(reader)).await? {
+        Some(Value::Member(reader)) => caller.is_of(reader.organisation),
+        Some(_) | None => false,
     };
-    let Some(record) = record.filter(|_| caller.is_of(reader)) else {
-        return if caller.is_of(reader) { Ok(()) } else { Err(forbidden()) };
-    };
+    if !is_own {
+        return Err(forbidden());
+    }
+    let Some(record) = record else { return Ok(()) };
     let position = through.position.ok_or_else(forbidden)?;
     let line = node.core.index.log(chart, position)?;
     let entry = line.and_then(|line| line.record).ok_or_else(forbidden)?;
