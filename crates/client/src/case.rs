@@ -121,7 +121,7 @@ pub struct EarlierRecipient {
 }
 
 /// A case about a record that was opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Attachment {
     /// The record, by the id of its first version.
     pub record: RecordId,
@@ -134,7 +134,7 @@ pub struct Attachment {
 }
 
 /// What is attached to opened records.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Attachments {
     /// Cases about them.
     pub cases: Vec<Attachment>,
@@ -441,18 +441,14 @@ impl Client {
         let chart = first.chart();
         let (originals, unknown) = self.originals(actor, chart, opened).await?;
         let mut attachments = Attachments { cases: Vec::new(), unknown };
-        let mut entry = None;
+        let custody = self.chart(actor, chart).await?;
         for (record, versions) in originals {
             let through = versions.first().map(|it| (it.access(), it.facts().name.position));
             let state = self.followed(actor, chart, record, through).await?;
             for case in state.cases.iter() {
                 let found = self.case(actor, chart, *case, through).await?;
-                let custody = match &mut entry {
-                    Some(entry) => entry,
-                    None => entry.insert(self.chart(actor, chart).await?),
-                };
                 let texts =
-                    self.texts(actor, (chart, &*custody), (*case, &found), &versions).await?;
+                    self.texts(actor, (chart, &custody), (*case, &found), &versions).await?;
                 attachments.cases.push(Attachment { record, case: *case, entry: found, texts });
             }
         }

@@ -110,7 +110,8 @@ pub fn nonce_for(member: MemberId) -> String {
 }
 
 fn is_nonce_for(member: MemberId, nonce: &str) -> bool {
-    let drawn = nonce.split_once('.').map(|(named, drawn)| (named.parse(), drawn.len()));
+    let drawn =
+        nonce.split_once('.').map(|(named, drawn)| (named.parse::<MemberId>(), drawn.len()));
     matches!(drawn, Some((Ok(named), len)) if named == member && len == 2 * CredentialId::LEN)
 }
 

@@ -236,7 +236,7 @@ impl Which {
                 "restrict the record (keepwell record restrict), and tell earlier recipients (keepwell case show)"
             }
         };
-        self::said(output, case, &format!("accepted; next: {next}"), &decided);
+        said(output, case, &format!("accepted; next: {next}"), &decided);
         Ok(())
     }
 
@@ -468,8 +468,7 @@ async fn show(
                     text.as_str()
                 ));
             }
-            let text = |(said, text): &(_, _)| spoken(said, text);
-            words.iter().map(text).collect()
+            words.iter().map(|(said, text)| spoken(said, text)).collect()
         }
         Err(failure) => {
             output.warn(&failure.to_string());
