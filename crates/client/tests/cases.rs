@@ -85,10 +85,8 @@ async fn enrol(
 }
 
 fn rejection(error: &ClientError) -> Option<&Rejection> {
-    match error {
-        ClientError::Ledger(LedgerError::Rejected { rejection, .. }) => Some(rejection),
-        _ => None,
-    }
+    let ClientError::Ledger(LedgerError::Rejected { rejection, .. }) = error else { return None };
+    Some(rejection)
 }
 
 /// A chart that its patient has claimed, with one record that a clinician elsewhere may read.
