@@ -53,6 +53,22 @@ fn p6_whoever_opens_the_record_opens_what_was_said_about_it() {
     assert_eq!(words.records().collect::<Vec<_>>(), [RECORD]);
 }
 
+/// As another program computes them: the case's key, its check, and the key under a record's data key.
+#[test]
+fn the_keys_of_a_case_are_frozen() {
+    let [expected, check, attached] = [
+        "0aea5260d89f4123eef732bb9d08362a597c292b5b800f08e0ec63b844f0bada",
+        "817277df0f867b584e7ca713713a63eb7f491490e72de7135d8703a544974375",
+        "1b858111e87506f73251673331c0305fa0ace20921db450be610aa8633ce62f1c135fbfaa7a82a8bad33a44b322cb9b7",
+    ]
+    .map(|digits| hex::decode(digits).unwrap());
+    assert_eq!(key().as_bytes()[..], expected);
+    let bytes = sealed(TEXT).encode();
+    for part in [check, attached] {
+        assert!(bytes.windows(part.len()).any(|it| it == part), "{}", hex::encode(part));
+    }
+}
+
 #[test]
 fn words_open_nowhere_else() {
     let words = sealed(TEXT);
