@@ -25,13 +25,16 @@ use keepwell_crypto::{
     dealing::{Dealing, Numbers},
     escrow::Escrow,
     grant::{self, Binding},
+    jose::Json,
     keyfile::{About, KeyFile, KeyKind},
-    keys::{ChartSecret, ClaimCode},
+    keys::{CaseKey, ChartSecret, ClaimCode},
     request,
+    sd_jwt::{self, Issued, NewCredential, Trust},
     seal::{self, SealingKey},
     sheet,
     sign::SigningKey,
     threshold::{self, Committee},
+    words::{CaseWords, Readers, Subject, seal_words},
 };
 use keepwell_engine::{
     block::{Block, RawEntry, payload_digest},
@@ -58,8 +61,8 @@ use keepwell_types::{
     genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
-        BlockId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment, Digest,
-        Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, PublicKey,
+        BlockId, CaseId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment,
+        Digest, Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, PublicKey,
         RecordId, Signature, Suite, Version,
     },
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
@@ -117,6 +120,7 @@ fn make() -> Inputs {
         ("body", [0, 1, 1_000, 100_000].map(body).to_vec()),
         ("bundle", bundles()),
         ("capsule", vec![capsule().encode()]),
+        ("case_words", vec![case_words().encode()]),
         ("certificate", vec![encode(&certified(header(9)).certificate)]),
         ("challenge_answer", challenge_answers()),
         ("claim_code", vec![ClaimCode::generate(&mut rng(1)).print().as_bytes().to_vec()]),
@@ -144,6 +148,7 @@ fn make() -> Inputs {
         ("release_request", vec![encode(&release_request())]),
         ("request", vec![encode(&signed_request())]),
         ("seed_table", vec![encode(&seed_table())]),
+        ("sd_jwt", vec![credential().into_bytes(), presentation().into_bytes()]),
         ("sealed_seeds", vec![sealed_seeds()]),
         ("share", vec![vec![0; 96], dealt().1.to_vec()]),
         ("sign_off_rule", rules()),
@@ -360,6 +365,63 @@ fn capsule() -> SaltedCapsule {
 /// Opens the seed of `grant_seals`.
 pub fn grantee() -> SealingKey {
     SealingKey::from_seed(&[10; 32])
+}
+
+/// The case of the seed of `case_words`.
+const CASE: CaseId = CaseId([44; 16]);
+/// The second at which the seeds of `sd_jwt` hold.
+const SECOND: u64 = 1_790_000_000;
+
+/// Lends what the seed of `case_words` is about, and its key.
+pub fn with_subject<T>(use_it: impl FnOnce(&Subject<'_>, &CaseKey) -> T) -> T {
+    let subject = Subject { chain: &CHAIN, chart: &CHART, case: &CASE };
+    use_it(&subject, &chart_secret().case_key(CASE))
+}
+
+/// What a patient asks for.
+pub fn case_words() -> CaseWords {
+    let (members, dek) = ([(MEMBER, grantee().public())], Dek::from_bytes(&[45; 32]));
+    let records = [(RecordId([46; 32]), &dek)];
+    let readers = Readers { members: &members, records: &records };
+    with_subject(|subject, key| seal_words(&mut rng(14), subject, key, "Not mine.", readers))
+        .expect("few words for one member and one record")
+}
+
+fn issued() -> Issued {
+    let text = |name: &str, value: &str| (name.to_owned(), Json::text(value));
+    let new = NewCredential {
+        issuer: "urn:board",
+        vct: "urn:licence",
+        issued_at: SECOND,
+        from: SECOND,
+        until: SECOND + 1_000,
+        holder: key(48).public(),
+        status: Some(Json::object([("list", Json::number(1))])),
+        open: vec![text("scope", "US-CA")],
+        disclosable: vec![text("family_name", "Möbius"), text("number", "4711")],
+    };
+    sd_jwt::issue(&mut rng(15), &key(47), &new).expect("names that do not collide")
+}
+
+/// A credential as its holder has it.
+pub fn credential() -> String {
+    issued().text()
+}
+
+fn presentation() -> String {
+    let shown = issued().present(&key(48), &["number"], &presentation_request(), SECOND);
+    shown.expect("the holder's own credential").text()
+}
+
+/// Whom the seeds of `sd_jwt` are believed to be from.
+pub fn trust() -> Trust<'static> {
+    static KEY: OnceLock<PublicKey> = OnceLock::new();
+    Trust { issuer: "urn:board", key: KEY.get_or_init(|| key(47).public()), now: SECOND }
+}
+
+/// For what the presentation among the seeds was asked.
+pub const fn presentation_request() -> sd_jwt::Request<'static> {
+    sd_jwt::Request { audience: "urn:clinic", nonce: "nonce" }
 }
 
 /// Lends what the seed of `grant_seals` is bound to.

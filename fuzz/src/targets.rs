@@ -19,8 +19,11 @@ use keepwell_crypto::{
     grant::{self, SealedSeeds},
     keyfile::KeyFile,
     keys::ClaimCode,
-    request, sheet,
+    request,
+    sd_jwt::Issued,
+    sheet,
     threshold::{Committee, KeyShare, Partial},
+    words::CaseWords,
 };
 use keepwell_engine::{
     admission::read_forwarded,
@@ -67,13 +70,14 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 38] = [
+pub const ALL: [(&str, Target); 42] = [
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
     ("block", block),
     ("body", body),
     ("bundle", bundle),
     ("capsule", capsule),
+    ("case_words", case_words),
     ("certificate", certificate),
     ("challenge_answer", challenge_answer),
     ("claim_code", claim_code),
@@ -100,6 +104,7 @@ pub const ALL: [(&str, Target); 38] = [
     ("release_answer", release_answer),
     ("release_request", release_request),
     ("request", request),
+    ("sd_jwt", sd_jwt),
     ("sealed_seeds", sealed_seeds),
     ("seed_table", seed_table),
     ("share", share),
@@ -283,6 +288,48 @@ pub fn escrow(bytes: &[u8]) -> bool {
     let shares: Vec<_> = [1, 2].into_iter().filter_map(open).collect();
     let secret = escrow.recover(&[&seeds::CHART.0], &shares);
     assert!(secret.is_err() || seeds::is_seed("escrow", bytes), "an escrow was altered");
+    true
+}
+
+/// The bytes are words of a case, as they lie at custodians.
+pub fn case_words(bytes: &[u8]) -> bool {
+    let Ok(words) = CaseWords::decode(bytes) else { return false };
+    assert_eq!(words.encode(), bytes, "accepted bytes are the one encoding");
+    let _ = words.digest();
+    let _ = words.records().count();
+    seeds::with_subject(|subject, key| {
+        let forged = words.open(subject, key).is_ok() && !seeds::is_seed("case_words", bytes);
+        // Who is handed the key, or attached, does not change what is said.
+        assert!(
+            !forged || words_said(&words) == words_said(&seeds::case_words()),
+            "words were altered"
+        );
+    });
+    true
+}
+
+/// The part of words that the text is in: the key check, the encapsulation and the ciphertext.
+fn words_said(words: &CaseWords) -> Vec<u8> {
+    let bytes = words.encode();
+    let len = 2 + 2 + 32 + 3 + 1_120 + 3 + 256 + 16;
+    bytes[..len.min(bytes.len())].to_vec()
+}
+
+/// The bytes are a credential or a presentation, as anyone may hand it to a board.
+pub fn sd_jwt(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let Ok(issued) = Issued::parse(text) else { return false };
+    assert_eq!(issued.text(), text, "a credential is its parts");
+    let _ = (issued.names(), issued.evidence());
+    let (trust, request) = (seeds::trust(), seeds::presentation_request());
+    if issued.verify(&trust).is_ok() {
+        // Its holder may leave out what can be disclosed.
+        let seed = Issued::parse(&seeds::credential()).map(|seed| seed.evidence());
+        assert_eq!(Ok(issued.evidence()), seed, "a credential was forged");
+    }
+    if issued.verify_presentation(&trust, &request).is_ok() {
+        assert!(seeds::is_seed("sd_jwt", bytes), "a presentation was forged");
+    }
     true
 }
 

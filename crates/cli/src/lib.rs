@@ -22,8 +22,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        anchor::Anchor, audit::Audit, chart::Chart, custody::Custody, fsck::Fsck, grant::Grant,
-        node::Node, open::Open, receipt::Receipt, record::Record, verify::Verify, wallet::Wallet,
+        anchor::Anchor, audit::Audit, case::Case, chart::Chart, credential::Credential,
+        custody::Custody, fsck::Fsck, grant::Grant, node::Node, open::Open, receipt::Receipt,
+        record::Record, verify::Verify, wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -52,6 +53,8 @@ enum Command {
     Record(Record),
     Grant(Grant),
     Open(Open),
+    Case(Case),
+    Credential(Credential),
     Audit(Audit),
     Custody(Custody),
     Anchor(Anchor),
@@ -77,6 +80,8 @@ pub fn main() -> ExitCode {
         Command::Record(it) => it.run(&output),
         Command::Grant(it) => it.run(&output),
         Command::Open(it) => it.run(&output),
+        Command::Case(it) => it.run(&output),
+        Command::Credential(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
         Command::Custody(it) => it.run(&output),
         Command::Anchor(it) => it.run(&output),

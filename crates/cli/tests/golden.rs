@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 13] = [
+const COMMANDS: [(&str, &[&str]); 15] = [
     ("pilot", &[]),
     ("node", &[]),
     ("wallet", &["new", "show"]),
@@ -35,6 +35,22 @@ const COMMANDS: [(&str, &[&str]); 13] = [
     ),
     ("grant", &["give", "list", "revoke", "request", "requests", "answer", "withdraw", "team"]),
     ("open", &[]),
+    (
+        "case",
+        &[
+            "open",
+            "list",
+            "inbox",
+            "show",
+            "accept",
+            "deny",
+            "extend",
+            "disagree",
+            "rebut",
+            "acknowledge",
+        ],
+    ),
+    ("credential", &["issue", "list", "suspend", "reinstate", "revoke", "export", "ask", "import"]),
     ("audit", &[]),
     ("anchor", &[]),
     ("receipt", &[]),

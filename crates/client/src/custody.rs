@@ -1,4 +1,4 @@
-//! Small objects at custodians: key sheets and sealed seeds, named on the ledger by digest.
+//! Small objects at custodians: key sheets, sealed seeds and words of cases, named on the ledger by digest.
 //!
 //! Not here: records ([`crate::author`] stores them, [`crate::open`] fetches them).
 
@@ -6,6 +6,7 @@ use futures::future::join_all;
 use keepwell_crypto::{
     grant::{SealedSeeds, table_digest},
     sheet,
+    words::CaseWords,
 };
 use keepwell_ledger::state::Chart;
 use keepwell_types::{
@@ -107,6 +108,32 @@ impl Client {
         .await
     }
 
+    /// Stores words of a case at the chart's custodians.
+    pub(crate) async fn put_words(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        words: &CaseWords,
+    ) -> Result<Digest, ClientError> {
+        let (chart, digest) = (self.chart(actor, id).await?, words.digest());
+        self.put_small(actor, id, &chart, Small::Words(digest), words.encode()).await?;
+        Ok(digest)
+    }
+
+    /// Words of a case, as the ledger names them.
+    pub(crate) async fn words(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        digest: Digest,
+    ) -> Result<CaseWords, ClientError> {
+        self.get_small(actor, id, chart, Small::Words(digest), |bytes| {
+            CaseWords::decode(bytes).ok().filter(|words| words.digest() == digest)
+        })
+        .await
+    }
+
     async fn put_small(
         &self,
         actor: &Actor,
@@ -179,6 +206,7 @@ enum Small {
     Sheet(Digest),
     Seeds(Digest),
     Table(Digest),
+    Words(Digest),
 }
 
 impl Small {
@@ -188,6 +216,7 @@ impl Small {
             Self::Sheet(digest) => ("sheet", digest),
             Self::Seeds(digest) => ("seeds", digest),
             Self::Table(digest) => ("table", digest),
+            Self::Words(digest) => ("words", digest),
         }
     }
 
@@ -195,6 +224,7 @@ impl Small {
         match self {
             Self::Sheet(digest) => SealedObject::Sheet(digest),
             Self::Seeds(digest) | Self::Table(digest) => SealedObject::Seeds(digest),
+            Self::Words(digest) => SealedObject::Words(digest),
         }
     }
 }

@@ -10,15 +10,16 @@
 use keepwell_crypto::{
     grant::SEEDS_MAX,
     release::{CollectError, ShareFault},
+    sd_jwt::SdJwtError,
     seal::{OpenError, SealError},
     threshold::TooFewShares,
 };
 use keepwell_types::{
     id::{
-        ChartId, Compartment, Digest, Epoch, GrantId, Location, LogPosition, MemberId,
+        CaseId, ChartId, Compartment, Digest, Epoch, GrantId, Location, LogPosition, MemberId,
         OrganisationId, RecordId, RequestId,
     },
-    limits::TEAM_MEMBERS_MAX,
+    limits::{CREDENTIAL_SCOPE_BYTES_MAX, TEAM_MEMBERS_MAX},
     outcome::Rejection,
     signoff::Meaning,
     wire::SEED_TABLE_MAX,
@@ -135,6 +136,37 @@ pub enum UsageError {
     /// The request is not on the ledger.
     #[error("request {0} is not in this chart; check its id")]
     NoSuchRequest(RequestId),
+    /// The case is not on the ledger.
+    #[error("case {0} is not in this chart; see `keepwell case list`")]
+    NoSuchCase(CaseId),
+    /// Who is to answer is of another organisation.
+    #[error(
+        "member {0} is not of the chart's organisation, which has to answer; name a privacy officer of it"
+    )]
+    NotOfChart(MemberId),
+    /// The case is about the chart as a whole.
+    #[error(
+        "case {0} is about no record, so that a statement could go with none; answer in another way"
+    )]
+    NoRecordOfCase(CaseId),
+    /// A credential that does not count.
+    #[error("the credential does not count: {0}")]
+    Credential(#[from] SdJwtError),
+    /// A credential without an end.
+    #[error(
+        "the credential says no end (exp), and what a board issues has one; ask for one with an end"
+    )]
+    EndlessCredential,
+    /// A nonce that was not drawn for this member.
+    #[error(
+        "the nonce was not drawn for member {0}; draw one with `keepwell credential ask`, and ask the holder again"
+    )]
+    OtherNonce(MemberId),
+    /// Where a credential holds is written too long.
+    #[error(
+        "where or for what a credential holds is written in {CREDENTIAL_SCOPE_BYTES_MAX} bytes at most, such as US-CA"
+    )]
+    Scope,
     /// More grants in force than a rotation has room for.
     #[error(
         "a rotation seals keys for {SEED_TABLE_MAX} grants at most; revoke some that are not needed"
@@ -278,6 +310,16 @@ pub enum KeyError {
         /// What is wrong.
         error: OpenError,
     },
+    /// The key of a case is not for whoever asks.
+    #[error(
+        "the words of case {case} are not sealed to you ({error}): they were handed to others, or the chart was claimed since; ask the patient to open the case again and to name you"
+    )]
+    Case {
+        /// The case.
+        case: CaseId,
+        /// How it fails.
+        error: OpenError,
+    },
     /// The letter does not open with the code.
     #[error(
         "the claim letter does not open with this code; check the code, and that both are for one chart"
@@ -357,6 +399,8 @@ pub enum SealedObject {
     Sheet(Digest),
     /// The seeds of a grant.
     Seeds(Digest),
+    /// Words of a case.
+    Words(Digest),
 }
 
 impl std::fmt::Display for SealedObject {
@@ -365,6 +409,7 @@ impl std::fmt::Display for SealedObject {
             Self::Record(record) => write!(f, "record {record}"),
             Self::Sheet(digest) => write!(f, "key sheet {digest}"),
             Self::Seeds(digest) => write!(f, "sealed keys {digest}"),
+            Self::Words(digest) => write!(f, "sealed words {digest}"),
         }
     }
 }

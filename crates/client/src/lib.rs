@@ -7,7 +7,7 @@
 //!             identity                        who asks, and with which keys
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
-//!  record  request  signoff
+//!  record  request  signoff  case  credential  challenge
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -41,8 +41,10 @@ pub mod identity;
 mod sealed;
 
 pub mod author;
+pub mod case;
 pub mod challenge;
 pub mod chart;
+pub mod credential;
 pub mod grant;
 pub mod member;
 pub mod open;

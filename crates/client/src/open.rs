@@ -261,6 +261,20 @@ impl OpenedRecord {
     pub const fn facts(&self) -> &RecordFacts {
         &self.facts
     }
+
+    /// Its chart.
+    pub const fn chart(&self) -> ChartId {
+        self.chart
+    }
+
+    /// Where the access that opened it stands.
+    pub(crate) const fn access(&self) -> LogPosition {
+        self.access
+    }
+
+    pub(crate) const fn dek(&self) -> &Dek {
+        &self.dek
+    }
 }
 
 /// A record that the access covers, and why it is closed all the same.

@@ -5,6 +5,7 @@
 //!  └ chart secret (chart id)
 //!     ├ signing key            the chart controller's commands
 //!     ├ sealing key            what is sealed to the controller
+//!     ├ case key (case)        the words of one case
 //!     └ compartment master (compartment)
 //!        └ epoch seed (epoch)  an X-Wing key: the first lock of the records of that epoch
 //!
@@ -26,7 +27,7 @@
 
 use alloc::string::String;
 
-use keepwell_types::id::{ChainId, ChartId, Compartment, Epoch};
+use keepwell_types::id::{CaseId, ChainId, ChartId, Compartment, Epoch};
 use rand_core::CryptoRng;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -65,6 +66,11 @@ impl ChartSecret {
         CompartmentMaster(derive(&*self.0, "keepwell/keys/compartment/v1", &[&number]))
     }
 
+    /// The key of one case: what whoever answers it is handed.
+    pub fn case_key(&self, case: CaseId) -> CaseKey {
+        CaseKey(derive(&*self.0, "keepwell/keys/case/v1", &[&case.0]))
+    }
+
     /// The seed of one epoch of one compartment: what a grantee is given.
     pub fn epoch_seed(&self, compartment: Compartment, epoch: Epoch) -> EpochSeed {
         self.compartment(compartment).epoch_seed(epoch)
@@ -89,6 +95,18 @@ secret! {
 }
 
 impl EpochSeed {
+    /// The key itself.
+    pub fn sealing(&self) -> SealingKey {
+        SealingKey::from_seed(&self.0)
+    }
+}
+
+secret! {
+    /// The private key that all words of one case are sealed to, as a seed.
+    CaseKey, 32
+}
+
+impl CaseKey {
     /// The key itself.
     pub fn sealing(&self) -> SealingKey {
         SealingKey::from_seed(&self.0)

@@ -47,6 +47,11 @@ pub mod release;
 
 pub mod grant;
 
+pub mod words;
+
+pub mod jose;
+pub mod sd_jwt;
+
 pub mod dealing;
 pub mod escrow;
 

@@ -79,6 +79,26 @@ pub enum SealError {
         /// Seeds allowed.
         max: usize,
     },
+    /// Words of a case are too long.
+    #[error(
+        "{len} bytes of text are more than the {max} that one statement may have; shorten it, or add a record and refer to it"
+    )]
+    TextTooLong {
+        /// Bytes given.
+        len: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// Words of a case are for too many members, or a record has too many versions.
+    #[error(
+        "words of a case are sealed for {max} members or versions of a record at most, not {given}"
+    )]
+    TooManyReaders {
+        /// Given.
+        given: usize,
+        /// Allowed.
+        max: usize,
+    },
 }
 
 /// Why something could not be opened: a wrong key, or a sealed object that is not what it should be.

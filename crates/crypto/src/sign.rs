@@ -146,6 +146,18 @@ pub fn verify_raw(
     equation(key, message, signature)
 }
 
+/// Verifies a signature over bytes as they are, by the rules of this module: for formats of others, such as
+/// a JWS, that bring a separation of uses of their own.
+pub fn verify_foreign(
+    key: &PublicKey,
+    message: &[u8],
+    signature: &Signature,
+) -> Result<(), SignatureError> {
+    // The form does not depend on what is signed.
+    Claim { key: *key, digest: Digest([0; 32]), signature: *signature }.check_form()?;
+    equation(key, message, signature)
+}
+
 /// What a signature for a use is over.
 pub(crate) fn signed_digest(domain: &str, message: &[u8]) -> Digest {
     digest(domain, &[message])

@@ -56,6 +56,8 @@ pub(crate) fn open(case: &Case<'_>, it: &CaseOpen) -> Result<Changes, Halt> {
         decided: None,
         statements: List::new(),
         told: List::new(),
+        asked: it.statement,
+        put_off: None,
     };
     let changes = Changes::NONE.put(Key::Case(it.chart, it.case), entry);
     record.map_or(Ok(changes.clone()), |record| attach(case, it.chart, record, it.case, changes))
@@ -95,6 +97,7 @@ pub(crate) fn extend(case: &Case<'_>, it: &CaseExtend) -> Result<Changes, Halt> 
         return Err(Rejection::CaseNotWaiting(it.case).into());
     }
     entry.extended = true;
+    entry.put_off = Some(it.statement);
     entry.due = entry.due.plus_ms(entry.kind.extension_ms());
     Ok(Changes::NONE.put(Key::Case(it.chart, it.case), entry))
 }

@@ -981,6 +981,29 @@ pub struct Case {
     /// Earlier recipients who say that they were told.
     #[n(7)]
     pub told: List<OrganisationId, CASE_TOLD_MAX>,
+    /// Digest of what was said when it was opened.
+    #[n(8)]
+    pub asked: Option<Digest>,
+    /// Digest of why its time was extended.
+    #[n(9)]
+    pub put_off: Option<Digest>,
+}
+
+impl Case {
+    /// The digests of all words of the case, in the order in which they were said.
+    pub fn words(&self) -> impl Iterator<Item = Digest> {
+        let reason = self.decided.and_then(|decided| match decided.decision {
+            CaseDecision::Accept => None,
+            CaseDecision::Deny { statement, .. } => Some(statement),
+        });
+        let said = self.statements.iter().map(|said| said.statement);
+        self.asked.into_iter().chain(self.put_off).chain(reason).chain(said)
+    }
+
+    /// Whether the answer was due before `now` and is not there.
+    pub fn is_late(&self, now: BlockTime) -> bool {
+        self.decided.is_none() && self.due <= now
+    }
 }
 
 /// The answer to a case.

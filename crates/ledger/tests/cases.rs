@@ -3,10 +3,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use keepwell_ledger::state::{Case, Key, Value};
 use keepwell_types::{
     case::{CaseKind, DenialGround},
     limits::{CASE_STATEMENTS_MAX, RECORD_CASES_MAX},
+    time::BlockTime,
 };
 use support::{START, World, case_id, chart_id, check};
 
@@ -75,6 +78,35 @@ fn p6_disagreement_and_rebuttal_stay_with_the_record() {
     let key = Key::RecordState(chart_id("c1"), record);
     let Some(Value::RecordState(state)) = world.stored(&key) else { panic!() };
     assert_eq!(state.cases[..], [case_id("k1"), case_id("k2")]);
+}
+
+/// Whoever reads the record finds from the state what was said, and custodians what to erase.
+#[test]
+fn p6_all_words_of_a_case_stand_in_the_state() {
+    let world = check_case(
+        "
+        t2  c1    case    k1 of=note says=request      ok
+        t3  hugh  extend  k1                           ok
+        t4  hugh  decide  k1 deny=not_in_record_set    ok
+        t5  c1    state   k1                           ok
+        t6  hugh  state   k1                           ok
+        t6  c1    case    k2 of=note                   ok
+        t7  hugh  decide  k2                           ok
+    ",
+    );
+    let words: BTreeSet<_> = case(&world, "k1").words().collect();
+    assert_eq!(words.len(), 5, "request, extension, denial, disagreement, rebuttal");
+    assert_eq!(case(&world, "k2").words().count(), 0);
+}
+
+#[test]
+fn p5_a_case_is_late_from_the_very_instant_on() {
+    let mut world = check_case("t2  c1  case  k1 of=note  ok");
+    let waits = case(&world, "k1");
+    let just_before = BlockTime(waits.due.0 - 1);
+    assert!(!waits.is_late(just_before) && waits.is_late(waits.due));
+    world.run("t3  hugh  decide  k1  ok");
+    assert!(!case(&world, "k1").is_late(waits.due));
 }
 
 /// Earlier recipients say that they were told, once each.

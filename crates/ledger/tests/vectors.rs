@@ -245,6 +245,8 @@ fn case(named: usize) -> Case {
         decided: Some(Decided { decision, at: TIME }),
         statements: list(vec![statement; named.min(CASE_STATEMENTS_MAX)]),
         told: list(vec![ORGANISATION; named.min(CASE_TOLD_MAX)]),
+        asked: None,
+        put_off: None,
     }
 }
 

@@ -74,6 +74,12 @@ pub const EMERGENCIES_OPEN_MAX: usize = 2;
 pub const CASE_STATEMENTS_MAX: usize = 8;
 /// Organisations that a case was brought to the attention of.
 pub const CASE_TOLD_MAX: usize = 32;
+/// Bytes of one text in a case: two dense pages.
+pub const CASE_TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Members of the answering organisation that the key of a case is handed to at once.
+pub const CASE_HANDED_MAX: usize = 16;
+/// Versions of a record that the key of a case is attached to at once: as many as one access opens by name.
+pub const CASE_ATTACHED_MAX: usize = ACCESS_RECORDS_MAX;
 /// Cases about one record that are attached to what is disclosed of it.
 pub const RECORD_CASES_MAX: usize = 8;
 /// Bytes of an encoded capsule with its salt.

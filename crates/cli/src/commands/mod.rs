@@ -4,7 +4,9 @@ pub(crate) mod node;
 
 pub(crate) mod wallet;
 
+pub(crate) mod case;
 pub(crate) mod chart;
+pub(crate) mod credential;
 pub(crate) mod custody;
 pub(crate) mod grant;
 pub(crate) mod open;

@@ -14,6 +14,7 @@ use keepwell_types::{
 use serde_json::json;
 
 use crate::{
+    commands::case::attached,
     failure::Failure,
     output::Output,
     profile::{As, Session},
@@ -100,6 +101,8 @@ impl Open {
                     withheld.facts.name.position, withheld.error
                 ));
             }
+            let (attached, attached_rows) = attached(&session, &opened, output).await?;
+            lines.extend(attached);
             lines.push(format!(
                 "{} records opened by the access at position {}, which the patient sees",
                 opened.records.len(),
@@ -107,7 +110,7 @@ impl Open {
             ));
             output.result(
                 &lines.join("\n"),
-                &json!({ "access": opened.position, "records": rows, "withheld": opened.withheld.len() }),
+                &json!({ "access": opened.position, "records": rows, "withheld": opened.withheld.len(), "attached": attached_rows }),
             );
             Ok(())
         })

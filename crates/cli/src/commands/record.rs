@@ -27,7 +27,7 @@ use serde_json::json;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{
-    commands::compartment,
+    commands::{case::attached, compartment},
     failure::Failure,
     output::Output,
     profile::{As, Session},
@@ -317,7 +317,7 @@ impl Which {
 }
 
 /// The record at a position.
-async fn facts(
+pub(crate) async fn facts(
     session: &Session,
     chart: ChartId,
     position: LogPosition,
@@ -440,24 +440,28 @@ async fn get(
     let what = Wanted::Records(vec![RecordName { ..facts.name }]);
     let opening = Opening { actor: &actor, chart, what: &what, purpose, seeds: &seeds };
     let opened = session.client.open(&opening).await?;
-    let record = match (opened.records.first(), opened.withheld.into_iter().next()) {
-        (Some(record), _) => record,
-        (None, Some(withheld)) => return Err(withheld.error.into()),
-        (None, None) => return Err(Failure::Misused("the access covers no such record".into())),
+    let Some(record) = opened.records.first() else {
+        return Err(match opened.withheld.into_iter().next() {
+            Some(withheld) => withheld.error.into(),
+            None => Failure::Misused("the access covers no such record".into()),
+        });
     };
     let mut file = tokio::fs::File::create(to).await.map_err(Failure::at(to))?;
     let report = session.client.read(&actor, record, &mut file).await?;
     for fault in &report.faults {
         output.warn(&fault.to_string());
     }
+    let (attached, rows) = attached(session, &opened, output).await?;
+    let mut lines = vec![format!(
+        "{} bytes are in {}; the access is at position {}",
+        report.bytes,
+        to.display(),
+        opened.position
+    )];
+    lines.extend(attached);
     output.result(
-        &format!(
-            "{} bytes are in {}; the access is at position {}",
-            report.bytes,
-            to.display(),
-            opened.position
-        ),
-        &json!({ "bytes": report.bytes, "file": to, "access": opened.position }),
+        &lines.join("\n"),
+        &json!({ "bytes": report.bytes, "file": to, "access": opened.position, "attached": rows }),
     );
     Ok(())
 }

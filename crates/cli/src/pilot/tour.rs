@@ -1,5 +1,6 @@
 //! The guided tour: the life of a record, each step done for real and checked.
 
+mod cases;
 mod signoff;
 
 use std::{
@@ -106,6 +107,7 @@ impl Tour<'_> {
         self.who_looked(&mut scene).await?;
         self.revoke(&mut scene, &given, &seeds).await?;
         self.co_sign(&mut scene).await?;
+        self.amend(&mut scene).await?;
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;
         self.stop_a_validator(&mut scene, consortium).await

@@ -333,7 +333,7 @@ impl Line {
                 case: case_id(&self.what),
                 kind: self.detail("kind").unwrap_or("amendment").parse().unwrap(),
                 record: self.detail("of").map(|record| world.name(record)),
-                statement: None,
+                statement: self.detail("says").map(|words| Digest(hashed("request", words))),
             }),
             "decide" => Payload::CaseDecide(CaseDecide {
                 chart: self.chart(),

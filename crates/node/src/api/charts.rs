@@ -7,19 +7,24 @@ use keepwell_engine::reader::ReadError;
 use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     grant::Grantee,
-    id::{CaseId, ChartId, GrantId, MemberId, OrganisationId, RecordId, RequestId, TeamId},
+    id::{
+        CaseId, ChartId, GrantId, LogPosition, MemberId, OrganisationId, RecordId, RequestId,
+        TeamId,
+    },
     member::Party,
     signoff::{Approver, Of},
     wire::StateProof,
 };
+use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
     Node,
     auth::Caller,
     error::ApiError,
-    form::{Accept, Segments},
+    form::{Accept, Params, Segments},
 };
+use crate::opened::opened;
 
 /// How often a proof is tried, and the pause in between: the newest state may lack its certificate for
 /// a moment.
@@ -151,11 +156,13 @@ pub async fn request(
 }
 
 /// What has happened to a record since it was added: versions, restrictions, redaction and who has erased it.
-/// Signed by those at home in the chart.
+/// Signed by those at home in the chart, or by a member of an organisation that has opened the record.
 #[utoipa::path(get, path = "/v1/charts/{chart}/record-states/{record}",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
         ("record" = String, Path, description = "RecordId in hexadecimal digits"),
+        ("access" = Option<u64>, Query, description = "Place of an accepted access of the asker's organisation"),
+        ("position" = Option<u64>, Query, description = "Place of a version of the record that it asks for"),
     ),
     responses(
         (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
@@ -166,8 +173,9 @@ pub async fn record_state(
     caller: Caller,
     accept: Accept,
     Segments((chart, record)): Segments<(ChartId, RecordId)>,
+    Params(through): Params<Through>,
 ) -> Result<Response, ApiError> {
-    at_home(&node, &caller, chart).await?;
+    may_follow(&node, &caller, chart, Some(record), &through).await?;
     Ok(accept.answer(&prove(&node, &Key::RecordState(chart, record)).await?))
 }
 
@@ -225,11 +233,14 @@ pub async fn is_party(
         || proposal.approvals.iter().any(|approval| approval.party == caller.party()))
 }
 
-/// A case. Signed by those at home in the chart.
+/// A case. Signed by those at home in the chart, or by a member of an organisation that has opened the record
+/// that the case is about, or any record if it is about all.
 #[utoipa::path(get, path = "/v1/charts/{chart}/cases/{case}",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
         ("case" = String, Path, description = "CaseId in hexadecimal digits"),
+        ("access" = Option<u64>, Query, description = "Place of an accepted access of the asker's organisation"),
+        ("position" = Option<u64>, Query, description = "Place of a version of the record that it asks for"),
     ),
     responses(
         (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
@@ -240,9 +251,60 @@ pub async fn case(
     caller: Caller,
     accept: Accept,
     Segments((chart, case)): Segments<(ChartId, CaseId)>,
+    Params(through): Params<Through>,
 ) -> Result<Response, ApiError> {
-    at_home(&node, &caller, chart).await?;
-    Ok(accept.answer(&prove(&node, &Key::Case(chart, case)).await?))
+    let key = Key::Case(chart, case);
+    let about = match node.value(key).await? {
+        Some(Value::Case(entry)) => entry.record,
+        Some(_) | None => None,
+    };
+    may_follow(&node, &caller, chart, about, &through).await?;
+    Ok(accept.answer(&prove(&node, &key).await?))
+}
+
+/// Through which access someone from elsewhere learns what became of what it has opened.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Through {
+    /// Place of an accepted access in the chart's log.
+    access: Option<LogPosition>,
+    /// Place of a record that it asks for.
+    position: Option<LogPosition>,
+}
+
+/// Whether the caller may follow what becomes of a record, or of a chart as a whole: at home in the chart, or of
+/// an organisation that has opened the record at any time, and has to be told.
+async fn may_follow(
+    node: &Node,
+    caller: &Caller,
+    chart: ChartId,
+    record: Option<RecordId>,
+    through: &Through,
+) -> Result<(), ApiError> {
+    if caller.is_at_home(chart, &node.chart(chart).await?) {
+        return Ok(());
+    }
+    let forbidden = || {
+        ApiError::forbidden(
+            "the chart's controller and organisation, and organisations that have opened the record (`access`, and the `position` of a version of it)",
+        )
+    };
+    let access = through.access.ok_or_else(forbidden)?;
+    let opened = opened(&node.core, &*node.reader, chart, access).await.map_err(|_| forbidden())?;
+    let Party::Member(reader) = opened.reader else { return Err(forbidden()) };
+    let is_own = match node.value(Key::Member(reader)).await? {
+        Some(Value::Member(reader)) => caller.is_of(reader.organisation),
+        Some(_) | None => false,
+    };
+    if !is_own {
+        return Err(forbidden());
+    }
+    let Some(record) = record else { return Ok(()) };
+    let position = through.position.ok_or_else(forbidden)?;
+    let line = node.core.index.log(chart, position)?;
+    let entry = line.and_then(|line| line.record).ok_or_else(forbidden)?;
+    let has_opened = entry.original == record && opened.covers(position, &entry);
+    if has_opened { Ok(()) } else { Err(forbidden()) }
 }
 
 /// The emergencies of a chart. Signed by those at home in the chart, or by any member: who breaks the
@@ -283,13 +345,6 @@ pub async fn credentials(
     Segments(member): Segments<MemberId>,
 ) -> Result<Response, ApiError> {
     Ok(accept.answer(&prove(&node, &Key::Credentials(member)).await?))
-}
-
-async fn at_home(node: &Node, caller: &Caller, chart: ChartId) -> Result<(), ApiError> {
-    if caller.is_at_home(chart, &node.chart(chart).await?) {
-        return Ok(());
-    }
-    Err(ApiError::forbidden("the chart's controller and organisation"))
 }
 
 /// A member. Signed by any member or by the controller of any chart.

@@ -73,6 +73,7 @@ enum KindName {
     Sheet,
     Seeds,
     Table,
+    Words,
 }
 
 impl Kind {
@@ -81,6 +82,7 @@ impl Kind {
             KindName::Sheet => SmallKind::Sheet,
             KindName::Seeds => SmallKind::Seeds,
             KindName::Table => SmallKind::Table,
+            KindName::Words => SmallKind::Words,
         }
     }
 }
@@ -363,14 +365,14 @@ fn check_range(range: Option<&GetRange>, len: u64) -> Result<(), ApiError> {
     Err(ApiError::client(StatusCode::RANGE_NOT_SATISFIABLE, "range", message))
 }
 
-/// Stores a key sheet, sealed seeds or a table of them (`kind`), which the ledger names by digest. Signed
-/// by those at home in the chart, which names this custodian.
+/// Stores a key sheet, sealed seeds, a table of them or words of a case (`kind`), which the ledger names by
+/// digest. Signed by those at home in the chart, which names this custodian.
 #[utoipa::path(put, path = "/v1/charts/{chart}/sealed",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
-        ("kind" = String, Query, description = "`sheet`, `seeds` or `table`"),
+        ("kind" = String, Query, description = "`sheet`, `seeds`, `table` or `words`"),
     ),
-    request_body(content_type = "application/cbor", description = "KeySheet, SealedSeeds or SeedTable"),
+    request_body(content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable or CaseWords"),
     responses(
         (status = 200, body = Digested),
         (status = 400, body = super::error::ErrorBody), (status = 401, body = super::error::ErrorBody),
@@ -392,15 +394,15 @@ pub async fn put_small(
     Ok(Json(Digested { digest }))
 }
 
-/// A key sheet, sealed seeds or a table of them (`kind`). Signed by any member or by the chart's controller.
+/// A key sheet, sealed seeds, a table of them or words of a case (`kind`). Signed by any member or by the chart's controller.
 #[utoipa::path(get, path = "/v1/charts/{chart}/sealed/{digest}",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
         ("digest" = String, Path, description = "Digest in hexadecimal digits"),
-        ("kind" = String, Query, description = "`sheet`, `seeds` or `table`"),
+        ("kind" = String, Query, description = "`sheet`, `seeds`, `table` or `words`"),
     ),
     responses(
-        (status = 200, content_type = "application/cbor", description = "KeySheet, SealedSeeds or SeedTable"),
+        (status = 200, content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable or CaseWords"),
         (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
         (status = 404, body = super::error::ErrorBody),
     ))]

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! * Nothing is erased unless this node's own newest state says that the redaction binds.
-//! * The custodian says that it erased after it has, of every version. A crash in between erases again.
+//! * The custodian says that it erased after it has, of every version, and of all words in cases about the
+//!   record. A crash in between erases again.
 //! * Whatever fails is tried again until the ledger has the custodian's word.
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use keepwell_engine::{
     core::Core,
     reader::{ReadError, Reader},
 };
-use keepwell_ledger::state::{Key, Value};
+use keepwell_ledger::state::{Key, RecordState, Value};
 use keepwell_types::{
     access::RecordName,
     command::{COMMAND_VERSION, Command, Payload, SignedCommand},
@@ -32,7 +33,7 @@ use tokio::time::{Duration, sleep};
 use super::{
     Custody, CustodyError,
     pending::{PendingError, PendingRedaction},
-    store::RecordObject,
+    store::{RecordObject, SmallKind, SmallObject},
 };
 use crate::random::rng;
 
@@ -107,6 +108,9 @@ impl Eraser<'_> {
         for object in self.versions_of(chart, original)? {
             self.custody.erase(&object).await?;
         }
+        for object in self.words_of(chart, &state).await? {
+            self.custody.delete_small(&object).await?;
+        }
         if redaction.outstanding.contains(&self.custody.organisation) {
             self.say(RecordErased { chart, record }).await?;
         }
@@ -143,6 +147,22 @@ impl Eraser<'_> {
             );
         }
         Ok(versions)
+    }
+
+    /// What was said in the cases about a record: it may repeat what the record says.
+    async fn words_of(
+        &self,
+        chart: ChartId,
+        state: &RecordState,
+    ) -> Result<Vec<SmallObject>, EraseError> {
+        let keys: Vec<_> = state.cases.iter().map(|case| Key::Case(chart, *case)).collect();
+        let mut words = Vec::new();
+        for value in self.reader.state(&keys).await?.into_iter().flatten() {
+            let Value::Case(case) = value else { continue };
+            let object = |digest| SmallObject { chart, kind: SmallKind::Words, digest };
+            words.extend(case.words().map(object));
+        }
+        Ok(words)
     }
 
     async fn say(&self, erased: RecordErased) -> Result<(), EraseError> {

@@ -48,6 +48,7 @@ use keepwell_crypto::{
     grant::{self, SealedSeeds},
     sheet,
     sign::SigningKey,
+    words::CaseWords,
 };
 use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
@@ -378,7 +379,7 @@ impl Custody {
         Ok(self.store.read(&object.body(), range).await?)
     }
 
-    /// Stores a key sheet, sealed seeds or a table of them under the digest that the ledger names them by.
+    /// Stores a key sheet, sealed seeds, a table of them or words of a case under the digest that the ledger names them by.
     pub async fn put_small(
         &self,
         chart: ChartId,
@@ -403,6 +404,7 @@ impl Custody {
                 listed = lines.iter().map(|(_, seeds)| *seeds).collect();
                 grant::table_digest(&lines)
             }
+            SmallKind::Words => CaseWords::decode(&bytes)?.digest(),
         };
         let object = SmallObject { chart, kind, digest };
         if !self.pending.is_named(&object)? {
@@ -416,7 +418,7 @@ impl Custody {
         Ok(digest)
     }
 
-    /// A key sheet or sealed seeds.
+    /// A small object.
     pub async fn small(&self, object: &SmallObject) -> Result<Bytes, CustodyError> {
         Ok(self.store.get(&object.path()).await?)
     }

@@ -332,7 +332,7 @@ impl Pending {
     /// An entry names the small objects of a chart with this digest.
     pub fn name_small(&self, chart: ChartId, digest: Digest) -> Result<(), PendingError> {
         self.named.insert(named_key(chart, digest), [])?;
-        for kind in [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table] {
+        for kind in [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table, SmallKind::Words] {
             self.forget_small(&SmallObject { chart, kind, digest })?;
         }
         Ok(())
@@ -469,6 +469,7 @@ fn small_key(object: &SmallObject) -> [u8; 65] {
         SmallKind::Sheet => 0,
         SmallKind::Seeds => 1,
         SmallKind::Table => 2,
+        SmallKind::Words => 3,
     };
     key
 }
@@ -480,6 +481,7 @@ fn split_small_key(key: &[u8]) -> Option<SmallObject> {
         [0] => SmallKind::Sheet,
         [1] => SmallKind::Seeds,
         [2] => SmallKind::Table,
+        [3] => SmallKind::Words,
         _ => return None,
     };
     Some(SmallObject { chart: ChartId(*chart), kind, digest: Digest(*digest) })

@@ -163,6 +163,8 @@ pub enum SmallKind {
     Seeds,
     /// The table of the seeds that a rotation brings.
     Table,
+    /// Words of a case.
+    Words,
 }
 
 impl SmallKind {
@@ -172,6 +174,7 @@ impl SmallKind {
             Self::Sheet => "sheet",
             Self::Seeds => "seeds",
             Self::Table => "table",
+            Self::Words => "words",
         }
     }
 }
