@@ -229,7 +229,8 @@ pub async fn credentials(
     Ok(accept.answer(&prove(&node, &Key::Credentials(member)).await?))
 }
 
-async fn at_home(node: &Node, caller: &Caller, chart: ChartId) -> Result<(), ApiError> {
+/// Refuses whoever is not at home in the chart.
+pub async fn at_home(node: &Node, caller: &Caller, chart: ChartId) -> Result<(), ApiError> {
     if caller.is_at_home(chart, &node.chart(chart).await?) {
         return Ok(());
     }
