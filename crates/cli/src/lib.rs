@@ -6,7 +6,10 @@
 //! Not here: what the commands do, which is in `keepwell-client` and `keepwell-node`.
 
 mod failure;
+mod instant;
+mod looked;
 mod output;
+mod page;
 mod profile;
 
 mod commands;
@@ -22,8 +25,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        anchor::Anchor, audit::Audit, chart::Chart, fsck::Fsck, grant::Grant, node::Node,
-        open::Open, receipt::Receipt, record::Record, verify::Verify, wallet::Wallet,
+        anchor::Anchor, audit::Audit, chart::Chart, explain::Explain, fsck::Fsck, grant::Grant,
+        node::Node, open::Open, receipt::Receipt, record::Record, report::Report, verify::Verify,
+        wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -53,6 +57,8 @@ enum Command {
     Grant(Grant),
     Open(Open),
     Audit(Audit),
+    Explain(Explain),
+    Report(Report),
     Anchor(Anchor),
     Receipt(Receipt),
     Verify(Verify),
@@ -77,6 +83,8 @@ pub fn main() -> ExitCode {
         Command::Grant(it) => it.run(&output),
         Command::Open(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
+        Command::Explain(it) => it.run(&output),
+        Command::Report(it) => it.run(&output),
         Command::Anchor(it) => it.run(&output),
         Command::Receipt(it) => it.run(&output),
         Command::Verify(it) => it.run(&output),

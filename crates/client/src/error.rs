@@ -15,8 +15,8 @@ use keepwell_crypto::{
 };
 use keepwell_types::{
     id::{
-        ChartId, Compartment, Digest, Epoch, GrantId, Location, MemberId, OrganisationId, RecordId,
-        RequestId,
+        ChartId, Compartment, Digest, Epoch, GrantId, GroupId, Location, LogPosition, MemberId,
+        OrganisationId, RecordId, RequestId,
     },
     limits::TEAM_MEMBERS_MAX,
     outcome::Rejection,
@@ -118,6 +118,19 @@ pub enum UsageError {
     /// The grant is not on the ledger.
     #[error("grant {0} is not in this chart; check its id")]
     NoSuchGrant(GrantId),
+    /// The group is not on the ledger.
+    #[error("group {0} is not on the ledger; check its id, or ask its organisation to form it")]
+    NoSuchGroup(GroupId),
+    /// No record stands there.
+    #[error(
+        "no record stands at position {0} of this chart's log; `keepwell record list` shows where records stand"
+    )]
+    NoSuchRecord(LogPosition),
+    /// A command that is not about grants or care teams.
+    #[error(
+        "only what is given, limited or revoked in a chart, and its care teams, can be tried out"
+    )]
+    NotForTrial,
     /// No node has the member's public key.
     #[error(
         "no node has the public key of member {0}; ask the member for its file, or its organisation to publish it"

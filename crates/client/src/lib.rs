@@ -7,7 +7,7 @@
 //!             identity                        who asks, and with which keys
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
-//!  record  request
+//!  record  request  explain  report
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -50,6 +50,8 @@ pub mod request;
 
 pub mod anchor;
 pub mod audit;
+pub mod explain;
+pub mod report;
 
 #[cfg(test)]
 mod testing;
