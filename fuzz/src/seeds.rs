@@ -63,7 +63,7 @@ use keepwell_types::{
     set::{KindSet, Set},
     time::{BlockTime, Window},
     wire::{
-        LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
+        AccessPage, LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
         SeedTableLine, StateProof,
     },
 };
@@ -105,6 +105,7 @@ pub fn is_seed(target: &str, bytes: &[u8]) -> bool {
 
 fn make() -> Inputs {
     BTreeMap::from([
+        ("access_page", vec![encode(&access_page())]),
         ("acknowledgement", vec![encode(&acknowledgement())]),
         ("anchor_receipt", document_receipts().vectors.clone()),
         ("block", blocks()),
@@ -651,6 +652,11 @@ fn signed_request() -> keepwell_types::wire::SignedRequest {
         body: request::body_digest(&[]),
     };
     request::sign(&chart_secret().signing(), wish)
+}
+
+fn access_page() -> AccessPage {
+    let (from, next) = (Location { height: Height(1), index: 0 }, Location { height: Height(2), index: 0 });
+    AccessPage { from, next, tip: Height(1), receipts: List::new() }
 }
 
 fn log_page() -> LogPage {
