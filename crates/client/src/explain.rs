@@ -33,7 +33,7 @@ use keepwell_types::{
     encoding::List,
     grant::Grantee,
     id::{
-        ChartId, CommandId, Compartment, Digest, GroupId, Height, Location, LogPosition, MemberId,
+        ChartId, CommandId, Compartment, Digest, GroupId, Height, LogPosition, MemberId,
         OrganisationId, PublicKey,
     },
     member::{Party, Role},
@@ -679,6 +679,8 @@ fn different(accesses: Vec<Access>) -> Vec<(Access, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use keepwell_types::id::Location;
+
     use super::*;
 
     fn access(reader: u8, purpose: Purpose, compartment: u8, time: u64) -> Access {

@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// Decisions that are remembered until a rule changes.
-const REMEMBERED_MAX: usize = 4_096;
+const REMEMBERED_MAX: usize = 16 * 1024;
 
 /// By which rules an accepted access was allowed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -80,13 +80,13 @@ struct Broken {
     until: BlockTime,
 }
 
-/// A part of an access, and who asks for it.
+/// A part of an access, and who asks for it: compartments, or one record in one.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Asked {
     reader: MemberId,
     purpose: Purpose,
-    compartment: Compartment,
-    /// One record; without it, the whole compartment.
+    compartments: CompartmentSet,
+    /// One record; without it, all of the compartments.
     one: Option<(RecordKind, Option<RecordName>)>,
 }
 
@@ -258,16 +258,16 @@ impl Past {
     fn parts(&self, reader: MemberId, open: &AccessOpen) -> Vec<Asked> {
         let purpose = open.purpose;
         match &open.target {
-            Target::Compartments { compartments, .. } => compartments
-                .iter()
-                .map(|compartment| Asked { reader, purpose, compartment, one: None })
-                .collect(),
+            Target::Compartments { compartments, .. } => {
+                Vec::from([Asked { reader, purpose, compartments: *compartments, one: None }])
+            }
             Target::Records(names) => names
                 .iter()
                 .filter_map(|name| self.records.get(&name.position))
                 .map(|(name, compartment, kind)| {
+                    let compartments = CompartmentSet::EMPTY.with(*compartment);
                     let one = Some((*kind, self.lists_records.then_some(*name)));
-                    Asked { reader, purpose, compartment: *compartment, one }
+                    Asked { reader, purpose, compartments, one }
                 })
                 .collect(),
         }
@@ -283,13 +283,11 @@ impl Past {
         if let Some(known) = self.remembered.get(asked) {
             return Ok(known.clone());
         }
-        let by = match self.decide(asked, time)? {
-            Some(by) => Some(by),
-            // Whether its licence held is what the ledger knew then.
-            None if asked.purpose == Purpose::BreakGlass => return Ok(self.emergency(asked, time)),
-            None => None,
-        };
-        self.remembered.insert(*asked, by.clone());
+        let by = self.decide(asked, time)?;
+        // An emergency ends without an entry.
+        if asked.purpose != Purpose::BreakGlass {
+            self.remembered.insert(*asked, by.clone());
+        }
         Ok(by)
     }
 
@@ -308,21 +306,39 @@ impl Past {
         let (chart, purpose, counting) = (self.chart, asked.purpose, Counting::Opening);
         let question = Question { chart, purpose, time, counting };
         let consent = Consent::of(&self.view, &self.parameters, &self.entry, reader, question)?;
-        let Some((kind, record)) = asked.one else {
-            return Ok(consent.compartment(asked.compartment).ok());
-        };
-        let item = Item { compartment: asked.compartment, kind, record };
-        Ok(match consent.explain_item(&item).decision {
-            Decision::Allowed(origin) => Some(Vec::from([origin])),
-            Decision::Refused(_) => None,
-        })
+        let mut origins = Vec::new();
+        for compartment in asked.compartments.iter() {
+            let by = match asked.one {
+                None => consent.compartment(compartment).ok(),
+                Some((kind, record)) => {
+                    let item = Item { compartment, kind, record };
+                    match consent.explain_item(&item).decision {
+                        Decision::Allowed(origin) => Some(Vec::from([origin])),
+                        Decision::Refused(_) => None,
+                    }
+                }
+            };
+            // Whether a licence held in an emergency is what the ledger knew then.
+            let by = by.or_else(|| self.emergency(asked, compartment, time));
+            let Some(by) = by else { return Ok(None) };
+            origins.extend(by);
+        }
+        origins.sort_unstable();
+        origins.dedup();
+        Ok(Some(origins))
     }
 
-    fn emergency(&self, asked: &Asked, time: BlockTime) -> Option<Vec<Origin>> {
+    fn emergency(
+        &self,
+        asked: &Asked,
+        compartment: Compartment,
+        time: BlockTime,
+    ) -> Option<Vec<Origin>> {
         let is_it = |it: &&Broken| {
             it.member == asked.reader
-                && it.compartments.contains(asked.compartment)
+                && it.compartments.contains(compartment)
                 && time < it.until
+                && asked.purpose == Purpose::BreakGlass
         };
         let found = self.emergencies.iter().rev().find(is_it)?;
         Some(Vec::from([Origin::Emergency(found.position)]))

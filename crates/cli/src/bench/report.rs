@@ -5,7 +5,7 @@
 //! well, are in the time; the network is not.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, BufWriter, Write},
     time::Instant,
@@ -82,13 +82,10 @@ impl Report {
             gathering.take(line);
         }
         let members: BTreeMap<_, _> = gathering.members().map(|id| (id, Some(reader()))).collect();
-        let load = |key: &Key| match key {
-            Key::Member(_) => Some(Value::Member(member())),
-            _ => None,
-        };
+        let load = |key: &Key| matches!(key, Key::Member(_)).then(|| Value::Member(member()));
         let looks = gathering.finish((CHART, chart()), PARAMETERS, members, load);
         let window = Window { from: BlockTime(0), until: BlockTime(u64::MAX) };
-        let authorised = std::collections::BTreeSet::new();
+        let authorised = BTreeSet::new();
         let scope =
             Scope { window, now: START, all: true, authorised: &authorised, suspensions: &[] };
         let mut counted = Counted(0);

@@ -53,13 +53,13 @@ impl ListedCase {
 
 /// Whether an accounting that was asked for is free of charge: the first one within twelve months is.
 pub fn is_free(cases: &[ListedCase], case: &ListedCase) -> bool {
-    let earlier = |it: &&ListedCase| {
+    let is_earlier = |it: &ListedCase| {
         it.entry.kind == CaseKind::Accounting
             && it.case != case.case
             && it.entry.opened_at < case.entry.opened_at
             && case.entry.opened_at.ms_since(it.entry.opened_at) < FREE_MS
     };
-    cases.iter().find(earlier).is_none()
+    !cases.iter().any(is_earlier)
 }
 
 impl Client {

@@ -6,7 +6,7 @@
 //! * By which rule an access was allowed follows from the log ([`keepwell_ledger::past`]); where members have changed
 //!   since, it may not follow any more, and is then not said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use keepwell_crypto::command::record_id_of;
 use keepwell_ledger::{
@@ -372,11 +372,14 @@ impl Client {
         let (organisation, roles) = (member.organisation, member.roles);
         facts.insert(Key::Member(id), Some(Value::Member(member)));
         let key = Key::Organisation(organisation);
-        if !facts.contains_key(&key) {
-            let entry = self.organisation(actor, organisation).await?;
-            facts.insert(key, Some(Value::Organisation(entry)));
-        }
-        let Some(Some(Value::Organisation(entry))) = facts.get(&key) else { return Ok(None) };
+        let entry = match facts.entry(key) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(new) => {
+                let entry = self.organisation(actor, organisation).await?;
+                new.insert(Some(Value::Organisation(entry)))
+            }
+        };
+        let Some(Value::Organisation(entry)) = entry else { return Ok(None) };
         let (organisation_name, kind) = (entry.name.to_string(), entry.kind);
         Ok(Some(ReaderIs { organisation, organisation_name, kind, roles }))
     }
