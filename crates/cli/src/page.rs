@@ -294,7 +294,7 @@ fn write_aligned(out: &mut impl Write, widths: &[usize], cells: &[String]) -> io
 }
 
 /// Whether a character turns, hides or moves text around it.
-pub(crate) const fn is_deceptive(c: char) -> bool {
+pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

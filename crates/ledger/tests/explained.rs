@@ -345,10 +345,7 @@ fn the_past_holds_against_odd_entries() {
     let mut odd = world.clone();
     let open = AccessOpen {
         chart: ChartId([9; 32]),
-        target: Target::Compartments {
-            compartments: CompartmentSet::EMPTY,
-            until: LogPosition(u64::MAX),
-        },
+        target: Target::Records(List::new()),
         purpose: Purpose::Treatment,
         reader_key: Digest([0; 32]),
         notice: 0,

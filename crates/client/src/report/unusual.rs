@@ -337,8 +337,9 @@ mod tests {
     fn a_member_is_compared_with_its_own_other_days() {
         assert_eq!(hints(&days(&[4, 5, 4, 3, 5, 4])), []);
         let far = Unusual::FarFromUsual { charts: 13, usual: 4 };
-        assert_eq!(hints(&days(&[4, 5, 4, 3, 5, 13])), [far.clone()]);
-        assert_eq!(hints(&days(&[13, 4, 5, 4, 3, 5])), [far]);
+        for days_with_one in [[4, 5, 4, 3, 5, 13], [13, 4, 5, 4, 3, 5]] {
+            assert_eq!(hints(&days(&days_with_one)), std::slice::from_ref(&far));
+        }
         assert_eq!(hints(&days(&[4, 5, 4, 3, 5, 12])), [], "three times as many is not more");
         assert_eq!(hints(&days(&[1, 1, 1, 1, 1, 9])), [], "below the floor");
         assert_eq!(hints(&days(&[1, 1, 1, 1, 30])), [], "too few days to say what is usual");

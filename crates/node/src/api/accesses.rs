@@ -40,7 +40,7 @@ const ENTRIES_MAX: usize = 16 * 1024;
 /// Where a page begins: at a place in the chain, or at an instant of block time.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct From {
+pub struct Start {
     height: Option<u64>,
     index: Option<u32>,
     since: Option<BlockTime>,
@@ -65,7 +65,7 @@ pub async fn accesses(
     caller: Caller,
     accept: Accept,
     Segments(organisation): Segments<OrganisationId>,
-    Params(from): Params<From>,
+    Params(from): Params<Start>,
 ) -> Result<Response, ApiError> {
     check_officer(&node, &caller, organisation).await?;
     let from = match (from.since, from.height) {

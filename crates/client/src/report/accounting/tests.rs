@@ -277,7 +277,11 @@ fn p8_an_oral_statement_holds_thirty_days_and_no_longer() {
         (suspended(5, 5, false), Err(SuspensionFault::Empty)),
         (suspended(5, 4, true), Err(SuspensionFault::Empty)),
     ] {
-        assert_eq!(check_suspensions(&[suspension.clone()]), expected, "{suspension:?}");
+        assert_eq!(
+            check_suspensions(std::slice::from_ref(&suspension)),
+            expected,
+            "{suspension:?}"
+        );
     }
     let many = vec![suspended(0, 1, false); SUSPENSIONS_MAX + 1];
     assert_eq!(check_suspensions(&many), Err(SuspensionFault::TooMany));
