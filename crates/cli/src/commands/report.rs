@@ -612,6 +612,7 @@ fn did(did: &Did) -> (String, String) {
             (format!("reviewed the emergency at {emergency}: {finding}"), String::new())
         }
         Did::Suspend(member) => (format!("suspended member {member}"), String::new()),
+        Did::Reinstate(member) => (format!("reinstated member {member}"), String::new()),
         Did::Rotate(member) => (format!("gave member {member} new keys"), String::new()),
     }
 }

@@ -1,5 +1,7 @@
 //! The guided tour: the life of a record, each step done for real and checked.
 
+mod explain;
+
 use std::{
     ffi::OsString,
     fs,
@@ -102,6 +104,7 @@ impl Tour<'_> {
         let seeds = self.open_normal(&mut scene, &given).await?;
         self.ask_for_psychiatry(&mut scene, &given).await?;
         self.who_looked(&mut scene).await?;
+        self.why(&scene, &given).await?;
         self.revoke(&mut scene, &given, &seeds).await?;
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;

@@ -8,8 +8,8 @@
 //!
 //! * A safe harbour is said to hold only with the evidence for it. Where something is not known the answer is that it
 //!   is not shown.
-//! * What counts is the time from when the key may have been in other hands until the ledger took it out of force; the
-//!   first instant counts, the last one not.
+//! * What counts is the time from when the key may have been in other hands until the ledger had another one in its
+//!   place; the first instant counts, the last one not. A suspension ends nothing that a reinstatement brings back.
 //!
 //! Not here: what could have been released ([`crate::explain`] tells it, chart by chart).
 
@@ -90,10 +90,10 @@ pub struct Blast<'a> {
 
 /// What follows from an incident over the acts of the organisation.
 pub fn blast(acts: &Acts, incident: Incident) -> Blast<'_> {
-    let ended = ended(acts, incident);
+    let Force { replaced, ended } = force(acts, incident);
     let is_in = |act: &&Act| {
         let by_key = matches!((incident.lost, act.by), (Lost::Key(member), Party::Member(by)) if member == by);
-        by_key && incident.since <= act.time && ended.is_none_or(|ended| act.time < ended)
+        by_key && incident.since <= act.time && replaced.is_none_or(|replaced| act.time < replaced)
     };
     let reads = |act: &&Act| matches!(act.did, Did::Open { .. });
     let (opened, refused): (Vec<_>, Vec<_>) =
@@ -103,14 +103,35 @@ pub fn blast(acts: &Acts, incident: Incident) -> Blast<'_> {
     Blast { incident, ended, opened, refused, charts, harbour, evidence }
 }
 
-/// When the ledger took the key out of force.
-fn ended(acts: &Acts, incident: Incident) -> Option<BlockTime> {
-    let Lost::Key(member) = incident.lost else { return None };
-    let ends = |act: &&Act| {
-        let is_end = matches!(act.did, Did::Suspend(it) | Did::Rotate(it) if it == member);
-        is_end && act.refused.is_none() && incident.since <= act.time
+/// How long a lost key was in force.
+#[derive(Clone, Copy, Default)]
+struct Force {
+    /// When another key came in its place.
+    replaced: Option<BlockTime>,
+    /// Since when it is out of force, by a suspension or by another key.
+    ended: Option<BlockTime>,
+}
+
+fn force(acts: &Acts, incident: Incident) -> Force {
+    let mut force = Force::default();
+    let Lost::Key(member) = incident.lost else { return force };
+    let about = |act: &&Act| {
+        let is_about = act.did.member() == Some(member) && act.refused.is_none();
+        is_about && incident.since <= act.time
     };
-    acts.acts.iter().find(ends).map(|act| act.time)
+    for act in acts.acts.iter().filter(about) {
+        match act.did {
+            Did::Suspend(_) => force.ended = force.ended.or(Some(act.time)),
+            Did::Reinstate(_) => force.ended = None,
+            Did::Rotate(_) => {
+                let ended = force.ended.or(Some(act.time));
+                return Force { replaced: Some(act.time), ended };
+            }
+            Did::Open { .. } | Did::BreakGlass { .. } | Did::Second { .. } | Did::Review { .. } => {
+            }
+        }
+    }
+    force
 }
 
 fn harbour(incident: Incident, opened: bool, ended: bool) -> (Harbour, Vec<&'static str>) {
@@ -198,13 +219,14 @@ mod tests {
             let target =
                 Target::Compartments { compartments: CompartmentSet::all(), until: LogPosition(1) };
             let open = Did::Open { chart, purpose, target };
+            let administrator = Party::Administrator(OrganisationId([9; 16]));
             let (by, did, refused) = match what {
                 "opens" => (Party::Member(THIEF), open, false),
                 "refused" => (Party::Member(THIEF), open, true),
                 "other" => (Party::Member(MemberId([2; 16])), open, false),
-                "suspended" => {
-                    (Party::Administrator(OrganisationId([9; 16])), Did::Suspend(THIEF), false)
-                }
+                "suspended" => (administrator, Did::Suspend(THIEF), false),
+                "reinstated" => (administrator, Did::Reinstate(THIEF), false),
+                "rotated" => (administrator, Did::Rotate(THIEF), false),
                 other => panic!("{other}"),
             };
             let refused = refused.then(|| Box::new(Rejection::NotGranted));
@@ -242,6 +264,13 @@ mod tests {
             (&[(11, "refused"), (15, "suspended")], stolen(true, false), Holds),
             (&[(11, "other"), (15, "suspended")], stolen(true, false), Holds),
             (&[(5, "suspended")], stolen(true, false), NotShown),
+            (&[(15, "suspended"), (16, "reinstated")], stolen(true, false), NotShown),
+            (
+                &[(15, "suspended"), (16, "reinstated"), (17, "opens"), (18, "rotated")],
+                stolen(true, false),
+                DoesNotHold,
+            ),
+            (&[(15, "rotated"), (16, "opens")], stolen(true, false), Holds),
             (&[], Incident { lost: Lost::Custody, ..stolen(true, false) }, Holds),
             (&[], Incident { lost: Lost::Validator, ..stolen(true, false) }, Holds),
             (&[], Incident { lost: Lost::Validator, ..stolen(false, true) }, DoesNotHold),

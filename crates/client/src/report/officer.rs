@@ -94,6 +94,8 @@ pub enum Did {
     },
     /// A member was suspended.
     Suspend(MemberId),
+    /// A member was reinstated.
+    Reinstate(MemberId),
     /// A member has new keys.
     Rotate(MemberId),
 }
@@ -106,7 +108,18 @@ impl Did {
             | Self::BreakGlass { chart, .. }
             | Self::Second { chart, .. }
             | Self::Review { chart, .. } => Some(*chart),
-            Self::Suspend(_) | Self::Rotate(_) => None,
+            Self::Suspend(_) | Self::Reinstate(_) | Self::Rotate(_) => None,
+        }
+    }
+
+    /// The member whose standing or keys it changes.
+    pub const fn member(&self) -> Option<MemberId> {
+        match self {
+            Self::Suspend(member) | Self::Reinstate(member) | Self::Rotate(member) => Some(*member),
+            Self::Open { .. }
+            | Self::BreakGlass { .. }
+            | Self::Second { .. }
+            | Self::Review { .. } => None,
         }
     }
 }
@@ -137,6 +150,20 @@ impl Acts {
     pub fn member(&self, act: &Act) -> Option<(MemberId, Option<&ReaderIs>)> {
         let Party::Member(id) = act.by else { return None };
         Some((id, self.members.get(&id).and_then(Option::as_ref)))
+    }
+
+    /// Drops what a node showed beside what the organisation answers for.
+    fn keep_own(&mut self) {
+        let Self { organisation, acts, members, charts, .. } = self;
+        let own = Some(*organisation);
+        let of = |id: MemberId| members.get(&id)?.as_ref().map(|it| it.organisation);
+        acts.retain(|act| {
+            let by = matches!(act.by, Party::Member(id) if of(id) == own);
+            let chart = act.did.chart().and_then(|chart| charts.get(&chart).copied().flatten());
+            by || chart == own || act.did.member().and_then(of) == own
+        });
+        let named: BTreeSet<_> = acts.iter().filter_map(|act| act.did.chart()).collect();
+        charts.retain(|chart, _| named.contains(chart));
     }
 
     /// The charts of the organisation itself.
@@ -172,6 +199,7 @@ pub fn act_of(
             Did::Review { chart: it.chart, emergency: it.emergency, finding: it.finding }
         }
         Payload::MemberSuspend(it) => Did::Suspend(it.member),
+        Payload::MemberReinstate(it) => Did::Reinstate(it.member),
         Payload::MemberRotate(it) => Did::Rotate(it.member),
         _ => return None,
     };
@@ -272,10 +300,17 @@ impl Client {
     async fn name_all(&self, actor: &Actor, acts: &mut Acts) -> Result<(), ClientError> {
         let mut facts = BTreeMap::new();
         for act in &acts.acts {
-            if let Party::Member(id) = act.by
-                && !acts.members.contains_key(&id)
-            {
-                acts.members.insert(id, self.reader_is(actor, id, &mut facts).await?);
+            let by = match act.by {
+                Party::Member(id) => Some(id),
+                Party::Controller(_)
+                | Party::Claimant(_)
+                | Party::Administrator(_)
+                | Party::Custodian(_) => None,
+            };
+            for id in by.into_iter().chain(act.did.member()) {
+                if !acts.members.contains_key(&id) {
+                    acts.members.insert(id, self.reader_is(actor, id, &mut facts).await?);
+                }
             }
             if let Some(chart) = act.did.chart()
                 && !acts.charts.contains_key(&chart)
@@ -288,6 +323,7 @@ impl Client {
                 acts.charts.insert(chart, of);
             }
         }
+        acts.keep_own();
         Ok(())
     }
 

@@ -166,7 +166,9 @@ impl<'a> Search<'a> {
             Payload::EmergencySecond(it) => it.chart,
             Payload::EmergencyReview(it) => it.chart,
             Payload::MemberRotate(it) => return self.is_own(it.member).await,
-            Payload::MemberSuspend(it) => return self.is_own(it.member).await,
+            Payload::MemberSuspend(it) | Payload::MemberReinstate(it) => {
+                return self.is_own(it.member).await;
+            }
             _ => return Ok(false),
         };
         if let Some(Party::Member(member)) = signed.command.signers.first()
