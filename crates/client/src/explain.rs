@@ -356,6 +356,13 @@ impl Rules<'_> {
         holder: &ChartHolder,
         payload: Payload,
     ) -> Result<Trial, ClientError> {
+        // The list before the grant: what is listed is there for good, and what is not may have been revoked
+        // in the meantime, which the grant then says.
+        if let Payload::GrantRevoke(it) = &payload
+            && let Some(Value::Grant(grant)) = self.fetch(Key::Grant(it.chart, it.grant)).await?
+        {
+            self.load(Key::Subject(it.chart, grant.terms.grantee)).await?;
+        }
         let command = self.unsent(holder, payload);
         let block = self.block();
         let mut after = loop {

@@ -224,7 +224,9 @@ impl Past {
     }
 
     fn put(&mut self, key: Key, entry: impl Into<Value>) {
+        // What is remembered, and until when it holds, depend on every rule.
         self.remembered.clear();
+        self.holds_until = BlockTime(0);
         self.view.write(key, Some(entry.into()));
     }
 

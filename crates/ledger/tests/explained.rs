@@ -161,7 +161,7 @@ fn e2_the_log_tells_by_which_rule_each_access_was_allowed() {
         t5    carl  read note                                   ok
         t9    carl  read note                                   ok
         t10 c1    limit  g1 compartments=1                      ok
-        t10 carl  read   note                                   not_granted
+        t10 carl  read   note                                   outside_window
         t10 c1    team   x members=ivy                          ok
         t10 c1    give   g4 to=team:x onward ends=t900          ok
         t10 ivy   pass   g5 of=g4 to=lena compartments=1 ends=t50 ok

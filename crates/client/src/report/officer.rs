@@ -52,6 +52,20 @@ pub struct Act {
     pub refused: Option<Box<Rejection>>,
 }
 
+impl Act {
+    /// The members that it names: who did it, and whose standing it changed.
+    fn members(&self) -> impl Iterator<Item = MemberId> {
+        let by = match self.by {
+            Party::Member(id) => Some(id),
+            Party::Controller(_)
+            | Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_) => None,
+        };
+        by.into_iter().chain(self.did.member())
+    }
+}
+
 /// What was done.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -299,29 +313,19 @@ impl Client {
 
     async fn name_all(&self, actor: &Actor, acts: &mut Acts) -> Result<(), ClientError> {
         let mut facts = BTreeMap::new();
-        for act in &acts.acts {
-            let by = match act.by {
-                Party::Member(id) => Some(id),
-                Party::Controller(_)
-                | Party::Claimant(_)
-                | Party::Administrator(_)
-                | Party::Custodian(_) => None,
+        let members: BTreeSet<_> = acts.acts.iter().flat_map(Act::members).collect();
+        for id in members {
+            let is = self.reader_is(actor, id, &mut facts).await?;
+            acts.members.insert(id, is);
+        }
+        let charts: BTreeSet<_> = acts.acts.iter().filter_map(|act| act.did.chart()).collect();
+        for chart in charts {
+            let of = match self.chart(actor, chart).await {
+                Ok(entry) => Some(entry.organisation),
+                Err(ClientError::Usage(UsageError::NoSuchChart(_))) => None,
+                Err(error) => return Err(error),
             };
-            for id in by.into_iter().chain(act.did.member()) {
-                if !acts.members.contains_key(&id) {
-                    acts.members.insert(id, self.reader_is(actor, id, &mut facts).await?);
-                }
-            }
-            if let Some(chart) = act.did.chart()
-                && !acts.charts.contains_key(&chart)
-            {
-                let of = match self.chart(actor, chart).await {
-                    Ok(entry) => Some(entry.organisation),
-                    Err(ClientError::Usage(UsageError::NoSuchChart(_))) => None,
-                    Err(error) => return Err(error),
-                };
-                acts.charts.insert(chart, of);
-            }
+            acts.charts.insert(chart, of);
         }
         acts.keep_own();
         Ok(())
