@@ -72,8 +72,8 @@ use keepwell_types::{
     signoff::ApprovalRule,
     time::{BlockTime, Window},
     wire::{
-        LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
-        SeedTableLine, StateProof,
+        AccessPage, LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request,
+        SeedTable, SeedTableLine, StateProof,
     },
 };
 use minicbor::{Decode, Encode};
@@ -114,6 +114,7 @@ pub fn is_seed(target: &str, bytes: &[u8]) -> bool {
 
 fn make() -> Inputs {
     BTreeMap::from([
+        ("access_page", vec![encode(&access_page())]),
         ("acknowledgement", vec![encode(&acknowledgement())]),
         ("anchor_receipt", document_receipts().vectors.clone()),
         ("block", blocks()),
@@ -749,6 +750,12 @@ fn signed_request() -> keepwell_types::wire::SignedRequest {
         body: request::body_digest(&[]),
     };
     request::sign(&chart_secret().signing(), wish)
+}
+
+fn access_page() -> AccessPage {
+    let (from, next) =
+        (Location { height: Height(1), index: 0 }, Location { height: Height(2), index: 0 });
+    AccessPage { from, next, tip: Height(1), receipts: List::new() }
 }
 
 fn log_page() -> LogPage {

@@ -6,6 +6,7 @@ use keepwell_client::{
     chart::{ClaimLetter, Meanings},
     grant::GrantNotice,
     record::ErasureCertificate,
+    report::officer::check_page,
     signoff::SignatureFile,
     verify::{LogMark, LogWalk},
 };
@@ -57,7 +58,9 @@ use keepwell_types::{
     outcome::{Outcome, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordKind},
     signoff::ApprovalRule,
-    wire::{LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof},
+    wire::{
+        AccessPage, LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof,
+    },
 };
 use minicbor::{Decode, Encode};
 
@@ -70,7 +73,8 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 42] = [
+pub const ALL: [(&str, Target); 43] = [
+    ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
     ("block", block),
@@ -566,6 +570,16 @@ pub fn state_proof(bytes: &[u8]) -> bool {
     };
     let log = Some(Value::ChartLog(seeds::chart_log()));
     proves(seeds::CHART, log) || proves(seeds::NO_CHART, None)
+}
+
+/// The bytes are a node's answer: a stretch of what an organisation answers for.
+pub fn access_page(bytes: &[u8]) -> bool {
+    let Some(page) = decode::<AccessPage>(bytes, MESSAGE_BYTES_MAX) else { return false };
+    if check_page(&page, None, &[]).is_err() {
+        return false;
+    }
+    assert!(page.from < page.next || page.next.height > page.tip, "a page that stands still");
+    true
 }
 
 /// The bytes are a node's answer: a stretch of a chart's log, with proof of the log's end.

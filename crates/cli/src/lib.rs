@@ -6,7 +6,10 @@
 //! Not here: what the commands do, which is in `keepwell-client` and `keepwell-node`.
 
 mod failure;
+mod instant;
+mod looked;
 mod output;
+mod page;
 mod profile;
 
 mod commands;
@@ -23,8 +26,8 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         anchor::Anchor, audit::Audit, case::Case, chart::Chart, credential::Credential,
-        custody::Custody, fsck::Fsck, grant::Grant, node::Node, open::Open, receipt::Receipt,
-        record::Record, verify::Verify, wallet::Wallet,
+        custody::Custody, explain::Explain, fsck::Fsck, grant::Grant, node::Node, open::Open,
+        receipt::Receipt, record::Record, report::Report, verify::Verify, wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -57,6 +60,8 @@ enum Command {
     Credential(Credential),
     Audit(Audit),
     Custody(Custody),
+    Explain(Explain),
+    Report(Report),
     Anchor(Anchor),
     Receipt(Receipt),
     Verify(Verify),
@@ -84,6 +89,8 @@ pub fn main() -> ExitCode {
         Command::Credential(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
         Command::Custody(it) => it.run(&output),
+        Command::Explain(it) => it.run(&output),
+        Command::Report(it) => it.run(&output),
         Command::Anchor(it) => it.run(&output),
         Command::Receipt(it) => it.run(&output),
         Command::Verify(it) => it.run(&output),

@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 15] = [
+const COMMANDS: [(&str, &[&str]); 18] = [
     ("pilot", &[]),
     ("node", &[]),
     ("wallet", &["new", "show"]),
@@ -33,7 +33,10 @@ const COMMANDS: [(&str, &[&str]); 15] = [
             "certificate",
         ],
     ),
-    ("grant", &["give", "list", "revoke", "request", "requests", "answer", "withdraw", "team"]),
+    (
+        "grant",
+        &["give", "list", "revoke", "request", "requests", "answer", "withdraw", "team", "dry-run"],
+    ),
     ("open", &[]),
     (
         "case",
@@ -52,6 +55,22 @@ const COMMANDS: [(&str, &[&str]); 15] = [
     ),
     ("credential", &["issue", "list", "suspend", "reinstate", "revoke", "export", "ask", "import"]),
     ("audit", &[]),
+    ("custody", &[]),
+    ("explain", &[]),
+    (
+        "report",
+        &[
+            "looked",
+            "accounting",
+            "cases",
+            "export",
+            "accesses",
+            "refused",
+            "emergencies",
+            "unusual",
+            "blast-radius",
+        ],
+    ),
     ("anchor", &[]),
     ("receipt", &[]),
     ("verify", &[]),
@@ -138,6 +157,7 @@ fn wrong_usage_is_explained() {
             "not-a-purpose",
             &["open", "--as", "me", "--chart", &chart, "--compartment", "1", "--purpose", "FUN"],
         ),
+        ("not-an-instant", &["report", "refused", "--as", "me", "--from", "yesterday"]),
         ("not-a-kind", &["record", "add", "--as", "me", "--chart", &chart, "--kind", "tune", "a"]),
     ] {
         let done = say(arguments).refused(&[]);
@@ -168,6 +188,10 @@ fn a_failure_in_json_is_one_value() {
         &["open", "--as", "nowhere", "--chart", "12", "--compartment", "1"],
         &["audit", "--as", "nowhere", &chart],
         &["audit"],
+        &["explain", "--as", "nowhere", "--chart", &chart, "--who", "--record", "1"],
+        &["report", "looked", "--as", "nowhere", &chart],
+        &["report", "export", "--as", "nowhere", &chart, "--to", "nowhere/x"],
+        &["report", "refused", "--as", "nowhere", "--from", "2026-01-01"],
         &["anchor", "--as", "nowhere", "nowhere", "--receipts", "nowhere"],
         &["receipt", "--as", "nowhere", "--height", "1", "--to", "x"],
         &["verify", "--genesis", "nowhere", "nowhere"],

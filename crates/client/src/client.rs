@@ -388,6 +388,30 @@ impl Client {
         Ok(log)
     }
 
+    /// Every entry of a chart's log, handed to `each` as it comes, so that memory does not grow with it.
+    /// What `into` has become is returned only if the log was complete.
+    pub async fn fold_log<T>(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        known: LogMark,
+        into: T,
+        mut each: impl FnMut(&mut T, LogLine),
+    ) -> Result<(T, LogMark, VerifiedHeader), ClientError> {
+        let (mut folded, mut walk) = (into, LogWalk::whole(chart, known));
+        while let Some(from) = walk.next() {
+            let ask = page(actor, chart, from, LOG_PAGE_MAX);
+            let check = |bytes: &[u8]| {
+                let page = decode(bytes, LOG_PAGE_BYTES_MAX)?;
+                walk.take_with(page, &self.checker(), |line| each(&mut folded, line))
+            };
+            self.ask(&ask, check).await?;
+        }
+        let log = walk.finish().expect("a walk that needs no page has ended");
+        self.note(log.header());
+        Ok((folded, log.mark(), log.header().clone()))
+    }
+
     /// Where in its chart's log a decided command of `actor` stands.
     ///
     /// A reader from elsewhere may not follow the log, and finds its own entry by looking at single

@@ -16,8 +16,8 @@ use keepwell_crypto::{
 };
 use keepwell_types::{
     id::{
-        CaseId, ChartId, Compartment, Digest, Epoch, GrantId, Location, LogPosition, MemberId,
-        OrganisationId, RecordId, RequestId,
+        CaseId, ChartId, Compartment, Digest, Epoch, GrantId, GroupId, Location, LogPosition,
+        MemberId, OrganisationId, RecordId, RequestId,
     },
     limits::{CREDENTIAL_SCOPE_BYTES_MAX, TEAM_MEMBERS_MAX},
     outcome::Rejection,
@@ -128,6 +128,19 @@ pub enum UsageError {
         "the sign-off has no free seat where this signer could say {0}; see its rule with `keepwell record signatures`"
     )]
     NoSeat(Meaning),
+    /// The group is not on the ledger.
+    #[error("group {0} is not on the ledger; check its id, or ask its organisation to form it")]
+    NoSuchGroup(GroupId),
+    /// No record stands there.
+    #[error(
+        "no record stands at position {0} of this chart's log; `keepwell record list` shows where records stand"
+    )]
+    NoSuchRecord(LogPosition),
+    /// A command that is not about grants or care teams.
+    #[error(
+        "only what is given, limited or revoked in a chart, and its care teams, can be tried out"
+    )]
+    NotForTrial,
     /// No node has the member's public key.
     #[error(
         "no node has the public key of member {0}; ask the member for its file, or its organisation to publish it"

@@ -390,7 +390,7 @@ pub fn given_in(log: &VerifiedLog) -> impl Iterator<Item = GrantId> {
 }
 
 /// The grants that were given, with the terms that were signed.
-fn given(log: &VerifiedLog) -> impl Iterator<Item = (GrantId, &GrantTerms)> {
+pub(crate) fn given(log: &VerifiedLog) -> impl Iterator<Item = (GrantId, &GrantTerms)> {
     let accepted = log.lines().iter().filter(|line| line.outcome.verdict.is_accepted());
     accepted.filter_map(|line| given_by(line.entry.payload()))
 }

@@ -7,7 +7,8 @@
 //!             identity                        who asks, and with which keys
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
-//!  record  request  signoff  case  credential  challenge
+//!  record  request  signoff  case  credential
+//!  challenge  explain  report
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -54,6 +55,8 @@ pub mod signoff;
 
 pub mod anchor;
 pub mod audit;
+pub mod explain;
+pub mod report;
 
 #[cfg(test)]
 mod testing;

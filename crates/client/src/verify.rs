@@ -97,6 +97,11 @@ pub enum ProofFault {
     /// The log of a chart.
     #[error(transparent)]
     Log(#[from] LogFault),
+    /// A page of what an organisation answers for.
+    #[error(
+        "the page of accesses does not go on where the last one ended, or shows what does not stand in its stretch; ask another node"
+    )]
+    AccessPage,
     /// A receipt of another entry than the one that was asked for.
     #[error(
         "the receipt for position {0} of the log is of another chart or record; ask another node"
@@ -506,8 +511,22 @@ impl LogWalk {
         if self.end.is_some() { None } else { Some(self.position) }
     }
 
-    /// Takes the page that begins at [`Self::next`].
+    /// Takes the page that begins at [`Self::next`], and keeps its lines.
     pub fn take(&mut self, page: LogPage, checker: &Checker<'_>) -> Result<(), ProofFault> {
+        let mut lines = Vec::new();
+        self.take_with(page, checker, |line| lines.push(line))?;
+        self.lines.append(&mut lines);
+        Ok(())
+    }
+
+    /// Takes the page that begins at [`Self::next`], and hands its lines on. Nothing of them may be shown
+    /// before the walk has ended: until then an entry may have been left out.
+    pub(crate) fn take_with(
+        &mut self,
+        page: LogPage,
+        checker: &Checker<'_>,
+        mut each: impl FnMut(LogLine),
+    ) -> Result<(), ProofFault> {
         let proven = checker.state(&Key::ChartLog(self.chart), &page.head)?;
         let Some(Value::ChartLog(log)) = proven.value else {
             return Err(LogFault::NoChart(self.chart).into());
@@ -516,7 +535,7 @@ impl LogWalk {
         let mut head = page.before;
         let given = page.entries.len();
         for line in page.entries.into_vec() {
-            head = self.step(head, line.entry, line.outcome)?;
+            head = self.step(head, line.entry, line.outcome, &mut each)?;
         }
         self.head = Some(head);
         if self.position < log.count {
@@ -556,7 +575,13 @@ impl LogWalk {
         Ok(())
     }
 
-    fn step(&mut self, head: Digest, entry: Entry, outcome: Outcome) -> Result<Digest, LogFault> {
+    fn step(
+        &mut self,
+        head: Digest,
+        entry: Entry,
+        outcome: Outcome,
+        each: &mut impl FnMut(LogLine),
+    ) -> Result<Digest, LogFault> {
         let position = self.position;
         if entry_digest(&entry, outcome.location.index) != outcome.command {
             return Err(LogFault::OtherEntry(position));
@@ -569,7 +594,7 @@ impl LogWalk {
         if self.position == self.known.count && head != self.known.head {
             return Err(LogFault::Before(self.position));
         }
-        self.lines.push(LogLine { position, entry, outcome });
+        each(LogLine { position, entry, outcome });
         Ok(head)
     }
 }

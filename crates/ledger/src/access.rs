@@ -17,10 +17,12 @@ use alloc::collections::BTreeSet;
 use keepwell_types::{
     access::{AccessOpen, RecordName, Target},
     encoding::List,
+    genesis::Parameters,
     id::{ChartId, LogPosition},
     limits::COUNTED_ACCESSES_MAX,
     outcome::Rejection,
     set::CompartmentSet,
+    time::BlockTime,
 };
 
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
     decide::{Case, Changes, Halt},
     record,
     signer::Actor,
-    state::{Grant, Key},
+    state::{Chart, Grant, Key},
     view::View,
 };
 
@@ -39,20 +41,28 @@ pub(crate) fn open(case: &Case<'_>, it: &AccessOpen) -> Result<Changes, Halt> {
         return Err(Rejection::WrongNotice { given: it.notice, current }.into());
     }
     let position = case.view.chart_log(it.chart)?.expect("a chart has a log").count;
-    check_target(case.view, it, position)?;
-    let question = Question {
-        chart: it.chart,
-        purpose: it.purpose,
-        time: case.now(),
-        counting: Counting::Opening,
-    };
     let parameters = &case.block.parameters;
-    let consent = Consent::of(case.view, parameters, chart, reader(actor), question)?;
-    let allowed = match &it.target {
-        Target::Records(names) => allow_records(case.view, &consent, it.chart, names)?,
-        Target::Compartments { compartments, .. } => allow_compartments(&consent, *compartments)?,
-    };
+    let allowed = allow(case.view, parameters, (chart, reader(actor)), it, case.now())?;
     count(case.view, it.chart, position, allowed)
+}
+
+/// By which rules everything that an access names is allowed at `time`.
+pub(crate) fn allow(
+    view: &View,
+    parameters: &Parameters,
+    (chart, reader): (&Chart, Reader<'_>),
+    it: &AccessOpen,
+    time: BlockTime,
+) -> Result<BTreeSet<Origin>, Halt> {
+    let end = view.chart_log(it.chart)?.expect("a chart has a log").count;
+    check_target(view, it, end)?;
+    let (chart_id, purpose) = (it.chart, it.purpose);
+    let question = Question { chart: chart_id, purpose, time, counting: Counting::Opening };
+    let consent = Consent::of(view, parameters, chart, reader, question)?;
+    Ok(match &it.target {
+        Target::Records(names) => allow_records(view, &consent, it.chart, names)?,
+        Target::Compartments { compartments, .. } => allow_compartments(&consent, *compartments)?,
+    })
 }
 
 const fn reader(actor: Actor<'_>) -> Reader<'_> {
@@ -137,7 +147,8 @@ fn count(
     Ok(changes)
 }
 
-fn counted(grant: &Grant, position: LogPosition) -> Result<Grant, Rejection> {
+/// The grant, counted once more.
+pub(crate) fn counted(grant: &Grant, position: LogPosition) -> Result<Grant, Rejection> {
     let accesses_used = grant.accesses_used.checked_add(1).ok_or(Rejection::TooLarge)?;
     let kept = grant.counted.len().saturating_sub(COUNTED_ACCESSES_MAX - 1);
     let mut counted = grant.counted[kept..].to_vec();

@@ -67,11 +67,11 @@ use serde::Serialize;
 use self::rule::Rule;
 pub use self::{
     rule::Object,
-    trace::{Fared, Step, Trace},
+    trace::{Cause, Fared, Step, Stop, Trace},
 };
 use crate::{
     record::signoff::is_asked,
-    state::{Chart, Cutoff, Emergency, Grant, Member, Passed, RecordEntry, Teams},
+    state::{Chart, Cutoff, Emergency, Grant, Member, Passed, Proposal, RecordEntry, Teams},
     view::{Lacks, View},
 };
 
@@ -289,10 +289,14 @@ impl<'a> Consent<'a> {
         if allowed.is_empty() { Err(nearest) } else { Ok(allowed) }
     }
 
-    /// [`Self::record`], with how each rule that covers the record fared.
+    /// [`Self::record`], with how each rule that covers the record fared, and each hard stop on it, whether
+    /// it stops this reader or not.
     pub fn explain(&self, position: LogPosition, entry: &RecordEntry) -> Result<Trace, Lacks> {
         let decision = self.record(position, entry)?;
-        Ok(Trace { decision, ..self.explain_item(&Item::of(position, entry)) })
+        let trace = self.explain_item(&Item::of(position, entry));
+        let mut stops = self.stops(entry)?;
+        stops.extend(trace.stops.iter().copied());
+        Ok(Trace { decision, stops, ..trace })
     }
 
     /// [`Self::explain`] without the hard stops on single records: for any record of a kind in a
@@ -302,7 +306,14 @@ impl<'a> Consent<'a> {
         let covering = self.rules.iter().filter(|rule| rule.covers(item));
         let steps = covering.map(|rule| rule.step(&self.question, decider)).collect();
         let (compartment, kind) = (item.compartment, item.kind);
-        Trace { compartment, kind, steps, decision: self.decide(item) }
+        let decision = self.decide(item);
+        let stops = if self.separate_consent.contains(compartment) {
+            let stops = matches!(decision, Decision::Refused(Refusal::SeparateConsent(_)));
+            Vec::from([Stop { cause: Cause::SeparateConsent, stops }])
+        } else {
+            Vec::new()
+        };
+        Trace { compartment, kind, stops, steps, decision }
     }
 
     /// What the rules say, hard stops on single records aside.
@@ -345,19 +356,55 @@ impl<'a> Consent<'a> {
         if state.is_redacted() {
             return Ok(Some(Refusal::Redacted(entry.record)));
         }
-        let Reader::Member { entry: member, .. } = self.reader else { return Ok(None) };
-        let restricted = state.restrictions.contains(Restriction::Processing);
-        if restricted && self.question.purpose != Purpose::Legal {
+        if state.restrictions.contains(Restriction::Processing) && self.heeds_processing() {
             return Ok(Some(Refusal::Restricted(entry.record)));
         }
-        if state.restrictions.contains(Restriction::SelfPay) {
-            let organisation = self.view.organisation(member.organisation)?;
-            let kind = organisation.map(|organisation| organisation.kind);
-            if kind == Some(OrganisationKind::Insurer) {
-                return Ok(Some(Refusal::HiddenFromInsurers(entry.record)));
-            }
+        if state.restrictions.contains(Restriction::SelfPay) && self.is_insurer()? {
+            return Ok(Some(Refusal::HiddenFromInsurers(entry.record)));
         }
         Ok(None)
+    }
+
+    /// Every hard stop on a record, whether it stops this reader or not.
+    fn stops(&self, entry: &RecordEntry) -> Result<Vec<Stop>, Lacks> {
+        let mut stops = Vec::new();
+        let state = self.view.record_state(self.question.chart, entry.original)?;
+        if let Some(state) = state {
+            if state.is_redacted() {
+                stops.push(Stop { cause: Cause::Redacted, stops: true });
+            }
+            if state.restrictions.contains(Restriction::Processing) {
+                stops.push(Stop { cause: Cause::Restricted, stops: self.heeds_processing() });
+            }
+            if state.restrictions.contains(Restriction::SelfPay) {
+                stops.push(Stop { cause: Cause::SelfPay, stops: self.is_insurer()? });
+            }
+        }
+        if entry.proposed && !self.is_final(entry)? {
+            let stops_reader = !self.passes_approval(entry)?;
+            stops.push(Stop { cause: Cause::Proposed, stops: stops_reader });
+        }
+        Ok(stops)
+    }
+
+    /// Whether a restriction of processing stops the reader: it stops nobody who controls the chart, and
+    /// nothing for legal claims.
+    const fn heeds_processing(&self) -> bool {
+        let is_member = matches!(self.reader, Reader::Member { .. });
+        is_member && !matches!(self.question.purpose, Purpose::Legal)
+    }
+
+    /// Whether the reader acts for an insurer.
+    fn is_insurer(&self) -> Result<bool, Lacks> {
+        let Reader::Member { entry: member, .. } = self.reader else { return Ok(false) };
+        let organisation = self.view.organisation(member.organisation)?;
+        Ok(organisation.is_some_and(|it| it.kind == OrganisationKind::Insurer))
+    }
+
+    /// Whether a record that entered under an approval rule has its approvals.
+    fn is_final(&self, entry: &RecordEntry) -> Result<bool, Lacks> {
+        let proposal = self.view.proposal(self.question.chart, entry.record)?;
+        Ok(proposal.is_none_or(Proposal::is_final))
     }
 
     /// Whether approvals are no obstacle: the record needs none, has them, or is shown to those who

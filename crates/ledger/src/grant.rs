@@ -23,14 +23,17 @@
 pub(crate) mod request;
 
 use keepwell_types::{
+    command::Payload,
     encoding::List,
     grant::{
-        Effect, GrantGive, GrantLimit, GrantPass, GrantRevoke, GrantRevokeOrganisation, GrantTerms,
-        Grantee,
+        Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRevoke,
+        GrantRevokeOrganisation, GrantTerms, Grantee,
     },
     id::{ChartId, Digest, GrantId, LogPosition},
     limits::{GRANTS_PER_SUBJECT_MAX, PASSED_ON_MAX},
+    member::Party,
     outcome::Rejection,
+    set::CompartmentSet,
     time::BlockTime,
 };
 
@@ -71,19 +74,55 @@ fn add(case: &Case<'_>, chart: &Chart, it: &Draft<'_>) -> Result<Changes, Halt> 
     let mut subject = case.view.subject(it.chart, it.terms.grantee)?.cloned().unwrap_or_default();
     let max = GRANTS_PER_SUBJECT_MAX as u32;
     subject.grants.push(it.grant).map_err(|_| Rejection::TooManyGrants { max })?;
-    let grant = Grant {
-        terms: it.terms.clone(),
-        seeds: it.seeds,
-        given_at: case.now(),
-        revoked_at: None,
-        accesses_used: 0,
-        counted: List::new(),
-        object: Object::of(it.terms, chart.separate_consent),
-        position: next_position(case, it.chart)?,
-        passed: it.passed,
-        passed_on: 0,
-    };
+    let grant = it.entry(chart.separate_consent, case.now(), next_position(case, it.chart)?);
     Ok(Changes::NONE.put(Key::Grant(it.chart, it.grant), grant).put(key, subject))
+}
+
+impl<'a> Draft<'a> {
+    /// The grant that an accepted command of this payload, signed by `by`, has made.
+    pub(crate) fn of_accepted(payload: &'a Payload, by: Party) -> Option<Self> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other command makes a grant")]
+        let (chart, grant, terms, seeds, from) = match payload {
+            Payload::GrantGive(it) => (it.chart, it.grant, &it.terms, it.seeds, None),
+            Payload::GrantPass(it) => (it.chart, it.grant, &it.terms, it.seeds, Some(it.from)),
+            Payload::GrantAnswer(GrantAnswer { chart, answer, .. }) => match answer {
+                Answer::Give { grant, terms, seeds } => (*chart, *grant, terms, *seeds, None),
+                Answer::Refuse(_) => return None,
+            },
+            _ => return None,
+        };
+        let passed = match (from, by) {
+            (Some(from), Party::Member(by)) => Some(Passed { from, by }),
+            (Some(_) | None, _) => None,
+        };
+        Some(Self { chart, grant, terms, seeds, passed })
+    }
+
+    /// Its id.
+    pub(crate) const fn id(&self) -> GrantId {
+        self.grant
+    }
+
+    /// Its entry, in a chart with these compartments of separate consent.
+    pub(crate) fn entry(
+        &self,
+        separate_consent: CompartmentSet,
+        given_at: BlockTime,
+        position: LogPosition,
+    ) -> Grant {
+        Grant {
+            terms: self.terms.clone(),
+            seeds: self.seeds,
+            given_at,
+            revoked_at: None,
+            accesses_used: 0,
+            counted: List::new(),
+            object: Object::of(self.terms, separate_consent),
+            position,
+            passed: self.passed,
+            passed_on: 0,
+        }
+    }
 }
 
 /// Where the outcome of this command will stand in the chart's log.
@@ -122,19 +161,24 @@ pub(crate) fn pass(case: &Case<'_>, it: &GrantPass) -> Result<Changes, Halt> {
 pub(crate) fn limit(case: &Case<'_>, it: &GrantLimit) -> Result<Changes, Halt> {
     case.acting_controller(it.chart)?;
     let grant = live(case, it.chart, it.grant)?;
-    let terms = GrantTerms {
-        compartments: it.compartments,
-        kinds: it.kinds,
-        purposes: it.purposes,
-        window: it.window,
-        accesses_max: it.accesses_max,
-        ..grant.terms.clone()
-    };
+    let terms = limited(&grant.terms, it);
     if !is_within(&terms, &grant.terms) {
         return Err(Rejection::NotNarrower(it.grant).into());
     }
     check_terms(&terms, case.now())?;
     Ok(Changes::NONE.put(Key::Grant(it.chart, it.grant), Grant { terms, ..grant.clone() }))
+}
+
+/// The terms that a limit leaves.
+pub(crate) fn limited(terms: &GrantTerms, it: &GrantLimit) -> GrantTerms {
+    GrantTerms {
+        compartments: it.compartments,
+        kinds: it.kinds,
+        purposes: it.purposes,
+        window: it.window,
+        accesses_max: it.accesses_max,
+        ..terms.clone()
+    }
 }
 
 pub(crate) fn revoke(case: &Case<'_>, it: &GrantRevoke) -> Result<Changes, Halt> {

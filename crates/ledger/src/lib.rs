@@ -21,7 +21,8 @@
 //!    chart's log. A refusal changes nothing else.
 //!
 //! Reads of records follow one more rule, [`consent`]: it decides an access when it is opened, again on
-//! each validator when shares are released for it ([`release`]), and explains itself to people.
+//! each validator when shares are released for it ([`release`]), and explains itself to people. [`trial`] asks it
+//! about commands that nobody has sent, and [`past`] about accesses of long ago.
 //!
 //! # Invariants
 //!
@@ -63,6 +64,9 @@ mod emergency;
 
 pub mod execute;
 pub mod release;
+
+pub mod past;
+pub mod trial;
 
 pub use decide::{BlockContext, Changes, Halt, decide, decide_genesis};
 pub use signer::accountable;

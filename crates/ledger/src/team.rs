@@ -28,16 +28,22 @@ pub(crate) fn arrange(case: &Case<'_>, it: &TeamArrange) -> Result<Changes, Halt
             return Err(Rejection::MemberTwice(*id).into());
         }
     }
-    let mut teams = case.view.teams(it.chart)?.cloned().unwrap_or_default();
+    let teams = arranged(case.view.teams(it.chart)?, it)?;
+    let key = Key::Teams(it.chart);
+    let none = teams == Teams::default();
+    Ok(if none { Changes::NONE.remove(key) } else { Changes::NONE.put(key, teams) })
+}
+
+/// The teams of a chart after one of them was arranged.
+pub(crate) fn arranged(teams: Option<&Teams>, it: &TeamArrange) -> Result<Teams, Rejection> {
+    let mut teams = teams.cloned().unwrap_or_default();
     teams.teams.retain(|team| team.team != it.team);
     if !it.members.is_empty() {
         let max = TEAMS_MAX as u32;
         let team = Team { team: it.team, members: it.members.clone() };
         teams.teams.push(team).map_err(|_| Rejection::TooManyTeams { max })?;
     }
-    let key = Key::Teams(it.chart);
-    let none = teams == Teams::default();
-    Ok(if none { Changes::NONE.remove(key) } else { Changes::NONE.put(key, teams) })
+    Ok(teams)
 }
 
 /// The team, if the chart has it.

@@ -28,7 +28,10 @@ use keepwell_crypto::{
     sign::SigningKey,
     threshold::Committee,
 };
-use keepwell_merkle::{chart_log, receipt::CertifiedHeader};
+use keepwell_merkle::{
+    chart_log,
+    receipt::{CertifiedHeader, Receipt},
+};
 use keepwell_node::{
     config::NodeConfig, custody::store::RecordObject, folder::FolderError, keys::NodeKeys,
     run::NodeError,
@@ -52,7 +55,10 @@ use keepwell_types::{
     record::{CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordKind},
     set::{CompartmentSet, RoleSet},
     time::{BlockTime, Window},
-    wire::{LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, StateProof},
+    wire::{
+        AccessPage, LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request,
+        StateProof,
+    },
 };
 use reqwest::{Method, StatusCode};
 
@@ -552,6 +558,20 @@ async fn life_of_a_record(world: &World) -> (Chart, Draft) {
     );
     let answer = consortium.get(HOSPITAL, &chart.controller, &path).await;
     assert!(answer.text().await.unwrap().contains(r#""decision":{"allowed":"#));
+    let why = format!("/v1/charts/{}/explain?member={member}&purpose=TREAT", chart.id);
+    let answer =
+        consortium.get(HOSPITAL, &chart.controller, &format!("{why}&record={position}")).await;
+    let text = answer.text().await.unwrap();
+    assert!(text.contains(r#""stops":[]"#) && text.contains(r#""allowed""#), "{text}");
+    for (path, expected) in [
+        (why.clone(), (400, "malformed")),
+        (format!("{why}&record={position}&compartment=4"), (400, "malformed")),
+        (format!("{why}&record=99999"), (404, "not_found")),
+    ] {
+        let answer = consortium.get(HOSPITAL, &chart.controller, &path).await;
+        assert_eq!(error_of(answer).await, (expected.0, expected.1.to_owned()), "{path}");
+    }
+    rules_and_acts(world, chart.id, colleague).await;
 
     // Whoever is at home hears of each entry as it comes.
     let path = format!("/v1/charts/{}/events", chart.id);
@@ -825,6 +845,49 @@ async fn commands(world: &World) {
     assert_eq!(post(strange.encode()).await, (403, "signer".to_owned()));
 }
 
+/// The rules of a chart are for those at home; what an organisation answers for is for its officers.
+async fn rules_and_acts(world: &World, chart: ChartId, colleague: &Person) {
+    let World { consortium, clinician, .. } = world;
+    let clinic = consortium.organisations[CLINIC];
+    for rule in ["teams".to_owned(), format!("cutoffs/{clinic}"), "subjects/ggOA".to_owned()] {
+        let path = format!("/v1/charts/{chart}/{rule}");
+        let statuses = [
+            status(consortium.get(HOSPITAL, clinician, &path).await).await,
+            status(consortium.get(HOSPITAL, colleague, &path).await).await,
+        ];
+        assert_eq!(statuses, [200, 403], "{path}");
+    }
+    let acts = |at: usize, query: &str| {
+        format!("/v1/organisations/{}/accesses{query}", consortium.organisations[at])
+    };
+    let officer = world.enrol(CLINIC, Role::PrivacyOfficer).await;
+    for (who, path, expected) in [
+        (&officer, acts(CLINIC, ""), 200),
+        (&officer, acts(HOSPITAL, ""), 403),
+        (colleague, acts(CLINIC, ""), 403),
+        (&officer, acts(CLINIC, "?since=0&height=1"), 400),
+    ] {
+        let answer = consortium.get(CLINIC, who, &path).await;
+        assert_eq!(status(answer).await, expected, "{path}");
+    }
+    // The colleague's accesses in the hospital's chart are the clinic's to answer for.
+    let answer = consortium.get(CLINIC, &officer, &acts(CLINIC, "?since=0")).await;
+    let page: AccessPage = keepwell_types::decode(&answer.bytes().await.unwrap(), 1 << 24).unwrap();
+    assert!(page.from < page.next, "{page:?}");
+    let proven = page.receipts.iter().map(|receipt| {
+        let receipt = Receipt::decode(receipt).unwrap().verify(&consortium.genesis).unwrap();
+        receipt.entry().payload().chart()
+    });
+    assert!(
+        proven.filter(|it| *it == Some(chart)).count() >= 2,
+        "a refused one and one that was not"
+    );
+    let past = acts(CLINIC, "?since=99999999999999");
+    let answer = consortium.get(CLINIC, &officer, &past).await;
+    let page: AccessPage = keepwell_types::decode(&answer.bytes().await.unwrap(), 1 << 24).unwrap();
+    assert!(page.receipts.is_empty(), "{page:?}");
+}
+
 async fn pages(world: &World) {
     let World { consortium, clinician, .. } = world;
     let text = async |path| {
@@ -836,7 +899,7 @@ async fn pages(world: &World) {
     assert!(text("/v1/ready").await.contains("height"));
     let description: serde_json::Value =
         serde_json::from_str(&text("/v1/openapi.json").await).unwrap();
-    assert_eq!(description["paths"].as_object().unwrap().len(), 33);
+    assert_eq!(description["paths"].as_object().unwrap().len(), 40);
     let answer = consortium.open_page(HOSPITAL, "/v1/genesis").await;
     assert_eq!(answer.bytes().await.unwrap(), consortium.genesis.encode());
     let answer = consortium.open_page(HOSPITAL, "/v1/tip").await;

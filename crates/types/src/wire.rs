@@ -11,8 +11,8 @@ use crate::{
     command::Entry,
     encoding::{Blob, List, Text},
     id::{
-        ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, LogPosition, OrganisationId,
-        PublicKey, Signature, Suite,
+        ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, Height, Location, LogPosition,
+        OrganisationId, PublicKey, Signature, Suite,
     },
     limits::{CAPSULE_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX},
     member::Party,
@@ -157,6 +157,27 @@ pub struct StateProof {
     /// The proof, in the encoding of the state's database.
     #[n(2)]
     pub proof: Blob<{ 2 * STATE_VALUE_BYTES_MAX }>,
+}
+
+/// Entries on one [`AccessPage`].
+pub const ACCESS_PAGE_MAX: usize = 256;
+
+/// What an organisation answers for, from a stretch of the chain: accesses and emergencies in its charts and
+/// of its members.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct AccessPage {
+    /// First place that was looked at.
+    #[n(0)]
+    pub from: Location,
+    /// First place that was not: where the next page begins.
+    #[n(1)]
+    pub next: Location,
+    /// The node's newest block.
+    #[n(2)]
+    pub tip: Height,
+    /// Receipts of the entries, encoded, in their order.
+    #[n(3)]
+    pub receipts: List<Blob<RECEIPT_BYTES_MAX>, ACCESS_PAGE_MAX>,
 }
 
 /// Grants in one [`SeedTable`].

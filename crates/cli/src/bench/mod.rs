@@ -6,7 +6,7 @@
 //! repeat it.
 //!
 //! ```text
-//! load  latency  seal  idle  growth  compare      what is measured
+//! load  latency  seal  idle  growth  compare      what is measured; `report` needs no validators
 //!    \     |       |    |      /       |
 //!     drive, check, workload           |          clients in a closed loop; what they send
 //!          |                           |
@@ -42,6 +42,7 @@ mod growth;
 mod idle;
 mod latency;
 mod load;
+mod report;
 mod seal;
 
 use std::{
@@ -68,6 +69,7 @@ const EXAMPLES: &str = "\
 Examples:
   keepwell bench limits --dir /srv/keepwell
   keepwell bench load --seconds 20 --clients 64,256 > load.jsonl
+  keepwell bench report
   keepwell bench all --runs 5 > all.jsonl
   keepwell bench table all.jsonl --svg docs/performance.svg
   keepwell bench table all.jsonl --json";
@@ -91,6 +93,7 @@ enum What {
     Seal(seal::Seal),
     Idle(idle::Idle),
     Growth(growth::Growth),
+    Report(report::Report),
     Compare(compare::Compare),
     All(All),
     Table(table::Table),
@@ -280,6 +283,7 @@ impl What {
             Self::Seal(it) => it.run(lines).await,
             Self::Idle(it) => it.run(lines).await,
             Self::Growth(it) => it.run(lines).await,
+            Self::Report(it) => it.run(lines),
             Self::Compare(it) => it.run(lines).await,
             Self::All(it) => it.run(lines).await,
             Self::Table(it) => it.run(lines.0, json),

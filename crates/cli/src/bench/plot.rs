@@ -104,6 +104,8 @@ const fn name(figure: Figure) -> &'static str {
         Figure::IdleCpuPercent => "idle CPU per validator, %",
         Figure::IdleBlocks => "idle blocks per second",
         Figure::GrowthRate => "rate with many records ÷ with few",
+        Figure::ReportSeconds => "accounting over 10⁶ accesses, s",
+        Figure::ReportMemoryMib => "its memory, MiB",
     }
 }
 

@@ -1,4 +1,4 @@
-//! `keepwell grant`: give, list, revoke; request, answer, withdraw; team.
+//! `keepwell grant`: give, list, revoke; request, answer, withdraw; team; dry-run.
 
 use std::{
     fs,
@@ -16,9 +16,14 @@ use keepwell_crypto::seal::SealingPublic;
 use keepwell_ledger::state::RequestEnd;
 use keepwell_types::{
     access::Purpose,
+    command::Payload,
     encoding::List,
-    grant::{Effect, GrantTerms, Grantee, RefusalReason, RequestReason},
-    id::{ChartId, GrantId, MemberId, OrganisationId, RequestId, TeamId},
+    grant::{
+        Effect, GrantGive, GrantRevoke, GrantRevokeOrganisation, GrantTerms, Grantee,
+        RefusalReason, RequestReason,
+    },
+    id::{ChartId, Digest, GrantId, MemberId, OrganisationId, RequestId, TeamId},
+    member::Role,
     record::RecordKind,
     set::{CompartmentSet, KindSet, PurposeSet},
     time::{BlockTime, Window},
@@ -26,9 +31,10 @@ use keepwell_types::{
 use serde_json::json;
 
 use crate::{
-    commands::compartments,
+    commands::{compartments, explain::Words, known_log},
     failure::Failure,
     output::Output,
+    page::To,
     profile::{As, Session},
     runtime::block_on,
 };
@@ -46,7 +52,9 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
   keepwell grant requests --as ./ana CHART
   keepwell grant answer --as ./ana --chart CHART REQUEST
   keepwell grant withdraw --as ./clinician --chart CHART REQUEST
-  keepwell grant team --as ./ana --chart CHART --member MEMBER --member MEMBER")]
+  keepwell grant team --as ./ana --chart CHART --member MEMBER --member MEMBER
+  keepwell grant revoke --as ./ana --chart CHART GRANT --dry-run
+  keepwell grant dry-run --as ./ana --chart CHART --deny --organisation ORGANISATION --compartment normal")]
 pub(crate) struct Grant {
     #[command(subcommand)]
     what: What,
@@ -73,12 +81,22 @@ struct For {
 }
 
 impl For {
-    /// The terms of a permission that begins now.
+    /// The terms of a permission of a member that begins now.
     fn terms(self, to: MemberId, compartments: CompartmentSet, now: BlockTime) -> GrantTerms {
+        self.terms_for(Grantee::Member(to), compartments, now)
+    }
+
+    /// The terms of a permission that begins now.
+    fn terms_for(
+        self,
+        grantee: Grantee,
+        compartments: CompartmentSet,
+        now: BlockTime,
+    ) -> GrantTerms {
         let kinds = self.kinds;
         GrantTerms {
             effect: Effect::Allow,
-            grantee: Grantee::Member(to),
+            grantee,
             compartments,
             kinds: if kinds.is_empty() { KindSet::all() } else { kinds.into_iter().collect() },
             records: List::new(),
@@ -112,6 +130,9 @@ enum What {
         compartments: Vec<String>,
         #[command(flatten)]
         what_for: For,
+        /// Give nothing: say which past accesses would be decided otherwise
+        #[arg(long)]
+        dry_run: bool,
     },
     /// List every grant that was ever given
     List {
@@ -133,6 +154,9 @@ enum What {
         /// The grant
         #[arg(required_unless_present = "organisation")]
         grant: Option<GrantId>,
+        /// Revoke nothing: say which past accesses would be decided otherwise
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Ask whoever controls a chart for a permission
     Request {
@@ -207,25 +231,131 @@ enum What {
         #[arg(long = "member", value_name = "MEMBER")]
         members: Vec<MemberId>,
     },
+    /// Say which past accesses a new permission or prohibition would decide otherwise; nothing is sent
+    DryRun(DryRun),
+}
+
+/// A rule that is tried out
+#[derive(Args)]
+struct DryRun {
+    #[command(flatten)]
+    who: As,
+    /// The chart
+    #[arg(long)]
+    chart: ChartId,
+    /// A prohibition; else a permission
+    #[arg(long)]
+    deny: bool,
+    /// For a member
+    #[arg(long, group = "grantee")]
+    member: Option<MemberId>,
+    /// For an organisation
+    #[arg(long, group = "grantee")]
+    organisation: Option<OrganisationId>,
+    /// ... whoever has this role there
+    #[arg(long, requires = "organisation")]
+    role: Option<Role>,
+    /// For a care team
+    #[arg(long, group = "grantee")]
+    team: Option<TeamId>,
+    /// For everyone
+    #[arg(long, group = "grantee")]
+    everyone: bool,
+    /// Which compartments: names or numbers; may be given several times
+    #[arg(long = "compartment", required = true)]
+    compartments: Vec<String>,
+    #[command(flatten)]
+    what_for: For,
+    #[command(flatten)]
+    to: To,
+}
+
+impl DryRun {
+    fn grantee(&self) -> Result<Grantee, Failure> {
+        match (self.member, self.organisation, self.role, self.team, self.everyone) {
+            (Some(member), ..) => Ok(Grantee::Member(member)),
+            (_, Some(organisation), Some(role), ..) => Ok(Grantee::Role { organisation, role }),
+            (_, Some(organisation), None, ..) => Ok(Grantee::Organisation(organisation)),
+            (_, _, _, Some(team), _) => Ok(Grantee::Team(team)),
+            (_, _, _, _, true) => Ok(Grantee::Everyone),
+            (None, None, _, None, false) => Err(Failure::Misused(
+                "say for whom: --member, --organisation (with --role), --team or --everyone".into(),
+            )),
+        }
+    }
+
+    fn run(self, output: Output) -> Result<(), Failure> {
+        let session = self.who.session()?;
+        let grantee = self.grantee()?;
+        let compartments = compartments(&session, self.chart, &self.compartments)?;
+        let (what_for, deny) = (self.what_for, self.deny);
+        dry_run(&session, self.chart, &self.to, output, |now| {
+            let effect = if deny { Effect::Deny } else { Effect::Allow };
+            let terms = GrantTerms { effect, ..what_for.terms_for(grantee, compartments, now) };
+            Payload::GrantGive(given(self.chart, terms))
+        })
+    }
+}
+
+/// A grant that is given to nobody: its id is nobody's, and nothing is sealed for it.
+fn given(chart: ChartId, terms: GrantTerms) -> GrantGive {
+    GrantGive { chart, grant: GrantId([0xff; 16]), terms, seeds: Digest([0; 32]) }
+}
+
+/// Says what a command of the chart's controller would change, and sends nothing.
+fn dry_run(
+    session: &Session,
+    chart: ChartId,
+    to: &To,
+    output: Output,
+    command: impl FnOnce(BlockTime) -> Payload,
+) -> Result<(), Failure> {
+    let holder = session.holder(chart)?;
+    let known = known_log(session, chart)?;
+    block_on(async {
+        let actor = holder.actor();
+        let mut rules = session.client.rules(&actor, chart, known).await?;
+        let payload = command(rules.time());
+        let trial = rules.dry_run(&holder, payload).await?;
+        Words { session, actor: &actor, chart }.trial(&rules, &trial, to, output)
+    })
 }
 
 impl Grant {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
-            What::Give { who, chart, to, key, compartments: words, what_for } => {
+            What::Give { who, chart, to, compartments: words, what_for, dry_run: true, .. } => {
+                let session = who.session()?;
+                let compartments = compartments(&session, chart, &words)?;
+                dry_run(&session, chart, &To::usual(), *output, |now| {
+                    Payload::GrantGive(given(chart, what_for.terms(to, compartments, now)))
+                })
+            }
+            What::Give { who, chart, to, key, compartments: words, what_for, dry_run: false } => {
                 give(who.session()?, chart, to, key.as_deref(), (&words, what_for), output)
             }
             What::List { who, chart } => list(&who.session()?, chart, output),
-            What::Revoke { who, chart, organisation, grant } => {
+            What::Revoke { who, chart, organisation, grant, dry_run: true } => {
+                let payload = match (organisation, grant) {
+                    (Some(organisation), _) => {
+                        Payload::GrantRevokeOrganisation(GrantRevokeOrganisation {
+                            chart,
+                            organisation,
+                        })
+                    }
+                    (None, Some(grant)) => Payload::GrantRevoke(GrantRevoke { chart, grant }),
+                    (None, None) => return Err(nothing_named()),
+                };
+                dry_run(&who.session()?, chart, &To::usual(), *output, |_| payload)
+            }
+            What::Revoke { who, chart, organisation, grant, dry_run: false } => {
                 let session = who.session()?;
                 match (organisation, grant) {
                     (Some(organisation), _) => {
                         revoke_organisation(session, chart, organisation, output)
                     }
                     (None, Some(grant)) => revoke(session, chart, grant, output),
-                    (None, None) => Err(Failure::Misused(
-                        "name the grant that ends, or the organisation with --organisation".into(),
-                    )),
+                    (None, None) => Err(nothing_named()),
                 }
             }
             What::Request { who, chart, compartments: words, reason, wait_days, what_for } => {
@@ -245,8 +375,13 @@ impl Grant {
             What::Team { who, chart, team, members } => {
                 self::team(who.session()?, chart, team, members, output)
             }
+            What::DryRun(it) => it.run(*output),
         }
     }
+}
+
+fn nothing_named() -> Failure {
+    Failure::Misused("name the grant that ends, or the organisation with --organisation".into())
 }
 
 /// A member's public key: from a file, or as a node has it.

@@ -14,14 +14,21 @@ pub(crate) mod record;
 
 pub(crate) mod anchor;
 pub(crate) mod audit;
+pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod receipt;
+pub(crate) mod report;
 pub(crate) mod verify;
 
+use keepwell_client::verify::LogMark;
 use keepwell_fhir::classify::Sensitivity;
 use keepwell_types::{id::Compartment, set::CompartmentSet};
 
-use crate::{failure::Failure, profile::Session};
+use crate::{
+    failure::Failure,
+    profile::{Identity, Session},
+};
 use keepwell_types::id::ChartId;
 
 /// The compartments that a chart is opened with: their names, and whether they need separate consent.
@@ -53,4 +60,28 @@ pub(crate) fn compartments(
     words: &[String],
 ) -> Result<CompartmentSet, Failure> {
     words.iter().map(|word| compartment(session, chart, word)).collect()
+}
+
+/// Up to where a chart's log was seen before: a node that shows another log is caught.
+pub(crate) fn known_log(session: &Session, chart: ChartId) -> Result<LogMark, Failure> {
+    Ok(match &session.identity {
+        Identity::Wallet(wallet) => wallet.chart(chart)?.log(),
+        // A key agent also asks about charts that it does not hold.
+        Identity::Agent(agent) => agent.chart(chart).map_or(LogMark::START, |it| it.log()),
+        Identity::Member(_) => LogMark::START,
+    })
+}
+
+/// Remembers up to where a chart's log was seen.
+pub(crate) fn remember_log(
+    session: &mut Session,
+    chart: ChartId,
+    mark: LogMark,
+) -> Result<(), Failure> {
+    match &mut session.identity {
+        Identity::Wallet(wallet) => wallet.note_log(chart, mark),
+        Identity::Agent(agent) => agent.note_log(chart, mark),
+        Identity::Member(_) => {}
+    }
+    session.remember()
 }

@@ -1,6 +1,7 @@
 //! The guided tour: the life of a record, each step done for real and checked.
 
 mod cases;
+mod explain;
 mod signoff;
 
 use std::{
@@ -105,6 +106,7 @@ impl Tour<'_> {
         let seeds = self.open_normal(&mut scene, &given).await?;
         self.ask_for_psychiatry(&mut scene, &given).await?;
         self.who_looked(&mut scene).await?;
+        self.why(&scene, &given).await?;
         self.revoke(&mut scene, &given, &seeds).await?;
         self.co_sign(&mut scene).await?;
         self.amend(&mut scene).await?;

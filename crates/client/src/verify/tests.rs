@@ -31,6 +31,7 @@ fn name<T>(result: Result<T, ProofFault>) -> &'static str {
         Err(ProofFault::State { .. }) => "state",
         Err(ProofFault::Kind) => "kind",
         Err(ProofFault::OtherRecord(_)) => "other_record",
+        Err(ProofFault::AccessPage) => "access_page",
         Err(ProofFault::Tip(fault)) => match fault {
             TipFault::Stale { .. } => "stale",
             TipFault::Behind { .. } => "behind",
@@ -319,6 +320,28 @@ fn a_node_that_hides_or_alters_an_access_is_caught() {
     ] {
         let walked = walk(&world, LogWalk::from_mark(CHART, LogMark::START), pages);
         assert_eq!(name(walked), expected, "{what}");
+    }
+}
+
+/// A report is made of lines as they come, and never of some of them.
+#[test]
+fn h6_a_report_over_a_log_with_a_hidden_access_fails_and_is_not_shorter() {
+    let world = World::new("log");
+    let log = lines(&world, 6);
+    let mut hiding = log.clone();
+    hiding.remove(3);
+    for (shown, ends) in [(&log, true), (&hiding, false)] {
+        let mut gathering = crate::report::looks::Gathering::default();
+        let mut walk = LogWalk::whole(CHART, LogMark::START);
+        let pages = [page(&world, &log, 0, shown), page(&world, &log, shown.len(), &[])];
+        let checker = world.checker(50, 0, None);
+        let mut taken = Ok(());
+        for page in pages {
+            if taken.is_ok() && walk.next().is_some() {
+                taken = walk.take_with(page, &checker, |line| gathering.take(line));
+            }
+        }
+        assert_eq!((taken.is_ok(), walk.finish().is_some()), (ends, ends));
     }
 }
 

@@ -21,10 +21,37 @@ pub struct Trace {
     pub compartment: Compartment,
     /// The record's kind.
     pub kind: RecordKind,
+    /// What comes before every rule, whether it stops this reader or not.
+    pub stops: Vec<Stop>,
     /// How each rule fared.
     pub steps: Vec<Step>,
     /// What came of it, hard stops included.
     pub decision: Decision,
+}
+
+/// A hard stop: something about a record that comes before every rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Stop {
+    /// What it is.
+    pub cause: Cause,
+    /// Whether it stops this reader, for this purpose.
+    pub stops: bool,
+}
+
+/// What a hard stop is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The record is redacted.
+    Redacted,
+    /// The patient restricts its processing.
+    Restricted,
+    /// The patient paid for it.
+    SelfPay,
+    /// It waits for approvals.
+    Proposed,
+    /// Its compartment needs separate consent.
+    SeparateConsent,
 }
 
 /// One rule in a [`Trace`].
@@ -62,7 +89,30 @@ impl fmt::Display for Trace {
             Decision::Allowed(origin) => write!(f, "allowed by {origin}")?,
             Decision::Refused(refusal) => write!(f, "refused: {}", Rejection::from(refusal))?,
         }
+        self.stops.iter().try_for_each(|stop| write!(f, "\n-  {stop}"))?;
         self.steps.iter().zip(1..).try_for_each(|(step, place)| write!(f, "\n{place}. {step}"))
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, whom) = match self.cause {
+            Cause::Redacted => ("the record is redacted", "nobody reads it"),
+            Cause::Restricted => {
+                ("the patient restricts its processing", "it is read for legal claims only")
+            }
+            Cause::SelfPay => ("the patient paid for it", "no insurer reads it"),
+            Cause::Proposed => (
+                "it waits for approvals",
+                "it is read by its organisation and by those who approve it",
+            ),
+            Cause::SeparateConsent => (
+                "its compartment needs separate consent",
+                "no rule but a grant of separate consent covers it",
+            ),
+        };
+        let stops = if self.stops { "stops this reader" } else { "does not stop this reader" };
+        write!(f, "{what}, so {whom}: {stops}")
     }
 }
 

@@ -30,7 +30,7 @@ use keepwell_ledger::{
 };
 use keepwell_types::{
     access::RecordName,
-    command::{COMMAND_VERSION, Command, Payload, SignedCommand},
+    command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encoding::{List, Text},
     genesis::{EmergencyRule, OwnOrganisation, Parameters},
     id::*,
@@ -104,6 +104,10 @@ pub(crate) struct World {
     pub(crate) parent: BlockId,
     pub(crate) block: Option<Execution>,
     pub(crate) last: Option<Executed>,
+    /// Entries of the open block.
+    pub(crate) entries: Vec<Entry>,
+    /// The logs of all charts, as nodes keep them.
+    pub(crate) log: Vec<(ChartId, LogPosition, Entry, Outcome)>,
     /// Records by name: where they stand and what they commit to.
     pub(crate) named: BTreeMap<String, (RecordName, Commitment)>,
     /// Where emergencies began.
@@ -127,6 +131,8 @@ impl World {
             parent: BlockId([0; 32]),
             block: None,
             last: None,
+            entries: Vec::new(),
+            log: Vec::new(),
             named: BTreeMap::new(),
             emergencies: BTreeMap::new(),
             seeds: BTreeMap::new(),
@@ -238,6 +244,12 @@ impl World {
             }
         };
         self.block = Some(block);
+        if result.is_ok() {
+            self.entries.push(match entry {
+                CheckedEntry::Genesis { payload, .. } => Entry::Genesis(payload.clone()),
+                CheckedEntry::Signed(command) => Entry::Signed(command.signed().clone()),
+            });
+        }
         result
     }
 
@@ -259,7 +271,11 @@ impl World {
                 None => self.state.remove(key),
             };
         }
+        let entries = std::mem::take(&mut self.entries);
         for leaf in &executed.leaves {
+            let place = leaf.location.index as usize;
+            let (entry, outcome) = (entries[place].clone(), executed.outcomes[place].clone());
+            self.log.push((leaf.chart, leaf.position, entry, outcome));
             if let Some(record) = &leaf.record {
                 self.records.insert((leaf.chart, leaf.position), record.clone());
             }

@@ -347,6 +347,14 @@ pub async fn credentials(
     Ok(accept.answer(&prove(&node, &Key::Credentials(member)).await?))
 }
 
+/// Refuses whoever is not at home in the chart.
+pub async fn at_home(node: &Node, caller: &Caller, chart: ChartId) -> Result<(), ApiError> {
+    if caller.is_at_home(chart, &node.chart(chart).await?) {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("the chart's controller and organisation"))
+}
+
 /// A member. Signed by any member or by the controller of any chart.
 #[utoipa::path(get, path = "/v1/members/{member}",
     params(("member" = String, Path, description = "MemberId in hexadecimal digits")),

@@ -204,7 +204,12 @@ fn is_custodian(caller: &Caller, chart: &Chart) -> bool {
     }
 }
 
-fn record_at(node: &Node, chart: ChartId, position: LogPosition) -> Result<RecordEntry, ApiError> {
+/// The record at a position of a chart's log.
+pub fn record_at(
+    node: &Node,
+    chart: ChartId,
+    position: LogPosition,
+) -> Result<RecordEntry, ApiError> {
     let line = node.core.index.log(chart, position)?;
     line.and_then(|line| line.record).ok_or_else(|| ApiError::not_found("the record"))
 }

@@ -14,7 +14,7 @@ use keepwell_engine::{core::Core, reader::ReadError};
 use keepwell_ledger::{
     View,
     consent::{Consent, Counting, Item, Question, Reader as Asker},
-    state::{Chart, ChartLog, Key, Value},
+    state::{Chart, ChartLog, Key, RecordEntry, Value},
 };
 use keepwell_merkle::chart_log;
 use keepwell_types::{
@@ -30,7 +30,7 @@ use super::{
     Node,
     auth::Caller,
     charts::prove,
-    custody::check_access,
+    custody::{check_access, record_at},
     error::ApiError,
     form::{Accept, Params, Segments},
     receipts::may_see,
@@ -170,28 +170,53 @@ async fn visible(
     Ok(LogEntry { entry, outcome })
 }
 
-/// What is to be explained.
+/// What is to be explained: one record, or any of a kind in a compartment.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct What {
     member: MemberId,
-    compartment: Compartment,
-    kind: RecordKind,
     purpose: Purpose,
+    record: Option<LogPosition>,
+    compartment: Option<Compartment>,
+    kind: Option<RecordKind>,
 }
 
-/// Why a member may, or may not, open records of a kind in a compartment now. Signed by the chart's
-/// controller or organisation.
+/// What an explanation is about.
+enum About {
+    Record(LogPosition, RecordEntry),
+    Item(Item),
+}
+
+impl What {
+    fn about(&self, node: &Node, chart: ChartId) -> Result<About, ApiError> {
+        match (self.record, self.compartment, self.kind) {
+            (Some(position), None, None) => {
+                Ok(About::Record(position, record_at(node, chart, position)?))
+            }
+            (None, Some(compartment), Some(kind)) => {
+                Ok(About::Item(Item { compartment, kind, record: None }))
+            }
+            (Some(_) | None, _, _) => {
+                Err(ApiError::malformed("name a record, or a compartment and a kind"))
+            }
+        }
+    }
+}
+
+/// Why a member may, or may not, open a record, or records of a kind in a compartment, now. Signed by the
+/// chart's controller or organisation.
 #[utoipa::path(get, path = "/v1/charts/{chart}/explain",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
         ("member" = String, Query, description = "MemberId in hexadecimal digits"),
-        ("compartment" = u8, Query, description = "0 to 15"),
-        ("kind" = String, Query, description = "RecordKind, such as `result`"),
         ("purpose" = String, Query, description = "Purpose of use, such as `TREAT`"),
+        ("record" = Option<u64>, Query, description = "Place of a record in the log"),
+        ("compartment" = Option<u8>, Query, description = "Instead: 0 to 15 ..."),
+        ("kind" = Option<String>, Query, description = "... and RecordKind, such as `result`"),
     ),
     responses(
-        (status = 200, content_type = "application/json", description = "Each rule that covers such records, in the order of precedence, and what came of it"),
+        (status = 200, content_type = "application/json", description = "Each hard stop on the record and each rule that covers it, in the order of precedence, and what came of it"),
+        (status = 400, body = super::error::ErrorBody),
         (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
         (status = 404, body = super::error::ErrorBody),
     ))]
@@ -208,6 +233,7 @@ pub async fn explain(
     let Some(Value::Member(member)) = node.value(Key::Member(what.member)).await? else {
         return Err(ApiError::not_found("the member"));
     };
+    let about = what.about(&node, chart)?;
     let asker = Asker::member(what.member, &member);
     let question = Question {
         chart,
@@ -215,11 +241,15 @@ pub async fn explain(
         time: node.core.tip().time(),
         counting: Counting::Opening,
     };
-    let item = Item { compartment: what.compartment, kind: what.kind, record: None };
     let mut view = View::new();
     loop {
-        match Consent::of(&view, &node.core.genesis.parameters, &entry, asker, question) {
-            Ok(consent) => return Ok(Json(consent.explain_item(&item)).into_response()),
+        let consent = Consent::of(&view, &node.core.genesis.parameters, &entry, asker, question);
+        let trace = consent.and_then(|consent| match &about {
+            About::Record(position, record) => consent.explain(*position, record),
+            About::Item(item) => Ok(consent.explain_item(item)),
+        });
+        match trace {
+            Ok(trace) => return Ok(Json(trace).into_response()),
             Err(lacks) => view.load(lacks.0, node.value(lacks.0).await?),
         }
     }

@@ -8,7 +8,7 @@
 //! * No answer needs to be believed: receipts and proofs go with what they prove, bodies and capsules
 //!   are checked against what the ledger commits to.
 //! * A chart's entries go to whoever controls the chart, to its organisation with its auditors, and to the
-//!   actors in an entry; a sealed object also to the reader of an accepted access that asks for it.
+//!   actors in an entry; of an access, also to the privacy officers of the reader's organisation; a sealed object also to the reader of an accepted access that asks for it.
 //! * Logs and metrics name paths by their templates: no identifier of a chart, record or person is in
 //!   them, nor any content.
 //!
@@ -24,10 +24,12 @@ pub mod health;
 pub mod commands;
 pub mod receipts;
 
+pub mod accesses;
 pub mod charts;
 pub mod events;
 pub mod logs;
 pub mod members;
+pub mod rules;
 
 pub mod custody;
 pub mod release;
@@ -125,6 +127,12 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/proposals/{record}", get(charts::proposal))
         .route("/v1/charts/{chart}/cases/{case}", get(charts::case))
         .route("/v1/charts/{chart}/emergencies", get(charts::emergencies))
+        .route("/v1/charts/{chart}/subjects/{grantee}", get(rules::subject))
+        .route("/v1/charts/{chart}/cutoffs/{organisation}", get(rules::cutoff))
+        .route("/v1/charts/{chart}/teams", get(rules::teams))
+        .route("/v1/charts/{chart}/proposals/{record}", get(rules::proposal))
+        .route("/v1/groups/{group}", get(rules::group))
+        .route("/v1/organisations/{organisation}/accesses", get(accesses::accesses))
         .route("/v1/members/{member}/credentials", get(charts::credentials))
         .route("/v1/members/{member}/key", get(members::key).put(members::put_key))
         .route("/v1/members/{member}", get(charts::member))
@@ -184,6 +192,12 @@ pub fn router(node: Arc<Node>) -> Router {
         charts::proposal,
         charts::case,
         charts::emergencies,
+        rules::subject,
+        rules::cutoff,
+        rules::teams,
+        rules::proposal,
+        rules::group,
+        accesses::accesses,
         charts::credentials,
         members::put_key,
         members::key,
