@@ -12,7 +12,7 @@ use crate::{
     id::{Digest, OrganisationId, PublicKey},
     limits::{
         EMERGENCY_MS_MAX, GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX, NAME_BYTES_MAX,
-        VALIDATORS_MAX,
+        RECOVERY_DELAY_MS_MAX, VALIDATORS_MAX,
     },
     set::KindSet,
     time::BlockTime,
@@ -86,6 +86,10 @@ impl Genesis {
         if given_ms > max_ms {
             return Err(GenesisFault::Emergency { given_ms, max_ms });
         }
+        let (given_ms, max_ms) = (self.parameters.recovery().delay_ms, RECOVERY_DELAY_MS_MAX);
+        if given_ms > max_ms {
+            return Err(GenesisFault::Recovery { given_ms, max_ms });
+        }
         let admits = |entry: &&Payload| matches!(entry, Payload::OrganisationAdmit(_));
         let (organisations, max) = (self.entries.iter().filter(admits).count(), IN_STANDING_MAX);
         if organisations > max as usize {
@@ -135,6 +139,16 @@ pub enum GenesisFault {
         "the genesis file lets an emergency last {given_ms} ms, and at most {max_ms} are allowed"
     )]
     Emergency {
+        /// The file's.
+        given_ms: u64,
+        /// The limit.
+        max_ms: u64,
+    },
+    /// A recovery would be over before it could be finished.
+    #[error(
+        "the genesis file lets a recovery wait {given_ms} ms for a veto, and at most {max_ms} are allowed"
+    )]
+    Recovery {
         /// The file's.
         given_ms: u64,
         /// The limit.
@@ -214,6 +228,33 @@ pub struct Parameters {
     /// How the glass is broken.
     #[n(5)]
     pub emergency: EmergencyRule,
+    /// How a chart comes to new keys; without it as [`RecoveryRule::USUAL`].
+    #[n(6)]
+    pub recovery: Option<RecoveryRule>,
+}
+
+impl Parameters {
+    /// How a chart comes to new keys.
+    pub const fn recovery(&self) -> RecoveryRule {
+        match self.recovery {
+            Some(rule) => rule,
+            None => RecoveryRule::USUAL,
+        }
+    }
+}
+
+/// How a chart comes to new keys in this consortium.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecoveryRule {
+    /// How long the patient can veto once enough guardians have approved, in milliseconds; at most
+    /// [`RECOVERY_DELAY_MS_MAX`].
+    #[n(0)]
+    pub delay_ms: u64,
+}
+
+impl RecoveryRule {
+    /// Three days.
+    pub const USUAL: Self = Self { delay_ms: 3 * 24 * 60 * 60 * 1_000 };
 }
 
 /// How the glass is broken in this consortium.

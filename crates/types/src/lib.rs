@@ -33,8 +33,10 @@ pub mod command;
 pub mod credential;
 pub mod genesis;
 pub mod grant;
+pub mod guardian;
 pub mod member;
 pub mod outcome;
+pub mod proxy;
 pub mod record;
 pub mod wire;
 
