@@ -289,6 +289,7 @@ pub fn genesis() -> &'static Genesis {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                recovery: None,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {

@@ -22,8 +22,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        anchor::Anchor, audit::Audit, chart::Chart, fsck::Fsck, grant::Grant, node::Node,
-        open::Open, receipt::Receipt, record::Record, verify::Verify, wallet::Wallet,
+        anchor::Anchor, audit::Audit, chart::Chart, fsck::Fsck, grant::Grant, guardian::Guardian,
+        node::Node, open::Open, proxy::Proxy, receipt::Receipt, record::Record, recover::Recover,
+        verify::Verify, wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -51,6 +52,9 @@ enum Command {
     Chart(Chart),
     Record(Record),
     Grant(Grant),
+    Guardian(Guardian),
+    Recover(Recover),
+    Proxy(Proxy),
     Open(Open),
     Audit(Audit),
     Anchor(Anchor),
@@ -75,6 +79,9 @@ pub fn main() -> ExitCode {
         Command::Chart(it) => it.run(&output),
         Command::Record(it) => it.run(&output),
         Command::Grant(it) => it.run(&output),
+        Command::Guardian(it) => it.run(&output),
+        Command::Recover(it) => it.run(&output),
+        Command::Proxy(it) => it.run(&output),
         Command::Open(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
         Command::Anchor(it) => it.run(&output),

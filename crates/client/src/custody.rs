@@ -1,10 +1,11 @@
-//! Small objects at custodians: key sheets and sealed seeds, named on the ledger by digest.
+//! Small objects at custodians: key sheets, sealed seeds and what guardians hold, named on the ledger by digest.
 //!
 //! Not here: records ([`crate::author`] stores them, [`crate::open`] fetches them).
 
 use futures::future::join_all;
 use keepwell_crypto::{
     grant::{SealedSeeds, table_digest},
+    guardian::{GuardianEscrow, HandedShare},
     sheet,
 };
 use keepwell_ledger::state::Chart;
@@ -107,6 +108,58 @@ impl Client {
         .await
     }
 
+    /// Stores what the guardians of a chart hold together.
+    pub(crate) async fn put_escrow(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        escrow: &GuardianEscrow,
+    ) -> Result<(), ClientError> {
+        let small = Small::Guardians(escrow.digest());
+        self.put_small(actor, id, chart, small, escrow.encode()).await
+    }
+
+    /// What the guardians of a chart hold together, as the ledger names it.
+    pub(crate) async fn escrow(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        digest: Digest,
+    ) -> Result<GuardianEscrow, ClientError> {
+        self.get_small(actor, id, chart, Small::Guardians(digest), |bytes| {
+            GuardianEscrow::decode(bytes).ok().filter(|escrow| escrow.digest() == digest)
+        })
+        .await
+    }
+
+    /// Stores a guardian's share, sealed to a successor.
+    pub(crate) async fn put_share(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        share: &HandedShare,
+    ) -> Result<(), ClientError> {
+        let small = Small::Share(share.digest());
+        self.put_small(actor, id, chart, small, share.encode()).await
+    }
+
+    /// A guardian's share, as the ledger names it.
+    pub(crate) async fn share(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        digest: Digest,
+    ) -> Result<HandedShare, ClientError> {
+        self.get_small(actor, id, chart, Small::Share(digest), |bytes| {
+            HandedShare::decode(bytes).ok().filter(|share| share.digest() == digest)
+        })
+        .await
+    }
+
     async fn put_small(
         &self,
         actor: &Actor,
@@ -179,6 +232,8 @@ enum Small {
     Sheet(Digest),
     Seeds(Digest),
     Table(Digest),
+    Guardians(Digest),
+    Share(Digest),
 }
 
 impl Small {
@@ -188,6 +243,8 @@ impl Small {
             Self::Sheet(digest) => ("sheet", digest),
             Self::Seeds(digest) => ("seeds", digest),
             Self::Table(digest) => ("table", digest),
+            Self::Guardians(digest) => ("guardians", digest),
+            Self::Share(digest) => ("share", digest),
         }
     }
 
@@ -195,6 +252,7 @@ impl Small {
         match self {
             Self::Sheet(digest) => SealedObject::Sheet(digest),
             Self::Seeds(digest) | Self::Table(digest) => SealedObject::Seeds(digest),
+            Self::Guardians(digest) | Self::Share(digest) => SealedObject::Shares(digest),
         }
     }
 }

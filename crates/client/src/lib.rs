@@ -7,7 +7,7 @@
 //!             identity                        who asks, and with which keys
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
-//!  record  request
+//!  record  request  guardian  proxy
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -38,13 +38,17 @@ pub mod node;
 pub mod client;
 mod custody;
 pub mod identity;
+pub mod masters;
 mod sealed;
 
 pub mod author;
 pub mod chart;
+pub mod delegate;
 pub mod grant;
+pub mod guardian;
 pub mod member;
 pub mod open;
+pub mod proxy;
 pub mod record;
 pub mod request;
 

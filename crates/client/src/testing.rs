@@ -93,6 +93,7 @@ impl World {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                recovery: None,
             },
             entries: List::new(),
         };

@@ -48,6 +48,7 @@ fn genesis(validators: u8) -> Genesis {
             notice: 1,
             licensed: KindSet::EMPTY,
             emergency: EmergencyRule::USUAL,
+            recovery: None,
         },
         entries: List::new(),
     }

@@ -61,9 +61,14 @@ pub(crate) async fn show(
                 String::new(),
             ),
             Party::Controller(_) => ("you".into(), "controller of the chart".into(), String::new()),
-            Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_) => {
-                (format!("{:?}", access.reader), String::new(), String::new())
+            Party::Proxy(_, proxy) => {
+                (format!("proxy {proxy}"), "acts for the patient".into(), String::new())
             }
+            Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_)
+            | Party::Guardian(_)
+            | Party::Successor(_) => (format!("{:?}", access.reader), String::new(), String::new()),
         };
         let which = match &access.target {
             Target::Records(names) => format!("{} records", names.len()),

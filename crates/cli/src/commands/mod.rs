@@ -6,8 +6,11 @@ pub(crate) mod wallet;
 
 pub(crate) mod chart;
 pub(crate) mod grant;
+pub(crate) mod guardian;
 pub(crate) mod open;
+pub(crate) mod proxy;
 pub(crate) mod record;
+pub(crate) mod recover;
 
 pub(crate) mod anchor;
 pub(crate) mod audit;

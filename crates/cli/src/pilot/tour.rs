@@ -1,5 +1,7 @@
 //! The guided tour: the life of a record, each step done for real and checked.
 
+mod keys;
+
 use std::{
     ffi::OsString,
     fs,
@@ -105,6 +107,7 @@ impl Tour<'_> {
         self.revoke(&mut scene, &given, &seeds).await?;
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;
+        self.lose_the_wallet(&mut scene).await?;
         self.stop_a_validator(&mut scene, consortium).await
     }
 
@@ -540,15 +543,15 @@ impl Tour<'_> {
         Ok(())
     }
 
-    /// 10 and 11: one validator stops at once; the others go on; it comes back and catches up.
+    /// The last two: one validator stops at once; the others go on; it comes back and catches up.
     async fn stop_a_validator(
         &self,
         scene: &mut Scene,
         consortium: &mut Consortium,
     ) -> Result<(), Failure> {
-        scene.step = 10;
+        scene.step += 1;
         self.title(
-            10,
+            scene.step,
             "The insurer's validator is stopped at once, as by a crash; the consortium goes on",
         );
         let place = consortium.place("insurer");
@@ -571,16 +574,16 @@ impl Tour<'_> {
             at.height,
             started.elapsed().as_secs_f64()
         ));
-        scene.step = 11;
-        self.title(11, "It comes back and catches up");
+        scene.step += 1;
+        self.title(scene.step, "It comes back and catches up");
         let place = consortium.place("insurer");
         place.start(self.context, self.dir).await?;
-        let node = place.node.as_ref().ok_or_else(|| fault(11, "it did not start"))?;
+        let node = place.node.as_ref().ok_or_else(|| fault(scene.step, "it did not start"))?;
         let started = Instant::now();
         while node.core.tip().height() < at.height {
             if started.elapsed() > CATCH_UP {
                 return Err(fault(
-                    11,
+                    scene.step,
                     &format!("it is at block {} after a minute", node.core.tip().height()),
                 ));
             }

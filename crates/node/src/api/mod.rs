@@ -7,8 +7,8 @@
 //!
 //! * No answer needs to be believed: receipts and proofs go with what they prove, bodies and capsules
 //!   are checked against what the ledger commits to.
-//! * A chart's entries go to whoever controls the chart, to its organisation with its auditors, and to the
-//!   actors in an entry; a sealed object also to the reader of an accepted access that asks for it.
+//! * A chart's entries go to whoever controls the chart or acts for its patient, to its organisation with its
+//!   auditors, and to the actors in an entry; a sealed object also to the reader of an accepted access that asks for it.
 //! * Logs and metrics name paths by their templates: no identifier of a chart, record or person is in
 //!   them, nor any content.
 //!
@@ -124,6 +124,9 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/record-states/{record}", get(charts::record_state))
         .route("/v1/charts/{chart}/cases/{case}", get(charts::case))
         .route("/v1/charts/{chart}/emergencies", get(charts::emergencies))
+        .route("/v1/charts/{chart}/guardians", get(charts::guardians))
+        .route("/v1/charts/{chart}/recoveries", get(charts::recoveries))
+        .route("/v1/charts/{chart}/proxies", get(charts::proxies))
         .route("/v1/members/{member}/credentials", get(charts::credentials))
         .route("/v1/members/{member}/key", get(members::key).put(members::put_key))
         .route("/v1/members/{member}", get(charts::member))
@@ -181,6 +184,9 @@ pub fn router(node: Arc<Node>) -> Router {
         charts::record_state,
         charts::case,
         charts::emergencies,
+        charts::guardians,
+        charts::recoveries,
+        charts::proxies,
         charts::credentials,
         members::put_key,
         members::key,

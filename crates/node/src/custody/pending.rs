@@ -40,6 +40,9 @@ use super::{
 };
 use crate::config::CustodyLimits;
 
+/// What a digest can be of.
+const SMALL_KINDS: [SmallKind; 5] =
+    [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table, SmallKind::Guardians, SmallKind::Share];
 /// Bytes of an encoded line.
 const LINE_BYTES_MAX: usize = 512;
 /// The one key of the cursor: the index takes no empty keys.
@@ -332,7 +335,7 @@ impl Pending {
     /// An entry names the small objects of a chart with this digest.
     pub fn name_small(&self, chart: ChartId, digest: Digest) -> Result<(), PendingError> {
         self.named.insert(named_key(chart, digest), [])?;
-        for kind in [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table] {
+        for kind in SMALL_KINDS {
             self.forget_small(&SmallObject { chart, kind, digest })?;
         }
         Ok(())
@@ -469,6 +472,8 @@ fn small_key(object: &SmallObject) -> [u8; 65] {
         SmallKind::Sheet => 0,
         SmallKind::Seeds => 1,
         SmallKind::Table => 2,
+        SmallKind::Guardians => 10,
+        SmallKind::Share => 11,
     };
     key
 }
@@ -480,6 +485,8 @@ fn split_small_key(key: &[u8]) -> Option<SmallObject> {
         [0] => SmallKind::Sheet,
         [1] => SmallKind::Seeds,
         [2] => SmallKind::Table,
+        [10] => SmallKind::Guardians,
+        [11] => SmallKind::Share,
         _ => return None,
     };
     Some(SmallObject { chart: ChartId(*chart), kind, digest: Digest(*digest) })

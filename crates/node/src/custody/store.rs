@@ -163,6 +163,10 @@ pub enum SmallKind {
     Seeds,
     /// The table of the seeds that a rotation brings.
     Table,
+    /// What the guardians of a chart hold together.
+    Guardians,
+    /// A guardian's share of it, sealed to a successor.
+    Share,
 }
 
 impl SmallKind {
@@ -172,6 +176,8 @@ impl SmallKind {
             Self::Sheet => "sheet",
             Self::Seeds => "seeds",
             Self::Table => "table",
+            Self::Guardians => "guardians",
+            Self::Share => "share",
         }
     }
 }

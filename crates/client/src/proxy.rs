@@ -1,0 +1,184 @@
+//! Proxies: a patient lets someone act in a chart, and that someone takes it up.
+//!
+//! ```text
+//! carer    offer ── by hand ──> patient
+//! patient  proxy.add {the offer's key, powers, compartments, window} ──> ledger
+//!          letter {masters of the compartments} ── sealed to the offer's key ── by hand ──> carer
+//! carer    letter ──> wallet: the chart, as its proxy
+//! ```
+//!
+//! # Invariants
+//!
+//! * A letter opens with the keys that were offered, for one chart and one proxy.
+//! * What a proxy holds opens the first of a record's two locks. It reads by accesses of its own, which the
+//!   patient sees under its name, until its terms end.
+//!
+//! Not here: what a proxy may do, which the ledger decides at each command.
+
+use keepwell_crypto::keys::ChartSecret;
+use keepwell_ledger::state::{Key, Proxies, Value};
+use keepwell_types::{
+    command::Payload,
+    id::{ChainId, ChartId, ProxyId},
+    member::Party,
+    proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd, ProxyTerms},
+    time::BlockTime,
+};
+use minicbor::{Decode, Encode};
+
+use crate::{
+    Client,
+    client::{Decided, random},
+    delegate::Offer,
+    error::{ClientError, KeyError, UsageError},
+    identity::{Actor, ChartHolder, KnownChart, Wallet},
+    masters::Masters,
+    sealed::Sealed,
+};
+
+const LETTER_DOMAIN: &str = "keepwell/client/proxy-letter/v1";
+/// The one version of letters to proxies.
+const LETTER_VERSION: u8 = 1;
+/// Bytes of a letter to a proxy.
+pub const PROXY_LETTER_BYTES_MAX: usize = 64 * 1024;
+
+/// What a patient hands to a proxy, sealed to it.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
+pub struct ProxyLetter {
+    #[n(0)]
+    version: u8,
+    #[n(1)]
+    chart: ChartId,
+    #[n(2)]
+    proxy: ProxyId,
+    #[n(3)]
+    sealed: Sealed,
+}
+
+impl ProxyLetter {
+    fn seal(chain: &ChainId, proxy: ProxyId, to: &Offer, masters: &Masters) -> Self {
+        let chart = to.chart();
+        let parts: [&[u8]; 3] = [&chain.0, &chart.0, &proxy.0];
+        let sealed = Sealed::seal(to.sealing(), LETTER_DOMAIN, &parts, masters);
+        Self { version: LETTER_VERSION, chart, proxy, sealed }
+    }
+
+    /// Decodes canonical bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, UsageError> {
+        let what = "a letter to a proxy";
+        let letter: Self = keepwell_types::decode(bytes, PROXY_LETTER_BYTES_MAX)
+            .map_err(|error| UsageError::NotA { what, error })?;
+        if letter.version != LETTER_VERSION {
+            let error = keepwell_types::DecodeError::Malformed { at: 1 };
+            return Err(UsageError::NotA { what, error });
+        }
+        Ok(letter)
+    }
+
+    /// Its canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        keepwell_types::encode(self)
+    }
+
+    /// The chart.
+    pub const fn chart(&self) -> ChartId {
+        self.chart
+    }
+
+    fn open(&self, chain: &ChainId, secret: &ChartSecret) -> Result<Masters, KeyError> {
+        let parts: [&[u8]; 3] = [&chain.0, &self.chart.0, &self.proxy.0];
+        let opened = self.sealed.open(&secret.sealing(), LETTER_DOMAIN, &parts);
+        opened.map_err(|_| KeyError::ProxyLetter)
+    }
+}
+
+/// A proxy that was named.
+#[derive(Clone, Debug)]
+pub struct NamedProxy {
+    /// Its id.
+    pub proxy: ProxyId,
+    /// The proof.
+    pub decided: Decided,
+    /// For the proxy, as a file.
+    pub letter: ProxyLetter,
+}
+
+impl Client {
+    /// Who acts for the patient of a chart.
+    pub async fn proxies(&self, actor: &Actor, chart: ChartId) -> Result<Proxies, ClientError> {
+        let target = format!("/v1/charts/{chart}/proxies");
+        let proven = self.state(actor, Key::Proxies(chart), target).await?;
+        match proven.into_value() {
+            Some(Value::Proxies(proxies)) => Ok(proxies),
+            Some(_) | None => Ok(Proxies::default()),
+        }
+    }
+
+    /// Lets whoever made the offer act in the chart. `masters` are those of the compartments in the terms.
+    pub async fn add_proxy(
+        &self,
+        holder: &ChartHolder,
+        offer: &Offer,
+        terms: ProxyTerms,
+        masters: &Masters,
+    ) -> Result<NamedProxy, ClientError> {
+        let proxy = ProxyId(random());
+        let add = ProxyAdd {
+            chart: offer.chart(),
+            proxy,
+            signing: offer.signing(),
+            sealing: offer.sealing().digest(),
+            terms,
+        };
+        let decided = self.command(&holder.actor(), Payload::ProxyAdd(add)).await?;
+        let letter = ProxyLetter::seal(&self.consortium().chain(), proxy, offer, masters);
+        Ok(NamedProxy { proxy, decided, letter })
+    }
+
+    /// Takes a letter up: from then on the wallet acts in the chart as its proxy.
+    pub async fn accept_proxy(
+        &self,
+        wallet: &mut Wallet,
+        letter: &ProxyLetter,
+    ) -> Result<ProxyId, ClientError> {
+        let (chart, proxy) = (letter.chart, letter.proxy);
+        let secret = wallet.delegate(chart);
+        let masters = letter.open(&self.consortium().chain(), &secret)?;
+        // Whoever is in force may ask for the chart.
+        let actor = Actor::new(Party::Proxy(chart, proxy), secret.signing());
+        self.chart(&actor, chart).await?;
+        if wallet.chart(chart).is_ok_and(|known| known.proxy().is_some()) {
+            // An earlier letter of another proxy, or of fewer compartments.
+            wallet.forget(chart);
+        }
+        wallet.add(KnownChart::of_proxy(chart, proxy, masters))?;
+        wallet.save()?;
+        Ok(proxy)
+    }
+
+    /// Ends a proxy: by the controller, or by the proxy itself.
+    pub async fn end_proxy(
+        &self,
+        holder: &ChartHolder,
+        proxy: ProxyId,
+    ) -> Result<Decided, ClientError> {
+        let payload = Payload::ProxyEnd(ProxyEnd { chart: holder.chart(), proxy });
+        self.command(&holder.actor(), payload).await
+    }
+
+    /// Says until when the patient of an unclaimed chart is a minor.
+    pub async fn mark_minor(
+        &self,
+        holder: &ChartHolder,
+        until: BlockTime,
+    ) -> Result<Decided, ClientError> {
+        let payload = Payload::ChartMinor(ChartMinor { chart: holder.chart(), until });
+        self.command(&holder.actor(), payload).await
+    }
+
+    /// Closes a chart for good.
+    pub async fn close_chart(&self, holder: &ChartHolder) -> Result<Decided, ClientError> {
+        let payload = Payload::ChartClose(ChartClose { chart: holder.chart() });
+        self.command(&holder.actor(), payload).await
+    }
+}
