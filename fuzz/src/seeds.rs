@@ -10,7 +10,7 @@ use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, 
 use commonware_storage::qmdb::floor::Proportional;
 use commonware_utils::{NZU16, NZUsize};
 use keepwell_client::{
-    Consortium, chart::Meanings, grant::GrantNotice, record::ErasureCertificate, verify::Checker,
+    Consortium, chart::Meanings, delegate::Offer, grant::GrantNotice, record::ErasureCertificate, verify::Checker,
 };
 use keepwell_crypto::{
     body::{Dek, Encryptor},
@@ -20,6 +20,7 @@ use keepwell_crypto::{
     dealing::{Dealing, Numbers},
     escrow::Escrow,
     grant::{self, Binding},
+    guardian::{self, Group, GuardianEscrow},
     keyfile::{About, KeyFile, KeyKind},
     keys::{ChartSecret, ClaimCode},
     request,
@@ -53,8 +54,8 @@ use keepwell_types::{
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         BlockId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment, Digest,
-        Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, PublicKey,
-        RecordId, Signature, Suite, Version,
+        Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, ProxyId,
+        PublicKey, RecordId, Signature, Suite, Version,
     },
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
@@ -123,6 +124,7 @@ fn make() -> Inputs {
         ("genesis", vec![genesis().encode(), receipts().genesis.encode()]),
         ("grant_notice", vec![encode(&notice()), sealed(NOTICE_DOMAIN, &CHAIN.0, &notice())]),
         ("grant_seals", vec![grant_seals()]),
+        ("guardian_escrow", vec![guardian_escrow()]),
         ("header", [vec![encode(&header(9))], frozen::<Header>(ENCODINGS)].concat()),
         ("history_path", vec![peaks().encode(), encode(&path())]),
         ("index_line", index_lines()),
@@ -136,6 +138,8 @@ fn make() -> Inputs {
         ("receipt", receipts().vectors.clone()),
         ("release_answer", vec![encode(&release_answer())]),
         ("release_request", vec![encode(&release_request())]),
+        ("offer", vec![Offer::make(CHAIN, CHART, &chart_secret()).encode()]),
+        ("proxy_letter", vec![proxy_letter()]),
         ("request", vec![encode(&signed_request())]),
         ("seed_table", vec![encode(&seed_table())]),
         ("sealed_seeds", vec![sealed_seeds()]),
@@ -717,6 +721,19 @@ fn escrow() -> Vec<u8> {
     let holders = [grantee().public(), grantee().public()];
     let escrow = Escrow::deal(&mut rng(14), &[&CHART.0], b"secret", 2, &holders);
     escrow.expect("two of two are an escrow").encode()
+}
+
+fn guardian_escrow() -> Vec<u8> {
+    let group = Group { threshold: 1, guardians: vec![grantee().public(); 2] };
+    let binding = guardian::Binding { chain: &CHAIN, chart: &CHART };
+    let escrow = GuardianEscrow::deal(&mut rng(15), &binding, b"secret", 1, &[group]);
+    escrow.expect("one of two is an escrow").encode()
+}
+
+/// Of the right shape, sealed to nobody.
+fn proxy_letter() -> Vec<u8> {
+    let sealed = (blob::<1_120>(vec![36; 1_120]), blob::<7_000>(vec![37; 600]));
+    encode(&(1_u8, CHART, ProxyId([27; 16]), sealed))
 }
 
 /// Seeds that a stranger sealed: `plain` may be anything, the seal is good.

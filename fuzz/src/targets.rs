@@ -4,7 +4,9 @@ use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_consensus::CertifiableBlock as _;
 use keepwell_client::{
     chart::{ClaimLetter, Meanings},
+    delegate::Offer,
     grant::GrantNotice,
+    proxy::ProxyLetter,
     record::ErasureCertificate,
     verify::{LogMark, LogWalk},
 };
@@ -16,6 +18,7 @@ use keepwell_crypto::{
     dealing::{self, Dealing},
     escrow::Escrow,
     grant::{self, SealedSeeds},
+    guardian::{self, GuardianEscrow},
     keyfile::KeyFile,
     keys::ClaimCode,
     request, sheet,
@@ -63,7 +66,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 36] = [
+pub const ALL: [(&str, Target); 40] = [
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
     ("block", block),
@@ -81,6 +84,7 @@ pub const ALL: [(&str, Target); 36] = [
     ("genesis", genesis),
     ("grant_notice", grant_notice),
     ("grant_seals", grant_seals),
+    ("guardian_escrow", guardian_escrow),
     ("header", header),
     ("history_path", history_path),
     ("index_line", index_line),
@@ -91,6 +95,8 @@ pub const ALL: [(&str, Target); 36] = [
     ("meanings", meanings),
     ("node_config", node_config),
     ("outcome", outcome),
+    ("offer", offer),
+    ("proxy_letter", proxy_letter),
     ("receipt", receipt),
     ("release_answer", release_answer),
     ("release_request", release_request),
@@ -276,6 +282,28 @@ pub fn escrow(bytes: &[u8]) -> bool {
     let shares: Vec<_> = [1, 2].into_iter().filter_map(open).collect();
     let secret = escrow.recover(&[&seeds::CHART.0], &shares);
     assert!(secret.is_err() || seeds::is_seed("escrow", bytes), "an escrow was altered");
+    true
+}
+
+/// The bytes are what guardians hold together: nothing that is decoded has two encodings.
+pub fn guardian_escrow(bytes: &[u8]) -> bool {
+    let Ok(escrow) = GuardianEscrow::decode(bytes) else { return false };
+    assert_eq!(escrow.encode(), bytes, "what guardians hold has two encodings");
+    let binding = guardian::Binding { chain: &seeds::CHAIN, chart: &seeds::CHART };
+    let _ = escrow.recover(&binding, &[]);
+    true
+}
+
+/// The bytes are an offer for the chart, which its own key has signed.
+pub fn offer(bytes: &[u8]) -> bool {
+    let Ok(offer) = Offer::read(bytes, seeds::CHAIN, seeds::CHART) else { return false };
+    assert_eq!(offer.encode(), bytes, "an offer has two encodings");
+    true
+}
+
+pub fn proxy_letter(bytes: &[u8]) -> bool {
+    let Ok(letter) = ProxyLetter::decode(bytes) else { return false };
+    assert_eq!(letter.encode(), bytes, "a letter has two encodings");
     true
 }
 

@@ -20,7 +20,7 @@
 
 use keepwell_crypto::{
     escrow::Share,
-    guardian::{Binding, Group, GuardianEscrow, HandedShare},
+    guardian::{Binding, Group, GuardianEscrow},
     keys::ChartSecret,
     seal::SealingKey,
 };
@@ -57,7 +57,7 @@ const NO_ESCROW: Digest = Digest([0; 32]);
 #[derive(Clone, Debug)]
 pub enum Named {
     /// Whoever made this offer.
-    Offer(Offer),
+    Offer(Box<Offer>),
     /// A member, under its own name.
     Member(MemberId),
 }
@@ -294,8 +294,6 @@ impl Client {
             self.publish_keys(&wallet.holder(id)?).await?;
             return Ok(TakenOver { chart: id, rotated: None });
         }
-        // A try that was cut off before it reached the ledger left the chart behind.
-        wallet.forget(id);
         let key = holder.secret().signing();
         let (own, successor) = (key.public(), Actor::new(Party::Successor(id), key));
         let chart = self.chart(&successor, id).await?;
@@ -304,6 +302,9 @@ impl Client {
         let recovery = recovery.ok_or(UsageError::NoRecovery(id))?;
         let masters = self.collect(&successor, &holder, &chart, recovery).await?;
         let epochs = chart.epochs.map(|epoch| Epoch(epoch.0.saturating_add(1)));
+        // What an earlier try left behind, or what the wallet has as a proxy.
+        let before = wallet.chart(id).ok().cloned();
+        wallet.forget(id);
         wallet.add(KnownChart::recovered(id, masters, epochs))?;
         wallet.save()?;
         let (keys, _) = keys_at(&holder, &epochs);
@@ -312,6 +313,8 @@ impl Client {
         if let Err(error) = self.command(&successor, Payload::RecoveryFinish(finish)).await {
             return Err(unless_refused(error, || {
                 wallet.forget(id);
+                // There is room: the chart was taken out in the line before.
+                let _ = before.map(|known| wallet.add(known));
                 wallet.save()
             }));
         }

@@ -155,6 +155,11 @@ impl ChartHolder {
         self.chart
     }
 
+    /// Whether it controls the chart, and does not only act for its patient.
+    pub const fn is_controller(&self) -> bool {
+        matches!(self.party, Party::Controller(_))
+    }
+
     /// Signs as its controller, or as the proxy that this is.
     pub fn actor(&self) -> Actor {
         Actor::new(self.party, self.secret.signing())
@@ -175,8 +180,7 @@ impl ChartHolder {
         if let Some(earlier) = self.earlier.iter().find(|it| it.covers(compartment, epoch)) {
             return earlier.epoch_seed(compartment, epoch);
         }
-        let is_controller = matches!(self.party, Party::Controller(_));
-        is_controller.then(|| self.secret.epoch_seed(compartment, epoch))
+        self.is_controller().then(|| self.secret.epoch_seed(compartment, epoch))
     }
 
     /// The seeds of every epoch so far of these compartments, as far as they are here: what a grant of them

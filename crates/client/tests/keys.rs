@@ -146,7 +146,10 @@ async fn recover(nodes: &Nodes, path: &Path) {
     let friends = ["ann", "ben", "eve"].map(|name| wallet(path, name).delegate(chart));
     let offers = friends.iter().map(|secret| Offer::make(nodes.chain, chart, secret));
     let groups = [
-        NamedGroup { approvals_min: 2, guardians: offers.map(Named::Offer).collect() },
+        NamedGroup {
+            approvals_min: 2,
+            guardians: offers.map(|it| Named::Offer(it.into())).collect(),
+        },
         NamedGroup { approvals_min: 1, guardians: vec![Named::Member(officer.member())] },
     ];
     client.set_guardians(&patient, chart, (&groups, 2), None).await.unwrap();

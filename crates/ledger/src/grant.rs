@@ -57,6 +57,7 @@ pub(crate) struct Draft<'a> {
 pub(crate) fn give(case: &Case<'_>, it: &GrantGive) -> Result<Changes, Halt> {
     let (actor, chart) = case.acting_with(it.chart, Power::Grant)?;
     actor.check_within(it.terms.compartments)?;
+    actor.check_until(it.terms.window.until)?;
     let (grant, seeds) = (it.grant, it.seeds);
     add(case, chart, &Draft { chart: it.chart, grant, terms: &it.terms, seeds, passed: None })
 }

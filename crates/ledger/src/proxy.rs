@@ -11,6 +11,7 @@
 //!
 //! * A proxy signs with a key that it made for this chart, so nothing tells whose proxy it is elsewhere.
 //! * What a proxy does stands in the chart's log under its own name, never under the patient's.
+//! * What a proxy grants ends with its own terms at the latest: of a minor, at majority.
 //! * A proxy names no proxy, and gets no power that only the controller has.
 //! * Of a patient who is a minor no proxy lasts longer than to majority, and from then on the organisation
 //!   that opened the chart names none: the patient claims it.

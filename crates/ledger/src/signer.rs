@@ -56,6 +56,16 @@ impl Actor<'_> {
         }
     }
 
+    /// Whether what the actor lets others do ends no later than what it may do itself.
+    pub(crate) fn check_until(&self, until: BlockTime) -> Result<(), Rejection> {
+        match self {
+            Self::Proxy { id, proxy } if proxy.terms.window.until < until => {
+                Err(Rejection::OutsideProxy(*id))
+            }
+            Self::Proxy { .. } | Self::Controller | Self::Member { .. } => Ok(()),
+        }
+    }
+
     /// Whether the actor may act in these compartments, as far as that is bounded at all.
     pub(crate) fn check_within(&self, compartments: CompartmentSet) -> Result<(), Rejection> {
         match self {

@@ -32,7 +32,7 @@ fn check_care(script: &str) -> World {
 }
 
 #[test]
-fn a_proxy_does_what_the_patient_may_in_its_compartments() {
+fn h2_a_proxy_acts_in_its_own_name_within_its_compartments() {
     let world = check_care(
         "
         t2  proxy:cara  read      open                               ok
@@ -42,7 +42,8 @@ fn a_proxy_does_what_the_patient_may_in_its_compartments() {
         t2  proxy:cara  read      1,2 until=2                        outside_proxy
         t2  proxy:cara  add       diary compartment=1                ok
         t2  proxy:cara  add       other compartment=2                outside_proxy
-        t2  proxy:cara  give      g1 to=carl compartments=1          ok
+        t2  proxy:cara  give      g1 to=carl compartments=1 ends=t100    ok
+        t2  proxy:cara  give      g2 to=carl compartments=1 ends=t100+1  outside_proxy
         t2  proxy:cara  give      g2 to=carl compartments=1,2        outside_proxy
         t2  carl        read      open                               ok
         t2  proxy:cara  revoke    g1                                 ok
@@ -55,8 +56,9 @@ fn a_proxy_does_what_the_patient_may_in_its_compartments() {
         t2  proxy:cara  case      k2 kind=access                     outside_proxy
         t2  carl        ask       q1 to=carl compartments=1          ok
         t2  carl        ask       q2 to=carl compartments=1,2        ok
-        t2  proxy:cara  answer    q1 grant=g3 to=carl compartments=1 ok
-        t2  proxy:cara  answer    q2 grant=g4 to=carl compartments=1 outside_proxy
+        t2  proxy:cara  answer    q1 grant=g3 to=carl compartments=1 outside_proxy
+        t2  proxy:cara  answer    q1 grant=g3 to=carl compartments=1 ends=t90  ok
+        t2  proxy:cara  answer    q2 grant=g4 to=carl compartments=1 ends=t90  outside_proxy
     ",
     );
     let author = world.record("c1", "diary").1.author;
@@ -207,8 +209,12 @@ fn a_proxy_of_a_minor_ends_at_majority() {
         t2      c1            name_proxy  mum compartments=1 ends=t100+1  of_age
         t2      c1            name_proxy  mum compartments=1 ends=t100    ok
         t2      proxy:mum     read        open                         ok
+        t2      proxy:mum     give        g1 to=carl compartments=1 ends=t100+1  outside_proxy
+        t2      proxy:mum     give        g1 to=carl compartments=1 ends=t100    ok
+        t2      carl          read        open                         ok
         t100-1  proxy:mum     read        open                         ok
         t100-1  proxy:early   read        open                         ok
+        t100    carl          read        open                         outside_window
         t100    proxy:mum     read        open                         ~proxy_not_in_force
         t100    proxy:early   read        open                         ~proxy_not_in_force
         t100    c1            name_proxy  dad compartments=1 ends=t200 of_age
@@ -305,7 +311,7 @@ fn open_covers(open: &AccessOpen, entry: &keepwell_ledger::state::RecordEntry) -
 
 /// An access that was accepted opens nothing once the proxy is over, was ended, or asks beyond its terms.
 #[test]
-fn validators_look_at_a_proxy_again() {
+fn h1_validators_look_at_a_proxy_again() {
     let mut world = check(CARE);
     assert_eq!(release(&world, "1", 99), Ok(()));
     let outside = release(&world, "1,2", 99);

@@ -652,9 +652,11 @@ pub enum Rejection {
     #[n(108)]
     #[error("proxy {0} is not in force at this time")]
     ProxyNotInForce(#[n(0)] ProxyId),
-    /// The proxy may not do this, or not in these compartments.
+    /// The proxy may not do this, or not in these compartments, or not for so long.
     #[n(109)]
-    #[error("proxy {0} may not do this, or not in these compartments; ask the patient")]
+    #[error(
+        "proxy {0} may not do this, or not in these compartments, or not for longer than it may act itself; ask the patient"
+    )]
     OutsideProxy(#[n(0)] ProxyId),
     /// The chart has as many proxies as there may be.
     #[n(110)]

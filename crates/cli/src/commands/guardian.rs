@@ -168,7 +168,7 @@ fn group(session: &Session, chart: ChartId, text: &str) -> Result<NamedGroup, Fa
     let approvals_min = min.parse().map_err(|_| malformed())?;
     let named = |name: &str| match name.parse::<MemberId>() {
         Ok(member) => Ok(Named::Member(member)),
-        Err(_) => Ok(Named::Offer(read_offer(session, chart, Path::new(name))?)),
+        Err(_) => Ok(Named::Offer(read_offer(session, chart, Path::new(name))?.into())),
     };
     let guardians = names.split(',').map(named).collect::<Result<_, Failure>>()?;
     Ok(NamedGroup { approvals_min, guardians })

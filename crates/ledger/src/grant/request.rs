@@ -75,6 +75,7 @@ pub(crate) fn answer(case: &Case<'_>, it: &GrantAnswer) -> Result<Changes, Halt>
             if !as_asked {
                 return Err(Rejection::MoreThanAsked(it.request).into());
             }
+            actor.check_until(terms.window.until)?;
             let (chart_id, grant, seeds) = (it.chart, *grant, *seeds);
             let draft = Draft { chart: chart_id, grant, terms, seeds, passed: None };
             let changes = add(case, chart, &draft)?;

@@ -1,6 +1,10 @@
 //! The step of lost keys: guardians bring the chart to a new wallet, which reads what was sealed before.
 
-use std::time::Duration;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use keepwell_client::{
     ClientError,
@@ -11,7 +15,7 @@ use keepwell_client::{
     open::{Opening, What},
 };
 use keepwell_types::{
-    access::Purpose, guardian::RecoveryGround, outcome::Rejection, set::CompartmentSet,
+    access::Purpose, guardian::RecoveryGround, id::ChartId, outcome::Rejection, set::CompartmentSet,
 };
 
 use super::{NOTE, Scene, Tour, copy_of, fault, meaning, quoted};
@@ -38,13 +42,18 @@ impl Tour<'_> {
             "The patient loses the wallet; 2 of 3 friends and 1 of 2 institutions bring the chart to a new one",
         );
         let friends = (1..=FRIENDS)
-            .map(|it| self.wallet_session(scene, &format!("friend-{it}")))
+            .map(|it| {
+                self.wallet_session(scene, &self.folder_of(scene.chart, &format!("friend-{it}")))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         self.name_guardians(scene, &friends).await?;
-        let mut new = self.wallet_session(scene, "new")?;
-        let ready = self.vouch(scene, &friends, &new).await?;
-        let refused = self.take_over(scene, &mut new).await?;
-        let lost = std::mem::replace(&mut scene.patient, new);
+        // The folder is moved away, and a new wallet is made in its place.
+        let (folder, away) = (self.wallet_folder(scene.chart), self.folder_of(scene.chart, "lost"));
+        fs::rename(&folder, &away).map_err(Failure::at(&folder))?;
+        scene.patient = self.wallet_session(scene, &folder)?;
+        let lost = Session::open(&away)?;
+        let ready = self.vouch(scene, &friends, &lost).await?;
+        let refused = self.take_over(scene).await?;
         self.read_as_before(scene).await?;
         let old = lost.actor(scene.chart)?;
         if lost.client.chart(&old, scene.chart).await.is_ok() {
@@ -57,12 +66,14 @@ impl Tour<'_> {
         Ok(())
     }
 
+    fn folder_of(&self, chart: ChartId, name: &str) -> PathBuf {
+        person_folder(self.dir, &format!("patient-{}-{name}", &chart.to_string()[..8]))
+    }
+
     /// A wallet in a folder of its own, which is made if it is not there.
-    fn wallet_session(&self, scene: &Scene, name: &str) -> Result<Session, Failure> {
-        let chart = &scene.chart.to_string()[..8];
-        let folder = person_folder(self.dir, &format!("patient-{chart}-{name}"));
+    fn wallet_session(&self, scene: &Scene, folder: &Path) -> Result<Session, Failure> {
         let unlock = founding::unlock(self.dir)?;
-        founding::profile(self.dir)?.write(&folder)?;
+        founding::profile(self.dir)?.write(folder)?;
         let keys = folder.join("wallet");
         let wallet = if keys.exists() {
             Wallet::open(&keys, &unlock)?
@@ -83,7 +94,10 @@ impl Tour<'_> {
         ));
         let offers = friends.iter().map(|it| Offer::make(chain, chart, &it.delegate(chart)));
         let groups = [
-            NamedGroup { approvals_min: 2, guardians: offers.map(Named::Offer).collect() },
+            NamedGroup {
+                approvals_min: 2,
+                guardians: offers.map(|it| Named::Offer(it.into())).collect(),
+            },
             NamedGroup {
                 approvals_min: 1,
                 guardians: vec![Named::Member(officer), Named::Member(clinician)],
@@ -101,22 +115,17 @@ impl Tour<'_> {
         &self,
         scene: &Scene,
         friends: &[Session],
-        new: &Session,
+        lost: &Session,
     ) -> Result<String, Failure> {
         let chart = scene.chart;
-        let Identity::Wallet(wallet) = &new.identity else {
+        let Identity::Wallet(wallet) = &scene.patient.identity else {
             return Err(fault(scene.step, "not a wallet"));
         };
-        let chain = new.client.consortium().chain();
+        let chain = lost.client.consortium().chain();
         let offer = Offer::make(chain, chart, wallet.new_holder(chart).secret());
         let officer = Session::open(&person_folder(self.dir, "officer"))?;
-        let folder = |name: &str| {
-            quoted(&person_folder(self.dir, &format!("patient-{}-{name}", &chart.to_string()[..8])))
-        };
-        self.command(&format!(
-            "recover start --as {} --chart {chart} --offer new.offer",
-            folder("friend-1")
-        ));
+        let friend = quoted(&self.folder_of(chart, "friend-1"));
+        self.command(&format!("recover start --as {friend} --chart {chart} --offer new.offer"));
         self.command("recover approve ...    # the second friend, and the privacy officer");
         let keys = |it: &Session| GuardianKeys::of_offer(chart, &it.delegate(chart));
         let [first, second, ..] = friends else {
@@ -125,7 +134,7 @@ impl Tour<'_> {
         first.client.start_recovery(&keys(first), &offer, RecoveryGround::Lost).await?;
         second.client.approve_recovery(&keys(second), &offer).await?;
         // The patient is told while it can be vetoed.
-        let seen = scene.patient.client.recoveries(&scene.patient.actor(chart)?, chart).await?;
+        let seen = lost.client.recoveries(&lost.actor(chart)?, chart).await?;
         if seen.len() != 1 || seen[0].ready_at.is_some() {
             return Err(fault(scene.step, &format!("two friends alone were to wait: {seen:?}")));
         }
@@ -138,15 +147,17 @@ impl Tour<'_> {
     }
 
     /// Takes the chart over once the delay is past; says how often it was too soon.
-    async fn take_over(&self, scene: &Scene, new: &mut Session) -> Result<usize, Failure> {
-        self.command(&format!("recover finish --as ... {}", scene.chart));
-        let Identity::Wallet(wallet) = &mut new.identity else {
-            return Err(fault(scene.step, "not a wallet"));
+    async fn take_over(&self, scene: &mut Scene) -> Result<usize, Failure> {
+        let (chart, step) = (scene.chart, scene.step);
+        let folder = quoted(&self.wallet_folder(chart));
+        self.command(&format!("recover finish --as {folder} {chart}"));
+        let Identity::Wallet(wallet) = &mut scene.patient.identity else {
+            return Err(fault(step, "not a wallet"));
         };
         for refused in 0..TRIES {
-            match new.client.finish_recovery(wallet, scene.chart).await {
+            match scene.patient.client.finish_recovery(wallet, chart).await {
                 Ok(_) => {
-                    new.remember()?;
+                    scene.patient.remember()?;
                     return Ok(refused);
                 }
                 Err(ClientError::Ledger(LedgerError::Rejected {
@@ -156,7 +167,7 @@ impl Tour<'_> {
                 Err(other) => return Err(other.into()),
             }
         }
-        Err(fault(scene.step, "the delay did not pass"))
+        Err(fault(step, "the delay did not pass"))
     }
 
     /// The new wallet reads what was sealed before the patient had even the first one.
