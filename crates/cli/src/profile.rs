@@ -104,6 +104,17 @@ pub(crate) fn passphrase_of(file: Option<&Path>) -> Result<Unlock, Failure> {
     Ok(Unlock::Passphrase(text))
 }
 
+/// A passphrase that something is locked with from now on: typed twice, since a slip would lock it for good.
+pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Unlock, Failure> {
+    let first = passphrase_of(file)?;
+    let is_typed = file.is_none() && std::env::var_os(PASSPHRASE_FILE).is_none();
+    let Unlock::Passphrase(typed) = &first else { return Ok(first) };
+    if is_typed && *typed != passphrase()? {
+        return Err(Failure::Misused("the two passphrases differ; type the same one twice".into()));
+    }
+    Ok(first)
+}
+
 /// Reads an operator's key.
 pub(crate) fn read_operator(path: &Path) -> Result<Unlock, Failure> {
     Ok(Unlock::OperatorKey(read_operator_key(path)?))

@@ -11,13 +11,16 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 13] = [
+const COMMANDS: [(&str, &[&str]); 16] = [
     ("pilot", &[]),
     ("node", &[]),
-    ("wallet", &["new", "show"]),
-    ("chart", &["open", "claim", "renew-letter", "show"]),
+    ("wallet", &["new", "export", "import", "show"]),
+    ("chart", &["open", "claim", "renew-letter", "minor", "close", "show"]),
     ("record", &["add", "list", "get", "restrict", "lift", "redact", "keep", "certificate"]),
     ("grant", &["give", "list", "revoke", "request", "requests", "answer", "withdraw", "team"]),
+    ("guardian", &["offer", "set", "show"]),
+    ("recover", &["offer", "start", "approve", "withdraw", "status", "veto", "finish"]),
+    ("proxy", &["offer", "add", "accept", "list", "acts", "end"]),
     ("open", &[]),
     ("audit", &[]),
     ("anchor", &[]),

@@ -152,6 +152,8 @@ fn a_caregiver(desk: &Desk<'_>, chart: &str, ana: &str) {
     assert!(audit.stdout.contains(&format!("proxy {proxy}")), "{audit:#?}");
     let list = keepwell(&["proxy", "list", "--as", ana, chart]).ok();
     assert!(list.stdout.contains(&proxy), "{list:#?}");
+    let acts = keepwell(&["proxy", "acts", "--as", ana, chart]).ok();
+    assert!(acts.stdout.contains("access.open"), "{acts:#?}");
     keepwell(&["proxy", "end", "--as", ana, "--chart", chart, &proxy]).ok();
     assert!(!desk.reads(&carer, chart));
 }

@@ -18,9 +18,10 @@
 use keepwell_crypto::keys::ChartSecret;
 use keepwell_ledger::state::{Key, Proxies, Value};
 use keepwell_types::{
-    command::Payload,
-    id::{ChainId, ChartId, ProxyId},
+    command::{Entry, Payload},
+    id::{ChainId, ChartId, LogPosition, ProxyId},
     member::Party,
+    outcome::{Rejection, Verdict},
     proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd, ProxyTerms},
     time::BlockTime,
 };
@@ -34,6 +35,7 @@ use crate::{
     identity::{Actor, ChartHolder, KnownChart, Wallet},
     masters::Masters,
     sealed::Sealed,
+    verify::{LogLine, LogMark, VerifiedLog},
 };
 
 const LETTER_DOMAIN: &str = "keepwell/client/proxy-letter/v1";
@@ -103,7 +105,60 @@ pub struct NamedProxy {
     pub letter: ProxyLetter,
 }
 
+/// What someone did for the patient, or for new keys of the chart.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Act {
+    /// Place in the chart's log.
+    pub position: LogPosition,
+    /// When.
+    pub time: BlockTime,
+    /// Who.
+    pub party: Party,
+    /// The command's name.
+    pub command: &'static str,
+    /// Why it was refused, if it was.
+    pub refused: Option<Rejection>,
+}
+
+/// The acts in a log of proxies, guardians and successors, in order.
+pub fn acts_in(log: &VerifiedLog) -> impl Iterator<Item = Act> {
+    log.lines().iter().filter_map(act_of)
+}
+
+fn act_of(line: &LogLine) -> Option<Act> {
+    let Entry::Signed(signed) = &line.entry else { return None };
+    let (party, payload) = (*signed.command.signers.first()?, &signed.command.payload);
+    let vouches = matches!(
+        payload,
+        Payload::RecoveryStart(_) | Payload::RecoveryApprove(_) | Payload::RecoveryWithdraw(_)
+    );
+    let is_shown = match party {
+        Party::Proxy(..) | Party::Guardian(_) | Party::Successor(_) => true,
+        Party::Member(_) => vouches,
+        Party::Controller(_)
+        | Party::Claimant(_)
+        | Party::Administrator(_)
+        | Party::Custodian(_) => false,
+    };
+    let refused = match &line.outcome.verdict {
+        Verdict::Accepted => None,
+        Verdict::Rejected(rejection) => Some(rejection.clone()),
+    };
+    let (position, time, command) = (line.position, line.outcome.time, payload.name());
+    is_shown.then_some(Act { position, time, party, command, refused })
+}
+
 impl Client {
+    /// What proxies, guardians and successors did in a chart: complete, as the log is.
+    pub async fn acts(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        known: LogMark,
+    ) -> Result<Vec<Act>, ClientError> {
+        Ok(acts_in(&self.log(actor, chart, known).await?).collect())
+    }
+
     /// Who acts for the patient of a chart.
     pub async fn proxies(&self, actor: &Actor, chart: ChartId) -> Result<Proxies, ClientError> {
         let target = format!("/v1/charts/{chart}/proxies");

@@ -154,6 +154,11 @@ async fn recover(nodes: &Nodes, path: &Path) {
     ];
     client.set_guardians(&patient, chart, (&groups, 2), None).await.unwrap();
 
+    // Nobody else sees who guards.
+    let other = enrol(&client, nodes, 2, Role::Clinician).await;
+    assert!(client.guardians(&other.actor(), chart).await.is_err());
+    assert!(client.guardians(&officer.actor(), chart).await.unwrap().is_some());
+
     let mut new = wallet(path, "new");
     let offer = Offer::make(nodes.chain, chart, new.new_holder(chart).secret());
     let [ann, ben, eve] = friends.each_ref().map(|it| GuardianKeys::of_offer(chart, it));
@@ -261,6 +266,10 @@ async fn care(nodes: &Nodes, path: &Path) {
     let by_proxy = Party::Proxy(chart, named.proxy);
     assert!(seen.accesses.iter().all(|it| it.reader == by_proxy), "{:?}", seen.accesses);
     assert_eq!(seen.accesses.iter().filter(|it| it.refused.is_some()).count(), 1);
+
+    let acts = client.acts(&holder.actor(), chart, LogMark::START).await.unwrap();
+    assert!(acts.iter().all(|it| it.party == by_proxy), "{acts:?}");
+    assert!(acts.iter().any(|it| it.command == "record.add" && it.refused.is_none()));
 
     client.end_proxy(&holder, named.proxy).await.unwrap();
     assert!(read(&client, &proxy, given).await.is_err());

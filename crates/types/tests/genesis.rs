@@ -6,10 +6,10 @@ use keepwell_types::{
     encoding::{List, Text},
     genesis::{
         CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, GenesisFault, OwnOrganisation,
-        Parameters, Validator,
+        Parameters, RecoveryRule, Validator,
     },
     id::{Digest, OrganisationId, PublicKey},
-    limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX},
+    limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX, RECOVERY_DELAY_MS_MAX},
     member::{OrganisationAdmit, OrganisationKind},
     set::KindSet,
     time::BlockTime,
@@ -112,6 +112,21 @@ fn validators_and_committee_belong_together() {
             Err(GenesisFault::Emergency {
                 given_ms: EMERGENCY_MS_MAX + 1,
                 max_ms: EMERGENCY_MS_MAX,
+            }),
+        ),
+        (
+            "a recovery as slow as it may be",
+            |it| it.parameters.recovery = Some(RecoveryRule { delay_ms: RECOVERY_DELAY_MS_MAX }),
+            Ok(()),
+        ),
+        (
+            "a recovery that would be over before its end",
+            |it| {
+                it.parameters.recovery = Some(RecoveryRule { delay_ms: RECOVERY_DELAY_MS_MAX + 1 })
+            },
+            Err(GenesisFault::Recovery {
+                given_ms: RECOVERY_DELAY_MS_MAX + 1,
+                max_ms: RECOVERY_DELAY_MS_MAX,
             }),
         ),
         (

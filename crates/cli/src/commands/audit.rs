@@ -60,7 +60,11 @@ pub(crate) async fn show(
                 "controller of the chart until it was claimed".into(),
                 String::new(),
             ),
-            Party::Controller(_) => ("you".into(), "controller of the chart".into(), String::new()),
+            Party::Controller(_) => {
+                let is_own = matches!(actor.party(), Party::Controller(_));
+                let who = if is_own { "you" } else { "the patient" };
+                (who.into(), "controller of the chart".into(), String::new())
+            }
             Party::Proxy(_, proxy) => {
                 (format!("proxy {proxy}"), "acts for the patient".into(), String::new())
             }

@@ -1,4 +1,4 @@
-//! `keepwell proxy`: offer, add, accept, list, end.
+//! `keepwell proxy`: offer, add, accept, list, acts, end.
 
 use std::{
     fs,
@@ -9,10 +9,12 @@ use clap::{Args, Subcommand};
 use keepwell_client::{
     delegate::Offer,
     masters::Masters,
-    proxy::{PROXY_LETTER_BYTES_MAX, ProxyLetter},
+    proxy::{Act, PROXY_LETTER_BYTES_MAX, ProxyLetter},
+    verify::LogMark,
 };
 use keepwell_types::{
     id::{ChartId, ProxyId},
+    member::Party,
     proxy::{Power, ProxyTerms},
     set::{CompartmentSet, PowerSet},
     time::Window,
@@ -39,6 +41,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
   keepwell proxy add --as ./ana --chart CHART --offer carer.offer --power read --power grant --compartment normal --days 365 --letter carer.letter
   keepwell proxy accept --as ./carer --letter carer.letter
   keepwell proxy list --as ./ana CHART
+  keepwell proxy acts --as ./ana CHART
   keepwell proxy end --as ./ana --chart CHART PROXY")]
 pub(crate) struct Proxy {
     #[command(subcommand)]
@@ -70,6 +73,13 @@ enum What {
     },
     /// List who acts for the patient of a chart
     List {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        chart: ChartId,
+    },
+    /// List all that proxies did in a chart, and guardians for new keys of it; complete, and checked to be
+    Acts {
         #[command(flatten)]
         who: As,
         /// The chart
@@ -132,6 +142,7 @@ impl Proxy {
             What::Add(add) => add.run(output),
             What::Accept { who, letter } => accept(who.session()?, &letter, output),
             What::List { who, chart } => list(&who.session()?, chart, output),
+            What::Acts { who, chart } => acts(&who.session()?, chart, output),
             What::End { who, chart, proxy } => end(who.session()?, chart, proxy, output),
         }
     }
@@ -239,6 +250,45 @@ fn list(session: &Session, chart: ChartId, output: &Output) -> Result<(), Failur
     }
     output.result(&lines.join("\n"), &json!({ "chart": chart, "proxies": proxies }));
     Ok(())
+}
+
+fn acts(session: &Session, chart: ChartId, output: &Output) -> Result<(), Failure> {
+    let actor = session.actor(chart)?;
+    let known = match &session.identity {
+        Identity::Wallet(wallet) => wallet.chart(chart)?.log(),
+        Identity::Agent(_) | Identity::Member(_) => LogMark::START,
+    };
+    let acts = block_on(async { Ok(session.client.acts(&actor, chart, known).await?) })?;
+    let mut lines: Vec<_> = acts
+        .iter()
+        .map(|act| {
+            let said =
+                act.refused.as_ref().map_or_else(|| "done".into(), |it| format!("REFUSED: {it}"));
+            format!("{}  {}  {}  {said}", act.time, name_of(act.party), act.command)
+        })
+        .collect();
+    lines.push(format!("{} acts, as the chart's log has them", acts.len()));
+    let row = |act: &Act| {
+        json!({
+            "position": act.position, "time": act.time, "party": act.party, "command": act.command,
+            "refused": act.refused,
+        })
+    };
+    output.result(&lines.join("\n"), &json!(acts.iter().map(row).collect::<Vec<_>>()));
+    Ok(())
+}
+
+fn name_of(party: Party) -> String {
+    match party {
+        Party::Proxy(_, proxy) => format!("proxy {proxy}"),
+        Party::Member(member) => format!("guardian {member}"),
+        Party::Guardian(_) => "a guardian".into(),
+        Party::Successor(_) => "a new wallet".into(),
+        Party::Controller(_)
+        | Party::Claimant(_)
+        | Party::Administrator(_)
+        | Party::Custodian(_) => format!("{party:?}"),
+    }
 }
 
 fn end(

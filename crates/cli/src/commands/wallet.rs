@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use crate::{
     failure::Failure,
     output::Output,
-    profile::{As, Identity, Profile, Session, passphrase, passphrase_of, read_operator},
+    profile::{
+        As, Identity, Profile, Session, new_passphrase, passphrase, passphrase_of, read_operator,
+    },
     runtime::block_on,
 };
 
@@ -87,12 +89,12 @@ impl Wallet {
                 export(&who.session()?, &out, passphrase_file.as_deref(), output)
             }
             What::Import { from, passphrase_file, dir, like, operator_file } => {
+                let profile = profile_like(&like, operator_file.clone())?;
                 let lock = passphrase_of(passphrase_file.as_deref())?;
                 let unlock = match &operator_file {
                     Some(path) => read_operator(path)?,
                     None => lock.clone(),
                 };
-                let profile = profile_like(&like, operator_file)?;
                 let keys = Keys::import(&from, &lock, &dir.join("wallet"), &unlock)?;
                 profile.write(&dir)?;
                 let charts = keys.charts().len();
@@ -103,11 +105,11 @@ impl Wallet {
                 Ok(())
             }
             What::New { dir, like, operator_file } => {
+                let profile = profile_like(&like, operator_file.clone())?;
                 let unlock = match &operator_file {
                     Some(path) => read_operator(path)?,
                     None => Unlock::Passphrase(passphrase()?),
                 };
-                let profile = profile_like(&like, operator_file)?;
                 // Keys first: they are never overwritten, and neither is the profile beside them.
                 Keys::create(&dir.join("wallet"), &unlock, false)?;
                 profile.write(&dir)?;
@@ -162,7 +164,7 @@ fn export(
                 .into(),
         ));
     };
-    wallet.export(out, &passphrase_of(passphrase_file)?)?;
+    wallet.export(out, &new_passphrase(passphrase_file)?)?;
     let charts = wallet.charts().len();
     output.result(
         &format!(

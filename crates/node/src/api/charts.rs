@@ -264,7 +264,12 @@ pub async fn proxies(
     Ok(accept.answer(&prove(&node, &Key::Proxies(chart)).await?))
 }
 
-async fn at_home_or_guarding(node: &Node, caller: &Caller, chart: ChartId) -> Result<(), ApiError> {
+/// Whether the caller is at home in the chart, or has a part in a recovery of it.
+pub async fn at_home_or_guarding(
+    node: &Node,
+    caller: &Caller,
+    chart: ChartId,
+) -> Result<(), ApiError> {
     if guards(node, caller, chart).await? {
         return Ok(());
     }

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use super::{
     Node,
     auth::{Caller, Signed},
-    charts::guards,
+    charts::{at_home_or_guarding, guards},
     error::ApiError,
     form::{Accept, Params, Segments, cbor},
     logs::By,
@@ -370,8 +370,8 @@ pub async fn put_small(
     Ok(Json(Digested { digest }))
 }
 
-/// What [`put_small`] stored. Signed by any member, by the chart's controller or proxy, or by a guardian or
-/// successor.
+/// What [`put_small`] stored. Signed by any member, or by the chart's controller or proxy; what guardians hold
+/// and shares of it, by those at home in the chart, a guardian or a successor.
 #[utoipa::path(get, path = "/v1/charts/{chart}/sealed/{digest}",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
@@ -389,8 +389,15 @@ pub async fn small(
     Segments((chart, digest)): Segments<(ChartId, Digest)>,
     Params(kind): Params<Kind>,
 ) -> Result<Response, ApiError> {
-    if caller.organisation().is_none() && !caller.acts_in(chart) && !caller.recovers(chart) {
-        return Err(ApiError::forbidden("members, and those who have a part in the chart"));
+    match kind.small() {
+        SmallKind::Sheet | SmallKind::Seeds | SmallKind::Table => {
+            if caller.organisation().is_none() && !caller.acts_in(chart) {
+                return Err(ApiError::forbidden("members, and the chart's controller and proxies"));
+            }
+        }
+        SmallKind::Guardians | SmallKind::Share => {
+            at_home_or_guarding(&node, &caller, chart).await?;
+        }
     }
     let object = SmallObject { chart, kind: kind.small(), digest };
     Ok(cbor(node.custody.small(&object).await?.into()))
