@@ -69,7 +69,7 @@ fn admissions(count: u32) -> impl Iterator<Item = Payload> {
 #[test]
 fn validators_and_committee_belong_together() {
     type Change = fn(&mut Genesis);
-    let cases: [(&str, Change, Result<(), GenesisFault>); 11] = [
+    let cases: [(&str, Change, Result<(), GenesisFault>); 13] = [
         ("as it should be", |_| {}, Ok(())),
         ("no validators", |it| it.validators = List::new(), Err(GenesisFault::Validators)),
         (
