@@ -12,6 +12,7 @@ use commonware_utils::{NZU16, NZUsize};
 use keepwell_client::{
     Consortium,
     chart::Meanings,
+    delegate::Offer,
     grant::GrantNotice,
     record::ErasureCertificate,
     signoff::{SIGNATURES_VERSION, SignatureFile},
@@ -25,6 +26,7 @@ use keepwell_crypto::{
     dealing::{Dealing, Numbers},
     escrow::Escrow,
     grant::{self, Binding},
+    guardian::{self, Group, GuardianEscrow},
     jose::Json,
     keyfile::{About, KeyFile, KeyKind},
     keys::{CaseKey, ChartSecret, ClaimCode},
@@ -62,8 +64,8 @@ use keepwell_types::{
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         BlockId, CaseId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment,
-        Digest, Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, PublicKey,
-        RecordId, Signature, Suite, Version,
+        Digest, Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, ProxyId,
+        PublicKey, RecordId, Signature, Suite, Version,
     },
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
@@ -134,6 +136,7 @@ fn make() -> Inputs {
         ("genesis", vec![genesis().encode(), receipts().genesis.encode()]),
         ("grant_notice", vec![encode(&notice()), sealed(NOTICE_DOMAIN, &CHAIN.0, &notice())]),
         ("grant_seals", vec![grant_seals()]),
+        ("guardian_escrow", vec![guardian_escrow()]),
         ("header", [vec![encode(&header(9))], frozen::<Header>(ENCODINGS)].concat()),
         ("history_path", vec![peaks().encode(), encode(&path())]),
         ("index_line", index_lines()),
@@ -147,6 +150,8 @@ fn make() -> Inputs {
         ("receipt", receipts().vectors.clone()),
         ("release_answer", vec![encode(&release_answer())]),
         ("release_request", vec![encode(&release_request())]),
+        ("offer", vec![Offer::make(CHAIN, CHART, &chart_secret()).encode()]),
+        ("proxy_letter", vec![proxy_letter()]),
         ("request", vec![encode(&signed_request())]),
         ("seed_table", vec![encode(&seed_table())]),
         ("sd_jwt", vec![credential().into_bytes(), presentation().into_bytes()]),
@@ -304,6 +309,7 @@ pub fn genesis() -> &'static Genesis {
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
                 sign_off: None,
+                recovery: None,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {
@@ -836,6 +842,19 @@ fn escrow() -> Vec<u8> {
     let holders = [grantee().public(), grantee().public()];
     let escrow = Escrow::deal(&mut rng(14), &[&CHART.0], b"secret", 2, &holders);
     escrow.expect("two of two are an escrow").encode()
+}
+
+fn guardian_escrow() -> Vec<u8> {
+    let group = Group { threshold: 1, guardians: vec![grantee().public(); 2] };
+    let binding = guardian::Binding { chain: &CHAIN, chart: &CHART };
+    let escrow = GuardianEscrow::deal(&mut rng(15), &binding, b"secret", 1, &[group]);
+    escrow.expect("one of two is an escrow").encode()
+}
+
+/// Of the right shape, sealed to nobody.
+fn proxy_letter() -> Vec<u8> {
+    let sealed = (blob::<1_120>(vec![36; 1_120]), blob::<7_000>(vec![37; 600]));
+    encode(&(1_u8, CHART, ProxyId([27; 16]), sealed))
 }
 
 /// Seeds that a stranger sealed: `plain` may be anything, the seal is good.

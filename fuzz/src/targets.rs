@@ -4,7 +4,9 @@ use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_consensus::CertifiableBlock as _;
 use keepwell_client::{
     chart::{ClaimLetter, Meanings},
+    delegate::Offer,
     grant::GrantNotice,
+    proxy::ProxyLetter,
     record::ErasureCertificate,
     report::officer::check_page,
     signoff::SignatureFile,
@@ -18,6 +20,7 @@ use keepwell_crypto::{
     dealing::{self, Dealing},
     escrow::Escrow,
     grant::{self, SealedSeeds},
+    guardian::{self, GuardianEscrow},
     keyfile::KeyFile,
     keys::ClaimCode,
     request,
@@ -73,7 +76,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 43] = [
+pub const ALL: [(&str, Target); 46] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -94,6 +97,7 @@ pub const ALL: [(&str, Target); 43] = [
     ("genesis", genesis),
     ("grant_notice", grant_notice),
     ("grant_seals", grant_seals),
+    ("guardian_escrow", guardian_escrow),
     ("header", header),
     ("history_path", history_path),
     ("index_line", index_line),
@@ -104,6 +108,8 @@ pub const ALL: [(&str, Target); 43] = [
     ("meanings", meanings),
     ("node_config", node_config),
     ("outcome", outcome),
+    ("offer", offer),
+    ("proxy_letter", proxy_letter),
     ("receipt", receipt),
     ("release_answer", release_answer),
     ("release_request", release_request),
@@ -334,6 +340,28 @@ pub fn sd_jwt(bytes: &[u8]) -> bool {
     if issued.verify_presentation(&trust, &request).is_ok() {
         assert!(seeds::is_seed("sd_jwt", bytes), "a presentation was forged");
     }
+    true
+}
+
+/// The bytes are what guardians hold together: nothing that is decoded has two encodings.
+pub fn guardian_escrow(bytes: &[u8]) -> bool {
+    let Ok(escrow) = GuardianEscrow::decode(bytes) else { return false };
+    assert_eq!(escrow.encode(), bytes, "what guardians hold has two encodings");
+    let binding = guardian::Binding { chain: &seeds::CHAIN, chart: &seeds::CHART };
+    let _ = escrow.recover(&binding, &[]);
+    true
+}
+
+/// The bytes are an offer for the chart, which its own key has signed.
+pub fn offer(bytes: &[u8]) -> bool {
+    let Ok(offer) = Offer::read(bytes, seeds::CHAIN, seeds::CHART) else { return false };
+    assert_eq!(offer.encode(), bytes, "an offer has two encodings");
+    true
+}
+
+pub fn proxy_letter(bytes: &[u8]) -> bool {
+    let Ok(letter) = ProxyLetter::decode(bytes) else { return false };
+    assert_eq!(letter.encode(), bytes, "a letter has two encodings");
     true
 }
 

@@ -22,6 +22,7 @@ use keepwell_client::{
     identity::{Actor, ChartHolder, MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
     node::Endpoint,
 };
+use keepwell_crypto::keys::ChartSecret;
 use keepwell_node::keys::read_operator_key;
 use keepwell_types::{
     id::{ChartId, OrganisationId},
@@ -93,6 +94,25 @@ impl Profile {
             None => passphrase().map(Unlock::Passphrase),
         }
     }
+}
+
+/// A passphrase: from this file, or as [`passphrase`] asks for it.
+pub(crate) fn passphrase_of(file: Option<&Path>) -> Result<Unlock, Failure> {
+    let Some(path) = file else { return passphrase().map(Unlock::Passphrase) };
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(Failure::at(path))?);
+    let text = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    Ok(Unlock::Passphrase(text))
+}
+
+/// A passphrase that something is locked with from now on: typed twice, since a slip would lock it for good.
+pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Unlock, Failure> {
+    let first = passphrase_of(file)?;
+    let is_typed = file.is_none() && std::env::var_os(PASSPHRASE_FILE).is_none();
+    let Unlock::Passphrase(typed) = &first else { return Ok(first) };
+    if is_typed && *typed != passphrase()? {
+        return Err(Failure::Misused("the two passphrases differ; type the same one twice".into()));
+    }
+    Ok(first)
 }
 
 /// Reads an operator's key.
@@ -178,6 +198,15 @@ impl Session {
             Identity::Member(member) => Ok(member.actor()),
             Identity::Agent(agent) => Ok(agent.identity().actor()),
             Identity::Wallet(wallet) => Ok(wallet.holder(chart)?.actor()),
+        }
+    }
+
+    /// The keys with which this profile acts in another's chart, as guardian or proxy.
+    pub(crate) fn delegate(&self, chart: ChartId) -> ChartSecret {
+        match &self.identity {
+            Identity::Member(member) => member.delegate(chart),
+            Identity::Agent(agent) => agent.identity().delegate(chart),
+            Identity::Wallet(wallet) => wallet.delegate(chart),
         }
     }
 

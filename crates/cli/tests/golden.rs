@@ -11,11 +11,11 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 18] = [
+const COMMANDS: [(&str, &[&str]); 21] = [
     ("pilot", &[]),
     ("node", &[]),
-    ("wallet", &["new", "show"]),
-    ("chart", &["open", "claim", "renew-letter", "show"]),
+    ("wallet", &["new", "export", "import", "show"]),
+    ("chart", &["open", "claim", "renew-letter", "minor", "close", "show"]),
     (
         "record",
         &[
@@ -38,6 +38,9 @@ const COMMANDS: [(&str, &[&str]); 18] = [
         &["give", "list", "revoke", "request", "requests", "answer", "withdraw", "team", "dry-run"],
     ),
     ("open", &[]),
+    ("guardian", &["offer", "set", "show"]),
+    ("recover", &["offer", "start", "approve", "withdraw", "status", "veto", "finish"]),
+    ("proxy", &["offer", "add", "accept", "list", "acts", "end"]),
     (
         "case",
         &[

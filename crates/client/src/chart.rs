@@ -226,7 +226,10 @@ pub fn random_chart() -> ChartId {
 }
 
 /// The keys of a chart whose compartments are at these epochs, under its holder's own secret.
-fn keys_at(holder: &ChartHolder, epochs: &[Epoch; COMPARTMENTS]) -> (ChartKeys, KeySheet) {
+pub(crate) fn keys_at(
+    holder: &ChartHolder,
+    epochs: &[Epoch; COMPARTMENTS],
+) -> (ChartKeys, KeySheet) {
     let sheet = sheet::sheet(holder.secret(), holder.chart(), epochs);
     let keys = ChartKeys {
         signing: holder.actor().key().public(),
@@ -555,7 +558,10 @@ impl Client {
 
 /// Undoes what was noted for a command that the ledger refused. After any other error it may yet have
 /// been accepted, and the note stays.
-fn unless_refused(error: ClientError, undo: impl FnOnce() -> Result<(), FileError>) -> ClientError {
+pub(crate) fn unless_refused(
+    error: ClientError,
+    undo: impl FnOnce() -> Result<(), FileError>,
+) -> ClientError {
     if !matches!(error, ClientError::Ledger(LedgerError::Rejected { .. })) {
         return error;
     }

@@ -1,10 +1,12 @@
-//! Small objects at custodians: key sheets, sealed seeds and words of cases, named on the ledger by digest.
+//! Small objects at custodians: key sheets, sealed seeds, words of cases and what guardians hold,
+//! named on the ledger by digest.
 //!
 //! Not here: records ([`crate::author`] stores them, [`crate::open`] fetches them).
 
 use futures::future::join_all;
 use keepwell_crypto::{
     grant::{SealedSeeds, table_digest},
+    guardian::{GuardianEscrow, HandedShare},
     sheet,
     words::CaseWords,
 };
@@ -134,6 +136,58 @@ impl Client {
         .await
     }
 
+    /// Stores what the guardians of a chart hold together.
+    pub(crate) async fn put_escrow(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        escrow: &GuardianEscrow,
+    ) -> Result<(), ClientError> {
+        let small = Small::Guardians(escrow.digest());
+        self.put_small(actor, id, chart, small, escrow.encode()).await
+    }
+
+    /// What the guardians of a chart hold together, as the ledger names it.
+    pub(crate) async fn escrow(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        digest: Digest,
+    ) -> Result<GuardianEscrow, ClientError> {
+        self.get_small(actor, id, chart, Small::Guardians(digest), |bytes| {
+            GuardianEscrow::decode(bytes).ok().filter(|escrow| escrow.digest() == digest)
+        })
+        .await
+    }
+
+    /// Stores a guardian's share, sealed to a successor.
+    pub(crate) async fn put_share(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        share: &HandedShare,
+    ) -> Result<(), ClientError> {
+        let small = Small::Share(share.digest());
+        self.put_small(actor, id, chart, small, share.encode()).await
+    }
+
+    /// A guardian's share, as the ledger names it.
+    pub(crate) async fn share(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        digest: Digest,
+    ) -> Result<HandedShare, ClientError> {
+        self.get_small(actor, id, chart, Small::Share(digest), |bytes| {
+            HandedShare::decode(bytes).ok().filter(|share| share.digest() == digest)
+        })
+        .await
+    }
+
     async fn put_small(
         &self,
         actor: &Actor,
@@ -207,6 +261,8 @@ enum Small {
     Seeds(Digest),
     Table(Digest),
     Words(Digest),
+    Guardians(Digest),
+    Share(Digest),
 }
 
 impl Small {
@@ -217,6 +273,8 @@ impl Small {
             Self::Seeds(digest) => ("seeds", digest),
             Self::Table(digest) => ("table", digest),
             Self::Words(digest) => ("words", digest),
+            Self::Guardians(digest) => ("guardians", digest),
+            Self::Share(digest) => ("share", digest),
         }
     }
 
@@ -225,6 +283,7 @@ impl Small {
             Self::Sheet(digest) => SealedObject::Sheet(digest),
             Self::Seeds(digest) | Self::Table(digest) => SealedObject::Seeds(digest),
             Self::Words(digest) => SealedObject::Words(digest),
+            Self::Guardians(digest) | Self::Share(digest) => SealedObject::Shares(digest),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! ```
 
 use keepwell_crypto::{
+    escrow::EscrowFault,
     grant::SEEDS_MAX,
     release::{CollectError, ShareFault},
     sd_jwt::SdJwtError,
@@ -272,6 +273,29 @@ pub enum UsageError {
         /// Allowed.
         max: u64,
     },
+    /// The wallet acts in the chart, and does not control it.
+    #[error("this wallet is a proxy in chart {0}, and only whoever controls it does this")]
+    NotController(ChartId),
+    /// An offer that cannot be used here.
+    #[error(
+        "the offer was changed, or made for another chart or consortium; ask for one for chart {0}"
+    )]
+    Offer(ChartId),
+    /// Guardians who can never approve together.
+    #[error(
+        "the guardians can never approve together, are too many, or one is named twice: name 1 to 4 groups of 16 guardians in all, and numbers that they can reach"
+    )]
+    Guardians,
+    /// Nobody guards the chart, or not with these keys.
+    #[error(
+        "chart {0} has no guardians, or not with these keys; its patient names them with `keepwell guardian set`"
+    )]
+    NoGuardians(ChartId),
+    /// No recovery waits for these keys.
+    #[error(
+        "no recovery of chart {0} waits for these keys; a guardian starts one with `keepwell recover start`"
+    )]
+    NoRecovery(ChartId),
     /// Bytes that are not the file that was asked for.
     #[error("this is not {what}: {error}")]
     NotA {
@@ -333,6 +357,14 @@ pub enum KeyError {
         /// How it fails.
         error: OpenError,
     },
+    /// What guardians hold together cannot be had.
+    #[error("what the guardians hold cannot be opened: {0}")]
+    Escrow(EscrowFault),
+    /// The letter does not open with the wallet's keys.
+    #[error(
+        "the letter is for other keys than this wallet's; the patient seals one to the offer that you made"
+    )]
+    ProxyLetter,
     /// The letter does not open with the code.
     #[error(
         "the claim letter does not open with this code; check the code, and that both are for one chart"
@@ -414,6 +446,8 @@ pub enum SealedObject {
     Seeds(Digest),
     /// Words of a case.
     Words(Digest),
+    /// What guardians hold, or a share of it.
+    Shares(Digest),
 }
 
 impl std::fmt::Display for SealedObject {
@@ -423,6 +457,7 @@ impl std::fmt::Display for SealedObject {
             Self::Sheet(digest) => write!(f, "key sheet {digest}"),
             Self::Seeds(digest) => write!(f, "sealed keys {digest}"),
             Self::Words(digest) => write!(f, "sealed words {digest}"),
+            Self::Shares(digest) => write!(f, "guardians' shares {digest}"),
         }
     }
 }

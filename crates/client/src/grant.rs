@@ -449,7 +449,7 @@ mod tests {
         let mut seeds = Seeds::default();
         for compartment in terms().compartments.iter() {
             for epoch in [Epoch(0), Epoch(1)] {
-                seeds.insert(compartment, epoch, holder.epoch_seed(compartment, epoch));
+                seeds.insert(compartment, epoch, holder.epoch_seed(compartment, epoch).unwrap());
             }
         }
         seeds

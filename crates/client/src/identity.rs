@@ -7,6 +7,8 @@
 //!             agent.index     charts, claim codes
 //! member.key                  member, seed                 a person or device of an organisation
 //!
+//! backup                      wallet.key under a passphrase of its own, wallet.index
+//!
 //! *.key       keepwell_crypto::keyfile: under a passphrase (Argon2id) or an operator's key
 //! *.index     sealed to a key that derives from the root
 //! ```
@@ -24,6 +26,7 @@
 //!
 //! Not here: asking for passphrases.
 
+mod backup;
 mod files;
 
 use std::{collections::BTreeMap, fmt, path::Path};
@@ -38,7 +41,9 @@ use keepwell_crypto::{
 use keepwell_ledger::state::Chart;
 use keepwell_types::{
     encoding::Text,
-    id::{ChainId, ChartId, Compartment, Digest, Epoch, MemberId, OrganisationId, PublicKey},
+    id::{
+        ChainId, ChartId, Compartment, Digest, Epoch, MemberId, OrganisationId, ProxyId, PublicKey,
+    },
     limits::COMPARTMENTS,
     member::Party,
     set::CompartmentSet,
@@ -53,6 +58,7 @@ use crate::{
     chart::Meanings,
     client::rng,
     error::UsageError,
+    masters::{Generation, Masters},
     verify::{LogMark, TipSeen},
 };
 
@@ -125,21 +131,23 @@ impl<'b, C, const N: usize> Decode<'b, C> for SecretBytes<N> {
     }
 }
 
-/// The keys of whoever controls one chart.
+/// The keys of whoever controls one chart, or acts for its patient.
 ///
-/// A chart that was claimed has two secrets: that of the organisation's agent, which the epochs before
-/// the claim derive from, and the wallet's own, from which all later ones do.
+/// A chart that was claimed or recovered has had other keys: the epochs before open with what was handed
+/// over then, and all later ones with the wallet's own. A proxy has none but what it was handed.
 #[derive(Clone, Debug)]
 pub struct ChartHolder {
     chart: ChartId,
+    party: Party,
     secret: ChartSecret,
-    inherited: Option<(ChartSecret, [Epoch; COMPARTMENTS])>,
+    earlier: Vec<Generation>,
 }
 
 impl ChartHolder {
     /// The controller whose root this is, of a chart that was never another's.
     pub fn derive(root: &[u8; 32], chart: ChartId) -> Self {
-        Self { chart, secret: ChartSecret::derive(root, chart), inherited: None }
+        let (party, secret) = (Party::Controller(chart), ChartSecret::derive(root, chart));
+        Self { chart, party, secret, earlier: Vec::new() }
     }
 
     /// The chart.
@@ -147,12 +155,17 @@ impl ChartHolder {
         self.chart
     }
 
-    /// Signs as its controller.
-    pub fn actor(&self) -> Actor {
-        Actor::new(Party::Controller(self.chart), self.secret.signing())
+    /// Whether it controls the chart, and does not only act for its patient.
+    pub const fn is_controller(&self) -> bool {
+        matches!(self.party, Party::Controller(_))
     }
 
-    /// What the chart's keys derive from.
+    /// Signs as its controller, or as the proxy that this is.
+    pub fn actor(&self) -> Actor {
+        Actor::new(self.party, self.secret.signing())
+    }
+
+    /// What the chart's keys derive from; of a proxy, its own.
     pub const fn secret(&self) -> &ChartSecret {
         &self.secret
     }
@@ -162,22 +175,23 @@ impl ChartHolder {
         self.secret.sealing()
     }
 
-    /// The seed of one epoch of one compartment.
-    pub fn epoch_seed(&self, compartment: Compartment, epoch: Epoch) -> EpochSeed {
-        match &self.inherited {
-            Some((agent, until)) if epoch < until[usize::from(compartment.index())] => {
-                agent.epoch_seed(compartment, epoch)
-            }
-            Some(_) | None => self.secret.epoch_seed(compartment, epoch),
+    /// The seed of one epoch of one compartment; a proxy may have none.
+    pub fn epoch_seed(&self, compartment: Compartment, epoch: Epoch) -> Option<EpochSeed> {
+        if let Some(earlier) = self.earlier.iter().find(|it| it.covers(compartment, epoch)) {
+            return earlier.epoch_seed(compartment, epoch);
         }
+        self.is_controller().then(|| self.secret.epoch_seed(compartment, epoch))
     }
 
-    /// The seeds of every epoch so far of these compartments: what a grant of them carries.
+    /// The seeds of every epoch so far of these compartments, as far as they are here: what a grant of them
+    /// carries.
     pub fn seeds(&self, chart: &Chart, compartments: CompartmentSet) -> Seeds {
         let mut seeds = Seeds::default();
         for compartment in compartments.iter() {
             for epoch in (0..=chart.epoch(compartment).0).map(Epoch) {
-                seeds.insert(compartment, epoch, self.epoch_seed(compartment, epoch));
+                if let Some(seed) = self.epoch_seed(compartment, epoch) {
+                    seeds.insert(compartment, epoch, seed);
+                }
             }
         }
         seeds
@@ -233,6 +247,12 @@ pub struct KnownChart {
     inherited: Option<Inherited>,
     #[n(4)]
     log: LogMark,
+    /// What opens the epochs before the wallet's own, of a chart that was recovered; all of them, of a proxy's.
+    #[n(5)]
+    handed: Option<Vec<Generation>>,
+    /// The proxy that the wallet is in this chart, unless it controls it.
+    #[n(6)]
+    proxy: Option<ProxyId>,
 }
 
 /// What the agent's keys were good for, before the claim.
@@ -248,7 +268,8 @@ struct Inherited {
 impl KnownChart {
     /// A chart that the wallet controls from its opening.
     pub const fn opened(chart: ChartId, organisation: OrganisationId, meanings: Meanings) -> Self {
-        Self { chart, organisation, meanings, inherited: None, log: LogMark::START }
+        let (inherited, log) = (None, LogMark::START);
+        Self { chart, organisation, meanings, inherited, log, handed: None, proxy: None }
     }
 
     /// A chart that an organisation's agent opened and the wallet claims. `until` are the epochs after
@@ -261,7 +282,25 @@ impl KnownChart {
         until: [Epoch; COMPARTMENTS],
     ) -> Self {
         let inherited = Some(Inherited { secret: SecretBytes::new(agent.as_bytes()), until });
-        Self { chart, organisation, meanings, inherited, log: LogMark::START }
+        Self { inherited, ..Self::opened(chart, organisation, meanings) }
+    }
+
+    /// A chart that comes to the wallet by its guardians. `until` are the epochs after that.
+    pub(crate) fn recovered(
+        chart: ChartId,
+        masters: Masters,
+        until: [Epoch; COMPARTMENTS],
+    ) -> Self {
+        let (organisation, meanings) = (masters.organisation, masters.meanings.clone());
+        let handed = Some(masters.ended_by(until));
+        Self { handed, ..Self::opened(chart, organisation, meanings) }
+    }
+
+    /// A chart in which the wallet acts as a proxy.
+    pub(crate) fn of_proxy(chart: ChartId, proxy: ProxyId, masters: Masters) -> Self {
+        let (organisation, meanings) = (masters.organisation, masters.meanings.clone());
+        let handed = Some(masters.into_generations());
+        Self { handed, proxy: Some(proxy), ..Self::opened(chart, organisation, meanings) }
     }
 
     /// The chart.
@@ -284,11 +323,23 @@ impl KnownChart {
         self.log
     }
 
+    /// The proxy that the wallet is in this chart, unless it controls it.
+    pub const fn proxy(&self) -> Option<ProxyId> {
+        self.proxy
+    }
+
     fn holder(&self, root: &[u8; 32]) -> ChartHolder {
-        let secret = ChartSecret::derive(root, self.chart);
-        let inherited =
-            self.inherited.as_ref().map(|it| (ChartSecret::from_bytes(&it.secret.0), it.until));
-        ChartHolder { chart: self.chart, secret, inherited }
+        let chart = self.chart;
+        let (party, secret) = match self.proxy {
+            None => (Party::Controller(chart), ChartSecret::derive(root, chart)),
+            Some(proxy) => (Party::Proxy(chart, proxy), ChartSecret::delegate(root, chart)),
+        };
+        let agents = self
+            .inherited
+            .iter()
+            .map(|it| Generation::of_secret(&ChartSecret::from_bytes(&it.secret.0), it.until));
+        let earlier = agents.chain(self.handed.iter().flatten().cloned()).collect();
+        ChartHolder { chart, party, secret, earlier }
     }
 }
 
@@ -363,9 +414,29 @@ impl Wallet {
         Ok(self.chart(chart)?.holder(&self.root.0))
     }
 
-    /// The keys that a chart gets which the wallet is about to open or claim.
+    /// The keys that a chart gets which the wallet is about to open, claim or take over.
     pub fn new_holder(&self, chart: ChartId) -> ChartHolder {
         ChartHolder::derive(&self.root.0, chart)
+    }
+
+    /// The keys with which the wallet acts in another's chart, as guardian or proxy.
+    pub fn delegate(&self, chart: ChartId) -> ChartSecret {
+        ChartSecret::delegate(&self.root.0, chart)
+    }
+
+    /// What opens these compartments of a chart that the wallet controls.
+    pub fn masters(
+        &self,
+        chart: ChartId,
+        compartments: CompartmentSet,
+    ) -> Result<Masters, UsageError> {
+        let known = self.chart(chart)?;
+        if known.proxy.is_some() {
+            return Err(UsageError::NotController(chart));
+        }
+        let ChartHolder { earlier, secret, .. } = known.holder(&self.root.0);
+        let about = (known.organisation, &known.meanings);
+        Ok(Masters::of(about, &earlier, &secret, compartments))
     }
 
     /// Adds a chart.
@@ -468,6 +539,11 @@ impl MemberIdentity {
     /// Opens what is sealed to it.
     pub fn sealing(&self) -> SealingKey {
         self.secret().sealing()
+    }
+
+    /// The keys with which it acts in a patient's chart, as guardian or proxy, unnamed.
+    pub fn delegate(&self, chart: ChartId) -> ChartSecret {
+        self.secret().delegate(chart)
     }
 
     /// What others seal to.
@@ -597,6 +673,16 @@ impl OrganisationAgent {
     pub fn chart(&self, chart: ChartId) -> Result<&AgentChart, UsageError> {
         let place = self.place(chart).map_err(|_| UsageError::UnknownChart(chart))?;
         Ok(&self.index.charts[place])
+    }
+
+    /// What opens these compartments of a chart that the agent opened.
+    pub fn masters(
+        &self,
+        chart: ChartId,
+        compartments: CompartmentSet,
+    ) -> Result<Masters, UsageError> {
+        let about = (self.identity.organisation, self.chart(chart)?.meanings());
+        Ok(Masters::of(about, &[], self.new_holder(chart).secret(), compartments))
     }
 
     /// The keys of a chart, as long as the patient has not claimed it.

@@ -8,7 +8,7 @@
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
 //!  record  request  signoff  case  credential
-//!  challenge  explain  report
+//!  challenge  guardian  proxy  explain  report
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -39,6 +39,7 @@ pub mod node;
 pub mod client;
 mod custody;
 pub mod identity;
+pub mod masters;
 mod sealed;
 
 pub mod author;
@@ -46,9 +47,12 @@ pub mod case;
 pub mod challenge;
 pub mod chart;
 pub mod credential;
+pub mod delegate;
 pub mod grant;
+pub mod guardian;
 pub mod member;
 pub mod open;
+pub mod proxy;
 pub mod record;
 pub mod request;
 pub mod signoff;

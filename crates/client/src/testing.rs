@@ -93,6 +93,7 @@ impl World {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                recovery: None,
                 sign_off: None,
             },
             entries: List::new(),

@@ -9,6 +9,9 @@
 //!     └ compartment master (compartment)
 //!        └ epoch seed (epoch)  an X-Wing key: the first lock of the records of that epoch
 //!
+//! root, or member secret
+//!  └ delegate (chart id)     a guardian's or proxy's own keys in another's chart: signing and sealing key
+//!
 //! member secret (32 bytes, random)
 //!  ├ signing key
 //!  └ sealing key
@@ -48,6 +51,12 @@ impl ChartSecret {
     /// The secret of `chart` under a root.
     pub fn derive(root: &[u8; 32], chart: ChartId) -> Self {
         Self(derive(root, "keepwell/keys/chart/v1", &[&chart.0]))
+    }
+
+    /// The keys that someone makes to act in another's chart, as guardian or proxy, under a root of their own.
+    /// They are no keys of the chart, and in each chart they are others.
+    pub fn delegate(root: &[u8; 32], chart: ChartId) -> Self {
+        Self(derive(root, "keepwell/keys/delegate/v1", &[&chart.0]))
     }
 
     /// Signs as the chart's controller.
@@ -124,6 +133,11 @@ impl MemberSecret {
         let mut bytes = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut *bytes);
         Self(bytes)
+    }
+
+    /// The keys with which the member acts in a patient's chart, as guardian or proxy, unnamed.
+    pub fn delegate(&self, chart: ChartId) -> ChartSecret {
+        ChartSecret::delegate(&self.0, chart)
     }
 
     /// Signs the member's commands.

@@ -54,5 +54,6 @@ pub mod sd_jwt;
 
 pub mod dealing;
 pub mod escrow;
+pub mod guardian;
 
 pub mod keyfile;

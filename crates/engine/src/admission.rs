@@ -231,13 +231,13 @@ where
         &self,
         commands: &[Result<Verified, SignatureError>],
     ) -> Vec<Result<Payer, Refused>> {
-        let mut view = View::new();
+        let (mut view, now) = (View::new(), self.core.tip().time());
         loop {
             // Each command asks for its signer first, and then for the signer's organisation.
             let keys: BTreeSet<Key> = commands
                 .iter()
                 .flatten()
-                .filter_map(|command| match accountable(&view, command) {
+                .filter_map(|command| match accountable(&view, now, command) {
                     Err(Halt::Lacks(Lacks(key))) => Some(key),
                     Err(Halt::Rejected(_)) | Ok(_) => None,
                 })
@@ -256,7 +256,7 @@ where
         commands
             .iter()
             .map(|command| match command {
-                Ok(command) => accountable(&view, command).map_err(|halt| match halt {
+                Ok(command) => accountable(&view, now, command).map_err(|halt| match halt {
                     Halt::Rejected(rejection) => Refused::Signer(rejection),
                     Halt::Lacks(_) => Refused::Signer(Rejection::WrongSigners),
                 }),

@@ -21,6 +21,7 @@ use keepwell_types::{
     id::{ChartId, LogPosition},
     limits::COUNTED_ACCESSES_MAX,
     outcome::Rejection,
+    proxy::Power,
     set::CompartmentSet,
     time::BlockTime,
 };
@@ -35,12 +36,13 @@ use crate::{
 };
 
 pub(crate) fn open(case: &Case<'_>, it: &AccessOpen) -> Result<Changes, Halt> {
-    let (actor, chart) = case.actor(it.chart)?;
+    let (actor, chart) = case.actor_with(it.chart, Power::Read)?;
     let current = case.block.parameters.notice;
     if it.notice != current {
         return Err(Rejection::WrongNotice { given: it.notice, current }.into());
     }
     let position = case.view.chart_log(it.chart)?.expect("a chart has a log").count;
+    actor.check_within(compartments_of(case.view, it)?)?;
     let parameters = &case.block.parameters;
     let allowed = allow(case.view, parameters, (chart, reader(actor)), it, case.now())?;
     count(case.view, it.chart, position, allowed)
@@ -68,7 +70,18 @@ pub(crate) fn allow(
 const fn reader(actor: Actor<'_>) -> Reader<'_> {
     match actor {
         Actor::Member { id, member } => Reader::member(id, member),
-        Actor::Controller => Reader::Controller,
+        // What a proxy may open is bounded by its terms, and within them it opens what the patient may.
+        Actor::Controller | Actor::Proxy { .. } => Reader::Controller,
+    }
+}
+
+/// The compartments of what the access names.
+fn compartments_of(view: &View, it: &AccessOpen) -> Result<CompartmentSet, Halt> {
+    match &it.target {
+        Target::Compartments { compartments, .. } => Ok(*compartments),
+        Target::Records(names) => names.iter().try_fold(CompartmentSet::EMPTY, |set, name| {
+            Ok(set.with(record::named(view, it.chart, name)?.compartment))
+        }),
     }
 }
 

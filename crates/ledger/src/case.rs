@@ -22,6 +22,8 @@ use keepwell_types::{
     limits::{CASE_STATEMENTS_MAX, RECORD_CASES_MAX},
     member::{Party, Role},
     outcome::Rejection,
+    proxy::Power,
+    set::CompartmentSet,
 };
 
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
 };
 
 pub(crate) fn open(case: &Case<'_>, it: &CaseOpen) -> Result<Changes, Halt> {
-    case.acting_controller(it.chart)?;
+    let (actor, _) = case.acting_with(it.chart, Power::Case)?;
     if case.view.case(it.chart, it.case)?.is_some() {
         return Err(Rejection::CaseExists(it.case).into());
     }
@@ -46,6 +48,10 @@ pub(crate) fn open(case: &Case<'_>, it: &CaseOpen) -> Result<Changes, Halt> {
     }
     let name = it.record.as_ref();
     let record = name.map(|name| record::named(case.view, it.chart, name)).transpose()?;
+    // What is asked of the whole chart is asked for all of it.
+    let about =
+        record.map_or(CompartmentSet::all(), |it| CompartmentSet::EMPTY.with(it.compartment));
+    actor.check_within(about)?;
     let record = record.map(|entry| entry.original);
     let entry = state::Case {
         kind: it.kind,
@@ -103,9 +109,9 @@ pub(crate) fn extend(case: &Case<'_>, it: &CaseExtend) -> Result<Changes, Halt> 
 }
 
 pub(crate) fn state(case: &Case<'_>, it: &CaseStatement) -> Result<Changes, Halt> {
-    let (actor, chart) = case.actor(it.chart)?;
+    let (actor, chart) = case.actor_with(it.chart, Power::Case)?;
     let mut entry = known(case, it.chart, it.case)?.clone();
-    let of_patient = matches!(actor, Actor::Controller);
+    let of_patient = matches!(actor, Actor::Controller | Actor::Proxy { .. });
     if let Actor::Member { member, .. } = actor {
         check_officer(member.roles.contains(Role::PrivacyOfficer))?;
         if member.organisation != chart.organisation {
@@ -119,7 +125,8 @@ pub(crate) fn state(case: &Case<'_>, it: &CaseStatement) -> Result<Changes, Halt
         return Err(Rejection::CaseNotWaiting(it.case).into());
     }
     // Neither side leaves the other without room for an answer.
-    let is_patients = |said: &&Statement| matches!(said.party, Party::Controller(_));
+    let is_patients =
+        |said: &&Statement| matches!(said.party, Party::Controller(_) | Party::Proxy(..));
     let patients = entry.statements.iter().filter(is_patients).count();
     let own = if of_patient { patients } else { entry.statements.len() - patients };
     if own >= CASE_STATEMENTS_MAX / 2 {

@@ -7,6 +7,8 @@
 //!     |                                     +--+ arrange, with       |
 //!     |                                          another ticket      |
 //!     +--------------------------------------------------------------+
+//!
+//!  Of the agent, Of the patient --- close ---> the same, Closed
 //! ```
 //!
 //! # Invariants
@@ -15,6 +17,8 @@
 //!   chart is cut says nothing about its patient.
 //! * A claim moves every compartment to its next epoch, so the organisation that opened the chart has
 //!   no key to what is sealed after it.
+//! * A claim ends whoever acted for the patient before, unless the patient is a minor.
+//! * A chart that is closed takes no record, request or emergency any more, and never opens again.
 //! * A claim comes from a letter of the chart's present keys: with any other, the patient would not have
 //!   the keys to what was sealed before.
 //!
@@ -22,10 +26,11 @@
 
 use keepwell_types::{
     chart::{ChartArrange, ChartClaim, ChartOpen, ClaimTicket},
-    id::{Epoch, OrganisationId},
+    id::{ChartId, Epoch, OrganisationId},
     limits::{COMPARTMENTS, SEPARATE_CONSENT},
     member::Role,
     outcome::Rejection,
+    proxy::ChartClose,
     set::{CompartmentSet, RoleSet},
 };
 
@@ -33,7 +38,7 @@ use crate::{
     compartment,
     decide::{Case, Changes, Halt},
     signer::known_organisation,
-    state::{Chart, ChartLog, Key},
+    state::{Chart, ChartLog, Key, Proxies},
 };
 
 /// Who may open a chart for their organisation; the first is named where none of them is there.
@@ -65,6 +70,7 @@ pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
         emergency: CompartmentSet::EMPTY,
         escrow: None,
         seeds: None,
+        closed_at: None,
     };
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart).put(Key::ChartLog(it.chart), ChartLog::EMPTY))
 }
@@ -81,7 +87,24 @@ pub(crate) fn claim(case: &Case<'_>, it: &ChartClaim) -> Result<Changes, Halt> {
     chart.emergency = CompartmentSet::EMPTY;
     chart.escrow = None;
     compartment::advance(&mut chart, CompartmentSet::all())?;
+    let changes = Changes::NONE.put(Key::Chart(it.chart), chart);
+    // Who acts for a minor does so until majority; nobody else whom the patient did not name.
+    let proxies = case.view.proxies(it.chart)?;
+    let stay = |it: &Proxies| it.of_age_at.is_some_and(|at| case.now() < at);
+    Ok(if proxies.is_none_or(stay) { changes } else { changes.remove(Key::Proxies(it.chart)) })
+}
+
+/// Ends a chart for good: nothing is added any more. Whoever controls it decides who reads on.
+pub(crate) fn close(case: &Case<'_>, it: &ChartClose) -> Result<Changes, Halt> {
+    let chart = case.acting_controller(it.chart)?;
+    check_not_closed(it.chart, chart)?;
+    let chart = Chart { closed_at: Some(case.now()), ..chart.clone() };
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart))
+}
+
+/// Whether something can be added to the chart.
+pub(crate) fn check_not_closed(id: ChartId, chart: &Chart) -> Result<(), Rejection> {
+    if chart.closed_at.is_none() { Ok(()) } else { Err(Rejection::ChartClosed(id)) }
 }
 
 pub(crate) fn arrange(case: &Case<'_>, it: &ChartArrange) -> Result<Changes, Halt> {

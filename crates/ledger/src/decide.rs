@@ -13,8 +13,8 @@ use keepwell_types::{
 use thiserror::Error;
 
 use crate::{
-    access, anchor, case, chart, compartment, credential, emergency, grant, member, organisation,
-    record,
+    access, anchor, case, chart, compartment, credential, emergency, grant, guardian, member,
+    organisation, proxy, record, recovery,
     signer::Authority,
     state::{Key, RecordEntry, Value},
     team,
@@ -150,6 +150,16 @@ impl<'a> Case<'a> {
             Payload::CaseExtend(it) => case::extend(self, it),
             Payload::CaseState(it) => case::state(self, it),
             Payload::CaseAcknowledge(it) => case::acknowledge(self, it),
+            Payload::GuardianSet(it) => guardian::set(self, it),
+            Payload::RecoveryStart(it) => recovery::start(self, it),
+            Payload::RecoveryApprove(it) => recovery::approve(self, it),
+            Payload::RecoveryWithdraw(it) => recovery::withdraw(self, it),
+            Payload::RecoveryVeto(it) => recovery::veto(self, it),
+            Payload::RecoveryFinish(it) => recovery::finish(self, it),
+            Payload::ProxyAdd(it) => proxy::add(self, it),
+            Payload::ProxyEnd(it) => proxy::end(self, it),
+            Payload::ChartMinor(it) => proxy::minor(self, it),
+            Payload::ChartClose(it) => chart::close(self, it),
             Payload::RecordRetract(it) => record::signoff::retract(self, it),
             Payload::RecordWithdraw(it) => record::signoff::withdraw(self, it),
         }

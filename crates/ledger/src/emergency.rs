@@ -30,6 +30,7 @@ use keepwell_types::{
 };
 
 use crate::{
+    chart::check_not_closed,
     credential::check_licensed,
     decide::{Case, Changes, Halt},
     signer::known_chart,
@@ -49,6 +50,7 @@ pub(crate) fn prepare(case: &Case<'_>, it: &ChartPrepare) -> Result<Changes, Hal
 pub(crate) fn break_glass(case: &Case<'_>, it: &BreakGlass) -> Result<Changes, Halt> {
     let (member, entry) = licensed_clinician(case)?;
     let chart = known_chart(case.view, it.chart)?;
+    check_not_closed(it.chart, chart)?;
     if it.compartments.is_empty() {
         return Err(Rejection::EmptyTerms.into());
     }

@@ -166,10 +166,11 @@ pub fn admissible(
 ) -> Result<Key, ApplyError> {
     check_envelope(block, command.command())?;
     check_id(view, block, command.command())?;
-    let (organisation, account) = accountable(view, command).map_err(|halt| match halt {
-        Halt::Lacks(lacks) => lacks.into(),
-        Halt::Rejected(why) => ApplyError::from(Inadmissible::Signer(why)),
-    })?;
+    let (organisation, account) =
+        accountable(view, block.time, command).map_err(|halt| match halt {
+            Halt::Lacks(lacks) => lacks.into(),
+            Halt::Rejected(why) => ApplyError::from(Inadmissible::Signer(why)),
+        })?;
     let (minute, per_minute) = (minute(block), block.parameters.commands_per_minute_max);
     let quota = view.quota(organisation, account)?.filter(|quota| quota.minute == minute);
     if quota.map_or(0, |quota| quota.used) >= per_minute {
@@ -290,6 +291,9 @@ const fn signer_key(party: &Party) -> Key {
         Party::Member(id) => Key::Member(id),
         Party::Controller(id) | Party::Claimant(id) => Key::Chart(id),
         Party::Administrator(id) | Party::Custodian(id) => Key::Organisation(id),
+        Party::Proxy(chart, _) => Key::Proxies(chart),
+        Party::Guardian(chart) => Key::Guardians(chart),
+        Party::Successor(chart) => Key::Recoveries(chart),
     }
 }
 
@@ -315,10 +319,19 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::ChartArrange(it) => {
             it.custodians.iter().chain(&it.contributors).map(|id| Key::Organisation(*id)).collect()
         }
-        Payload::ChartClaim(_)
-        | Payload::CompartmentRotate(_)
+        Payload::CompartmentRotate(_)
         | Payload::ChartPrepare(_)
+        | Payload::ChartClose(_)
         | Payload::AnchorAdd(_) => Vec::new(),
+        Payload::ChartClaim(it) => [Key::Proxies(it.chart)].into(),
+        Payload::GuardianSet(it) => [Key::Guardians(it.chart)].into(),
+        Payload::RecoveryStart(it) => recovery_keys(it.chart).into(),
+        Payload::RecoveryApprove(it) => recovery_keys(it.chart).into(),
+        Payload::RecoveryWithdraw(it) | Payload::RecoveryVeto(it) => recovery_keys(it.chart).into(),
+        Payload::RecoveryFinish(it) => recovery_keys(it.chart).into(),
+        Payload::ProxyAdd(it) => [Key::Proxies(it.chart)].into(),
+        Payload::ProxyEnd(it) => [Key::Proxies(it.chart)].into(),
+        Payload::ChartMinor(it) => [Key::Proxies(it.chart)].into(),
         Payload::BreakGlass(it) => [Key::Emergencies(it.chart)].into(),
         Payload::EmergencySecond(it) => [Key::Emergencies(it.chart)].into(),
         Payload::EmergencyReview(it) => [Key::Emergencies(it.chart)].into(),
@@ -379,6 +392,10 @@ fn proposal_keys(chart: ChartId, name: &RecordName) -> Vec<Key> {
     let mut keys = Vec::from(record_keys(chart, name));
     keys.push(Key::Proposal(chart, name.record));
     keys
+}
+
+const fn recovery_keys(chart: ChartId) -> [Key; 2] {
+    [Key::Guardians(chart), Key::Recoveries(chart)]
 }
 
 const fn record_keys(chart: ChartId, name: &RecordName) -> [Key; 2] {

@@ -1,4 +1,4 @@
-//! Grants: given, limited and revoked by whoever controls the chart; passed on by a grantee, if the terms
+//! Grants: given, limited and revoked by whoever controls the chart, or acts for its patient; passed on by a grantee, if the terms
 //! say so.
 //!
 //! ```text
@@ -33,6 +33,7 @@ use keepwell_types::{
     limits::{GRANTS_PER_SUBJECT_MAX, PASSED_ON_MAX},
     member::Party,
     outcome::Rejection,
+    proxy::Power,
     set::CompartmentSet,
     time::BlockTime,
 };
@@ -56,7 +57,9 @@ pub(crate) struct Draft<'a> {
 }
 
 pub(crate) fn give(case: &Case<'_>, it: &GrantGive) -> Result<Changes, Halt> {
-    let chart = case.acting_controller(it.chart)?;
+    let (actor, chart) = case.acting_with(it.chart, Power::Grant)?;
+    actor.check_within(it.terms.compartments)?;
+    actor.check_until(it.terms.window.until)?;
     let (grant, seeds) = (it.grant, it.seeds);
     add(case, chart, &Draft { chart: it.chart, grant, terms: &it.terms, seeds, passed: None })
 }
@@ -159,8 +162,9 @@ pub(crate) fn pass(case: &Case<'_>, it: &GrantPass) -> Result<Changes, Halt> {
 }
 
 pub(crate) fn limit(case: &Case<'_>, it: &GrantLimit) -> Result<Changes, Halt> {
-    case.acting_controller(it.chart)?;
+    let (actor, _) = case.acting_with(it.chart, Power::Revoke)?;
     let grant = live(case, it.chart, it.grant)?;
+    actor.check_within(grant.terms.compartments)?;
     let terms = limited(&grant.terms, it);
     if !is_within(&terms, &grant.terms) {
         return Err(Rejection::NotNarrower(it.grant).into());
@@ -182,8 +186,10 @@ pub(crate) fn limited(terms: &GrantTerms, it: &GrantLimit) -> GrantTerms {
 }
 
 pub(crate) fn revoke(case: &Case<'_>, it: &GrantRevoke) -> Result<Changes, Halt> {
-    let (actor, _) = case.actor(it.chart)?;
+    let (actor, _) = case.actor_with(it.chart, Power::Revoke)?;
     let grant = live(case, it.chart, it.grant)?;
+    // A prohibition is a grant too: ending it opens what it was about.
+    actor.check_within(grant.terms.compartments)?;
     // Whoever passed a grant on may take that back; nothing else is a member's to revoke.
     let by_passer = |id| grant.passed.is_some_and(|passed| passed.by == id);
     if matches!(actor, Actor::Member { id, .. } if !by_passer(id)) {
@@ -202,7 +208,8 @@ pub(crate) fn revoke_organisation(
     case: &Case<'_>,
     it: &GrantRevokeOrganisation,
 ) -> Result<Changes, Halt> {
-    case.acting_controller(it.chart)?;
+    let (actor, _) = case.acting_with(it.chart, Power::Revoke)?;
+    actor.check_within(CompartmentSet::all())?;
     known_organisation(case.view, it.organisation)?;
     let before = next_position(case, it.chart)?;
     Ok(Changes::NONE.put(Key::Cutoff(it.chart, it.organisation), Cutoff { before }))

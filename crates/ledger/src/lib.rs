@@ -54,6 +54,10 @@ mod chart;
 mod compartment;
 mod record;
 
+mod guardian;
+mod proxy;
+mod recovery;
+
 pub mod consent;
 mod grant;
 mod team;

@@ -33,12 +33,13 @@ use keepwell_types::{
     limits::SEALED_BYTES_MAX,
     member::{Party, Role},
     outcome::Rejection,
+    proxy::Power,
     record::{Amended, CustodyAcknowledgement, RecordAdd, RecordKind},
-    set::RoleSet,
+    set::{CompartmentSet, RoleSet},
 };
 
 use crate::{
-    chart::check_custodian_count,
+    chart::{check_custodian_count, check_not_closed},
     credential::check_licensed,
     decide::{Case, Changes, Halt},
     signer::{Actor, Authority, organisation_in_standing},
@@ -57,7 +58,9 @@ const AUTHORS: [Role; 6] = [
 ];
 
 pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
-    let (actor, chart) = case.actor(it.chart)?;
+    let (actor, chart) = case.actor_with(it.chart, Power::Write)?;
+    check_not_closed(it.chart, chart)?;
+    actor.check_within(CompartmentSet::EMPTY.with(it.compartment))?;
     let Authority::Signed(command) = case.authority else {
         return Err(Rejection::WrongSigners.into());
     };
@@ -107,7 +110,7 @@ fn amend(
     if !follows {
         return Err(Rejection::NotNewest { record, newest }.into());
     }
-    let of_patient = |party| matches!(party, Party::Controller(_));
+    let of_patient = |party| matches!(party, Party::Controller(_) | Party::Proxy(..));
     let same_author = last.organisation == entry.organisation
         && of_patient(last.author) == of_patient(entry.author);
     // What is unique is the record, whatever its version.
@@ -200,6 +203,32 @@ fn check_custody(
         }
     }
     Ok(check_custodian_count(case, custody.len())?)
+}
+
+/// Whether the rule can be met: its parties exist, each stands in it once, and there are enough.
+fn check_rule(view: &View, chart: ChartId, rule: &ApprovalRule) -> Result<(), Halt> {
+    let needed = usize::from(rule.approvals_min);
+    if needed == 0 || needed > rule.parties.len() {
+        return Err(Rejection::ApprovalRule.into());
+    }
+    for (place, party) in rule.parties.iter().enumerate() {
+        if rule.parties[..place].contains(party) {
+            return Err(Rejection::ApprovalRule.into());
+        }
+        match *party {
+            Party::Member(id) => known_member(view, id).map(|_| ())?,
+            Party::Administrator(id) => known_organisation(view, id).map(|_| ())?,
+            // A rule must not link two charts, and a one-time code approves nothing.
+            Party::Controller(id) if id == chart => {}
+            Party::Controller(_)
+            | Party::Claimant(_)
+            | Party::Custodian(_)
+            | Party::Proxy(..)
+            | Party::Guardian(_)
+            | Party::Successor(_) => return Err(Rejection::ApprovalRule.into()),
+        }
+    }
+    Ok(())
 }
 
 fn entry_of(

@@ -20,7 +20,9 @@ use keepwell_types::{
     limits::RELEASE_AGE_MS_MAX,
     member::Party,
     outcome::Rejection,
+    proxy::Power,
     record::Label,
+    set::CompartmentSet,
     time::BlockTime,
 };
 use thiserror::Error;
@@ -28,7 +30,7 @@ use thiserror::Error;
 use crate::{
     consent::{Consent, Counting, Decision, Question, Reader},
     decide::Halt,
-    signer::{controlled_chart, known_chart, member_in_standing},
+    signer::{controlled_chart, known_chart, member_in_standing, proxy_in_force},
     state::RecordEntry,
     view::{Lacks, View},
 };
@@ -97,7 +99,7 @@ pub fn release_check(
     if now.ms_since(access.time) > RELEASE_AGE_MS_MAX {
         return Err(ReleaseRefusal::TooOld { opened: access.time, now }.into());
     }
-    let reader = reader_in_standing(view, access)?;
+    let (reader, bounds) = reader_in_standing(view, access, now)?;
     let chart = known_chart(view, access.open.chart).map_err(reader_fault)?;
     let question = Question {
         chart: access.open.chart,
@@ -110,6 +112,10 @@ pub fn release_check(
         if !asks_for(&access.open.target, *position, entry) {
             return Err(ReleaseRefusal::NotAsked(entry.record).into());
         }
+        if !bounds.contains(entry.compartment) {
+            let (record, why) = (entry.record, Rejection::NotGranted);
+            return Err(ReleaseRefusal::NotAllowed { record, why }.into());
+        }
         if let Decision::Refused(refusal) = consent.record(*position, entry)? {
             let (record, why) = (entry.record, refusal.into());
             return Err(ReleaseRefusal::NotAllowed { record, why }.into());
@@ -118,23 +124,35 @@ pub fn release_check(
     Ok(())
 }
 
+/// The reader, and the compartments beyond which nothing is released to it whatever the rules of consent say.
 fn reader_in_standing<'a>(
     view: &'a View,
     access: &Accepted<'_>,
-) -> Result<Reader<'a>, ReleaseHalt> {
+    now: BlockTime,
+) -> Result<(Reader<'a>, CompartmentSet), ReleaseHalt> {
     match access.reader {
         Party::Member(id) => {
             let member = member_in_standing(view, id).map_err(reader_fault)?;
-            Ok(Reader::member(id, member))
+            Ok((Reader::member(id, member), CompartmentSet::all()))
         }
         Party::Controller(id) if id == access.open.chart => {
             controlled_chart(view, id).map_err(reader_fault)?;
-            Ok(Reader::Controller)
+            Ok((Reader::Controller, CompartmentSet::all()))
+        }
+        Party::Proxy(chart, id) if chart == access.open.chart => {
+            let proxy = proxy_in_force(view, chart, id, now).map_err(reader_fault)?;
+            if !proxy.terms.powers.contains(Power::Read) {
+                return Err(ReleaseRefusal::Reader(Rejection::OutsideProxy(id)).into());
+            }
+            Ok((Reader::Controller, proxy.terms.compartments))
         }
         Party::Controller(_)
         | Party::Claimant(_)
         | Party::Administrator(_)
-        | Party::Custodian(_) => Err(ReleaseRefusal::Reader(Rejection::WrongSigners).into()),
+        | Party::Custodian(_)
+        | Party::Proxy(..)
+        | Party::Guardian(_)
+        | Party::Successor(_) => Err(ReleaseRefusal::Reader(Rejection::WrongSigners).into()),
     }
 }
 

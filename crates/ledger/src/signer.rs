@@ -10,17 +10,23 @@
 //!   nothing from a refusal, and cannot use up what belongs to someone else.
 //! * Suspension stops acts. It does not undo what was done, and does not stop patients: whoever has
 //!   claimed a chart controls it whatever becomes of its organisation.
+//! * A proxy acts only by a power that it was given, while it is in force. What no power stands for (keys,
+//!   guardians, proxies, redaction, the end of a chart) is the controller's alone.
 
 use keepwell_crypto::command::Verified;
 use keepwell_types::{
-    id::{ChartId, MemberId, OrganisationId, PublicKey},
+    guardian::{Guardian, GuardianPlace},
+    id::{ChartId, MemberId, OrganisationId, ProxyId, PublicKey},
     member::Party,
     outcome::Rejection,
+    proxy::Power,
+    set::CompartmentSet,
+    time::BlockTime,
 };
 
 use crate::{
     decide::{Case, Halt},
-    state::{Account, Chart, Member, Organisation},
+    state::{Account, Chart, Guardians, Member, Organisation, Proxy, Recovery},
     view::View,
 };
 
@@ -38,6 +44,7 @@ pub(crate) enum Authority<'a> {
 pub(crate) enum Actor<'a> {
     Member { id: MemberId, member: &'a Member },
     Controller,
+    Proxy { id: ProxyId, proxy: &'a Proxy },
 }
 
 impl Actor<'_> {
@@ -45,6 +52,27 @@ impl Actor<'_> {
         match self {
             Self::Member { id, .. } => Party::Member(*id),
             Self::Controller => Party::Controller(chart),
+            Self::Proxy { id, .. } => Party::Proxy(chart, *id),
+        }
+    }
+
+    /// Whether what the actor lets others do ends no later than what it may do itself.
+    pub(crate) fn check_until(&self, until: BlockTime) -> Result<(), Rejection> {
+        match self {
+            Self::Proxy { id, proxy } if proxy.terms.window.until < until => {
+                Err(Rejection::OutsideProxy(*id))
+            }
+            Self::Proxy { .. } | Self::Controller | Self::Member { .. } => Ok(()),
+        }
+    }
+
+    /// Whether the actor may act in these compartments, as far as that is bounded at all.
+    pub(crate) fn check_within(&self, compartments: CompartmentSet) -> Result<(), Rejection> {
+        match self {
+            Self::Proxy { id, proxy } if !proxy.terms.compartments.includes(compartments) => {
+                Err(Rejection::OutsideProxy(*id))
+            }
+            Self::Proxy { .. } | Self::Controller | Self::Member { .. } => Ok(()),
         }
     }
 }
@@ -63,10 +91,14 @@ impl Signer {
 }
 
 /// The organisation that answers for a command, and which of its quotas the command uses, after checking
-/// that its first signer signed it and may act at all.
+/// that its first signer signed it and may act at all at `now`.
 ///
 /// It is that of the member or administrator who acts, or that of the chart where a patient does.
-pub fn accountable(view: &View, command: &Verified) -> Result<(OrganisationId, Account), Halt> {
+pub fn accountable(
+    view: &View,
+    now: BlockTime,
+    command: &Verified,
+) -> Result<(OrganisationId, Account), Halt> {
     let signer = signers(command).next().ok_or(Rejection::WrongSigners)?;
     match signer.party {
         Party::Member(id) => {
@@ -82,6 +114,18 @@ pub fn accountable(view: &View, command: &Verified) -> Result<(OrganisationId, A
             let ticket = chart.claim.ok_or(Rejection::NotClaimable(id))?;
             signer.must_have(&ticket.key)?;
             Ok((chart.organisation, Account::Charts))
+        }
+        Party::Proxy(chart, id) => {
+            signing_proxy(view, signer, (chart, id), now)?;
+            Ok((known_chart(view, chart)?.organisation, Account::Charts))
+        }
+        Party::Guardian(id) => {
+            signing_guardian(view, signer, id)?;
+            Ok((known_chart(view, id)?.organisation, Account::Charts))
+        }
+        Party::Successor(id) => {
+            signing_successor(view, signer, id, now)?;
+            Ok((known_chart(view, id)?.organisation, Account::Charts))
         }
         Party::Administrator(id) => {
             signing_administrator(view, signer, id)?;
@@ -113,6 +157,57 @@ fn signing_member(view: &View, signer: Signer, id: MemberId) -> Result<&Member, 
 fn signing_controller(view: &View, signer: Signer, id: ChartId) -> Result<&Chart, Halt> {
     signer.must_have(&known_chart(view, id)?.keys.signing)?;
     controlled_chart(view, id)
+}
+
+fn signing_proxy(
+    view: &View,
+    signer: Signer,
+    (chart, id): (ChartId, ProxyId),
+    now: BlockTime,
+) -> Result<&Proxy, Halt> {
+    let proxy = known_proxy(view, chart, id)?;
+    signer.must_have(&proxy.signing)?;
+    proxy_in_force(view, chart, id, now)
+}
+
+/// The guardian's key, if it is one of the chart's.
+fn signing_guardian(view: &View, signer: Signer, id: ChartId) -> Result<GuardianPlace, Halt> {
+    let policy = view.guardians(id)?.map(|it| &it.policy);
+    let place = policy.and_then(|it| it.place_of(&Guardian::Key(signer.key)));
+    Ok(place.ok_or(Rejection::KeyNotOfSigner(signer.party))?)
+}
+
+/// The first recovery that waits to bring the chart to this key.
+fn signing_successor(
+    view: &View,
+    signer: Signer,
+    id: ChartId,
+    now: BlockTime,
+) -> Result<&Recovery, Halt> {
+    let open = view.recoveries(id)?.map_or(&[][..], |it| &it.open);
+    let waits = |it: &&Recovery| it.successor == signer.key && now < it.until;
+    Ok(open.iter().find(waits).ok_or(Rejection::KeyNotOfSigner(signer.party))?)
+}
+
+/// A proxy, if the chart has it.
+pub(crate) fn known_proxy(view: &View, chart: ChartId, id: ProxyId) -> Result<&Proxy, Halt> {
+    let all = view.proxies(chart)?.map_or(&[][..], |it| &it.all);
+    Ok(all.iter().find(|it| it.proxy == id).ok_or(Rejection::UnknownProxy(id))?)
+}
+
+/// A proxy, if it may act at `now`.
+pub(crate) fn proxy_in_force(
+    view: &View,
+    chart: ChartId,
+    id: ProxyId,
+    now: BlockTime,
+) -> Result<&Proxy, Halt> {
+    let proxy = known_proxy(view, chart, id)?;
+    controlled_chart(view, chart)?;
+    if !proxy.terms.window.contains(now) {
+        return Err(Rejection::ProxyNotInForce(id).into());
+    }
+    Ok(proxy)
 }
 
 /// A member and its organisation, neither of them suspended.
@@ -173,7 +268,10 @@ impl<'a> Case<'a> {
             Party::Controller(_)
             | Party::Claimant(_)
             | Party::Administrator(_)
-            | Party::Custodian(_) => Err(Rejection::WrongSigners.into()),
+            | Party::Custodian(_)
+            | Party::Proxy(..)
+            | Party::Guardian(_)
+            | Party::Successor(_) => Err(Rejection::WrongSigners.into()),
         }
     }
 
@@ -190,11 +288,96 @@ impl<'a> Case<'a> {
         let [signer] = self.exactly()?;
         match signer.party {
             Party::Controller(id) if id == chart => signing_controller(self.view, signer, chart),
-            Party::Controller(_) | Party::Member(_) => Err(Rejection::NotController(chart).into()),
-            Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_) => {
-                Err(Rejection::WrongSigners.into())
+            Party::Proxy(of, id) if of == chart => Err(Rejection::OutsideProxy(id).into()),
+            Party::Controller(_) | Party::Member(_) | Party::Proxy(..) => {
+                Err(Rejection::NotController(chart).into())
             }
+            Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_)
+            | Party::Guardian(_)
+            | Party::Successor(_) => Err(Rejection::WrongSigners.into()),
         }
+    }
+
+    /// Who controls `chart`, or acts for its patient with `power`, and signed alone; and the chart.
+    pub(crate) fn acting_with(
+        &self,
+        chart: ChartId,
+        power: Power,
+    ) -> Result<(Actor<'a>, &'a Chart), Halt> {
+        let [signer] = self.exactly()?;
+        if !matches!(signer.party, Party::Proxy(of, _) if of == chart) {
+            return Ok((Actor::Controller, self.acting_controller(chart)?));
+        }
+        self.actor_with(chart, power)
+    }
+
+    /// The member, the controller of `chart` or its proxy with `power` who signed, alone; and the chart.
+    pub(crate) fn actor_with(
+        &self,
+        chart: ChartId,
+        power: Power,
+    ) -> Result<(Actor<'a>, &'a Chart), Halt> {
+        let [signer] = self.exactly()?;
+        let id = match signer.party {
+            Party::Proxy(of, id) if of == chart => id,
+            Party::Proxy(..)
+            | Party::Member(_)
+            | Party::Controller(_)
+            | Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_)
+            | Party::Guardian(_)
+            | Party::Successor(_) => return self.actor(chart),
+        };
+        let proxy = signing_proxy(self.view, signer, (chart, id), self.now())?;
+        if !proxy.terms.powers.contains(power) {
+            return Err(Rejection::OutsideProxy(id).into());
+        }
+        Ok((Actor::Proxy { id, proxy }, known_chart(self.view, chart)?))
+    }
+
+    /// Whether this proxy of the chart signed, alone, and is in force.
+    pub(crate) fn is_of_proxy(&self, chart: ChartId, id: ProxyId) -> Result<bool, Halt> {
+        let [signer] = self.exactly()?;
+        if signer.party != Party::Proxy(chart, id) {
+            return Ok(false);
+        }
+        signing_proxy(self.view, signer, (chart, id), self.now())?;
+        Ok(true)
+    }
+
+    /// The guardian of `chart` who signed, alone: with a key of its own, or as a member in standing.
+    pub(crate) fn acting_guardian(&self, chart: ChartId) -> Result<GuardianPlace, Halt> {
+        let [signer] = self.exactly()?;
+        let stranger = Rejection::NotGuardian(chart);
+        match signer.party {
+            Party::Guardian(id) if id == chart => signing_guardian(self.view, signer, chart),
+            Party::Member(id) => {
+                signing_member(self.view, signer, id)?;
+                let Guardians { policy, .. } =
+                    self.view.guardians(chart)?.ok_or(stranger.clone())?;
+                Ok(policy.place_of(&Guardian::Member(id)).ok_or(stranger)?)
+            }
+            Party::Guardian(_)
+            | Party::Controller(_)
+            | Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_)
+            | Party::Proxy(..)
+            | Party::Successor(_) => Err(stranger.into()),
+        }
+    }
+
+    /// Whoever signed alone is to control `chart`, with `new`.
+    pub(crate) fn acting_successor(&self, chart: ChartId, new: &PublicKey) -> Result<(), Halt> {
+        let [signer] = self.exactly()?;
+        if signer.party != Party::Successor(chart) {
+            return Err(Rejection::WrongSigners.into());
+        }
+        signing_successor(self.view, signer, chart, self.now())?;
+        Ok(signer.must_have(new)?)
     }
 
     /// The member or the controller of `chart` who signed, alone, and the chart.
@@ -205,10 +388,14 @@ impl<'a> Case<'a> {
                 let member = signing_member(self.view, signer, id)?;
                 Ok((Actor::Member { id, member }, known_chart(self.view, chart)?))
             }
-            Party::Controller(_) => Ok((Actor::Controller, self.acting_controller(chart)?)),
-            Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_) => {
-                Err(Rejection::WrongSigners.into())
+            Party::Controller(_) | Party::Proxy(..) => {
+                Ok((Actor::Controller, self.acting_controller(chart)?))
             }
+            Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_)
+            | Party::Guardian(_)
+            | Party::Successor(_) => Err(Rejection::WrongSigners.into()),
         }
     }
 
@@ -219,7 +406,11 @@ impl<'a> Case<'a> {
             Party::Member(id) => signing_member(self.view, signer, id).map(|_| ())?,
             Party::Controller(_) => self.acting_controller(chart).map(|_| ())?,
             Party::Administrator(id) => signing_administrator(self.view, signer, id)?,
-            Party::Claimant(_) | Party::Custodian(_) => return Err(Rejection::WrongSigners.into()),
+            Party::Claimant(_)
+            | Party::Custodian(_)
+            | Party::Proxy(..)
+            | Party::Guardian(_)
+            | Party::Successor(_) => return Err(Rejection::WrongSigners.into()),
         }
         Ok(signer.party)
     }
@@ -286,7 +477,10 @@ impl<'a> Case<'a> {
                 | Party::Member(_)
                 | Party::Controller(_)
                 | Party::Claimant(_)
-                | Party::Custodian(_) => return Err(Rejection::WrongSigners.into()),
+                | Party::Custodian(_)
+                | Party::Proxy(..)
+                | Party::Guardian(_)
+                | Party::Successor(_) => return Err(Rejection::WrongSigners.into()),
             }
             signed += 1;
         }

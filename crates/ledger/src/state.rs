@@ -29,20 +29,22 @@ use keepwell_types::{
     decode, encode,
     encoding::{List, Text},
     grant::{Effect, GrantTerms, Grantee, RefusalReason},
+    guardian::{GuardianPlace, GuardianPolicy, RecoveryGround},
     id::{
         CaseId, ChartId, CommandId, Commitment, Compartment, CredentialId, Digest, Epoch, GrantId,
-        GroupId, Location, LogPosition, MemberId, OrganisationId, PublicKey, RecordId, RequestId,
-        TeamId, UniquenessTag, Version,
+        GroupId, Location, LogPosition, MemberId, OrganisationId, ProxyId, PublicKey, RecordId,
+        RequestId, TeamId, UniquenessTag, Version,
     },
     limits::{
         APPROVERS_MAX, CASE_STATEMENTS_MAX, CASE_TOLD_MAX, COMPARTMENTS, CONTRIBUTORS_MAX,
         COUNTED_ACCESSES_MAX, CREDENTIAL_SCOPE_BYTES_MAX, CREDENTIALS_MAX, CUSTODIANS_MAX,
-        EMERGENCIES_MAX, GRANTS_PER_SUBJECT_MAX, IN_STANDING_MAX, MEMBER_GROUPS_MAX,
-        NAME_BYTES_MAX, OPEN_REQUESTS_MAX, ORGANISATIONS_MAX, RECORD_CASES_MAX,
+        EMERGENCIES_MAX, GRANTS_PER_SUBJECT_MAX, GUARDIANS_MAX, IN_STANDING_MAX, MEMBER_GROUPS_MAX,
+        NAME_BYTES_MAX, OPEN_REQUESTS_MAX, ORGANISATIONS_MAX, PROXIES_MAX, RECORD_CASES_MAX,
         RECORD_CUSTODIANS_MAX, REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX,
         STATE_VALUE_BYTES_MAX, TEAM_MEMBERS_MAX, TEAMS_MAX,
     },
     member::{OrganisationKind, Party},
+    proxy::ProxyTerms,
     record::{RecordKind, RedactionGround},
     set::{CompartmentSet, PurposeSet, RestrictionSet, RoleSet},
     signoff::ApprovalRule,
@@ -126,6 +128,15 @@ pub enum Key {
     /// A case.
     #[n(21)]
     Case(#[n(0)] ChartId, #[n(1)] CaseId),
+    /// Who guards a chart.
+    #[n(22)]
+    Guardians(#[n(0)] ChartId),
+    /// The recoveries of a chart.
+    #[n(23)]
+    Recoveries(#[n(0)] ChartId),
+    /// Who acts for the patient of a chart.
+    #[n(24)]
+    Proxies(#[n(0)] ChartId),
 }
 
 impl Key {
@@ -166,6 +177,9 @@ impl Key {
                 | (Self::Credentials(_), Value::Credentials(_))
                 | (Self::Emergencies(_), Value::Emergencies(_))
                 | (Self::Case(..), Value::Case(_))
+                | (Self::Guardians(_), Value::Guardians(_))
+                | (Self::Recoveries(_), Value::Recoveries(_))
+                | (Self::Proxies(_), Value::Proxies(_))
         )
     }
 }
@@ -239,6 +253,15 @@ pub enum Value {
     /// Under [`Key::Case`].
     #[n(21)]
     Case(#[n(0)] Case),
+    /// Under [`Key::Guardians`].
+    #[n(22)]
+    Guardians(#[n(0)] Guardians),
+    /// Under [`Key::Recoveries`].
+    #[n(23)]
+    Recoveries(#[n(0)] Recoveries),
+    /// Under [`Key::Proxies`].
+    #[n(24)]
+    Proxies(#[n(0)] Proxies),
 }
 
 impl Value {
@@ -304,6 +327,9 @@ stored! {
     Credentials(Credentials)
     Emergencies(Emergencies)
     Case(Case)
+    Guardians(Guardians)
+    Recoveries(Recoveries)
+    Proxies(Proxies)
 }
 
 /// The ids of recent commands that share a slot, in the order in which they came.
@@ -478,6 +504,9 @@ pub struct Chart {
     /// Digest of the table of seeds that the latest rotation sealed to the remaining grantees.
     #[n(10)]
     pub seeds: Option<Digest>,
+    /// Since when nothing is added any more.
+    #[n(11)]
+    pub closed_at: Option<BlockTime>,
 }
 
 impl Chart {
@@ -952,6 +981,90 @@ pub struct Emergency {
     /// What a review found.
     #[n(8)]
     pub review: Option<Finding>,
+}
+
+/// Who guards a chart.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Guardians {
+    /// Whose approvals let the chart come to new keys.
+    #[n(0)]
+    pub policy: GuardianPolicy,
+    /// Digest of what opens the chart's compartments, shared out among them.
+    #[n(1)]
+    pub escrow: Digest,
+}
+
+/// The recoveries of a chart that wait for approvals, for time to pass, or to be finished.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Recoveries {
+    /// In the order in which they were started.
+    #[n(0)]
+    pub open: List<Recovery, GUARDIANS_MAX>,
+}
+
+/// A chart's way to new keys.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Recovery {
+    /// Where it was started in the chart's log, which names it.
+    #[n(0)]
+    pub position: LogPosition,
+    /// Why.
+    #[n(1)]
+    pub ground: RecoveryGround,
+    /// The new signing key.
+    #[n(2)]
+    pub successor: PublicKey,
+    /// Digest of the X-Wing key to which the shares are sealed.
+    #[n(3)]
+    pub sealing: Digest,
+    /// Who vouches, whoever started it first.
+    #[n(4)]
+    pub approvals: List<RecoveryApproval, GUARDIANS_MAX>,
+    /// First instant at which it can be finished; nothing yet while too few approve.
+    #[n(5)]
+    pub ready_at: Option<BlockTime>,
+    /// First instant at which nothing happens to it any more.
+    #[n(6)]
+    pub until: BlockTime,
+}
+
+/// One guardian's approval of a recovery.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct RecoveryApproval {
+    /// Where the guardian stands in the policy.
+    #[n(0)]
+    pub by: GuardianPlace,
+    /// Digest of its share, sealed to the successor.
+    #[n(1)]
+    pub share: Digest,
+}
+
+/// Who acts for the patient of a chart.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Proxies {
+    /// In the order in which they were named. One that is over is listed until another is named.
+    #[n(0)]
+    pub all: List<Proxy, PROXIES_MAX>,
+    /// First instant at which the patient is of age, of one who was a minor when the chart was opened.
+    #[n(1)]
+    pub of_age_at: Option<BlockTime>,
+}
+
+/// One who acts for a chart's patient.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Proxy {
+    /// Its id.
+    #[n(0)]
+    pub proxy: ProxyId,
+    /// Verifies its commands.
+    #[n(1)]
+    pub signing: PublicKey,
+    /// Digest of the X-Wing key to which things for it are sealed.
+    #[n(2)]
+    pub sealing: Digest,
+    /// How far it may act, and when.
+    #[n(3)]
+    pub terms: ProxyTerms,
 }
 
 /// What a patient asks of the chart's organisation by right.

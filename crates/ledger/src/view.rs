@@ -23,9 +23,9 @@ use keepwell_types::{
 use thiserror::Error;
 
 use crate::state::{
-    Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, Grant, Group, Key, Member,
-    OpenRequests, Organisation, Organisations, Proposal, Quota, RecordEntry, RecordState,
-    ReplaySlot, Request, Stored, Subject, TagOwner, Teams, Value,
+    Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, Grant, Group, Guardians, Key,
+    Member, OpenRequests, Organisation, Organisations, Proposal, Proxies, Quota, RecordEntry,
+    RecordState, Recoveries, ReplaySlot, Request, Stored, Subject, TagOwner, Teams, Value,
 };
 
 /// A key that was read and not loaded.
@@ -162,6 +162,21 @@ impl View {
     /// A case.
     pub fn case(&self, chart: ChartId, id: CaseId) -> Result<Option<&Case>, Lacks> {
         self.read(Key::Case(chart, id))
+    }
+
+    /// Who guards a chart.
+    pub fn guardians(&self, chart: ChartId) -> Result<Option<&Guardians>, Lacks> {
+        self.read(Key::Guardians(chart))
+    }
+
+    /// The recoveries of a chart that wait.
+    pub fn recoveries(&self, chart: ChartId) -> Result<Option<&Recoveries>, Lacks> {
+        self.read(Key::Recoveries(chart))
+    }
+
+    /// Who acts for the patient of a chart.
+    pub fn proxies(&self, chart: ChartId) -> Result<Option<&Proxies>, Lacks> {
+        self.read(Key::Proxies(chart))
     }
 
     /// The sign-off of a record.

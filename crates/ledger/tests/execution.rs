@@ -261,7 +261,7 @@ fn deciding_alone_changes_nothing() {
     );
     assert_eq!(answer, Err(Halt::Rejected(Rejection::AnchorSize { documents: 0 })));
     let owner = world.ask(
-        |view| accountable(view, &command),
+        |view| accountable(view, world.time, &command),
         |halt| match halt {
             Halt::Lacks(lacks) => Some(*lacks),
             Halt::Rejected(_) => None,

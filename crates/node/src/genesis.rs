@@ -12,7 +12,10 @@ use keepwell_crypto::{sign::SigningKey, threshold};
 use keepwell_types::{
     command::Payload,
     encoding::{List, OverLimit, Text},
-    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{
+        EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, RecoveryRule,
+        Validator,
+    },
     id::OrganisationId,
     limits::{IN_STANDING_MAX, VALIDATORS_MAX},
     member::{OrganisationAdmit, OrganisationKind},
@@ -70,6 +73,9 @@ pub enum FoundError {
     Name(#[from] OverLimit),
 }
 
+/// Nobody wants to watch a demonstration for three days.
+const DEMONSTRATION_RECOVERY: RecoveryRule = RecoveryRule { delay_ms: 4_000 };
+
 /// What a demonstration's consortium chooses.
 pub const DEMONSTRATION_PARAMETERS: Parameters = Parameters {
     own_organisation: OwnOrganisation::OptOut,
@@ -78,6 +84,7 @@ pub const DEMONSTRATION_PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule::USUAL,
+    recovery: Some(DEMONSTRATION_RECOVERY),
     sign_off: None,
 };
 

@@ -90,6 +90,7 @@ pub const PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule::USUAL,
+    recovery: None,
     sign_off: None,
 };
 
@@ -133,7 +134,10 @@ impl Traffic {
             Party::Member(_)
             | Party::Claimant(_)
             | Party::Administrator(_)
-            | Party::Custodian(_) => &self.clinician,
+            | Party::Custodian(_)
+            | Party::Proxy(..)
+            | Party::Guardian(_)
+            | Party::Successor(_) => &self.clinician,
         };
         let command = Command {
             version: COMMAND_VERSION,

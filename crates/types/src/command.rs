@@ -24,12 +24,14 @@ use crate::{
         GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRequest, GrantRevoke,
         GrantRevokeOrganisation, GrantWithdraw, TeamArrange,
     },
+    guardian::{GuardianSet, RecoveryApprove, RecoveryEnd, RecoveryFinish, RecoveryStart},
     id::{ChainId, ChartId, CommandId, PublicKey, Signature, Suite},
     limits::{COMMAND_BYTES_MAX, SIGNERS_MAX},
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationStanding, Party,
     },
+    proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd},
     record::{
         RecordAdd, RecordApprove, RecordErased, RecordKeep, RecordRedact, RecordRestrict,
         RecordRetract, RecordWithdraw,
@@ -176,6 +178,36 @@ pub enum Payload {
     /// Say that one was told of a case.
     #[n(43)]
     CaseAcknowledge(#[n(0)] CaseAcknowledge),
+    /// Say who guards a chart.
+    #[n(44)]
+    GuardianSet(#[n(0)] GuardianSet),
+    /// Vouch for new keys of a chart.
+    #[n(45)]
+    RecoveryStart(#[n(0)] RecoveryStart),
+    /// Vouch for the same.
+    #[n(46)]
+    RecoveryApprove(#[n(0)] RecoveryApprove),
+    /// Vouch no longer.
+    #[n(47)]
+    RecoveryWithdraw(#[n(0)] RecoveryEnd),
+    /// End a recovery.
+    #[n(48)]
+    RecoveryVeto(#[n(0)] RecoveryEnd),
+    /// Take control with the new keys.
+    #[n(49)]
+    RecoveryFinish(#[n(0)] RecoveryFinish),
+    /// Let someone act for the patient.
+    #[n(50)]
+    ProxyAdd(#[n(0)] ProxyAdd),
+    /// End that.
+    #[n(51)]
+    ProxyEnd(#[n(0)] ProxyEnd),
+    /// Say until when the patient is a minor.
+    #[n(52)]
+    ChartMinor(#[n(0)] ChartMinor),
+    /// Close a chart.
+    #[n(53)]
+    ChartClose(#[n(0)] ChartClose),
     /// Take an approval of a proposed record back.
     #[n(58)]
     RecordRetract(#[n(0)] RecordRetract),
@@ -231,6 +263,15 @@ impl Payload {
             Self::CaseExtend(it) => Some(it.chart),
             Self::CaseState(it) => Some(it.chart),
             Self::CaseAcknowledge(it) => Some(it.chart),
+            Self::GuardianSet(it) => Some(it.chart),
+            Self::RecoveryStart(it) => Some(it.chart),
+            Self::RecoveryApprove(it) => Some(it.chart),
+            Self::RecoveryWithdraw(it) | Self::RecoveryVeto(it) => Some(it.chart),
+            Self::RecoveryFinish(it) => Some(it.chart),
+            Self::ProxyAdd(it) => Some(it.chart),
+            Self::ProxyEnd(it) => Some(it.chart),
+            Self::ChartMinor(it) => Some(it.chart),
+            Self::ChartClose(it) => Some(it.chart),
             Self::RecordRetract(it) => Some(it.chart),
             Self::RecordWithdraw(it) => Some(it.chart),
         }
@@ -286,6 +327,16 @@ impl Payload {
             Self::CaseExtend(_) => "case.extend",
             Self::CaseState(_) => "case.state",
             Self::CaseAcknowledge(_) => "case.acknowledge",
+            Self::GuardianSet(_) => "guardian.set",
+            Self::RecoveryStart(_) => "recovery.start",
+            Self::RecoveryApprove(_) => "recovery.approve",
+            Self::RecoveryWithdraw(_) => "recovery.withdraw",
+            Self::RecoveryVeto(_) => "recovery.veto",
+            Self::RecoveryFinish(_) => "recovery.finish",
+            Self::ProxyAdd(_) => "proxy.add",
+            Self::ProxyEnd(_) => "proxy.end",
+            Self::ChartMinor(_) => "chart.minor",
+            Self::ChartClose(_) => "chart.close",
             Self::RecordRetract(_) => "record.retract",
             Self::RecordWithdraw(_) => "record.withdraw",
         }

@@ -12,7 +12,7 @@ use crate::{
     id::{Digest, OrganisationId, PublicKey},
     limits::{
         EMERGENCY_MS_MAX, GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX, NAME_BYTES_MAX,
-        SIGN_OFF_RULES_MAX, VALIDATORS_MAX,
+        RECOVERY_DELAY_MS_MAX, SIGN_OFF_RULES_MAX, VALIDATORS_MAX,
     },
     set::KindSet,
     signoff::{KindRule, first_fault},
@@ -91,6 +91,10 @@ impl Genesis {
         if let Some(place) = first_fault(rules) {
             return Err(GenesisFault::SignOff { place });
         }
+        let (given_ms, max_ms) = (self.parameters.recovery().delay_ms, RECOVERY_DELAY_MS_MAX);
+        if given_ms > max_ms {
+            return Err(GenesisFault::Recovery { given_ms, max_ms });
+        }
         let admits = |entry: &&Payload| matches!(entry, Payload::OrganisationAdmit(_));
         let (organisations, max) = (self.entries.iter().filter(admits).count(), IN_STANDING_MAX);
         if organisations > max as usize {
@@ -152,6 +156,16 @@ pub enum GenesisFault {
     SignOff {
         /// Its place, from 0.
         place: usize,
+    },
+    /// A recovery would be over before it could be finished.
+    #[error(
+        "the genesis file lets a recovery wait {given_ms} ms for a veto, and at most {max_ms} are allowed"
+    )]
+    Recovery {
+        /// The file's.
+        given_ms: u64,
+        /// The limit.
+        max_ms: u64,
     },
     /// More organisations than can sign together.
     #[error(
@@ -230,6 +244,33 @@ pub struct Parameters {
     /// Whose approvals records of some kinds need, where the consortium asks for any.
     #[n(6)]
     pub sign_off: Option<List<KindRule, SIGN_OFF_RULES_MAX>>,
+    /// How a chart comes to new keys; without it as [`RecoveryRule::USUAL`].
+    #[n(7)]
+    pub recovery: Option<RecoveryRule>,
+}
+
+impl Parameters {
+    /// How a chart comes to new keys.
+    pub const fn recovery(&self) -> RecoveryRule {
+        match self.recovery {
+            Some(rule) => rule,
+            None => RecoveryRule::USUAL,
+        }
+    }
+}
+
+/// How a chart comes to new keys in this consortium.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct RecoveryRule {
+    /// How long the patient can veto once enough guardians have approved, in milliseconds; at most
+    /// [`RECOVERY_DELAY_MS_MAX`].
+    #[n(0)]
+    pub delay_ms: u64,
+}
+
+impl RecoveryRule {
+    /// Three days.
+    pub const USUAL: Self = Self { delay_ms: 3 * 24 * 60 * 60 * 1_000 };
 }
 
 /// How the glass is broken in this consortium.

@@ -71,6 +71,10 @@ bytes_newtype!(
     TeamId, 16
 );
 bytes_newtype!(
+    /// A proxy, chosen at random by whoever names it; unique among those of its chart.
+    ProxyId, 16
+);
+bytes_newtype!(
     /// A group of members of one organisation, bound to purposes of use.
     GroupId, 16
 );

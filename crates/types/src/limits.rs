@@ -70,6 +70,18 @@ pub const EMERGENCY_MS_MAX: u64 = 4 * 60 * 60 * 1_000;
 pub const EMERGENCIES_MAX: usize = 16;
 /// Emergency accesses of one chart that one member has open.
 pub const EMERGENCIES_OPEN_MAX: usize = 2;
+/// Guardians of one chart, over all groups. As many recoveries can be open: each guardian starts one at a time.
+pub const GUARDIANS_MAX: usize = 16;
+/// Groups of guardians of one chart.
+pub const GUARDIAN_GROUPS_MAX: usize = 4;
+/// Longest time that a recovery waits for approvals and its end, in milliseconds of block time (60 days).
+pub const RECOVERY_MS_MAX: u64 = 60 * 24 * 60 * 60 * 1_000;
+/// Longest delay of a recovery that a consortium can choose, in milliseconds (30 days): half of what it waits.
+pub const RECOVERY_DELAY_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Proxies of one chart.
+pub const PROXIES_MAX: usize = 8;
+/// Longest time that a proxy is named for, and that a patient is a minor, in milliseconds (22 years).
+pub const PROXY_MS_MAX: u64 = 22 * 366 * 24 * 60 * 60 * 1_000;
 /// Statements in one case, half of them of either side.
 pub const CASE_STATEMENTS_MAX: usize = 8;
 /// Organisations that a case was brought to the attention of.

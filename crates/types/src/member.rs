@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     encoding::{List, Text},
-    id::{ChartId, Digest, GroupId, MemberId, OrganisationId, PublicKey},
+    id::{ChartId, Digest, GroupId, MemberId, OrganisationId, ProxyId, PublicKey},
     limits::{MEMBER_GROUPS_MAX, NAME_BYTES_MAX},
     set::{PurposeSet, RoleSet, vocabulary},
 };
@@ -85,6 +85,15 @@ pub enum Party {
     /// What keeps sealed objects for an organisation.
     #[n(4)]
     Custodian(#[n(0)] OrganisationId),
+    /// Whoever acts for a chart's patient, with a key made for this chart.
+    #[n(10)]
+    Proxy(#[n(0)] ChartId, #[n(1)] ProxyId),
+    /// A guardian of a chart, with a key made for this chart.
+    #[n(11)]
+    Guardian(#[n(0)] ChartId),
+    /// Whoever is to control a chart after a recovery, with the new key.
+    #[n(12)]
+    Successor(#[n(0)] ChartId),
 }
 
 /// `organisation.admit`: signed by the administrators of more than two thirds of the organisations.

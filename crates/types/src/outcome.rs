@@ -9,7 +9,7 @@ use crate::{
     credential::CredentialKind,
     id::{
         CaseId, ChartId, CommandDigest, Compartment, CredentialId, Epoch, GrantId, GroupId,
-        Location, LogPosition, MemberId, OrganisationId, RecordId, RequestId, TeamId,
+        Location, LogPosition, MemberId, OrganisationId, ProxyId, RecordId, RequestId, TeamId,
         UniquenessTag, Version,
     },
     member::{Party, Role},
@@ -593,6 +593,100 @@ pub enum Rejection {
         max: u32,
     },
 
+    /// The signer is no guardian of the chart, or no more.
+    #[n(96)]
+    #[error("the signer is no guardian of chart {0}; its patient can name it one")]
+    NotGuardian(#[n(0)] ChartId),
+    /// The policy could never be met, or names someone twice.
+    #[n(97)]
+    #[error("the guardians can never approve together, are too many, or one is named twice")]
+    GuardianPolicy,
+    /// Only a patient's wallet names guardians.
+    #[n(98)]
+    #[error("chart {0} was not claimed: the patient claims it first, then names guardians")]
+    NotClaimed(#[n(0)] ChartId),
+    /// The guardian has started another recovery of this chart.
+    #[n(99)]
+    #[error("the guardian has started the recovery at {0} already; withdraw that one first")]
+    RecoveryStarted(#[n(0)] LogPosition),
+    /// No recovery was started there, or it ended: withdrawn, vetoed, finished, over, or by new guardians.
+    #[n(100)]
+    #[error("no recovery that was started at {0} waits for this")]
+    NoSuchRecovery(#[n(0)] LogPosition),
+    /// Each guardian has one say in a recovery.
+    #[n(101)]
+    #[error("the guardian has approved the recovery at {0} already")]
+    RecoveryApproved(#[n(0)] LogPosition),
+    /// The approval is for another key.
+    #[n(102)]
+    #[error(
+        "the recovery at {0} is for another key than the one that was approved; look at it again"
+    )]
+    OtherSuccessor(#[n(0)] LogPosition),
+    /// Too few guardians approve.
+    #[n(103)]
+    #[error("too few guardians in standing approve the recovery at {0}")]
+    RecoveryNotApproved(#[n(0)] LogPosition),
+    /// The patient can still veto.
+    #[n(104)]
+    #[error("the recovery can be finished from {ready_at} on, unless the patient vetoes it")]
+    RecoveryTooSoon {
+        /// The first instant at which it can.
+        #[n(0)]
+        ready_at: BlockTime,
+    },
+    /// The new key is the chart's own, or not that of the executor whom the patient has named.
+    #[n(105)]
+    #[error(
+        "chart {0} cannot come to this key: it has it, or the patient has named another executor"
+    )]
+    NotSuccessor(#[n(0)] ChartId),
+    /// The id is taken in this chart.
+    #[n(106)]
+    #[error("proxy {0} exists already; draw another random id")]
+    ProxyExists(#[n(0)] ProxyId),
+    /// The chart has no such proxy, or no more.
+    #[n(107)]
+    #[error("proxy {0} is none of this chart's, or was ended")]
+    UnknownProxy(#[n(0)] ProxyId),
+    /// The proxy is not in force at this time.
+    #[n(108)]
+    #[error("proxy {0} is not in force at this time")]
+    ProxyNotInForce(#[n(0)] ProxyId),
+    /// The proxy may not do this, or not in these compartments, or not for so long.
+    #[n(109)]
+    #[error(
+        "proxy {0} may not do this, or not in these compartments, or not for longer than it may act itself; ask the patient"
+    )]
+    OutsideProxy(#[n(0)] ProxyId),
+    /// The chart has as many proxies as there may be.
+    #[n(110)]
+    #[error("the chart has {max} proxies; end one first")]
+    TooManyProxies {
+        /// The limit.
+        #[n(0)]
+        max: u32,
+    },
+    /// Nobody acts for a patient who was a minor from then on.
+    #[n(111)]
+    #[error("the patient is of age from {at} on: no proxy of a minor lasts longer")]
+    OfAge {
+        /// Majority.
+        #[n(0)]
+        at: BlockTime,
+    },
+    /// A window or time further away than there may be.
+    #[n(112)]
+    #[error("it lasts at most {max_ms} ms; name an earlier end")]
+    TooLong {
+        /// The limit.
+        #[n(0)]
+        max_ms: u64,
+    },
+    /// The chart is closed.
+    #[n(113)]
+    #[error("chart {0} is closed: it can be read, and nothing is added")]
+    ChartClosed(#[n(0)] ChartId),
     /// The signer takes a seat whose step is not open.
     #[n(122)]
     #[error(

@@ -158,6 +158,8 @@ impl Word for Compartment {
 pub type CompartmentSet = Set<Compartment>;
 /// Kinds of records.
 pub type KindSet = Set<crate::record::RecordKind>;
+/// What a proxy may do.
+pub type PowerSet = Set<crate::proxy::Power>;
 /// Purposes of use.
 pub type PurposeSet = Set<crate::access::Purpose>;
 /// Restrictions of a record.

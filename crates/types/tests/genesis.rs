@@ -6,10 +6,10 @@ use keepwell_types::{
     encoding::{List, Text},
     genesis::{
         CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, GenesisFault, OwnOrganisation,
-        Parameters, Validator,
+        Parameters, RecoveryRule, Validator,
     },
     id::{Digest, OrganisationId, PublicKey},
-    limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX},
+    limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX, RECOVERY_DELAY_MS_MAX},
     member::{OrganisationAdmit, OrganisationKind},
     record::RecordKind,
     set::KindSet,
@@ -51,6 +51,7 @@ fn genesis(validators: u8) -> Genesis {
             licensed: KindSet::EMPTY,
             emergency: EmergencyRule::USUAL,
             sign_off: None,
+            recovery: None,
         },
         entries: List::new(),
     }
@@ -133,6 +134,21 @@ fn validators_and_committee_belong_together() {
                 it.parameters.sign_off = Some(list(rules));
             },
             Err(GenesisFault::SignOff { place: 1 }),
+        ),
+        (
+            "a recovery as slow as it may be",
+            |it| it.parameters.recovery = Some(RecoveryRule { delay_ms: RECOVERY_DELAY_MS_MAX }),
+            Ok(()),
+        ),
+        (
+            "a recovery that would be over before its end",
+            |it| {
+                it.parameters.recovery = Some(RecoveryRule { delay_ms: RECOVERY_DELAY_MS_MAX + 1 })
+            },
+            Err(GenesisFault::Recovery {
+                given_ms: RECOVERY_DELAY_MS_MAX + 1,
+                max_ms: RECOVERY_DELAY_MS_MAX,
+            }),
         ),
         (
             "as many organisations as can govern",

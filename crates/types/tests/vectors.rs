@@ -30,18 +30,23 @@ use keepwell_types::{
         GrantRevokeOrganisation, GrantTerms, GrantWithdraw, Grantee, RefusalReason, RequestReason,
         TeamArrange,
     },
+    guardian::{
+        Guardian, GuardianGroup, GuardianPolicy, GuardianSet, RecoveryApprove, RecoveryEnd,
+        RecoveryFinish, RecoveryGround, RecoveryStart,
+    },
     id::*,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationKind, OrganisationStanding, Role,
     },
     outcome::{Outcome, Rejection, Verdict},
+    proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd, ProxyTerms},
     record::{
         Amended, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordApprove,
         RecordErased, RecordKeep, RecordKind, RecordRedact, RecordRestrict, RecordRetract,
         RecordWithdraw, RedactionGround,
     },
-    set::{CompartmentSet, KindSet, PurposeSet, RestrictionSet, RoleSet},
+    set::{CompartmentSet, KindSet, PowerSet, PurposeSet, RestrictionSet, RoleSet},
     signoff::{ApprovalRule, Meaning},
     time::{BlockTime, Window},
 };
@@ -53,6 +58,7 @@ const GRANT: GrantId = GrantId([4; 16]);
 const GROUP: GroupId = GroupId([21; 16]);
 const REQUEST: RequestId = RequestId([23; 16]);
 const CASE: CaseId = CaseId([26; 16]);
+const PROXY: ProxyId = ProxyId([27; 16]);
 const CREDENTIAL: CredentialId = CredentialId([25; 16]);
 const DIGEST: Digest = Digest([5; 32]);
 const KEY: PublicKey = PublicKey([6; 32]);
@@ -259,6 +265,53 @@ fn payloads() -> Vec<Payload> {
         Payload::CaseExtend(CaseExtend { chart: CHART, case: CASE, statement: DIGEST }),
         Payload::CaseState(CaseStatement { chart: CHART, case: CASE, statement: DIGEST }),
         Payload::CaseAcknowledge(CaseAcknowledge { chart: CHART, case: CASE }),
+        Payload::GuardianSet(GuardianSet {
+            chart: CHART,
+            policy: GuardianPolicy {
+                groups: list(vec![GuardianGroup {
+                    guardians: list(vec![Guardian::Key(KEY), Guardian::Member(MEMBER)]),
+                    approvals_min: 2,
+                }]),
+                groups_min: 1,
+                executor: Some(KEY),
+            },
+            escrow: DIGEST,
+        }),
+        Payload::RecoveryStart(RecoveryStart {
+            chart: CHART,
+            ground: RecoveryGround::Death,
+            successor: KEY,
+            sealing: DIGEST,
+            share: DIGEST,
+        }),
+        Payload::RecoveryApprove(RecoveryApprove {
+            chart: CHART,
+            recovery: NAME.position,
+            successor: KEY,
+            share: DIGEST,
+        }),
+        Payload::RecoveryWithdraw(RecoveryEnd { chart: CHART, recovery: NAME.position }),
+        Payload::RecoveryVeto(RecoveryEnd { chart: CHART, recovery: NAME.position }),
+        Payload::RecoveryFinish(RecoveryFinish {
+            chart: CHART,
+            recovery: NAME.position,
+            keys: KEYS,
+            replaces: DIGEST,
+        }),
+        Payload::ProxyAdd(ProxyAdd {
+            chart: CHART,
+            proxy: PROXY,
+            signing: KEY,
+            sealing: DIGEST,
+            terms: ProxyTerms {
+                powers: PowerSet::all(),
+                compartments: CompartmentSet::all(),
+                window: Window { from: BlockTime(1_000), until: BlockTime(9_000) },
+            },
+        }),
+        Payload::ProxyEnd(ProxyEnd { chart: CHART, proxy: PROXY }),
+        Payload::ChartMinor(ChartMinor { chart: CHART, until: BlockTime(9_000) }),
+        Payload::ChartClose(ChartClose { chart: CHART }),
         Payload::RecordRetract(RecordRetract { chart: CHART, record: NAME }),
         Payload::RecordWithdraw(RecordWithdraw { chart: CHART, record: NAME }),
     ]
@@ -348,6 +401,15 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     vectors.insert("outcome rejected".into(), encode(&rejected(ended)));
     let out_of_date = Rejection::LetterOutOfDate(CHART);
     vectors.insert("outcome rejected letter".into(), encode(&rejected(out_of_date)));
+    for (name, party) in [
+        ("party proxy", Party::Proxy(CHART, PROXY)),
+        ("party guardian", Party::Guardian(CHART)),
+        ("party successor", Party::Successor(CHART)),
+    ] {
+        vectors.insert(name.into(), encode(&party));
+    }
+    let too_soon = Rejection::RecoveryTooSoon { ready_at: BlockTime(9_000) };
+    vectors.insert("outcome rejected recovery".into(), encode(&rejected(too_soon)));
     let too_many = Rejection::TooManyOrganisations { max: 23 };
     let no = GrantAnswer {
         chart: CHART,
@@ -386,7 +448,7 @@ fn encodings_are_frozen() {
 #[test]
 fn every_command_has_a_vector() {
     let payloads = payloads();
-    let numbers = (0..=43).chain(58..=59);
+    let numbers = (0..=53).chain(58..=59);
     assert_eq!(payloads.len(), numbers.clone().count());
     for (number, payload) in numbers.zip(&payloads) {
         let bytes = encode(payload);

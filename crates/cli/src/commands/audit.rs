@@ -60,10 +60,19 @@ pub(crate) async fn show(
                 "controller of the chart until it was claimed".into(),
                 String::new(),
             ),
-            Party::Controller(_) => ("you".into(), "controller of the chart".into(), String::new()),
-            Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_) => {
-                (format!("{:?}", access.reader), String::new(), String::new())
+            Party::Controller(_) => {
+                let is_own = matches!(actor.party(), Party::Controller(_));
+                let who = if is_own { "you" } else { "the patient" };
+                (who.into(), "controller of the chart".into(), String::new())
             }
+            Party::Proxy(_, proxy) => {
+                (format!("proxy {proxy}"), "acts for the patient".into(), String::new())
+            }
+            Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_)
+            | Party::Guardian(_)
+            | Party::Successor(_) => (format!("{:?}", access.reader), String::new(), String::new()),
         };
         let which = match &access.target {
             Target::Records(names) => format!("{} records", names.len()),

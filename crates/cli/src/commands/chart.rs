@@ -28,12 +28,14 @@ use crate::{
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Open a chart for a patient, claim one, renew a letter, or show one
+/// Open a chart for a patient, claim one, renew a letter, show one, or close it
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell chart open --as pilot/people/agent --custodian ORGANISATION --letter letter.keepwell
   keepwell chart claim --as ./ana --letter letter.keepwell --code 'ABCD-EFGH-...'
   keepwell chart renew-letter --as pilot/people/agent --letter letter.keepwell CHART
+  keepwell chart minor --as pilot/people/agent --of-age 2031-05 CHART
+  keepwell chart close --as ./ana CHART
   keepwell chart show --as ./ana CHART")]
 pub(crate) struct Chart {
     #[command(subcommand)]
@@ -85,6 +87,23 @@ enum What {
         /// The chart
         chart: ChartId,
     },
+    /// Say until when the patient of a chart that nobody has claimed is a minor: proxies end then
+    Minor {
+        #[command(flatten)]
+        who: As,
+        /// The month of majority, such as 2031-05: it begins at the first instant of it
+        #[arg(long, value_name = "YEAR-MONTH")]
+        of_age: Month,
+        /// The chart
+        chart: ChartId,
+    },
+    /// Close a chart for good: it can be read as before, and nothing is added
+    Close {
+        #[command(flatten)]
+        who: As,
+        /// The chart
+        chart: ChartId,
+    },
     /// Show what the ledger knows of a chart
     Show {
         #[command(flatten)]
@@ -92,6 +111,36 @@ enum What {
         /// The chart
         chart: ChartId,
     },
+}
+
+/// The first instant of a month. A day would be a birthday.
+#[derive(Clone, Copy, Debug)]
+struct Month(BlockTime);
+
+impl std::str::FromStr for Month {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fault = "a month is written like 2031-05";
+        let (year, month) = text.split_once('-').ok_or(fault)?;
+        let year: u64 = year.parse().map_err(|_| fault)?;
+        let month: u64 = month.parse().map_err(|_| fault)?;
+        if !(1970..=9_999).contains(&year) || !(1..=12).contains(&month) {
+            return Err(fault);
+        }
+        Ok(Self(BlockTime(first_day(year, month) * DAY_MS)))
+    }
+}
+
+/// Days from 1970-01-01 to the first of a month (Hinnant, "chrono-compatible low-level date algorithms",
+/// `days_from_civil`).
+const fn first_day(year: u64, month: u64) -> u64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year / 400, year % 400);
+    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted_month + 2) / 5;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 impl Chart {
@@ -124,6 +173,30 @@ impl Chart {
                     let renewed = session.client.renew_claim(agent, chart, until).await?;
                     hand_over(&renewed, until, &letter, output)
                 })
+            }
+            What::Minor { who, of_age, chart } => {
+                let session = who.session()?;
+                let holder = session.holder(chart)?;
+                let marked = session.client.mark_minor(&holder, of_age.0);
+                block_on(async { Ok(marked.await?) })?;
+                output.result(
+                    &format!("the patient of chart {chart} is a minor until {}", of_age.0),
+                    &json!({ "chart": chart, "of_age_at": of_age.0 }),
+                );
+                Ok(())
+            }
+            What::Close { who, chart } => {
+                let session = who.session()?;
+                let holder = session.holder(chart)?;
+                let closed = session.client.close_chart(&holder);
+                block_on(async { Ok(closed.await?) })?;
+                output.result(
+                    &format!(
+                        "chart {chart} is closed: it can be read as before, and nothing is added"
+                    ),
+                    &json!({ "chart": chart }),
+                );
+                Ok(())
             }
             What::Claim { who, letter, code } => {
                 let mut session = who.session()?;
@@ -219,4 +292,24 @@ fn hand_over(
         &json!({ "chart": chart, "letter": letter, "code": *code, "until": until }),
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_begins_at_its_first_instant() {
+        for (text, begins) in [
+            ("1970-01", "1970-01-01T00:00:00.000Z"),
+            ("2000-03", "2000-03-01T00:00:00.000Z"),
+            ("2031-05", "2031-05-01T00:00:00.000Z"),
+            ("2044-12", "2044-12-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(text.parse::<Month>().unwrap().0.to_string(), begins);
+        }
+        for text in ["2031", "2031-13", "2031-00", "31-05", "may"] {
+            assert!(text.parse::<Month>().is_err(), "{text}");
+        }
+    }
 }

@@ -462,18 +462,18 @@ fn revoke(
             Some(at) => at,
             None => client.revoke_grant(&holder, grant).await?.outcome().time,
         };
-        // A prohibition gave no keys.
+        // A prohibition gave no keys, and a proxy has none to give new ones from.
         let rotated = match entry.terms.effect {
-            Effect::Allow => {
+            Effect::Allow if holder.is_controller() => {
                 Some(client.rotate_compartments(&holder, entry.terms.compartments).await?)
             }
-            Effect::Deny => None,
+            Effect::Allow | Effect::Deny => None,
         };
         Ok((ended, rotated))
     })?;
     session.remember()?;
     output.result(
-        &format!("grant {grant} has ended: nothing is opened with it after {ended}. {REMAINS}"),
+        &format!("grant {grant} has ended: nothing is opened with it after {ended}. {}", remains(rotated.as_ref())),
         &json!({ "grant": grant, "ended": ended, "left_behind": left_behind(rotated.as_ref(), *output) }),
     );
     Ok(())
@@ -493,7 +493,7 @@ fn revoke_organisation(
         let compartments: CompartmentSet =
             given.flat_map(|it| it.entry.terms.compartments.iter()).collect();
         let decided = client.revoke_organisation(&holder, organisation).await?;
-        let rotated = match compartments.is_empty() {
+        let rotated = match compartments.is_empty() || !holder.is_controller() {
             true => None,
             false => Some(client.rotate_compartments(&holder, compartments).await?),
         };
@@ -502,13 +502,22 @@ fn revoke_organisation(
     session.remember()?;
     let at = decided.outcome().location;
     output.result(
-        &format!("all that organisation {organisation} was granted has ended: none of its readers opens anything after block {} with what was given before it. {}", at.height, REMAINS),
+        &format!("all that organisation {organisation} was granted has ended: none of its readers opens anything after block {} with what was given before it. {}", at.height, remains(rotated.as_ref())),
         &json!({ "organisation": organisation, "height": at.height, "left_behind": left_behind(rotated.as_ref(), *output) }),
     );
     Ok(())
 }
 
-/// What revoking does and cannot do.
+/// What revoking does and cannot do. Without new keys, what is added opens with the old ones for whoever may.
+const fn remains(rotated: Option<&Rotated>) -> &'static str {
+    match rotated {
+        Some(_) => REMAINS,
+        None => {
+            "What was opened before stays known to whoever opened it; `keepwell audit` lists that."
+        }
+    }
+}
+
 const REMAINS: &str = "What is added from now on is sealed to new keys, which whoever else reads on has got. What was opened before stays known to whoever opened it; `keepwell audit` lists that.";
 
 /// The grants whose grantees have no new keys; people are warned of them.

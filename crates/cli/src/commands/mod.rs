@@ -9,8 +9,11 @@ pub(crate) mod chart;
 pub(crate) mod credential;
 pub(crate) mod custody;
 pub(crate) mod grant;
+pub(crate) mod guardian;
 pub(crate) mod open;
+pub(crate) mod proxy;
 pub(crate) mod record;
+pub(crate) mod recover;
 
 pub(crate) mod anchor;
 pub(crate) mod audit;

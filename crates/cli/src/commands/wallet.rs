@@ -1,6 +1,9 @@
 //! `keepwell wallet`: a patient's keys.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 use keepwell_client::identity::{Unlock, Wallet as Keys};
@@ -9,15 +12,19 @@ use serde_json::{Value, json};
 use crate::{
     failure::Failure,
     output::Output,
-    profile::{As, Identity, Profile, passphrase, read_operator},
+    profile::{
+        As, Identity, Profile, Session, new_passphrase, passphrase, passphrase_of, read_operator,
+    },
     runtime::block_on,
 };
 
-/// Make a wallet, or show what one holds
+/// Make a wallet, show what one holds, back it up, or restore it
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell wallet new --dir ./ana --like pilot/people/clinician
-  keepwell wallet show --as ./ana")]
+  keepwell wallet show --as ./ana
+  keepwell wallet export --as ./ana --out ana.backup
+  keepwell wallet import --from ana.backup --dir ./ana-again --like pilot/people/clinician")]
 pub(crate) struct Wallet {
     #[command(subcommand)]
     what: What,
@@ -37,6 +44,37 @@ enum What {
         #[arg(long, value_name = "FILE")]
         operator_file: Option<PathBuf>,
     },
+    /// Write the whole wallet, with the list of its charts, to one file under a passphrase
+    ///
+    /// Whoever has the file and its passphrase has the wallet. What is added to the wallet later is not in it.
+    Export {
+        #[command(flatten)]
+        who: As,
+        /// Where the backup is written
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// A file with the passphrase; without it, it is asked for
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Restore a wallet from a backup into a new folder
+    Import {
+        /// The backup
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// A file with the backup's passphrase; without it, it is asked for
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// The folder
+        #[arg(long)]
+        dir: PathBuf,
+        /// A profile whose genesis file and nodes the wallet uses too
+        #[arg(long, value_name = "DIR")]
+        like: PathBuf,
+        /// A file of 32 random bytes that unlocks the restored wallet; without it the backup's passphrase does
+        #[arg(long, value_name = "FILE")]
+        operator_file: Option<PathBuf>,
+    },
     /// Show the charts in a wallet, or which member of which organisation a profile is
     Show {
         #[command(flatten)]
@@ -47,17 +85,31 @@ enum What {
 impl Wallet {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
+            What::Export { who, out, passphrase_file } => {
+                export(&who.session()?, &out, passphrase_file.as_deref(), output)
+            }
+            What::Import { from, passphrase_file, dir, like, operator_file } => {
+                let profile = profile_like(&like, operator_file.clone())?;
+                let lock = passphrase_of(passphrase_file.as_deref())?;
+                let unlock = match &operator_file {
+                    Some(path) => read_operator(path)?,
+                    None => lock.clone(),
+                };
+                let keys = Keys::import(&from, &lock, &dir.join("wallet"), &unlock)?;
+                profile.write(&dir)?;
+                let charts = keys.charts().len();
+                output.result(
+                    &format!("The wallet is restored in {}, with {charts} charts.", dir.display()),
+                    &json!({ "wallet": dir, "charts": charts }),
+                );
+                Ok(())
+            }
             What::New { dir, like, operator_file } => {
-                let mut profile = Profile::read(&like)?;
+                let profile = profile_like(&like, operator_file.clone())?;
                 let unlock = match &operator_file {
                     Some(path) => read_operator(path)?,
                     None => Unlock::Passphrase(passphrase()?),
                 };
-                let genesis = like.join(&profile.genesis);
-                profile.genesis = fs::canonicalize(&genesis).map_err(Failure::at(genesis))?;
-                profile.operator_file = operator_file
-                    .map(|path| fs::canonicalize(&path).map_err(Failure::at(path)))
-                    .transpose()?;
                 // Keys first: they are never overwritten, and neither is the profile beside them.
                 Keys::create(&dir.join("wallet"), &unlock, false)?;
                 profile.write(&dir)?;
@@ -88,6 +140,40 @@ impl Wallet {
             }
         }
     }
+}
+
+/// A profile with the genesis file and nodes of another.
+fn profile_like(like: &Path, operator_file: Option<PathBuf>) -> Result<Profile, Failure> {
+    let mut profile = Profile::read(like)?;
+    let genesis = like.join(&profile.genesis);
+    profile.genesis = fs::canonicalize(&genesis).map_err(Failure::at(genesis))?;
+    profile.operator_file =
+        operator_file.map(|path| fs::canonicalize(&path).map_err(Failure::at(path))).transpose()?;
+    Ok(profile)
+}
+
+fn export(
+    session: &Session,
+    out: &Path,
+    passphrase_file: Option<&Path>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let Identity::Wallet(wallet) = &session.identity else {
+        return Err(Failure::Misused(
+            "a patient's wallet is backed up like this; keep copies of other key files as they are"
+                .into(),
+        ));
+    };
+    wallet.export(out, &new_passphrase(passphrase_file)?)?;
+    let charts = wallet.charts().len();
+    output.result(
+        &format!(
+            "The wallet, with {charts} charts, is in {}. Keep it apart from its passphrase; write another when charts are added.",
+            out.display()
+        ),
+        &json!({ "backup": out, "charts": charts }),
+    );
+    Ok(())
 }
 
 /// What a profile is and holds, in words and as JSON.

@@ -2,6 +2,7 @@
 
 mod cases;
 mod explain;
+mod keys;
 mod signoff;
 
 use std::{
@@ -112,6 +113,7 @@ impl Tour<'_> {
         self.amend(&mut scene).await?;
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;
+        self.lose_the_wallet(&mut scene).await?;
         self.stop_a_validator(&mut scene, consortium).await
     }
 
@@ -550,7 +552,7 @@ impl Tour<'_> {
         Ok(())
     }
 
-    /// One validator stops at once; the others go on; it comes back and catches up.
+    /// The last two: one validator stops at once; the others go on; it comes back and catches up.
     async fn stop_a_validator(
         &self,
         scene: &mut Scene,

@@ -20,7 +20,7 @@ use super::cost;
 use crate::client::rng;
 
 /// Bytes of an index: of about a million charts.
-const INDEX_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(super) const INDEX_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// The one version of indexes.
 const INDEX_VERSION: u8 = 1;
 
@@ -91,7 +91,7 @@ impl From<io::Error> for FileProblem {
     }
 }
 
-fn at<P: Into<FileProblem>>(path: &Path) -> impl FnOnce(P) -> FileError {
+pub(super) fn at<P: Into<FileProblem>>(path: &Path) -> impl FnOnce(P) -> FileError {
     move |problem| FileError { path: path.to_path_buf(), problem: problem.into() }
 }
 
@@ -114,7 +114,7 @@ impl std::fmt::Debug for Unlock {
 }
 
 impl Unlock {
-    fn lock(&self, about: About, secret: &[u8]) -> Result<KeyFile, KeyFileError> {
+    pub(super) fn lock(&self, about: About, secret: &[u8]) -> Result<KeyFile, KeyFileError> {
         let cost = cost(about.demonstration);
         match self {
             Self::Passphrase(passphrase) => {
@@ -124,7 +124,7 @@ impl Unlock {
         }
     }
 
-    fn open(&self, file: &KeyFile) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    pub(super) fn open(&self, file: &KeyFile) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         match self {
             Self::Passphrase(passphrase) => file.open_with_passphrase(passphrase),
             Self::OperatorKey(key) => file.open_with_operator_key(key),
@@ -250,6 +250,11 @@ impl Vault {
         replace(&self.index, &keepwell_types::encode(&sealed)).map_err(at(&self.index))
     }
 
+    /// The index as it is on disk.
+    pub(super) fn index_bytes(&self) -> Result<Vec<u8>, FileError> {
+        read_private(&self.index, INDEX_BYTES_MAX).map_err(at(&self.index))
+    }
+
     /// Reads the index.
     pub(super) fn read_index<T>(&self, key: &SealingKey, domain: &str) -> Result<T, FileError>
     where
@@ -271,7 +276,7 @@ struct SealedIndex {
     ciphertext: Blob<INDEX_BYTES_MAX>,
 }
 
-fn open_index<T>(bytes: &[u8], key: &SealingKey, domain: &str) -> Option<T>
+pub(super) fn open_index<T>(bytes: &[u8], key: &SealingKey, domain: &str) -> Option<T>
 where
     T: Encode<()> + for<'b> Decode<'b, ()>,
 {
@@ -300,7 +305,7 @@ fn create_private(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-fn read_private(path: &Path, max: usize) -> Result<Vec<u8>, FileProblem> {
+pub(super) fn read_private(path: &Path, max: usize) -> Result<Vec<u8>, FileProblem> {
     let file = File::open(path)?;
     #[cfg(unix)]
     {
@@ -317,7 +322,7 @@ fn read_private(path: &Path, max: usize) -> Result<Vec<u8>, FileProblem> {
 }
 
 /// Writes a file that must not be there yet; it appears whole.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let staged = stage(path, bytes)?;
     // A link, unlike a rename, replaces nothing.
     let linked = fs::hard_link(&staged, path);

@@ -179,3 +179,86 @@ fn after_a_claim_the_agents_epochs_stay_readable() {
         assert_eq!(seed, whose.epoch_seed(place.0, place.1), "{compartment} at {epoch}");
     }
 }
+
+/// A chart that was claimed, then lost and recovered: each epoch opens with the keys that it had then.
+#[test]
+fn after_a_recovery_all_earlier_epochs_stay_readable() {
+    let chart = ChartId([3; 32]);
+    let agent = ChartHolder::derive(&[1; 32], chart);
+    let folder = tempfile::tempdir().unwrap();
+    let mut lost = Wallet::create(folder.path(), &operator(1), true).unwrap();
+    let (meanings, claimed_at) = (Meanings::default(), [Epoch(1); COMPARTMENTS]);
+    let organisation = OrganisationId([1; 16]);
+    lost.add(KnownChart::claimed(chart, organisation, meanings, agent.secret(), claimed_at))
+        .unwrap();
+    let before = lost.holder(chart).unwrap();
+
+    let masters = lost.masters(chart, CompartmentSet::all()).unwrap();
+    let root = [9; 32];
+    let recovered = KnownChart::recovered(chart, masters, [Epoch(3); COMPARTMENTS]);
+    let (holder, own) = (recovered.holder(&root), ChartHolder::derive(&root, chart));
+    for (epoch, whose) in [(0, &agent), (1, &before), (2, &before), (3, &own), (9, &own)] {
+        let place = (Compartment::new(7).unwrap(), Epoch(epoch));
+        let seed = holder.epoch_seed(place.0, place.1);
+        assert_eq!(seed, whose.epoch_seed(place.0, place.1), "epoch {epoch}");
+    }
+    assert_ne!(holder.actor().key().public(), before.actor().key().public());
+}
+
+/// A proxy opens what it was handed, at every epoch of these keys, and nothing else.
+#[test]
+fn a_proxy_opens_its_compartments_alone() {
+    let chart = ChartId([3; 32]);
+    let [theirs, mine] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut patient = Wallet::create(theirs.path(), &operator(1), true).unwrap();
+    let organisation = OrganisationId([1; 16]);
+    patient.add(KnownChart::opened(chart, organisation, Meanings::default())).unwrap();
+    let [given, kept] = [4, 5].map(|it| Compartment::new(it).unwrap());
+    let masters = patient.masters(chart, CompartmentSet::EMPTY.with(given)).unwrap();
+
+    let mut carer = Wallet::create(mine.path(), &operator(2), true).unwrap();
+    let proxy = ProxyId([7; 16]);
+    carer.add(KnownChart::of_proxy(chart, proxy, masters)).unwrap();
+    carer.save().unwrap();
+    drop(carer);
+    let carer = Wallet::open(mine.path(), &operator(2)).unwrap();
+    let (holder, owner) = (carer.holder(chart).unwrap(), patient.holder(chart).unwrap());
+    assert_eq!(holder.actor().party(), Party::Proxy(chart, proxy));
+    assert_ne!(holder.actor().key().public(), owner.actor().key().public());
+    for epoch in [0, 5].map(Epoch) {
+        assert_eq!(holder.epoch_seed(given, epoch), owner.epoch_seed(given, epoch));
+        assert_eq!(holder.epoch_seed(kept, epoch), None);
+    }
+    assert!(carer.masters(chart, CompartmentSet::all()).is_err());
+}
+
+#[test]
+fn a_backup_restores_a_wallet_with_its_passphrase_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, file) = (folder.path().join("own"), folder.path().join("backup.keepwell"));
+    let mut wallet = Wallet::create(&own, &operator(1), true).unwrap();
+    let chart = ChartId([3; 32]);
+    let organisation = OrganisationId([1; 16]);
+    wallet.add(KnownChart::opened(chart, organisation, Meanings::default())).unwrap();
+    let lock = Unlock::Passphrase(Zeroizing::new("a long passphrase".to_owned()));
+    wallet.export(&file, &lock).unwrap();
+    assert!(wallet.export(&file, &lock).is_err(), "a backup is never overwritten");
+
+    let other = Unlock::Passphrase(Zeroizing::new("another".to_owned()));
+    let there = folder.path().join("there");
+    assert!(Wallet::import(&file, &other, &there, &operator(2)).is_err());
+    assert!(!there.join("wallet.key").exists());
+    let restored = Wallet::import(&file, &lock, &there, &operator(2)).unwrap();
+    let keys = |wallet: &Wallet| wallet.holder(chart).unwrap().actor().key().public();
+    assert_eq!(keys(&restored), keys(&wallet));
+    drop(restored);
+    assert!(Wallet::open(&there, &operator(1)).is_err());
+    assert_eq!(keys(&Wallet::open(&there, &operator(2)).unwrap()), keys(&wallet));
+    assert!(Wallet::import(&file, &lock, &there, &operator(2)).is_err(), "one wallet to a folder");
+
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    assert!(Wallet::import(&file, &lock, &elsewhere, &operator(2)).is_err());
+}

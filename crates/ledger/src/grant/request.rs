@@ -19,10 +19,12 @@ use keepwell_types::{
     id::{ChartId, MemberId, RequestId},
     limits::{OPEN_REQUESTS_MAX, REQUEST_WAIT_MS_MAX},
     outcome::Rejection,
+    proxy::Power,
 };
 
 use super::{Draft, add, check_names, check_separate_consent, check_terms, is_within};
 use crate::{
+    chart::check_not_closed,
     decide::{Case, Changes, Halt},
     signer::known_chart,
     state::{Key, Member, OpenRequest, OpenRequests, Request, RequestEnd},
@@ -31,6 +33,7 @@ use crate::{
 pub(crate) fn ask(case: &Case<'_>, it: &GrantRequest) -> Result<Changes, Halt> {
     let (id, member) = case.acting_member()?;
     let chart = known_chart(case.view, it.chart)?;
+    check_not_closed(it.chart, chart)?;
     if case.view.request(it.chart, it.request)?.is_some() {
         return Err(Rejection::RequestExists(it.request).into());
     }
@@ -59,8 +62,9 @@ pub(crate) fn ask(case: &Case<'_>, it: &GrantRequest) -> Result<Changes, Halt> {
 }
 
 pub(crate) fn answer(case: &Case<'_>, it: &GrantAnswer) -> Result<Changes, Halt> {
-    let chart = case.acting_controller(it.chart)?;
+    let (actor, chart) = case.acting_with(it.chart, Power::Grant)?;
     let request = open(case, it.chart, it.request)?;
+    actor.check_within(request.terms.compartments)?;
     match &it.answer {
         Answer::Give { grant, terms, seeds } => {
             let as_asked = terms.grantee == request.terms.grantee
@@ -71,6 +75,7 @@ pub(crate) fn answer(case: &Case<'_>, it: &GrantAnswer) -> Result<Changes, Halt>
             if !as_asked {
                 return Err(Rejection::MoreThanAsked(it.request).into());
             }
+            actor.check_until(terms.window.until)?;
             let (chart_id, grant, seeds) = (it.chart, *grant, *seeds);
             let draft = Draft { chart: chart_id, grant, terms, seeds, passed: None };
             let changes = add(case, chart, &draft)?;

@@ -15,8 +15,9 @@ use keepwell_types::{
     id::RecordId,
     member::Role,
     outcome::Rejection,
+    proxy::Power,
     record::{RecordRestrict, Restriction},
-    set::RestrictionSet,
+    set::{CompartmentSet, RestrictionSet},
 };
 
 use super::{named, state_of};
@@ -52,8 +53,9 @@ fn asked(
     it: &RecordRestrict,
     may: fn(Restriction, Actor<'_>, &Chart) -> bool,
 ) -> Result<(RecordId, RecordState), Halt> {
-    let (actor, chart) = case.actor(it.chart)?;
+    let (actor, chart) = case.actor_with(it.chart, Power::Restrict)?;
     let entry = named(case.view, it.chart, &it.record)?;
+    actor.check_within(CompartmentSet::EMPTY.with(entry.compartment))?;
     let (record, original) = (entry.record, entry.original);
     if it.restrictions == RestrictionSet::EMPTY {
         return Err(Rejection::EmptyTerms.into());
@@ -81,7 +83,7 @@ fn may_restrict(restriction: Restriction, actor: Actor<'_>, chart: &Chart) -> bo
 fn may_lift(restriction: Restriction, actor: Actor<'_>, chart: &Chart) -> bool {
     let of_officer = restriction == Restriction::LegalHold;
     match actor {
-        Actor::Controller => !of_officer,
+        Actor::Controller | Actor::Proxy { .. } => !of_officer,
         Actor::Member { .. } => of_officer && may_restrict(restriction, actor, chart),
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! Lines with the same time share a block. `t5+1` is one millisecond after second 5. Who signs is a
 //! member (`drey`), an administrator (the organisation's name), a controller (`c1`), a holder of a
-//! one-time code (`code:c1`, `code:c1:new`), a custodian (`custodian:lab`), a new key (`wallet:c1`,
+//! one-time code (`code:c1`, `code:c1:new`), a guardian with a key for a chart (`@ann`, `@ann/c2`), whoever is to
+//! control a chart (`next:phone`), a proxy (`proxy:cara`), a custodian (`custodian:lab`), a new key (`wallet:c1`,
 //! `new:drey`), or several of them (`a+b`); with `!` they sign with a key that is not theirs. A verdict is `ok` or the name of the refusal; behind `~` it is
 //! why nobody answers for the command, so that no block may have it.
 
@@ -32,7 +33,7 @@ use keepwell_types::{
     access::RecordName,
     command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encoding::{List, Text},
-    genesis::{EmergencyRule, OwnOrganisation, Parameters},
+    genesis::{EmergencyRule, OwnOrganisation, Parameters, RecoveryRule},
     id::*,
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Verdict},
@@ -69,6 +70,7 @@ pub(crate) const PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule { delay_ms: 5_000, open_ms_max: 60_000, review_ms: 100_000 },
+    recovery: Some(RecoveryRule { delay_ms: 10_000 }),
     sign_off: None,
 };
 
@@ -112,6 +114,8 @@ pub(crate) struct World {
     pub(crate) named: BTreeMap<String, (RecordName, Commitment)>,
     /// Where emergencies began.
     pub(crate) emergencies: BTreeMap<String, LogPosition>,
+    /// Where recoveries were started.
+    pub(crate) recoveries: BTreeMap<String, LogPosition>,
     /// Seeds of keys that were changed.
     pub(crate) seeds: BTreeMap<Party, String>,
     pub(crate) last_command: Option<Verified>,
@@ -135,6 +139,7 @@ impl World {
             log: Vec::new(),
             named: BTreeMap::new(),
             emergencies: BTreeMap::new(),
+            recoveries: BTreeMap::new(),
             seeds: BTreeMap::new(),
             last_command: None,
             commands: 0,
@@ -326,6 +331,11 @@ impl World {
         self.emergencies.get(name).copied().unwrap_or(LogPosition(u64::MAX))
     }
 
+    /// Where a recovery was started; one that does not exist has a place too.
+    pub(crate) fn recovery(&self, name: &str) -> LogPosition {
+        self.recoveries.get(name).copied().unwrap_or(LogPosition(u64::MAX))
+    }
+
     /// How a record is named in commands; one that does not exist has a name too.
     pub(crate) fn name(&self, name: &str) -> RecordName {
         self.named.get(name).map_or(
@@ -411,6 +421,10 @@ pub(crate) fn case_id(name: &str) -> CaseId {
 
 pub(crate) fn credential_id(name: &str) -> CredentialId {
     CredentialId(hashed_16("credential", name))
+}
+
+pub(crate) fn proxy_id(name: &str) -> ProxyId {
+    ProxyId(hashed_16("proxy", name))
 }
 
 pub(crate) fn chart_id(name: &str) -> ChartId {

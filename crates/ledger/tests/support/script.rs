@@ -27,12 +27,17 @@ use keepwell_types::{
         GrantRevokeOrganisation, GrantTerms, GrantWithdraw, Grantee, RefusalReason, RequestReason,
         TeamArrange,
     },
+    guardian::{
+        Guardian, GuardianGroup, GuardianPolicy, GuardianSet, RecoveryApprove, RecoveryEnd,
+        RecoveryFinish, RecoveryStart,
+    },
     id::*,
     limits::SEALED_BYTES_MAX,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationStanding,
         Party, Role,
     },
+    proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd, ProxyTerms},
     record::{
         Amended, CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordApprove, RecordErased,
         RecordKeep, RecordRedact, RecordRestrict, RecordRetract, RecordWithdraw, RedactionGround,
@@ -44,7 +49,7 @@ use keepwell_types::{
 
 use super::{
     START, World, admit, case_id, chart_id, credential_id, grant_id, group_id, hashed, key,
-    member_id, organisation_id, request_id, sign_as, team_id,
+    member_id, organisation_id, proxy_id, request_id, sign_as, team_id,
 };
 
 /// Compartments that need separate consent in charts of scripts.
@@ -124,6 +129,15 @@ impl Line {
                 let view = world.block.as_ref().unwrap().view();
                 let count = view.chart_log(self.chart()).unwrap().unwrap().count;
                 world.emergencies.insert(self.what.clone(), LogPosition(count.0 - 1));
+            }
+            "recover" => {
+                let view = world.block.as_ref().unwrap().view();
+                let count = view.chart_log(self.chart()).unwrap().unwrap().count;
+                world.recoveries.insert(self.what.clone(), LogPosition(count.0 - 1));
+            }
+            "finish" => {
+                let party = Party::Controller(self.chart());
+                world.seeds.insert(party, format!("next:{}", self.successor()));
             }
             "claim" => {
                 let party = Party::Controller(chart_id(&self.what));
@@ -360,6 +374,60 @@ impl Line {
                 chart: self.chart(),
                 case: case_id(&self.what),
             }),
+            "guard" => Payload::GuardianSet(GuardianSet {
+                chart: chart_id(&self.what),
+                policy: self.policy(),
+                escrow: Digest(hashed("escrow", &self.text)),
+            }),
+            "recover" => Payload::RecoveryStart(RecoveryStart {
+                chart: self.chart(),
+                ground: self.detail("ground").unwrap_or("lost").parse().unwrap(),
+                successor: self.successor_key(world),
+                sealing: Digest(hashed("sealing", self.successor())),
+                share: Digest(hashed("share", &self.text)),
+            }),
+            "vouch" => Payload::RecoveryApprove(RecoveryApprove {
+                chart: self.chart(),
+                recovery: world.recovery(&self.what),
+                successor: self.successor_key(world),
+                share: Digest(hashed("share", &self.text)),
+            }),
+            "unvouch" => Payload::RecoveryWithdraw(RecoveryEnd {
+                chart: self.chart(),
+                recovery: world.recovery(&self.what),
+            }),
+            "veto" => Payload::RecoveryVeto(RecoveryEnd {
+                chart: self.chart(),
+                recovery: world.recovery(&self.what),
+            }),
+            "finish" => Payload::RecoveryFinish(RecoveryFinish {
+                chart: self.chart(),
+                recovery: world.recovery(&self.what),
+                keys: chart_keys(&format!("next:{}", self.successor())),
+                replaces: match self.detail("sheet") {
+                    Some(sheet) => Digest(hashed("sheet", sheet)),
+                    None => sheet_of(world, self.chart()),
+                },
+            }),
+            "name_proxy" => Payload::ProxyAdd(ProxyAdd {
+                chart: self.chart(),
+                proxy: proxy_id(&self.what),
+                signing: key(&format!("proxy:{}", self.what)).public(),
+                sealing: Digest(hashed("sealing:proxy", &self.what)),
+                terms: ProxyTerms {
+                    powers: words(self.detail("powers").unwrap_or("all")),
+                    compartments: self.compartments(),
+                    window: self.proxy_window(),
+                },
+            }),
+            "end_proxy" => {
+                Payload::ProxyEnd(ProxyEnd { chart: self.chart(), proxy: proxy_id(&self.what) })
+            }
+            "minor" => Payload::ChartMinor(ChartMinor {
+                chart: chart_id(&self.what),
+                until: instant(self.detail("until").unwrap()),
+            }),
+            "close" => Payload::ChartClose(ChartClose { chart: chart_id(&self.what) }),
             "read" => Payload::AccessOpen(self.access_open(world)),
             "anchor" => Payload::AnchorAdd(AnchorAdd {
                 root: Digest(hashed("anchor", &self.text)),
@@ -367,6 +435,40 @@ impl Line {
             }),
             verb => panic!("no such command: {verb}"),
         }
+    }
+
+    /// `groups=2:@ann,@ben;1:hugh min=2 executor=heir`
+    fn policy(&self) -> GuardianPolicy {
+        let groups = self.detail("groups").unwrap_or_default().split(';');
+        let groups = groups.filter(|it| !it.is_empty()).map(|group| {
+            let (min, names) = group.split_once(':').expect("a group is min:name,name");
+            GuardianGroup {
+                guardians: listed(names, guardian),
+                approvals_min: min.parse().unwrap(),
+            }
+        });
+        GuardianPolicy {
+            groups: List::from_vec(groups.collect()).unwrap(),
+            groups_min: self.detail("min").unwrap_or("1").parse().unwrap(),
+            executor: self.detail("executor").map(|it| key(&format!("next:{it}")).public()),
+        }
+    }
+
+    fn successor(&self) -> &str {
+        self.detail("to").unwrap_or("phone")
+    }
+
+    /// The new key; `to=own` is the one that the chart has.
+    fn successor_key(&self, world: &World) -> PublicKey {
+        match self.successor() {
+            "own" => self.signer(world, "c1").1.public(),
+            name => key(&format!("next:{name}")).public(),
+        }
+    }
+
+    fn proxy_window(&self) -> Window {
+        let from = self.detail("from").map_or(START, instant);
+        Window { from, until: instant(self.detail("ends").unwrap_or("t1000")) }
     }
 
     fn chart_open(&self) -> ChartOpen {
@@ -584,6 +686,16 @@ pub(crate) fn party(name: &str) -> (Party, String) {
     if let Some(member) = name.strip_prefix("new:") {
         return (Party::Member(member_id(member)), name.into());
     }
+    if let Some(name) = name.strip_prefix('@') {
+        let (_, chart) = name.split_once('/').unwrap_or((name, "c1"));
+        return (Party::Guardian(chart_id(chart)), guardian_seed(name));
+    }
+    if name.starts_with("next:") {
+        return (Party::Successor(chart_id("c1")), name.into());
+    }
+    if let Some(proxy) = name.strip_prefix("proxy:") {
+        return (Party::Proxy(chart_id("c1"), proxy_id(proxy)), name.into());
+    }
     let is_chart = name.starts_with('c') && name[1..].parse::<u32>().is_ok();
     let is_organisation =
         ["hospital", "clinic", "lab", "insurer", "pharmacy", "board", "medboard", "otherboard"]
@@ -595,6 +707,19 @@ pub(crate) fn party(name: &str) -> (Party, String) {
         (Party::Administrator(organisation_id(name)), format!("administrator:{name}"))
     } else {
         (Party::Member(member_id(name)), format!("member:{name}"))
+    }
+}
+
+/// The seed of a guardian's key for one chart.
+fn guardian_seed(name: &str) -> String {
+    format!("guardian:{name}")
+}
+
+/// `@ann`, a key, or a member.
+fn guardian(name: &str) -> Guardian {
+    match name.strip_prefix('@') {
+        Some(key_of) => Guardian::Key(key(&guardian_seed(key_of)).public()),
+        None => Guardian::Member(member_id(name)),
     }
 }
 

@@ -68,6 +68,7 @@ impl Consortium {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                recovery: None,
                 sign_off: None,
             },
             entries: List::new(),

@@ -26,6 +26,7 @@ use futures::StreamExt as _;
 use keepwell_crypto::request::{VerifiedRequest, body_digest, verify};
 use keepwell_ledger::state::{Chart, Key, Value};
 use keepwell_types::{
+    guardian::Guardian,
     id::{ChartId, Digest, OrganisationId, PublicKey},
     limits::REQUEST_SKEW_MS_MAX,
     member::Party,
@@ -74,9 +75,19 @@ impl Caller {
         self.party == Party::Controller(chart)
     }
 
-    /// Whether they control the chart or act for its organisation.
+    /// Whether they control this chart, or act for its patient.
+    pub fn acts_in(&self, chart: ChartId) -> bool {
+        matches!(self.party, Party::Controller(it) | Party::Proxy(it, _) if it == chart)
+    }
+
+    /// Whether they have a part in a recovery of this chart, with a key made for it: as guardian or successor.
+    pub fn recovers(&self, chart: ChartId) -> bool {
+        matches!(self.party, Party::Guardian(it) | Party::Successor(it) if it == chart)
+    }
+
+    /// Whether they control the chart, act for its patient or for its organisation.
     pub fn is_at_home(&self, chart: ChartId, entry: &Chart) -> bool {
-        self.controls(chart) || self.is_of(entry.organisation)
+        self.acts_in(chart) || self.is_of(entry.organisation)
     }
 }
 
@@ -232,6 +243,11 @@ async fn standing(
             check_key(chart.keys.signing, key)?;
             Ok(Caller { party, organisation: None, accountable: chart.organisation })
         }
+        Party::Proxy(chart, _) | Party::Guardian(chart) | Party::Successor(chart) => {
+            check_key_for_chart(node, party, chart, key).await?;
+            let accountable = node.chart(chart).await?.organisation;
+            Ok(Caller { party, organisation: None, accountable })
+        }
         Party::Administrator(id) => {
             let Some(Value::Organisation(entry)) = node.value(Key::Organisation(id)).await? else {
                 return Err(not_signers_key());
@@ -253,6 +269,41 @@ async fn standing(
             Err(unauthorized("claimant", message))
         }
     }
+}
+
+/// Whether `key` is the one with which the party acts in the chart, now.
+async fn check_key_for_chart(
+    node: &Node,
+    party: Party,
+    chart: ChartId,
+    key: PublicKey,
+) -> Result<(), ApiError> {
+    let now = node.core.tip().time();
+    let is_its_key = match party {
+        Party::Proxy(_, id) => match node.value(Key::Proxies(chart)).await? {
+            Some(Value::Proxies(proxies)) => proxies
+                .all
+                .iter()
+                .any(|it| it.proxy == id && it.signing == key && it.terms.window.contains(now)),
+            Some(_) | None => false,
+        },
+        Party::Guardian(_) => match node.value(Key::Guardians(chart)).await? {
+            Some(Value::Guardians(it)) => it.policy.place_of(&Guardian::Key(key)).is_some(),
+            Some(_) | None => false,
+        },
+        Party::Successor(_) => match node.value(Key::Recoveries(chart)).await? {
+            Some(Value::Recoveries(it)) => {
+                it.open.iter().any(|open| open.successor == key && now < open.until)
+            }
+            Some(_) | None => false,
+        },
+        Party::Member(_)
+        | Party::Controller(_)
+        | Party::Claimant(_)
+        | Party::Administrator(_)
+        | Party::Custodian(_) => false,
+    };
+    if is_its_key { Ok(()) } else { Err(not_signers_key()) }
 }
 
 fn check_key(expected: PublicKey, given: PublicKey) -> Result<(), ApiError> {

@@ -7,6 +7,7 @@ use keepwell_engine::reader::ReadError;
 use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     grant::Grantee,
+    guardian::Guardian,
     id::{
         CaseId, ChartId, GrantId, LogPosition, MemberId, OrganisationId, RecordId, RequestId,
         TeamId,
@@ -31,7 +32,7 @@ use crate::opened::opened;
 const TRIES: usize = 60;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A chart. Signed by any member or by its controller.
+/// A chart. Signed by any member, by its controller or proxy, or by a guardian or successor.
 #[utoipa::path(get, path = "/v1/charts/{chart}",
     params(("chart" = String, Path, description = "ChartId in hexadecimal digits")),
     responses(
@@ -44,8 +45,8 @@ pub async fn chart(
     accept: Accept,
     Segments(chart): Segments<ChartId>,
 ) -> Result<Response, ApiError> {
-    if caller.organisation().is_none() && !caller.controls(chart) {
-        return Err(ApiError::forbidden("members and the chart's controller"));
+    if caller.organisation().is_none() && !caller.acts_in(chart) && !caller.recovers(chart) {
+        return Err(ApiError::forbidden("members, and those who have a part in the chart"));
     }
     Ok(accept.answer(&prove(&node, &Key::Chart(chart)).await?))
 }
@@ -323,10 +324,84 @@ pub async fn emergencies(
     accept: Accept,
     Segments(chart): Segments<ChartId>,
 ) -> Result<Response, ApiError> {
-    if caller.organisation().is_none() && !caller.controls(chart) {
-        return Err(ApiError::forbidden("members and the chart's controller"));
+    if caller.organisation().is_none() && !caller.acts_in(chart) {
+        return Err(ApiError::forbidden("members, and the chart's controller and proxies"));
     }
     Ok(accept.answer(&prove(&node, &Key::Emergencies(chart)).await?))
+}
+
+/// Who guards a chart. Signed by those at home in the chart, or by a guardian or successor.
+#[utoipa::path(get, path = "/v1/charts/{chart}/guardians",
+    params(("chart" = String, Path, description = "ChartId in hexadecimal digits")),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn guardians(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments(chart): Segments<ChartId>,
+) -> Result<Response, ApiError> {
+    at_home_or_guarding(&node, &caller, chart).await?;
+    Ok(accept.answer(&prove(&node, &Key::Guardians(chart)).await?))
+}
+
+/// The recoveries of a chart that wait. Signed as for its guardians.
+#[utoipa::path(get, path = "/v1/charts/{chart}/recoveries",
+    params(("chart" = String, Path, description = "ChartId in hexadecimal digits")),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn recoveries(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments(chart): Segments<ChartId>,
+) -> Result<Response, ApiError> {
+    at_home_or_guarding(&node, &caller, chart).await?;
+    Ok(accept.answer(&prove(&node, &Key::Recoveries(chart)).await?))
+}
+
+/// Who acts for the patient of a chart. Signed by those at home in the chart.
+#[utoipa::path(get, path = "/v1/charts/{chart}/proxies",
+    params(("chart" = String, Path, description = "ChartId in hexadecimal digits")),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn proxies(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments(chart): Segments<ChartId>,
+) -> Result<Response, ApiError> {
+    at_home(&node, &caller, chart).await?;
+    Ok(accept.answer(&prove(&node, &Key::Proxies(chart)).await?))
+}
+
+/// Whether the caller is at home in the chart, or has a part in a recovery of it.
+pub async fn at_home_or_guarding(
+    node: &Node,
+    caller: &Caller,
+    chart: ChartId,
+) -> Result<(), ApiError> {
+    if guards(node, caller, chart).await? {
+        return Ok(());
+    }
+    at_home(node, caller, chart).await
+}
+
+/// Whether the caller has a part in a recovery of the chart: with a key of its own, or as a member.
+pub async fn guards(node: &Node, caller: &Caller, chart: ChartId) -> Result<bool, ApiError> {
+    if caller.recovers(chart) {
+        return Ok(true);
+    }
+    let Party::Member(id) = caller.party() else { return Ok(false) };
+    let value = node.value(Key::Guardians(chart)).await?;
+    let Some(Value::Guardians(guardians)) = value else { return Ok(false) };
+    Ok(guardians.policy.place_of(&Guardian::Member(id)).is_some())
 }
 
 /// The credentials of a member. Signed by any member or by the controller of any chart.

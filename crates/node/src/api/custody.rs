@@ -25,6 +25,7 @@ use utoipa::ToSchema;
 use super::{
     Node,
     auth::{Caller, Signed},
+    charts::{at_home_or_guarding, guards},
     error::ApiError,
     form::{Accept, Params, Segments, cbor},
     logs::By,
@@ -74,6 +75,8 @@ enum KindName {
     Seeds,
     Table,
     Words,
+    Guardians,
+    Share,
 }
 
 impl Kind {
@@ -83,6 +86,8 @@ impl Kind {
             KindName::Seeds => SmallKind::Seeds,
             KindName::Table => SmallKind::Table,
             KindName::Words => SmallKind::Words,
+            KindName::Guardians => SmallKind::Guardians,
+            KindName::Share => SmallKind::Share,
         }
     }
 }
@@ -200,7 +205,12 @@ fn is_custodian(caller: &Caller, chart: &Chart) -> bool {
         Party::Administrator(organisation) | Party::Custodian(organisation) => {
             chart.custodians.contains(&organisation)
         }
-        Party::Member(_) | Party::Controller(_) | Party::Claimant(_) => false,
+        Party::Member(_)
+        | Party::Controller(_)
+        | Party::Claimant(_)
+        | Party::Proxy(..)
+        | Party::Guardian(_)
+        | Party::Successor(_) => false,
     }
 }
 
@@ -370,14 +380,15 @@ fn check_range(range: Option<&GetRange>, len: u64) -> Result<(), ApiError> {
     Err(ApiError::client(StatusCode::RANGE_NOT_SATISFIABLE, "range", message))
 }
 
-/// Stores a key sheet, sealed seeds, a table of them or words of a case (`kind`), which the ledger names by
-/// digest. Signed by those at home in the chart, which names this custodian.
+/// Stores a key sheet, sealed seeds, a table of them, words of a case, what guardians hold together or a share
+/// of it (`kind`), which the ledger names by digest. Signed by those at home in the chart, which names this
+/// custodian; a share by a guardian.
 #[utoipa::path(put, path = "/v1/charts/{chart}/sealed",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
-        ("kind" = String, Query, description = "`sheet`, `seeds`, `table` or `words`"),
+        ("kind" = String, Query, description = "`sheet`, `seeds`, `table`, `words`, `guardians` or `share`"),
     ),
-    request_body(content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable or CaseWords"),
+    request_body(content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable, CaseWords, GuardianEscrow or HandedShare"),
     responses(
         (status = 200, body = Digested),
         (status = 400, body = super::error::ErrorBody), (status = 401, body = super::error::ErrorBody),
@@ -390,7 +401,8 @@ pub async fn put_small(
     Signed { caller, body }: Signed<SMALL_BYTES_MAX>,
 ) -> Result<Json<Digested>, ApiError> {
     let entry = node.chart(chart).await?;
-    if !caller.is_at_home(chart, &entry) {
+    let hands_over = matches!(kind.kind, KindName::Share) && guards(&node, &caller, chart).await?;
+    if !hands_over && !caller.is_at_home(chart, &entry) {
         return Err(ApiError::forbidden("the chart's controller and organisation"));
     }
     check_custodian(&node, &entry)?;
@@ -399,15 +411,16 @@ pub async fn put_small(
     Ok(Json(Digested { digest }))
 }
 
-/// A key sheet, sealed seeds, a table of them or words of a case (`kind`). Signed by any member or by the chart's controller.
+/// What [`put_small`] stored. Signed by any member, or by the chart's controller or proxy; what guardians hold
+/// and shares of it, by those at home in the chart, a guardian or a successor.
 #[utoipa::path(get, path = "/v1/charts/{chart}/sealed/{digest}",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
         ("digest" = String, Path, description = "Digest in hexadecimal digits"),
-        ("kind" = String, Query, description = "`sheet`, `seeds`, `table` or `words`"),
+        ("kind" = String, Query, description = "`sheet`, `seeds`, `table`, `words`, `guardians` or `share`"),
     ),
     responses(
-        (status = 200, content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable or CaseWords"),
+        (status = 200, content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable, CaseWords, GuardianEscrow or HandedShare"),
         (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
         (status = 404, body = super::error::ErrorBody),
     ))]
@@ -417,8 +430,15 @@ pub async fn small(
     Segments((chart, digest)): Segments<(ChartId, Digest)>,
     Params(kind): Params<Kind>,
 ) -> Result<Response, ApiError> {
-    if caller.organisation().is_none() && !caller.controls(chart) {
-        return Err(ApiError::forbidden("members and the chart's controller"));
+    match kind.small() {
+        SmallKind::Sheet | SmallKind::Seeds | SmallKind::Table => {
+            if caller.organisation().is_none() && !caller.acts_in(chart) {
+                return Err(ApiError::forbidden("members, and the chart's controller and proxies"));
+            }
+        }
+        SmallKind::Guardians | SmallKind::Share => {
+            at_home_or_guarding(&node, &caller, chart).await?;
+        }
     }
     let object = SmallObject { chart, kind: kind.small(), digest };
     Ok(cbor(node.custody.small(&object).await?.into()))

@@ -7,8 +7,9 @@
 //!
 //! * No answer needs to be believed: receipts and proofs go with what they prove, bodies and capsules
 //!   are checked against what the ledger commits to.
-//! * A chart's entries go to whoever controls the chart, to its organisation with its auditors, and to the
-//!   actors in an entry; of an access, also to the privacy officers of the reader's organisation; a sealed object also to the reader of an accepted access that asks for it.
+//! * A chart's entries go to whoever controls the chart or acts for its patient, to its organisation with its
+//!   auditors, and to the actors in an entry; of an access, also to the privacy officers of the reader's
+//!   organisation; a sealed object also to the reader of an accepted access that asks for it.
 //! * Logs and metrics name paths by their templates: no identifier of a chart, record or person is in
 //!   them, nor any content.
 //!
@@ -130,9 +131,11 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/subjects/{grantee}", get(rules::subject))
         .route("/v1/charts/{chart}/cutoffs/{organisation}", get(rules::cutoff))
         .route("/v1/charts/{chart}/teams", get(rules::teams))
-        .route("/v1/charts/{chart}/proposals/{record}", get(rules::proposal))
         .route("/v1/groups/{group}", get(rules::group))
         .route("/v1/organisations/{organisation}/accesses", get(accesses::accesses))
+        .route("/v1/charts/{chart}/guardians", get(charts::guardians))
+        .route("/v1/charts/{chart}/recoveries", get(charts::recoveries))
+        .route("/v1/charts/{chart}/proxies", get(charts::proxies))
         .route("/v1/members/{member}/credentials", get(charts::credentials))
         .route("/v1/members/{member}/key", get(members::key).put(members::put_key))
         .route("/v1/members/{member}", get(charts::member))
@@ -198,6 +201,9 @@ pub fn router(node: Arc<Node>) -> Router {
         rules::proposal,
         rules::group,
         accesses::accesses,
+        charts::guardians,
+        charts::recoveries,
+        charts::proxies,
         charts::credentials,
         members::put_key,
         members::key,

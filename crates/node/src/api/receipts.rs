@@ -80,7 +80,7 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
         return Ok(true);
     }
     let Some(chart) = entry.payload().chart() else { return Ok(caller.organisation().is_some()) };
-    if caller.controls(chart) {
+    if caller.acts_in(chart) {
         return Ok(true);
     }
     // A refused command may name a chart that is not there.

@@ -93,26 +93,6 @@ pub async fn teams(
     Ok(accept.answer(&prove(&node, &Key::Teams(chart)).await?))
 }
 
-/// What a record that entered under an approval rule still waits for. Signed by those at home in the chart.
-#[utoipa::path(get, path = "/v1/charts/{chart}/proposals/{record}",
-    params(
-        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
-        ("record" = String, Path, description = "RecordId in hexadecimal digits"),
-    ),
-    responses(
-        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
-        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
-    ))]
-pub async fn proposal(
-    State(node): State<Arc<Node>>,
-    caller: Caller,
-    accept: Accept,
-    Segments((chart, record)): Segments<(ChartId, RecordId)>,
-) -> Result<Response, ApiError> {
-    at_home(&node, &caller, chart).await?;
-    Ok(accept.answer(&prove(&node, &Key::Proposal(chart, record)).await?))
-}
-
 /// A group of members: whose it is, and for which purposes it reads. Signed by any member or by the controller
 /// of any chart.
 #[utoipa::path(get, path = "/v1/groups/{group}",

@@ -70,6 +70,10 @@ pub fn names(entry: &Entry, height: Height) -> Vec<Named> {
             Entry::Genesis(_) => Vec::new(),
         },
         Payload::ChartOpen(it) => vec![Named::Small(it.chart, it.keys.sheet)],
+        Payload::RecoveryFinish(it) => vec![Named::Small(it.chart, it.keys.sheet)],
+        Payload::GuardianSet(it) => vec![Named::Small(it.chart, it.escrow)],
+        Payload::RecoveryStart(it) => vec![Named::Small(it.chart, it.share)],
+        Payload::RecoveryApprove(it) => vec![Named::Small(it.chart, it.share)],
         Payload::ChartClaim(it) => vec![Named::Small(it.chart, it.keys.sheet)],
         Payload::CompartmentRotate(it) => {
             vec![Named::Small(it.chart, it.sheet), Named::Small(it.chart, it.seeds)]
@@ -124,7 +128,13 @@ pub fn names(entry: &Entry, height: Height) -> Vec<Named> {
         | Payload::CredentialSuspend(_)
         | Payload::CredentialReinstate(_)
         | Payload::CredentialRevoke(_)
-        | Payload::CaseAcknowledge(_) => Vec::new(),
+        | Payload::CaseAcknowledge(_)
+        | Payload::RecoveryWithdraw(_)
+        | Payload::RecoveryVeto(_)
+        | Payload::ProxyAdd(_)
+        | Payload::ProxyEnd(_)
+        | Payload::ChartMinor(_)
+        | Payload::ChartClose(_) => Vec::new(),
     }
 }
 

@@ -46,6 +46,7 @@ use keepwell_crypto::{
     body,
     capsule::SaltedCapsule,
     grant::{self, SealedSeeds},
+    guardian::{GuardianEscrow, HandedShare},
     sheet,
     sign::SigningKey,
     words::CaseWords,
@@ -398,6 +399,8 @@ impl Custody {
                 sheet::root(&key_sheet)
             }
             SmallKind::Seeds => SealedSeeds::decode(&bytes)?.digest(),
+            SmallKind::Guardians => GuardianEscrow::decode(&bytes)?.digest(),
+            SmallKind::Share => HandedShare::decode(&bytes)?.digest(),
             SmallKind::Table => {
                 let table: SeedTable = keepwell_types::decode(&bytes, SMALL_BYTES_MAX)?;
                 let lines: Vec<_> = table.lines.iter().map(|it| (it.grant, it.seeds)).collect();

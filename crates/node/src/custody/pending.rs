@@ -40,6 +40,9 @@ use super::{
 };
 use crate::config::CustodyLimits;
 
+/// What a digest can be of.
+const SMALL_KINDS: [SmallKind; 5] =
+    [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table, SmallKind::Guardians, SmallKind::Share];
 /// Bytes of an encoded line.
 const LINE_BYTES_MAX: usize = 512;
 /// The one key of the cursor: the index takes no empty keys.
@@ -332,7 +335,7 @@ impl Pending {
     /// An entry names the small objects of a chart with this digest.
     pub fn name_small(&self, chart: ChartId, digest: Digest) -> Result<(), PendingError> {
         self.named.insert(named_key(chart, digest), [])?;
-        for kind in [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table, SmallKind::Words] {
+        for kind in SMALL_KINDS {
             self.forget_small(&SmallObject { chart, kind, digest })?;
         }
         Ok(())
@@ -470,6 +473,8 @@ fn small_key(object: &SmallObject) -> [u8; 65] {
         SmallKind::Seeds => 1,
         SmallKind::Table => 2,
         SmallKind::Words => 3,
+        SmallKind::Guardians => 10,
+        SmallKind::Share => 11,
     };
     key
 }
@@ -482,6 +487,8 @@ fn split_small_key(key: &[u8]) -> Option<SmallObject> {
         [1] => SmallKind::Seeds,
         [2] => SmallKind::Table,
         [3] => SmallKind::Words,
+        [10] => SmallKind::Guardians,
+        [11] => SmallKind::Share,
         _ => return None,
     };
     Some(SmallObject { chart: ChartId(*chart), kind, digest: Digest(*digest) })

@@ -165,6 +165,10 @@ pub enum SmallKind {
     Table,
     /// Words of a case.
     Words,
+    /// What the guardians of a chart hold together.
+    Guardians,
+    /// A guardian's share of it, sealed to a successor.
+    Share,
 }
 
 impl SmallKind {
@@ -175,6 +179,8 @@ impl SmallKind {
             Self::Seeds => "seeds",
             Self::Table => "table",
             Self::Words => "words",
+            Self::Guardians => "guardians",
+            Self::Share => "share",
         }
     }
 }
