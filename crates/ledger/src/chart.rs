@@ -65,6 +65,7 @@ pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
         emergency: CompartmentSet::EMPTY,
         escrow: None,
         seeds: None,
+        ahead: None,
     };
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart).put(Key::ChartLog(it.chart), ChartLog::EMPTY))
 }
@@ -80,6 +81,7 @@ pub(crate) fn claim(case: &Case<'_>, it: &ChartClaim) -> Result<Changes, Halt> {
     // What was shared out opens no epoch from now on, and it was not the patient who prepared it.
     chart.emergency = CompartmentSet::EMPTY;
     chart.escrow = None;
+    chart.ahead = None;
     compartment::advance(&mut chart, CompartmentSet::all())?;
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart))
 }

@@ -150,6 +150,7 @@ impl<'a> Case<'a> {
             Payload::CaseExtend(it) => case::extend(self, it),
             Payload::CaseState(it) => case::state(self, it),
             Payload::CaseAcknowledge(it) => case::acknowledge(self, it),
+            Payload::EmergencyClose(it) => emergency::close(self, it),
         }
     }
 

@@ -14,7 +14,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{AccessOpen, BreakGlass, EmergencyReview, EmergencySecond},
+    access::{AccessOpen, BreakGlass, EmergencyClose, EmergencyReview, EmergencySecond},
     anchor::AnchorAdd,
     case::{CaseAcknowledge, CaseDecide, CaseExtend, CaseOpen, CaseStatement},
     chart::{ChartArrange, ChartClaim, ChartOpen, ChartPrepare, CompartmentRotate},
@@ -173,6 +173,9 @@ pub enum Payload {
     /// Say that one was told of a case.
     #[n(43)]
     CaseAcknowledge(#[n(0)] CaseAcknowledge),
+    /// End an emergency.
+    #[n(54)]
+    EmergencyClose(#[n(0)] EmergencyClose),
 }
 
 impl Payload {
@@ -222,6 +225,7 @@ impl Payload {
             Self::CaseExtend(it) => Some(it.chart),
             Self::CaseState(it) => Some(it.chart),
             Self::CaseAcknowledge(it) => Some(it.chart),
+            Self::EmergencyClose(it) => Some(it.chart),
         }
     }
 
@@ -275,6 +279,7 @@ impl Payload {
             Self::CaseExtend(_) => "case.extend",
             Self::CaseState(_) => "case.state",
             Self::CaseAcknowledge(_) => "case.acknowledge",
+            Self::EmergencyClose(_) => "access.close",
         }
     }
 }

@@ -10,14 +10,14 @@ use keepwell_crypto::{
 use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     access::{
-        AccessOpen, BreakGlass, EmergencyReason, EmergencyReview, EmergencySecond, Finding,
+        AccessOpen, BreakGlass, EmergencyClose, EmergencyReason, EmergencyReview, EmergencySecond,
         Purpose, RecordName, Target,
     },
     anchor::AnchorAdd,
     case::{CaseAcknowledge, CaseDecide, CaseDecision, CaseExtend, CaseOpen, CaseStatement},
     chart::{
         ChartArrange, ChartClaim, ChartKeys, ChartOpen, ChartPrepare, ClaimTicket,
-        CompartmentRotate,
+        CompartmentRotate, KeysAhead,
     },
     command::{Payload, SignedCommand},
     credential::{CredentialIssue, CredentialStanding},
@@ -303,6 +303,7 @@ impl Line {
                 chart: chart_id(&self.what),
                 emergency: self.compartments(),
                 escrow: Digest(hashed("escrow", &self.text)),
+                ahead: self.detail("ahead").map(|last| self.keys_ahead(last)),
             }),
             "break" => Payload::BreakGlass(BreakGlass {
                 chart: self.chart(),
@@ -317,7 +318,11 @@ impl Line {
             "review" => Payload::EmergencyReview(EmergencyReview {
                 chart: self.chart(),
                 emergency: world.emergency(&self.what),
-                finding: Finding::Justified,
+                finding: self.detail("finding").unwrap_or("justified").parse().unwrap(),
+            }),
+            "close" => Payload::EmergencyClose(EmergencyClose {
+                chart: self.chart(),
+                emergency: world.emergency(&self.what),
             }),
             "case" => Payload::CaseOpen(CaseOpen {
                 chart: self.chart(),
@@ -407,6 +412,17 @@ impl Line {
                 version: Version(self.detail("version_is").unwrap_or("2").parse().unwrap()),
             }),
         }
+    }
+
+    /// Keys of the compartments up to an epoch, it included.
+    fn keys_ahead(&self, last: &str) -> KeysAhead {
+        let until = Epoch(last.parse::<u32>().unwrap() + 1);
+        let of = self.detail("of").map_or_else(|| self.compartments(), compartments);
+        let until = core::array::from_fn(|at| {
+            let has_keys = of.contains(Compartment::new(at as u8).unwrap());
+            if has_keys { until } else { Epoch(0) }
+        });
+        KeysAhead { sheet: Digest(hashed("ahead", &self.text)), until }
     }
 
     fn credential(&self) -> CredentialStanding {

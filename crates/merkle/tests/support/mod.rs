@@ -70,6 +70,7 @@ impl Consortium {
                 emergency: EmergencyRule::USUAL,
             },
             entries: List::new(),
+            trustees: None,
         };
         Self { genesis, keys }
     }
