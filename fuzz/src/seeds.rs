@@ -21,12 +21,17 @@ use keepwell_crypto::{
     escrow::Escrow,
     grant::{self, Binding},
     keyfile::{About, KeyFile, KeyKind},
-    keys::{ChartSecret, ClaimCode},
+    keys::{ChartSecret, ClaimCode, MemberSecret},
+    release::Access,
     request,
     seal::{self, SealingKey},
     sheet,
     sign::SigningKey,
     threshold::{self, Committee},
+    trustee::{
+        AnswerCollector, AnswerFault, ChartEscrow, Left, Opens, TrusteeAnswer, TrusteeGroup,
+        TrusteeKey,
+    },
 };
 use keepwell_engine::{
     block::{Block, RawEntry, payload_digest},
@@ -49,7 +54,10 @@ use keepwell_types::{
     command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encode,
     encoding::{Blob, List, Text},
-    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{
+        EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Trustee, Trustees,
+        Validator,
+    },
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         BlockId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment, Digest,
@@ -65,7 +73,7 @@ use keepwell_types::{
     time::{BlockTime, Window},
     wire::{
         LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
-        SeedTableLine, StateProof,
+        SeedTableLine, StateProof, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -113,6 +121,7 @@ fn make() -> Inputs {
         ("bundle", bundles()),
         ("capsule", vec![capsule().encode()]),
         ("certificate", vec![encode(&certified(header(9)).certificate)]),
+        ("chart_escrow", vec![chart_escrow().encode()]),
         ("claim_code", vec![ClaimCode::generate(&mut rng(1)).print().as_bytes().to_vec()]),
         ("claim_letter", vec![claim_letter()]),
         ("command", commands().iter().map(SignedCommand::encode).collect()),
@@ -142,6 +151,8 @@ fn make() -> Inputs {
         ("share", vec![vec![0; 96], dealt().1.to_vec()]),
         ("state_proof", state_proofs()),
         ("state_value", state_values()),
+        ("trustee_answer", vec![honest_answer().encode()]),
+        ("trustee_request", vec![encode(&trustee_request())]),
         ("word", words()),
     ])
 }
@@ -306,6 +317,7 @@ pub fn genesis() -> &'static Genesis {
                     roles: Set::EMPTY.with(Role::Clinician),
                 }),
             ]),
+            trustees: None,
         }
     })
 }
@@ -716,6 +728,72 @@ fn escrow() -> Vec<u8> {
     let holders = [grantee().public(), grantee().public()];
     let escrow = Escrow::deal(&mut rng(14), &[&CHART.0], b"secret", 2, &holders);
     escrow.expect("two of two are an escrow").encode()
+}
+
+fn trustee_secret(number: u8) -> MemberSecret {
+    MemberSecret::from_bytes(&[60 + number; 32])
+}
+
+fn trustees() -> Trustees {
+    let trustee = |number| Trustee {
+        name: text("Trustee"),
+        sealing: trustee_secret(number).sealing().public().to_blob(),
+        signing: trustee_secret(number).signing().public(),
+        organisation: None,
+    };
+    Trustees { threshold: 2, trustees: list((1..4).map(trustee).collect()) }
+}
+
+fn trustee_group() -> TrusteeGroup {
+    TrusteeGroup::new(&trustees()).expect("their keys are keys")
+}
+
+fn chart_escrow() -> ChartEscrow {
+    let seeds = vec![chart_secret().epoch_seed(compartment(), Epoch(0))];
+    let left = [Left { compartment: compartment(), from: Epoch(0), seeds }];
+    ChartEscrow::deal(&mut rng(15), &CHAIN, CHART, &trustee_group(), &left)
+        .expect("two of three are an escrow")
+}
+
+fn trustee_access() -> Access {
+    let reader_key = grantee().public().digest();
+    Access { chain: CHAIN, command: CommandDigest([61; 32]), reader_key }
+}
+
+/// What the first trustee answers about an escrow; nothing if it has no share of it.
+pub fn trustee_answer(escrow: &ChartEscrow) -> Option<TrusteeAnswer> {
+    let (access, epochs) = (trustee_access(), [Epoch(9); 16]);
+    let compartments = escrow.compartments();
+    let opens = Opens { access: &access, compartments, epochs: &epochs };
+    let key = TrusteeKey::new(&trustees(), &trustee_secret(1)).expect("it is one of them");
+    key.answer(&mut rng(16), &opens, escrow, &grantee().public()).ok()
+}
+
+fn honest_answer() -> TrusteeAnswer {
+    trustee_answer(&chart_escrow()).expect("the first trustee has its share")
+}
+
+/// Whether an answer counts, of an honest trustee's escrow and access.
+pub fn add_to_collector(answer: &TrusteeAnswer) -> Result<(), AnswerFault> {
+    let (access, epochs) = (trustee_access(), [Epoch(9); 16]);
+    let (group, escrow, reader) = (trustee_group(), chart_escrow(), grantee());
+    let opens = Opens { access: &access, compartments: escrow.compartments(), epochs: &epochs };
+    AnswerCollector::new(&group, &opens, &escrow, &reader).add(answer)
+}
+
+fn trustee_request() -> TrusteeRequest {
+    let proof = || StateProof { certified: blob(Vec::new()), value: None, proof: blob(Vec::new()) };
+    TrusteeRequest {
+        access: blob(receipts().vectors[0].clone()),
+        emergency: LogPosition(7),
+        reader_key: grantee().public().to_blob(),
+        escrow: blob(chart_escrow().encode()),
+        chart: proof(),
+        emergencies: proof(),
+        member: proof(),
+        organisation: proof(),
+        credentials: proof(),
+    }
 }
 
 /// Seeds that a stranger sealed: `plain` may be anything, the seal is good.

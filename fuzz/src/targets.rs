@@ -6,6 +6,7 @@ use keepwell_client::{
     chart::{ClaimLetter, Meanings},
     grant::GrantNotice,
     record::ErasureCertificate,
+    trustee::{Permit, TRUSTEE_REQUEST_BYTES_MAX},
     verify::{LogMark, LogWalk},
 };
 use keepwell_crypto::{
@@ -20,6 +21,7 @@ use keepwell_crypto::{
     keys::ClaimCode,
     request, sheet,
     threshold::{Committee, KeyShare, Partial},
+    trustee::{ChartEscrow, TrusteeAnswer},
 };
 use keepwell_engine::{
     admission::read_forwarded,
@@ -50,7 +52,10 @@ use keepwell_types::{
     member::Role,
     outcome::{Outcome, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordKind},
-    wire::{LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof},
+    time::BlockTime,
+    wire::{
+        LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof, TrusteeRequest,
+    },
 };
 use minicbor::{Decode, Encode};
 
@@ -63,7 +68,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 36] = [
+pub const ALL: [(&str, Target); 40] = [
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
     ("block", block),
@@ -71,6 +76,7 @@ pub const ALL: [(&str, Target); 36] = [
     ("bundle", bundle),
     ("capsule", capsule),
     ("certificate", certificate),
+    ("chart_escrow", chart_escrow),
     ("claim_code", claim_code),
     ("claim_letter", claim_letter),
     ("command", command),
@@ -100,6 +106,8 @@ pub const ALL: [(&str, Target); 36] = [
     ("share", share),
     ("state_proof", state_proof),
     ("state_value", state_value),
+    ("trustee_answer", trustee_answer),
+    ("trustee_request", trustee_request),
     ("word", word),
 ];
 
@@ -276,6 +284,34 @@ pub fn escrow(bytes: &[u8]) -> bool {
     let shares: Vec<_> = [1, 2].into_iter().filter_map(open).collect();
     let secret = escrow.recover(&[&seeds::CHART.0], &shares);
     assert!(secret.is_err() || seeds::is_seed("escrow", bytes), "an escrow was altered");
+    true
+}
+
+/// The bytes are what a chart leaves to emergencies; a trustee opens its shares of it, or none.
+pub fn chart_escrow(bytes: &[u8]) -> bool {
+    let Ok(escrow) = ChartEscrow::decode(bytes) else { return false };
+    assert_eq!(escrow.encode(), bytes, "accepted bytes are the one encoding");
+    let answer = seeds::trustee_answer(&escrow);
+    assert!(answer.is_some() || !seeds::is_seed("chart_escrow", bytes), "a trustee has its shares");
+    true
+}
+
+/// The bytes are a trustee's answer: another than the one that it signed does not count.
+pub fn trustee_answer(bytes: &[u8]) -> bool {
+    let Ok(answer) = TrusteeAnswer::decode(bytes) else { return false };
+    assert_eq!(answer.encode(), bytes, "accepted bytes are the one encoding");
+    let added = seeds::add_to_collector(&answer);
+    assert!(added.is_err() || seeds::is_seed("trustee_answer", bytes), "a signature was forged");
+    true
+}
+
+/// The bytes are what a reader brings a trustee: its proofs are of nothing here.
+pub fn trustee_request(bytes: &[u8]) -> bool {
+    let Some(request) = decode::<TrusteeRequest>(bytes, TRUSTEE_REQUEST_BYTES_MAX) else {
+        return false;
+    };
+    let permit = Permit::of(seeds::consortium(), BlockTime(0), &request);
+    assert!(permit.is_err(), "a permit was forged");
     true
 }
 

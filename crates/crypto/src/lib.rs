@@ -49,5 +49,6 @@ pub mod grant;
 
 pub mod dealing;
 pub mod escrow;
+pub mod trustee;
 
 pub mod keyfile;
