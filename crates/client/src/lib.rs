@@ -7,12 +7,14 @@
 //!             identity                        who asks, and with which keys
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
-//!  record  request
+//!  record  request  emergency
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
 //!              node  ~~~~~~~~~~~~~~~~~~~~~~~~ HTTP
 //! ```
+//!
+//! [`trustee`] is the other side of [`emergency`]: it too trusts no node, and asks none.
 //!
 //! # Invariants
 //!
@@ -42,6 +44,7 @@ mod sealed;
 
 pub mod author;
 pub mod chart;
+pub mod emergency;
 pub mod grant;
 pub mod member;
 pub mod open;
@@ -50,6 +53,8 @@ pub mod request;
 
 pub mod anchor;
 pub mod audit;
+
+pub mod trustee;
 
 #[cfg(test)]
 mod testing;

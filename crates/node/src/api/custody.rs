@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     custody::{
-        SMALL_BYTES_MAX, UNNAMED_MS_MAX,
+        ANY_SMALL_BYTES_MAX, UNNAMED_MS_MAX,
         incoming::Incoming,
         quota::Author,
         store::{RecordObject, SmallKind, SmallObject},
@@ -73,6 +73,8 @@ enum KindName {
     Sheet,
     Seeds,
     Table,
+    Ahead,
+    Escrow,
 }
 
 impl Kind {
@@ -81,6 +83,8 @@ impl Kind {
             KindName::Sheet => SmallKind::Sheet,
             KindName::Seeds => SmallKind::Seeds,
             KindName::Table => SmallKind::Table,
+            KindName::Ahead => SmallKind::Ahead,
+            KindName::Escrow => SmallKind::Escrow,
         }
     }
 }
@@ -329,14 +333,14 @@ fn check_range(range: Option<&GetRange>, len: u64) -> Result<(), ApiError> {
     Err(ApiError::client(StatusCode::RANGE_NOT_SATISFIABLE, "range", message))
 }
 
-/// Stores a key sheet, sealed seeds or a table of them (`kind`), which the ledger names by digest. Signed
-/// by those at home in the chart, which names this custodian.
+/// Stores a key sheet, sealed seeds, a table of them, keys of epochs to come or what is left to emergencies
+/// (`kind`), which the ledger names by digest. Signed by those at home in the chart, which names this custodian.
 #[utoipa::path(put, path = "/v1/charts/{chart}/sealed",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
-        ("kind" = String, Query, description = "`sheet`, `seeds` or `table`"),
+        ("kind" = String, Query, description = "`sheet`, `seeds`, `table`, `ahead` or `escrow`"),
     ),
-    request_body(content_type = "application/cbor", description = "KeySheet, SealedSeeds or SeedTable"),
+    request_body(content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable, AheadSheet or ChartEscrow"),
     responses(
         (status = 200, body = Digested),
         (status = 400, body = super::error::ErrorBody), (status = 401, body = super::error::ErrorBody),
@@ -346,7 +350,7 @@ pub async fn put_small(
     State(node): State<Arc<Node>>,
     Segments(chart): Segments<ChartId>,
     Params(kind): Params<Kind>,
-    Signed { caller, body }: Signed<SMALL_BYTES_MAX>,
+    Signed { caller, body }: Signed<ANY_SMALL_BYTES_MAX>,
 ) -> Result<Json<Digested>, ApiError> {
     let entry = node.chart(chart).await?;
     if !caller.is_at_home(chart, &entry) {
@@ -358,15 +362,15 @@ pub async fn put_small(
     Ok(Json(Digested { digest }))
 }
 
-/// A key sheet, sealed seeds or a table of them (`kind`). Signed by any member or by the chart's controller.
+/// A small object that the ledger names by digest (`kind`). Signed by any member or by the chart's controller.
 #[utoipa::path(get, path = "/v1/charts/{chart}/sealed/{digest}",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
         ("digest" = String, Path, description = "Digest in hexadecimal digits"),
-        ("kind" = String, Query, description = "`sheet`, `seeds` or `table`"),
+        ("kind" = String, Query, description = "`sheet`, `seeds`, `table`, `ahead` or `escrow`"),
     ),
     responses(
-        (status = 200, content_type = "application/cbor", description = "KeySheet, SealedSeeds or SeedTable"),
+        (status = 200, content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable, AheadSheet or ChartEscrow"),
         (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
         (status = 404, body = super::error::ErrorBody),
     ))]

@@ -124,6 +124,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/record-states/{record}", get(charts::record_state))
         .route("/v1/charts/{chart}/cases/{case}", get(charts::case))
         .route("/v1/charts/{chart}/emergencies", get(charts::emergencies))
+        .route("/v1/organisations/{organisation}/emergencies", get(charts::emergency_use))
         .route("/v1/members/{member}/credentials", get(charts::credentials))
         .route("/v1/members/{member}/key", get(members::key).put(members::put_key))
         .route("/v1/members/{member}", get(charts::member))
@@ -181,6 +182,7 @@ pub fn router(node: Arc<Node>) -> Router {
         charts::record_state,
         charts::case,
         charts::emergencies,
+        charts::emergency_use,
         charts::credentials,
         members::put_key,
         members::key,

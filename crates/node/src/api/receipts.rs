@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
+use keepwell_ledger::state::{Key, Value};
 use keepwell_merkle::receipt::Receipt;
 use keepwell_types::{
-    command::Entry,
+    command::{Entry, Payload},
     id::{CommandId, Height, Location},
+    member::Party,
 };
 
 use super::{
     Node,
     auth::Caller,
+    charts::is_officer,
     error::ApiError,
     form::{Accept, Segments},
 };
@@ -67,7 +70,8 @@ async fn find(node: &Node, caller: &Caller, location: Location) -> Result<Receip
 }
 
 /// Whether an entry may be shown: to its actors, and at home in its chart, to whose organisation its
-/// auditors belong; to all members if it touches no chart.
+/// auditors belong; to all members if it touches no chart. A privacy officer of the organisation whose member
+/// broke the glass sees that, to review it.
 pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
     let is_actor = match entry {
         Entry::Genesis(_) => false,
@@ -81,9 +85,22 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
         return Ok(true);
     }
     // A refused command may name a chart that is not there.
-    match node.chart(chart).await {
-        Ok(entry) => Ok(caller.is_at_home(chart, &entry)),
-        Err(error) if error.code() == "not_found" => Ok(false),
-        Err(error) => Err(error),
+    let at_home = match node.chart(chart).await {
+        Ok(entry) => caller.is_at_home(chart, &entry),
+        Err(error) if error.code() == "not_found" => false,
+        Err(error) => return Err(error),
+    };
+    Ok(at_home || is_to_review(node, caller, entry).await?)
+}
+
+/// Whether the caller reviews the emergency that an entry began.
+async fn is_to_review(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
+    let (Entry::Signed(signed), Payload::BreakGlass(_)) = (entry, entry.payload()) else {
+        return Ok(false);
+    };
+    let Some(Party::Member(member)) = signed.command.signers.first() else { return Ok(false) };
+    match node.value(Key::Member(*member)).await? {
+        Some(Value::Member(it)) => Ok(is_officer(node, caller, it.organisation).await?),
+        Some(_) | None => Ok(false),
     }
 }

@@ -23,6 +23,7 @@
 //! know.
 
 pub mod acknowledge;
+pub mod close;
 pub mod erase;
 pub mod follow;
 pub mod incoming;
@@ -47,13 +48,14 @@ use keepwell_crypto::{
     grant::{self, SealedSeeds},
     sheet,
     sign::SigningKey,
+    trustee::ChartEscrow,
 };
 use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
     DecodeError,
-    chart::KeySheet,
+    chart::{AheadSheet, KeySheet},
     id::{ChainId, ChartId, Commitment, CommitteeId, Digest, MemberId, OrganisationId},
-    limits::{SEALED_BYTES_MAX, SEALED_SEEDS_BYTES_MAX},
+    limits::{CHART_ESCROW_BYTES_MAX, SEALED_BYTES_MAX, SEALED_SEEDS_BYTES_MAX},
     member::Party,
     record::CustodyAcknowledgement,
     time::BlockTime,
@@ -76,6 +78,8 @@ use crate::config::CustodyLimits;
 pub const UNNAMED_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// Bytes of a small object.
 pub const SMALL_BYTES_MAX: usize = SEALED_SEEDS_BYTES_MAX;
+/// Bytes of a small object of any kind: an escrow has a sealed share for each trustee.
+pub const ANY_SMALL_BYTES_MAX: usize = CHART_ESCROW_BYTES_MAX;
 
 /// Why a custodian did not store or serve an object.
 #[derive(Debug, Error)]
@@ -398,6 +402,20 @@ impl Custody {
                 let lines: Vec<_> = table.lines.iter().map(|it| (it.grant, it.seeds)).collect();
                 listed = lines.iter().map(|(_, seeds)| *seeds).collect();
                 grant::table_digest(&lines)
+            }
+            SmallKind::Ahead => {
+                let ahead: AheadSheet = keepwell_types::decode(&bytes, SMALL_BYTES_MAX)?;
+                if ahead.chart != chart {
+                    return Err(CustodyError::OtherChart);
+                }
+                sheet::ahead_digest(&ahead)
+            }
+            SmallKind::Escrow => {
+                let escrow = ChartEscrow::decode(&bytes)?;
+                if escrow.chart() != chart {
+                    return Err(CustodyError::OtherChart);
+                }
+                escrow.digest()
             }
         };
         let object = SmallObject { chart, kind, digest };

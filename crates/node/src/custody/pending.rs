@@ -6,6 +6,7 @@
 //! named    chart ‖ digest                           -> ()    digests of small objects that entries name
 //! table    chart ‖ digest of seeds ‖ its digest     -> ()    tables that list seeds
 //! redacted chart ‖ record                           -> an entry that redacts it, and its height
+//! emergency chart                                   -> ()    charts whose emergencies are not all closed
 //! cursor   "cursor"                                 -> height of the last block that was followed
 //! ```
 //!
@@ -126,6 +127,7 @@ pub struct Pending {
     named: Keyspace,
     table: Keyspace,
     redacted: Keyspace,
+    emergency: Keyspace,
     cursor: Keyspace,
 }
 
@@ -142,6 +144,7 @@ impl Pending {
             named: keyspace("named")?,
             table: keyspace("table")?,
             redacted: keyspace("redacted")?,
+            emergency: keyspace("emergency")?,
             cursor: keyspace("cursor")?,
             database,
         };
@@ -332,7 +335,7 @@ impl Pending {
     /// An entry names the small objects of a chart with this digest.
     pub fn name_small(&self, chart: ChartId, digest: Digest) -> Result<(), PendingError> {
         self.named.insert(named_key(chart, digest), [])?;
-        for kind in [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table] {
+        for kind in SmallKind::ALL {
             self.forget_small(&SmallObject { chart, kind, digest })?;
         }
         Ok(())
@@ -353,6 +356,25 @@ impl Pending {
             }
         }
         Ok(old)
+    }
+
+    /// The glass was broken in a chart.
+    pub fn put_emergency(&self, chart: ChartId) -> Result<(), PendingError> {
+        Ok(self.emergency.insert(chart.0, [])?)
+    }
+
+    /// Charts in which an emergency may still have to be closed.
+    pub fn emergencies(&self) -> Result<Vec<ChartId>, PendingError> {
+        let chart = |key: &[u8]| <[u8; 32]>::try_from(key).map(ChartId);
+        self.emergency
+            .iter()
+            .map(|line| chart(&line.key()?).map_err(|_| PendingError::Damaged))
+            .collect()
+    }
+
+    /// All emergencies of a chart are closed.
+    pub fn forget_emergency(&self, chart: ChartId) -> Result<(), PendingError> {
+        Ok(self.emergency.remove(chart.0)?)
     }
 
     /// An entry approves the redaction of a record: whether it is redacted by now is in the state.
@@ -469,6 +491,8 @@ fn small_key(object: &SmallObject) -> [u8; 65] {
         SmallKind::Sheet => 0,
         SmallKind::Seeds => 1,
         SmallKind::Table => 2,
+        SmallKind::Ahead => 3,
+        SmallKind::Escrow => 4,
     };
     key
 }
@@ -480,6 +504,8 @@ fn split_small_key(key: &[u8]) -> Option<SmallObject> {
         [0] => SmallKind::Sheet,
         [1] => SmallKind::Seeds,
         [2] => SmallKind::Table,
+        [3] => SmallKind::Ahead,
+        [4] => SmallKind::Escrow,
         _ => return None,
     };
     Some(SmallObject { chart: ChartId(*chart), kind, digest: Digest(*digest) })

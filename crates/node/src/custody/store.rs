@@ -163,15 +163,24 @@ pub enum SmallKind {
     Seeds,
     /// The table of the seeds that a rotation brings.
     Table,
+    /// Keys of epochs to come.
+    Ahead,
+    /// What a chart leaves to emergencies.
+    Escrow,
 }
 
 impl SmallKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Sheet, Self::Seeds, Self::Table, Self::Ahead, Self::Escrow];
+
     /// As paths and queries write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sheet => "sheet",
             Self::Seeds => "seeds",
             Self::Table => "table",
+            Self::Ahead => "ahead",
+            Self::Escrow => "escrow",
         }
     }
 }
