@@ -11,6 +11,7 @@ mod profile;
 
 mod commands;
 mod runtime;
+mod trustee;
 
 mod pilot;
 
@@ -22,8 +23,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        anchor::Anchor, audit::Audit, chart::Chart, fsck::Fsck, grant::Grant, node::Node,
-        open::Open, receipt::Receipt, record::Record, verify::Verify, wallet::Wallet,
+        anchor::Anchor, audit::Audit, chart::Chart, emergency::Emergency, fsck::Fsck, grant::Grant,
+        node::Node, open::Open, receipt::Receipt, record::Record, trustee::Trustee, verify::Verify,
+        wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -52,6 +54,8 @@ enum Command {
     Record(Record),
     Grant(Grant),
     Open(Open),
+    Emergency(Emergency),
+    Trustee(Trustee),
     Audit(Audit),
     Anchor(Anchor),
     Receipt(Receipt),
@@ -76,6 +80,8 @@ pub fn main() -> ExitCode {
         Command::Record(it) => it.run(&output),
         Command::Grant(it) => it.run(&output),
         Command::Open(it) => it.run(&output),
+        Command::Emergency(it) => it.run(&output),
+        Command::Trustee(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
         Command::Anchor(it) => it.run(&output),
         Command::Receipt(it) => it.run(&output),

@@ -1,10 +1,12 @@
 //! The commands of the program, one file each.
 
 pub(crate) mod node;
+pub(crate) mod trustee;
 
 pub(crate) mod wallet;
 
 pub(crate) mod chart;
+pub(crate) mod emergency;
 pub(crate) mod grant;
 pub(crate) mod open;
 pub(crate) mod record;

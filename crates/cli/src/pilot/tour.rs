@@ -1,5 +1,7 @@
 //! The guided tour: the life of a record, each step done for real and checked.
 
+mod emergency;
+
 use std::{
     ffi::OsString,
     fs,
@@ -68,6 +70,8 @@ struct Scene {
     note_name: RecordName,
     /// Every access since the patient claimed the chart.
     asked: Vec<Asked>,
+    /// How long the clinician's opening with a grant took.
+    opened_in: Duration,
 }
 
 /// What the clinician asked for, as the ledger decided it.
@@ -105,6 +109,7 @@ impl Tour<'_> {
         self.revoke(&mut scene, &given, &seeds).await?;
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;
+        self.emergency(&mut scene).await?;
         self.stop_a_validator(&mut scene, consortium).await
     }
 
@@ -159,8 +164,18 @@ impl Tour<'_> {
         ));
         let patient = Session { client: copy_of(&hospital)?, identity: self.new_wallet(chart)? };
         let note_name = RecordName { position, record: note.record };
-        let asked = Vec::new();
-        Ok(Scene { step: 1, chart, name, hospital, clinician, patient, note, note_name, asked })
+        Ok(Scene {
+            step: 1,
+            chart,
+            name,
+            hospital,
+            clinician,
+            patient,
+            note,
+            note_name,
+            asked: Vec::new(),
+            opened_in: Duration::ZERO,
+        })
     }
 
     fn wallet_folder(&self, chart: ChartId) -> PathBuf {
@@ -273,7 +288,9 @@ impl Tour<'_> {
         let terms = Some(&given.notice.terms);
         let at = (scene.chart, given.grant);
         let (_, seeds) = scene.clinician.client.accept_grant(&actor, &key, at, terms).await?;
+        let begun = Instant::now();
         let opened = self.open(scene, normal, &seeds).await?;
+        scene.opened_in = begun.elapsed();
         if let Some(withheld) = opened.withheld.first() {
             return Err(fault(4, &format!("a record stayed closed: {}", withheld.error)));
         }
@@ -540,15 +557,15 @@ impl Tour<'_> {
         Ok(())
     }
 
-    /// 10 and 11: one validator stops at once; the others go on; it comes back and catches up.
+    /// The last two: one validator stops at once; the others go on; it comes back and catches up.
     async fn stop_a_validator(
         &self,
         scene: &mut Scene,
         consortium: &mut Consortium,
     ) -> Result<(), Failure> {
-        scene.step = 10;
+        scene.step += 1;
         self.title(
-            10,
+            scene.step,
             "The insurer's validator is stopped at once, as by a crash; the consortium goes on",
         );
         let place = consortium.place("insurer");
@@ -571,16 +588,17 @@ impl Tour<'_> {
             at.height,
             started.elapsed().as_secs_f64()
         ));
-        scene.step = 11;
-        self.title(11, "It comes back and catches up");
+        scene.step += 1;
+        let step = scene.step;
+        self.title(step, "It comes back and catches up");
         let place = consortium.place("insurer");
         place.start(self.context, self.dir).await?;
-        let node = place.node.as_ref().ok_or_else(|| fault(11, "it did not start"))?;
+        let node = place.node.as_ref().ok_or_else(|| fault(step, "it did not start"))?;
         let started = Instant::now();
         while node.core.tip().height() < at.height {
             if started.elapsed() > CATCH_UP {
                 return Err(fault(
-                    11,
+                    step,
                     &format!("it is at block {} after a minute", node.core.tip().height()),
                 ));
             }
