@@ -54,7 +54,8 @@ use keepwell_types::{
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordKind},
     time::BlockTime,
     wire::{
-        LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof, TrusteeRequest,
+        LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof,
+        TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
