@@ -29,13 +29,18 @@ use keepwell_crypto::{
     guardian::{self, Group, GuardianEscrow},
     jose::Json,
     keyfile::{About, KeyFile, KeyKind},
-    keys::{CaseKey, ChartSecret, ClaimCode},
+    keys::{CaseKey, ChartSecret, ClaimCode, MemberSecret},
+    release::Access,
     request,
     sd_jwt::{self, Issued, NewCredential, Trust},
     seal::{self, SealingKey},
     sheet,
     sign::SigningKey,
     threshold::{self, Committee},
+    trustee::{
+        AnswerCollector, AnswerFault, ChartEscrow, Left, Opens, TrusteeAnswer, TrusteeGroup,
+        TrusteeKey,
+    },
     words::{CaseWords, Readers, Subject, seal_words},
 };
 use keepwell_engine::{
@@ -60,7 +65,10 @@ use keepwell_types::{
     command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encode,
     encoding::{Blob, List, Text},
-    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{
+        EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Trustee, Trustees,
+        Validator,
+    },
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         BlockId, CaseId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment,
@@ -75,7 +83,7 @@ use keepwell_types::{
     time::{BlockTime, Window},
     wire::{
         AccessPage, LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request,
-        SeedTable, SeedTableLine, StateProof,
+        SeedTable, SeedTableLine, StateProof, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -126,6 +134,7 @@ fn make() -> Inputs {
         ("case_words", vec![case_words().encode()]),
         ("certificate", vec![encode(&certified(header(9)).certificate)]),
         ("challenge_answer", challenge_answers()),
+        ("chart_escrow", vec![chart_escrow().encode()]),
         ("claim_code", vec![ClaimCode::generate(&mut rng(1)).print().as_bytes().to_vec()]),
         ("claim_letter", vec![claim_letter()]),
         ("command", commands().iter().map(SignedCommand::encode).collect()),
@@ -161,6 +170,8 @@ fn make() -> Inputs {
         ("signatures", vec![signatures()]),
         ("state_proof", state_proofs()),
         ("state_value", state_values()),
+        ("trustee_answer", vec![honest_answer().encode()]),
+        ("trustee_request", vec![encode(&trustee_request())]),
         ("word", words()),
     ])
 }
@@ -327,6 +338,7 @@ pub fn genesis() -> &'static Genesis {
                     roles: Set::EMPTY.with(Role::Clinician),
                 }),
             ]),
+            trustees: None,
         }
     })
 }
@@ -855,6 +867,72 @@ fn guardian_escrow() -> Vec<u8> {
 fn proxy_letter() -> Vec<u8> {
     let sealed = (blob::<1_120>(vec![36; 1_120]), blob::<7_000>(vec![37; 600]));
     encode(&(1_u8, CHART, ProxyId([27; 16]), sealed))
+}
+
+fn trustee_secret(number: u8) -> MemberSecret {
+    MemberSecret::from_bytes(&[60 + number; 32])
+}
+
+fn trustees() -> Trustees {
+    let trustee = |number| Trustee {
+        name: text("Trustee"),
+        sealing: trustee_secret(number).sealing().public().to_blob(),
+        signing: trustee_secret(number).signing().public(),
+        organisation: None,
+    };
+    Trustees { threshold: 2, trustees: list((1..4).map(trustee).collect()) }
+}
+
+fn trustee_group() -> TrusteeGroup {
+    TrusteeGroup::new(&trustees()).expect("their keys are keys")
+}
+
+fn chart_escrow() -> ChartEscrow {
+    let seeds = vec![chart_secret().epoch_seed(compartment(), Epoch(0))];
+    let left = [Left { compartment: compartment(), from: Epoch(0), seeds }];
+    ChartEscrow::deal(&mut rng(15), &CHAIN, CHART, &trustee_group(), &left)
+        .expect("two of three are an escrow")
+}
+
+fn trustee_access() -> Access {
+    let reader_key = grantee().public().digest();
+    Access { chain: CHAIN, command: CommandDigest([61; 32]), reader_key }
+}
+
+/// What the first trustee answers about an escrow; nothing if it has no share of it.
+pub fn trustee_answer(escrow: &ChartEscrow) -> Option<TrusteeAnswer> {
+    let (access, epochs) = (trustee_access(), [Epoch(9); 16]);
+    let compartments = escrow.compartments();
+    let opens = Opens { access: &access, compartments, epochs: &epochs };
+    let key = TrusteeKey::new(&trustees(), &trustee_secret(1)).expect("it is one of them");
+    key.answer(&mut rng(16), &opens, escrow, &grantee().public()).ok()
+}
+
+fn honest_answer() -> TrusteeAnswer {
+    trustee_answer(&chart_escrow()).expect("the first trustee has its share")
+}
+
+/// Whether an answer counts, of an honest trustee's escrow and access.
+pub fn add_to_collector(answer: &TrusteeAnswer) -> Result<(), AnswerFault> {
+    let (access, epochs) = (trustee_access(), [Epoch(9); 16]);
+    let (group, escrow, reader) = (trustee_group(), chart_escrow(), grantee());
+    let opens = Opens { access: &access, compartments: escrow.compartments(), epochs: &epochs };
+    AnswerCollector::new(&group, &opens, &escrow, &reader).add(answer)
+}
+
+fn trustee_request() -> TrusteeRequest {
+    let proof = || StateProof { certified: blob(Vec::new()), value: None, proof: blob(Vec::new()) };
+    TrusteeRequest {
+        access: blob(receipts().vectors[0].clone()),
+        emergency: LogPosition(7),
+        reader_key: grantee().public().to_blob(),
+        escrow: blob(chart_escrow().encode()),
+        chart: proof(),
+        emergencies: proof(),
+        member: proof(),
+        organisation: proof(),
+        credentials: proof(),
+    }
 }
 
 /// Seeds that a stranger sealed: `plain` may be anything, the seal is good.

@@ -10,6 +10,7 @@ use keepwell_client::{
     record::ErasureCertificate,
     report::officer::check_page,
     signoff::SignatureFile,
+    trustee::{Permit, TRUSTEE_REQUEST_BYTES_MAX},
     verify::{LogMark, LogWalk},
 };
 use keepwell_crypto::{
@@ -27,6 +28,7 @@ use keepwell_crypto::{
     sd_jwt::Issued,
     sheet,
     threshold::{Committee, KeyShare, Partial},
+    trustee::{ChartEscrow, TrusteeAnswer},
     words::CaseWords,
 };
 use keepwell_engine::{
@@ -61,8 +63,10 @@ use keepwell_types::{
     outcome::{Outcome, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordKind},
     signoff::ApprovalRule,
+    time::BlockTime,
     wire::{
         AccessPage, LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof,
+        TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -76,7 +80,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 46] = [
+pub const ALL: [(&str, Target); 49] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -87,6 +91,7 @@ pub const ALL: [(&str, Target); 46] = [
     ("case_words", case_words),
     ("certificate", certificate),
     ("challenge_answer", challenge_answer),
+    ("chart_escrow", chart_escrow),
     ("claim_code", claim_code),
     ("claim_letter", claim_letter),
     ("command", command),
@@ -122,6 +127,8 @@ pub const ALL: [(&str, Target); 46] = [
     ("signatures", signatures),
     ("state_proof", state_proof),
     ("state_value", state_value),
+    ("trustee_answer", trustee_answer),
+    ("trustee_request", trustee_request),
     ("word", word),
 ];
 
@@ -362,6 +369,34 @@ pub fn offer(bytes: &[u8]) -> bool {
 pub fn proxy_letter(bytes: &[u8]) -> bool {
     let Ok(letter) = ProxyLetter::decode(bytes) else { return false };
     assert_eq!(letter.encode(), bytes, "a letter has two encodings");
+    true
+}
+
+/// The bytes are what a chart leaves to emergencies; a trustee opens its shares of it, or none.
+pub fn chart_escrow(bytes: &[u8]) -> bool {
+    let Ok(escrow) = ChartEscrow::decode(bytes) else { return false };
+    assert_eq!(escrow.encode(), bytes, "accepted bytes are the one encoding");
+    let answer = seeds::trustee_answer(&escrow);
+    assert!(answer.is_some() || !seeds::is_seed("chart_escrow", bytes), "a trustee has its shares");
+    true
+}
+
+/// The bytes are a trustee's answer: another than the one that it signed does not count.
+pub fn trustee_answer(bytes: &[u8]) -> bool {
+    let Ok(answer) = TrusteeAnswer::decode(bytes) else { return false };
+    assert_eq!(answer.encode(), bytes, "accepted bytes are the one encoding");
+    let added = seeds::add_to_collector(&answer);
+    assert!(added.is_err() || seeds::is_seed("trustee_answer", bytes), "a signature was forged");
+    true
+}
+
+/// The bytes are what a reader brings a trustee: its proofs are of nothing here.
+pub fn trustee_request(bytes: &[u8]) -> bool {
+    let Some(request) = decode::<TrusteeRequest>(bytes, TRUSTEE_REQUEST_BYTES_MAX) else {
+        return false;
+    };
+    let permit = Permit::of(seeds::consortium(), BlockTime(0), &request);
+    assert!(permit.is_err(), "a permit was forged");
     true
 }
 

@@ -14,6 +14,7 @@ mod profile;
 
 mod commands;
 mod runtime;
+mod trustee;
 
 mod pilot;
 
@@ -26,9 +27,9 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         anchor::Anchor, audit::Audit, case::Case, chart::Chart, credential::Credential,
-        custody::Custody, explain::Explain, fsck::Fsck, grant::Grant, guardian::Guardian,
-        node::Node, open::Open, proxy::Proxy, receipt::Receipt, record::Record, recover::Recover,
-        report::Report, verify::Verify, wallet::Wallet,
+        custody::Custody, emergency::Emergency, explain::Explain, fsck::Fsck, grant::Grant,
+        guardian::Guardian, node::Node, open::Open, proxy::Proxy, receipt::Receipt, record::Record,
+        recover::Recover, report::Report, trustee::Trustee, verify::Verify, wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -62,6 +63,8 @@ enum Command {
     Open(Open),
     Case(Case),
     Credential(Credential),
+    Emergency(Emergency),
+    Trustee(Trustee),
     Audit(Audit),
     Custody(Custody),
     Explain(Explain),
@@ -94,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Open(it) => it.run(&output),
         Command::Case(it) => it.run(&output),
         Command::Credential(it) => it.run(&output),
+        Command::Emergency(it) => it.run(&output),
+        Command::Trustee(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
         Command::Custody(it) => it.run(&output),
         Command::Explain(it) => it.run(&output),

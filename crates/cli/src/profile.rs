@@ -19,6 +19,7 @@ use clap::Args;
 use keepwell_client::{
     Client, Consortium,
     chart::Meanings,
+    emergency::TrusteeEndpoint,
     identity::{Actor, ChartHolder, MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
     node::Endpoint,
 };
@@ -55,6 +56,19 @@ pub(crate) struct Profile {
     pub(crate) operator_file: Option<PathBuf>,
     /// The nodes that are asked, in this order.
     pub(crate) nodes: Vec<Node>,
+    /// Where trustees are reached, for emergencies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trustees: Vec<Trustee>,
+}
+
+/// A trustee that can be asked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trustee {
+    /// Which, counted from 1 in the order of the genesis file.
+    pub(crate) trustee: u16,
+    /// Where it is reached.
+    pub(crate) url: String,
 }
 
 /// A node that can be asked.
@@ -189,7 +203,13 @@ impl Session {
             .into_iter()
             .map(|node| Endpoint { organisation: node.organisation, url: node.url })
             .collect();
-        Ok(Self { client: Client::new(consortium, endpoints, seen)?, identity })
+        let trustees = profile
+            .trustees
+            .into_iter()
+            .map(|it| TrusteeEndpoint { trustee: it.trustee, url: it.url })
+            .collect();
+        let client = Client::new(consortium, endpoints, seen)?.with_trustees(trustees)?;
+        Ok(Self { client, identity })
     }
 
     /// Signs for this chart: as its controller where the keys are here, else as the member.

@@ -104,7 +104,58 @@ impl Story<'_> {
         self.share(&chart, positions);
         self.ask_and_answer(&chart);
         self.amend_and_redact(&chart);
+        self.break_the_glass(&chart);
         self.prove(&chart);
+    }
+
+    /// An emergency, from what is left to it to its review.
+    fn break_the_glass(&self, chart: &str) {
+        let wallet = self.file("wallet");
+        let [clinician, physician, officer] =
+            ["clinician", "physician", "clinic-officer"].map(|it| self.pilot.person(it));
+        let act = |what, who| ["emergency", what, "--as", who, "--chart", chart];
+        let with = |what, who, rest: &[&str]| {
+            let arguments: Vec<_> =
+                act(what, who).iter().chain(rest).map(|it| (*it).to_owned()).collect();
+            arguments
+        };
+        let run = |arguments: &[String], fact| {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            let [value] = self.form.run(&arguments, [fact]);
+            value
+        };
+        let refused = |arguments: &[String], words| {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            self.form.refused(&arguments, words);
+        };
+        let named = ("emergency ", "/emergency");
+        let danger = ["--reason", "danger"];
+        refused(&with("break", &clinician, &danger), "the terms name no compartment");
+        let normal = with("prepare", &wallet, &["--compartment", "normal"]);
+        assert_eq!(run(&normal, ("; ", "/trustees_needed")), "2");
+        let emergency = run(&with("break", &clinician, &danger), named);
+        refused(&with("second", &clinician, &[&emergency]), "another clinician seconds");
+        refused(&with("open", &clinician, &[&emergency]), "refused: ");
+        assert_eq!(run(&with("second", &physician, &[&emergency]), named), emergency);
+        let to = self.file("in an emergency");
+        let open = with("open", &clinician, &[&emergency, "--to", &to]);
+        run(&open, ("by the access at position ", "/access"));
+        assert!(fs::read_dir(&to).unwrap().count() > 0);
+        let list = ["emergency", "list", "--as", &wallet, chart].map(str::to_owned);
+        let member = run(&list, ("  by ", "/emergencies/0/member"));
+        let report = ["emergency", "report", "--as", &officer].map(str::to_owned);
+        assert_eq!(
+            run(&report, ("organisation ", "/organisation")),
+            self.pilot.organisation("clinic")
+        );
+        assert!(keepwell(&["emergency", "report", "--as", &officer]).ok().stdout.contains(&member));
+        refused(&with("close", &physician, &[&emergency]), "refused: ");
+        assert_eq!(run(&with("close", &clinician, &[&emergency]), named), emergency);
+        refused(&with("open", &clinician, &[&emergency]), "refused: ");
+        let found = ["--finding", "justified", &emergency];
+        refused(&with("review", &clinician, &found), "refused: ");
+        assert_eq!(run(&with("review", &officer, &found), named), emergency);
+        run(&with("prepare", &wallet, &["--nothing"]), ("", "/compartments"));
     }
 
     fn open_and_claim(&self) -> String {

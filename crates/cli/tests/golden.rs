@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 21] = [
+const COMMANDS: [(&str, &[&str]); 23] = [
     ("pilot", &[]),
     ("node", &[]),
     ("wallet", &["new", "export", "import", "show"]),
@@ -57,6 +57,8 @@ const COMMANDS: [(&str, &[&str]); 21] = [
         ],
     ),
     ("credential", &["issue", "list", "suspend", "reinstate", "revoke", "export", "ask", "import"]),
+    ("emergency", &["prepare", "break", "second", "open", "close", "review", "list", "report"]),
+    ("trustee", &["new", "run"]),
     ("audit", &[]),
     ("custody", &[]),
     ("explain", &[]),

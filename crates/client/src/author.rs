@@ -38,10 +38,12 @@ use keepwell_crypto::{
     command::record_id,
     custody::{FIRST_VERSION, verify_custody},
     seal::SealingPublic,
+    sheet,
 };
 use keepwell_ledger::state::Chart;
 use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
+    chart::{AheadSheet, KeyLine},
     command::Payload,
     encoding::List,
     id::{
@@ -144,21 +146,37 @@ pub fn window_for(now: BlockTime, sealed_bytes: u64) -> Window {
     Window { from: BlockTime(until.0.saturating_sub(COMMAND_WINDOW_MS_MAX)), until }
 }
 
+/// The key of a compartment at the epoch that the ledger has: on the sheet, or on the one of keys to come if
+/// the compartment moved on after an emergency.
+fn current_key(
+    chart: &Chart,
+    line: &KeyLine,
+    ahead: Option<&AheadSheet>,
+) -> Result<(Epoch, SealingPublic), ClientError> {
+    let (compartment, given) = (line.compartment, line.epoch);
+    let expected = chart.epoch(compartment);
+    let found = if given == expected {
+        Some(line)
+    } else {
+        ahead.and_then(|sheet| sheet::key_ahead(sheet, compartment, expected))
+    };
+    let line = found.ok_or(KeyError::SheetEpoch { compartment, given, expected })?;
+    let key = SealingPublic::from_bytes(&line.key).map_err(UsageError::Seal)?;
+    Ok((expected, key))
+}
+
 impl Client {
     /// Learns what an author needs to know of a chart.
     pub async fn authoring(&self, actor: &Actor, id: ChartId) -> Result<Authoring, ClientError> {
         let chart = self.chart(actor, id).await?;
         let sheet = self.sheet(actor, id, &chart).await?;
-        let mut keys = Vec::with_capacity(sheet.lines.len());
-        for line in &sheet.lines {
-            let (compartment, given) = (line.compartment, line.epoch);
-            let expected = chart.epoch(compartment);
-            if given != expected {
-                return Err(KeyError::SheetEpoch { compartment, given, expected }.into());
-            }
-            let key = SealingPublic::from_bytes(&line.key).map_err(UsageError::Seal)?;
-            keys.push((given, key));
-        }
+        let behind = sheet.lines.iter().any(|line| line.epoch < chart.epoch(line.compartment));
+        let ahead = match chart.ahead.filter(|_| behind) {
+            Some(ahead) => Some(self.ahead_sheet(actor, id, &chart, ahead.sheet).await?),
+            None => None,
+        };
+        let keys = sheet.lines.iter().map(|line| current_key(&chart, line, ahead.as_ref()));
+        let keys = keys.collect::<Result<_, ClientError>>()?;
         let mut custodians = BTreeMap::new();
         for custodian in &chart.custodians {
             let organisation = self.organisation(actor, *custodian).await?;

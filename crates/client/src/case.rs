@@ -188,11 +188,15 @@ fn said_in(line: &LogLine) -> Option<(CaseId, Said)> {
             CaseDecision::Deny { statement, .. } => (it.case, Speech::Denial, statement),
         },
         Payload::CaseState(it) => match by {
-            Party::Controller(_) => (it.case, Speech::Disagreement, it.statement),
+            Party::Controller(_) | Party::Proxy(..) => {
+                (it.case, Speech::Disagreement, it.statement)
+            }
             Party::Member(_)
             | Party::Administrator(_)
             | Party::Claimant(_)
-            | Party::Custodian(_) => (it.case, Speech::Rebuttal, it.statement),
+            | Party::Custodian(_)
+            | Party::Guardian(_)
+            | Party::Successor(_) => (it.case, Speech::Rebuttal, it.statement),
         },
         _ => return None,
     };

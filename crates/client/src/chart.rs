@@ -517,7 +517,25 @@ impl Client {
     /// Moves compartments to their next epoch: what is added from then on opens with new keys only.
     ///
     /// Whoever holds a grant keeps the epochs it carries; members whose grants are in force get the new ones.
+    ///
+    /// When the keys that were left to emergencies ahead are used up, more are.
     pub async fn rotate_compartments(
+        &self,
+        holder: &ChartHolder,
+        compartments: CompartmentSet,
+    ) -> Result<Rotated, ClientError> {
+        let rotated = self.rotate_only(holder, compartments).await?;
+        let chart = self.chart(&holder.actor(), holder.chart()).await?;
+        let used_up = |compartment| !chart.has_key_ahead(compartment);
+        let left = compartments.and(chart.emergency);
+        if chart.escrow.is_some() && left.iter().any(used_up) {
+            self.prepare(holder, chart.emergency).await?;
+        }
+        Ok(rotated)
+    }
+
+    /// [`Self::rotate_compartments`], and nothing else.
+    pub(crate) async fn rotate_only(
         &self,
         holder: &ChartHolder,
         compartments: CompartmentSet,

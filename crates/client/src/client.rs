@@ -38,9 +38,10 @@ use tokio::time::sleep;
 
 use crate::{
     Consortium,
+    emergency::TrusteeEndpoint,
     error::{ClientError, LedgerError, UsageError},
     identity::Actor,
-    node::{Ask, Endpoint, Nodes},
+    node::{Ask, Endpoint, Nodes, check_url},
     verify::{
         Checker, LogFault, LogLine, LogMark, LogWalk, ProofFault, Proven, TipSeen, VerifiedLog,
     },
@@ -149,6 +150,7 @@ impl Decided {
 pub struct Client {
     consortium: Arc<Consortium>,
     nodes: Nodes,
+    trustees: Vec<TrusteeEndpoint>,
     seen: Mutex<Option<TipSeen>>,
 }
 
@@ -163,7 +165,19 @@ impl Client {
         if let Some(seen) = seen {
             nodes.note_seen(seen.height);
         }
-        Ok(Self { consortium, nodes, seen: Mutex::new(seen) })
+        Ok(Self { consortium, nodes, trustees: Vec::new(), seen: Mutex::new(seen) })
+    }
+
+    /// The same client, which finds trustees here.
+    pub fn with_trustees(mut self, trustees: Vec<TrusteeEndpoint>) -> Result<Self, UsageError> {
+        trustees.iter().try_for_each(|it| check_url(&it.url))?;
+        self.trustees = trustees;
+        Ok(self)
+    }
+
+    /// Where trustees are reached.
+    pub fn trustees(&self) -> &[TrusteeEndpoint] {
+        &self.trustees
     }
 
     /// The consortium.
@@ -206,14 +220,25 @@ impl Client {
         key: Key,
         target: String,
     ) -> Result<Proven, ClientError> {
+        Ok(self.state_proof(actor, key, target).await?.1)
+    }
+
+    /// [`Self::state`], with the proof itself: for whoever has to be convinced too.
+    pub(crate) async fn state_proof(
+        &self,
+        actor: &Actor,
+        key: Key,
+        target: String,
+    ) -> Result<(StateProof, Proven), ClientError> {
         let ask = Ask::get(target, Some(actor), STATE_PROOF_BYTES_MAX);
         let check = |bytes: &[u8]| {
             let proof: StateProof = decode(bytes, STATE_PROOF_BYTES_MAX)?;
-            self.checker().state(&key, &proof)
+            let proven = self.checker().state(&key, &proof)?;
+            Ok((proof, proven))
         };
-        let proven = self.ask(&ask, check).await?;
+        let (proof, proven) = self.ask(&ask, check).await?;
         self.note(proven.header());
-        Ok(proven)
+        Ok((proof, proven))
     }
 
     /// A chart.
@@ -598,6 +623,7 @@ fn is_late(error: &ClientError) -> bool {
         | ClientError::NoNode(_)
         | ClientError::Ledger(_)
         | ClientError::Custody(_)
+        | ClientError::Trustees(_)
         | ClientError::Release(_) => false,
     }
 }

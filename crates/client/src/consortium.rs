@@ -1,6 +1,10 @@
 //! What a client knows before it asks anyone: the genesis file, and all that follows from it.
 
-use keepwell_crypto::threshold::{Committee, CommitteeError};
+use keepwell_crypto::{
+    seal::SealError,
+    threshold::{Committee, CommitteeError},
+    trustee::TrusteeGroup,
+};
 use keepwell_merkle::certificate::{CertificateError, Validators};
 use keepwell_types::{
     DecodeError,
@@ -21,6 +25,11 @@ pub enum GenesisError {
     /// It names no usable committee.
     #[error("the genesis file names no usable committee: {0}; get the consortium's own file")]
     Committee(#[from] CommitteeError),
+    /// It names no usable trustees.
+    #[error(
+        "the genesis file names a trustee without a usable key: {0}; get the consortium's own file"
+    )]
+    Trustees(#[from] SealError),
     /// It contradicts itself.
     #[error("{0}; get the consortium's own file")]
     Fault(#[from] GenesisFault),
@@ -32,6 +41,7 @@ pub struct Consortium {
     genesis: Genesis,
     validators: Validators,
     committee: Committee,
+    trustees: Option<TrusteeGroup>,
 }
 
 impl Consortium {
@@ -45,7 +55,13 @@ impl Consortium {
         genesis.check()?;
         let validators = Validators::of(&genesis)?;
         let committee = Committee::new(&genesis.committee)?;
-        Ok(Self { genesis, validators, committee })
+        let trustees = genesis.trustees.as_ref().map(TrusteeGroup::new).transpose()?;
+        Ok(Self { genesis, validators, committee, trustees })
+    }
+
+    /// Who holds what is left to emergencies, if anyone does.
+    pub const fn trustees(&self) -> Option<&TrusteeGroup> {
+        self.trustees.as_ref()
     }
 
     /// The genesis file.

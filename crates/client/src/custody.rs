@@ -8,20 +8,21 @@ use keepwell_crypto::{
     grant::{SealedSeeds, table_digest},
     guardian::{GuardianEscrow, HandedShare},
     sheet,
+    trustee::ChartEscrow,
     words::CaseWords,
 };
 use keepwell_ledger::state::Chart;
 use keepwell_types::{
-    chart::KeySheet,
+    chart::{AheadSheet, KeySheet},
     id::{ChartId, Digest, OrganisationId},
-    limits::SEALED_SEEDS_BYTES_MAX,
+    limits::{CHART_ESCROW_BYTES_MAX, SEALED_SEEDS_BYTES_MAX},
     wire::SeedTable,
 };
 use reqwest::Method;
 
 use crate::{
     Client,
-    error::{ClientError, CustodyError, CustodyFault, CustodyProblem, SealedObject},
+    error::{ClientError, CustodyError, CustodyFault, CustodyProblem, SealedObject, UsageError},
     identity::Actor,
     node::Ask,
 };
@@ -137,7 +138,7 @@ impl Client {
     }
 
     /// Stores what the guardians of a chart hold together.
-    pub(crate) async fn put_escrow(
+    pub(crate) async fn put_guardian_escrow(
         &self,
         actor: &Actor,
         id: ChartId,
@@ -149,7 +150,7 @@ impl Client {
     }
 
     /// What the guardians of a chart hold together, as the ledger names it.
-    pub(crate) async fn escrow(
+    pub(crate) async fn guardian_escrow(
         &self,
         actor: &Actor,
         id: ChartId,
@@ -184,6 +185,57 @@ impl Client {
     ) -> Result<HandedShare, ClientError> {
         self.get_small(actor, id, chart, Small::Share(digest), |bytes| {
             HandedShare::decode(bytes).ok().filter(|share| share.digest() == digest)
+        })
+        .await
+    }
+
+    /// Publishes keys of epochs to come to a chart's custodians.
+    pub(crate) async fn put_ahead(
+        &self,
+        actor: &Actor,
+        chart: &Chart,
+        sheet: &AheadSheet,
+    ) -> Result<(), ClientError> {
+        let small = Small::Ahead(sheet::ahead_digest(sheet));
+        self.put_small(actor, sheet.chart, chart, small, keepwell_types::encode(sheet)).await
+    }
+
+    /// A sheet of keys of epochs to come, as the ledger names it.
+    pub(crate) async fn ahead_sheet(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        digest: Digest,
+    ) -> Result<AheadSheet, ClientError> {
+        self.get_small(actor, id, chart, Small::Ahead(digest), |bytes| {
+            let sheet: AheadSheet = keepwell_types::decode(bytes, SEALED_SEEDS_BYTES_MAX).ok()?;
+            (sheet.chart == id && sheet::ahead_digest(&sheet) == digest).then_some(sheet)
+        })
+        .await
+    }
+
+    /// Stores what a chart leaves to emergencies at its custodians.
+    pub(crate) async fn put_escrow(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+        escrow: &ChartEscrow,
+    ) -> Result<(), ClientError> {
+        self.put_small(actor, id, chart, Small::Escrow(escrow.digest()), escrow.encode()).await
+    }
+
+    /// What a chart leaves to emergencies, as the ledger names it.
+    pub(crate) async fn chart_escrow(
+        &self,
+        actor: &Actor,
+        id: ChartId,
+        chart: &Chart,
+    ) -> Result<ChartEscrow, ClientError> {
+        let digest = chart.escrow.ok_or(UsageError::NotPrepared(id))?;
+        self.get_small(actor, id, chart, Small::Escrow(digest), |bytes| {
+            ChartEscrow::decode(bytes).ok().filter(|escrow| escrow.digest() == digest)
         })
         .await
     }
@@ -223,7 +275,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let ((kind, digest), object) = (small.name(), small.object());
         let target = format!("/v1/charts/{id}/sealed/{digest}?kind={kind}");
-        let ask = Ask::get(target, Some(actor), SEALED_SEEDS_BYTES_MAX);
+        let ask = Ask::get(target, Some(actor), small.bytes_max());
         let mut faults = Vec::new();
         for &custodian in &chart.custodians {
             let problem = match self.ask_custodian(custodian, &ask).await {
@@ -263,6 +315,8 @@ enum Small {
     Words(Digest),
     Guardians(Digest),
     Share(Digest),
+    Ahead(Digest),
+    Escrow(Digest),
 }
 
 impl Small {
@@ -275,12 +329,28 @@ impl Small {
             Self::Words(digest) => ("words", digest),
             Self::Guardians(digest) => ("guardians", digest),
             Self::Share(digest) => ("share", digest),
+            Self::Ahead(digest) => ("ahead", digest),
+            Self::Escrow(digest) => ("escrow", digest),
+        }
+    }
+
+    const fn bytes_max(self) -> usize {
+        match self {
+            Self::Sheet(_)
+            | Self::Seeds(_)
+            | Self::Table(_)
+            | Self::Words(_)
+            | Self::Guardians(_)
+            | Self::Share(_)
+            | Self::Ahead(_) => SEALED_SEEDS_BYTES_MAX,
+            Self::Escrow(_) => CHART_ESCROW_BYTES_MAX,
         }
     }
 
     const fn object(self) -> SealedObject {
         match self {
-            Self::Sheet(digest) => SealedObject::Sheet(digest),
+            Self::Sheet(digest) | Self::Ahead(digest) => SealedObject::Sheet(digest),
+            Self::Escrow(digest) => SealedObject::Escrow(digest),
             Self::Seeds(digest) | Self::Table(digest) => SealedObject::Seeds(digest),
             Self::Words(digest) => SealedObject::Words(digest),
             Self::Guardians(digest) | Self::Share(digest) => SealedObject::Shares(digest),

@@ -5,6 +5,7 @@
 //! File      this computer         Proof     a node whose answer does not hold
 //! Key       who holds which key   Custody   custodians, named with the record
 //! Ledger    the rules said no     Release   validators, named where they are at fault
+//!                                 Trustees  trustees, named where they are at fault
 //! ```
 
 use keepwell_crypto::{
@@ -14,13 +15,14 @@ use keepwell_crypto::{
     sd_jwt::SdJwtError,
     seal::{OpenError, SealError},
     threshold::TooFewShares,
+    trustee::AnswerFault,
 };
 use keepwell_types::{
     id::{
         CaseId, ChartId, Compartment, Digest, Epoch, GrantId, GroupId, Location, LogPosition,
         MemberId, OrganisationId, RecordId, RequestId,
     },
-    limits::{CREDENTIAL_SCOPE_BYTES_MAX, TEAM_MEMBERS_MAX},
+    limits::{CREDENTIAL_SCOPE_BYTES_MAX, NAME_BYTES_MAX, TEAM_MEMBERS_MAX},
     outcome::Rejection,
     signoff::Meaning,
     wire::SEED_TABLE_MAX,
@@ -29,7 +31,7 @@ use thiserror::Error;
 
 use crate::{
     identity::FileError,
-    node::{Endpoint, NodeError},
+    node::{Endpoint, NodeError, NodeFault},
     verify::ProofError,
 };
 
@@ -63,6 +65,9 @@ pub enum ClientError {
     /// Validators.
     #[error(transparent)]
     Release(#[from] ReleaseError),
+    /// Trustees.
+    #[error(transparent)]
+    Trustees(#[from] TrusteeError),
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
@@ -81,6 +86,7 @@ impl ClientError {
             | Self::NoNode(_)
             | Self::Ledger(_)
             | Self::Custody(_)
+            | Self::Trustees(_)
             | Self::Release(_) => false,
         }
     }
@@ -262,6 +268,21 @@ pub enum UsageError {
     /// A grantee that is not one member has no key that seeds could be sealed to.
     #[error("an allowing grant is sealed to the key of its grantee's key agent; give that key")]
     NoGranteeKey,
+    /// The consortium has no trustees.
+    #[error("this consortium's genesis file names no trustees: nothing can be left to emergencies")]
+    NoTrustees,
+    /// A name that does not fit.
+    #[error("a trustee's public name has at most {NAME_BYTES_MAX} bytes; choose a shorter one")]
+    TrusteeName,
+    /// Nothing was left.
+    #[error("chart {0} leaves nothing to emergencies; ask whoever controls it for a grant")]
+    NotPrepared(ChartId),
+    /// Only members break the glass.
+    #[error("only a member opens in an emergency; act as the clinician who broke the glass")]
+    NotAMember,
+    /// Nothing could be shared out so.
+    #[error("the keys cannot be shared out among the trustees: {0}")]
+    Escrow(EscrowFault),
     /// A folder of no documents.
     #[error("there are no documents to anchor; name a folder with files in it")]
     NoDocuments,
@@ -448,6 +469,8 @@ pub enum SealedObject {
     Words(Digest),
     /// What guardians hold, or a share of it.
     Shares(Digest),
+    /// What a chart leaves to emergencies.
+    Escrow(Digest),
 }
 
 impl std::fmt::Display for SealedObject {
@@ -458,6 +481,7 @@ impl std::fmt::Display for SealedObject {
             Self::Seeds(digest) => write!(f, "sealed keys {digest}"),
             Self::Words(digest) => write!(f, "sealed words {digest}"),
             Self::Shares(digest) => write!(f, "guardians' shares {digest}"),
+            Self::Escrow(digest) => write!(f, "the keys left to emergencies, {digest}"),
         }
     }
 }
@@ -572,4 +596,58 @@ pub enum ValidatorProblem {
     /// An answer that does not count.
     #[error(transparent)]
     Share(#[from] ShareFault),
+}
+
+/// Why trustees did not give the keys that were left to an emergency.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum TrusteeError {
+    /// Too few good answers.
+    #[error("{have} trustees gave their shares and {need} must: {}", list(.faults))]
+    TooFew {
+        /// How many did.
+        have: usize,
+        /// How many must.
+        need: usize,
+        /// What the others did.
+        faults: Vec<TrusteeFault>,
+    },
+    /// Good shares that give no keys.
+    #[error("what the chart leaves to emergencies cannot be opened: {0}")]
+    Escrow(EscrowFault),
+}
+
+/// What one trustee did with a request.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("trustee {trustee} ({name}): {problem}")]
+pub struct TrusteeFault {
+    /// Which, counted from 1 in the order of the genesis file.
+    pub trustee: u16,
+    /// Its public name.
+    pub name: String,
+    /// What it did.
+    pub problem: TrusteeProblem,
+}
+
+impl TrusteeFault {
+    /// Whether the trustee's own signature shows that it lied.
+    pub const fn is_proven(&self) -> bool {
+        match &self.problem {
+            TrusteeProblem::Answer(fault) => fault.culprit().is_some(),
+            TrusteeProblem::NoAddress | TrusteeProblem::Node(_) => false,
+        }
+    }
+}
+
+/// What is wrong with a trustee's answer.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum TrusteeProblem {
+    /// No address is known.
+    #[error("no address of it is known; add one to the profile")]
+    NoAddress,
+    /// It could not be asked, or it refused.
+    #[error(transparent)]
+    Node(NodeFault),
+    /// An answer that does not count.
+    #[error(transparent)]
+    Answer(#[from] AnswerFault),
 }

@@ -339,7 +339,10 @@ impl Rules<'_> {
                 Party::Controller(_)
                 | Party::Claimant(_)
                 | Party::Administrator(_)
-                | Party::Custodian(_) => None,
+                | Party::Custodian(_)
+                | Party::Proxy(..)
+                | Party::Guardian(_)
+                | Party::Successor(_) => None,
             }));
         }
         let chart = self.chart;
@@ -416,7 +419,7 @@ impl Rules<'_> {
         let header = self.log.header();
         BlockContext {
             chain: self.client.consortium().chain(),
-            parameters: self.client.consortium().genesis().parameters,
+            parameters: self.client.consortium().genesis().parameters.clone(),
             height: Height(header.header().height.0 + 1),
             time: self.time.plus_ms(1),
             parent: header.id(),
@@ -456,7 +459,7 @@ impl Rules<'_> {
         reader: Party,
         open: &AccessOpen,
     ) -> Result<Result<BTreeSet<Origin>, Rejection>, ClientError> {
-        let parameters = self.client.consortium().genesis().parameters;
+        let parameters = self.client.consortium().genesis().parameters.clone();
         let time = self.time.plus_ms(2);
         loop {
             let view = changed.as_deref().unwrap_or(&self.view);
@@ -542,7 +545,7 @@ impl Rules<'_> {
         question: Question,
         ask: impl Fn(&Consent<'_>) -> Result<T, Lacks>,
     ) -> Result<T, ClientError> {
-        let parameters = self.client.consortium().genesis().parameters;
+        let parameters = self.client.consortium().genesis().parameters.clone();
         let chart = self.entry.clone();
         let reader = reader.map_or(Reader::Controller, |(id, entry)| Reader::member(*id, entry));
         self.ask(|view| ask(&Consent::of(view, &parameters, &chart, reader, question)?)).await
@@ -598,7 +601,10 @@ impl Rules<'_> {
             Party::Controller(_)
             | Party::Claimant(_)
             | Party::Administrator(_)
-            | Party::Custodian(_) => self.entry.organisation,
+            | Party::Custodian(_)
+            | Party::Proxy(..)
+            | Party::Guardian(_)
+            | Party::Successor(_) => self.entry.organisation,
         };
         let custodians = List::from_vec(facts.custodians.clone()).unwrap_or_default();
         Ok(Some(RecordEntry {
@@ -636,6 +642,7 @@ fn target_of(key: &Key) -> Option<String> {
         }
         Key::Cutoff(chart, organisation) => format!("/v1/charts/{chart}/cutoffs/{organisation}"),
         Key::Teams(chart) => format!("/v1/charts/{chart}/teams"),
+        Key::Proxies(chart) => format!("/v1/charts/{chart}/proxies"),
         Key::Emergencies(chart) => format!("/v1/charts/{chart}/emergencies"),
         Key::RecordState(chart, record) => format!("/v1/charts/{chart}/record-states/{record}"),
         Key::Proposal(chart, record) => format!("/v1/charts/{chart}/proposals/{record}"),

@@ -212,7 +212,7 @@ impl Client {
         let escrow = GuardianEscrow::deal(&mut rng(), &binding, &secret, groups_min, groups)
             .map_err(KeyError::Escrow)?;
         let chart = self.chart(&actor, id).await?;
-        self.put_escrow(&actor, id, &chart, &escrow).await?;
+        self.put_guardian_escrow(&actor, id, &chart, &escrow).await?;
         Ok(escrow.digest())
     }
 
@@ -252,7 +252,7 @@ impl Client {
         let guardians = self.guardians(actor, id).await?.ok_or(UsageError::NoGuardians(id))?;
         let place = keys.place(&guardians).ok_or(UsageError::NoGuardians(id))?;
         let chart = self.chart(actor, id).await?;
-        let escrow = self.escrow(actor, id, &chart, guardians.escrow).await?;
+        let escrow = self.guardian_escrow(actor, id, &chart, guardians.escrow).await?;
         let binding = Binding { chain: &chain, chart: &id };
         let share = escrow
             .hand_over(&mut rng(), &binding, place, &keys.sealing, offer.sealing())
@@ -334,7 +334,7 @@ impl Client {
     ) -> Result<Masters, ClientError> {
         let (id, chain) = (holder.chart(), self.consortium().chain());
         let guardians = self.guardians(successor, id).await?.ok_or(UsageError::NoGuardians(id))?;
-        let escrow = self.escrow(successor, id, chart, guardians.escrow).await?;
+        let escrow = self.guardian_escrow(successor, id, chart, guardians.escrow).await?;
         let binding = Binding { chain: &chain, chart: &id };
         let mut shares: Vec<(GuardianPlace, Share)> = Vec::new();
         for approval in &recovery.approvals {

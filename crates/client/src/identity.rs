@@ -41,6 +41,7 @@ use keepwell_crypto::{
 use keepwell_ledger::state::Chart;
 use keepwell_types::{
     encoding::Text,
+    genesis::Trustee,
     id::{
         ChainId, ChartId, Compartment, Digest, Epoch, MemberId, OrganisationId, ProxyId, PublicKey,
     },
@@ -558,6 +559,55 @@ impl MemberIdentity {
 
     fn secret(&self) -> MemberSecret {
         MemberSecret::from_bytes(&self.seed.0)
+    }
+}
+
+/// A trustee's keys.
+#[derive(Clone, Debug)]
+pub struct TrusteeIdentity(MemberSecret);
+
+impl TrusteeIdentity {
+    /// Draws a trustee's keys.
+    pub fn generate() -> Self {
+        Self(MemberSecret::generate(&mut rng()))
+    }
+
+    /// Writes them to a file that is not there yet.
+    pub fn create(
+        &self,
+        path: &Path,
+        unlock: &Unlock,
+        name: &str,
+        demonstration: bool,
+    ) -> Result<(), FileError> {
+        let label = format!("trustee {name}");
+        write_key(path, about(KeyKind::Trustee, &label, demonstration), self.0.as_bytes(), unlock)
+    }
+
+    /// Reads them from their file.
+    pub fn open(path: &Path, unlock: &Unlock) -> Result<Self, FileError> {
+        let secret = read_key(path, KeyKind::Trustee, unlock)?;
+        let secret = <&[u8; 32]>::try_from(secret.as_slice()).map_err(|_| damaged(path))?;
+        Ok(Self(MemberSecret::from_bytes(secret)))
+    }
+
+    /// What both keys derive from.
+    pub const fn secret(&self) -> &MemberSecret {
+        &self.0
+    }
+
+    /// What the genesis file has of it.
+    pub fn public(
+        &self,
+        name: &str,
+        organisation: Option<OrganisationId>,
+    ) -> Result<Trustee, UsageError> {
+        Ok(Trustee {
+            name: Text::from_string(name.to_owned()).map_err(|_| UsageError::TrusteeName)?,
+            sealing: self.0.sealing().public().to_blob(),
+            signing: self.0.signing().public(),
+            organisation,
+        })
     }
 }
 

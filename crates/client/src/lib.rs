@@ -8,12 +8,14 @@
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
 //!  record  request  signoff  case  credential
-//!  challenge  guardian  proxy  explain  report
+//!  challenge  guardian  proxy  emergency  explain  report
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
 //!              node  ~~~~~~~~~~~~~~~~~~~~~~~~ HTTP
 //! ```
+//!
+//! [`trustee`] is the other side of [`emergency`]: it too trusts no node, and asks none.
 //!
 //! # Invariants
 //!
@@ -48,6 +50,7 @@ pub mod challenge;
 pub mod chart;
 pub mod credential;
 pub mod delegate;
+pub mod emergency;
 pub mod grant;
 pub mod guardian;
 pub mod member;
@@ -61,6 +64,8 @@ pub mod anchor;
 pub mod audit;
 pub mod explain;
 pub mod report;
+
+pub mod trustee;
 
 #[cfg(test)]
 mod testing;

@@ -290,6 +290,20 @@ impl Nodes {
         Ok(Pieces { response })
     }
 
+    /// Posts to somebody who is no node, and whom what is sent convinces by itself: a trustee.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        target: &str,
+        body: Vec<u8>,
+        answer_bytes_max: usize,
+    ) -> Result<Vec<u8>, NodeFault> {
+        let request = self.http.post(format!("{}{target}", url.trim_end_matches('/')));
+        let request = request.header(header::CONTENT_TYPE, "application/cbor").body(body);
+        let answer = async { read(checked(request.send().await).await?, answer_bytes_max).await };
+        timeout(ANSWER, answer).await.unwrap_or(Err(NodeFault::TimedOut))
+    }
+
     fn with_seen(&self, request: RequestBuilder) -> RequestBuilder {
         match self.seen.load(Ordering::Relaxed) {
             0 => request,
@@ -343,7 +357,7 @@ fn url(node: &Endpoint, target: &str) -> String {
 }
 
 /// Whether `url` is the address of a node on this computer.
-fn check_url(url: &str) -> Result<(), UsageError> {
+pub(crate) fn check_url(url: &str) -> Result<(), UsageError> {
     let wrong = || UsageError::Address { url: url.to_owned() };
     let parsed = Url::parse(url).map_err(|_| wrong())?;
     let host = parsed.host_str().ok_or_else(wrong)?;

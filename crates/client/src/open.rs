@@ -319,11 +319,11 @@ struct Sealed {
 }
 
 /// A fresh key and the accepted access that names it.
-struct Reading<'a> {
-    opening: &'a Opening<'a>,
-    key: SealingKey,
-    access: Released,
-    position: LogPosition,
+pub(crate) struct Reading<'a> {
+    pub(crate) opening: &'a Opening<'a>,
+    pub(crate) key: SealingKey,
+    pub(crate) access: Released,
+    pub(crate) position: LogPosition,
 }
 
 impl Client {
@@ -339,6 +339,15 @@ impl Client {
 
     /// Opens records: one access, which stands on the ledger whether it is allowed or not.
     pub async fn open(&self, opening: &Opening<'_>) -> Result<Opened, ClientError> {
+        let (reading, decided) = self.begin(opening).await?;
+        self.open_reading(&reading, decided).await
+    }
+
+    /// Has the access decided; nothing is fetched yet.
+    pub(crate) async fn begin<'a>(
+        &self,
+        opening: &'a Opening<'a>,
+    ) -> Result<(Reading<'a>, Decided), ClientError> {
         let key = SealingKey::generate(&mut rng());
         let decided = self.access(opening, &key).await?;
         let position = self.position(opening.actor, opening.chart, &decided).await?;
@@ -347,21 +356,29 @@ impl Client {
             command: decided.command(),
             reader_key: key.public().digest(),
         };
-        let reading = Reading { opening, key, access, position };
+        Ok((Reading { opening, key, access, position }, decided))
+    }
+
+    /// Opens what an access covers.
+    pub(crate) async fn open_reading(
+        &self,
+        reading: &Reading<'_>,
+        decided: Decided,
+    ) -> Result<Opened, ClientError> {
         let mut opened = Opened {
             decided,
-            position,
+            position: reading.position,
             records: Vec::new(),
             withheld: Vec::new(),
             custodians: Vec::new(),
             validators: Vec::new(),
         };
-        let facts = self.facts(&reading, &opened.decided).await?;
-        let sealed = self.capsules(&reading, facts, &mut opened).await;
+        let facts = self.facts(reading, &opened.decided).await?;
+        let sealed = self.capsules(reading, facts, &mut opened).await;
         let mut batches = sealed.into_iter().peekable();
         while batches.peek().is_some() {
             let batch: Vec<_> = batches.by_ref().take(RELEASE_CAPSULES_MAX).collect();
-            self.open_batch(&reading, batch, &mut opened).await;
+            self.open_batch(reading, batch, &mut opened).await;
         }
         opened.records.sort_by_key(|it| it.facts.name.position);
         Ok(opened)

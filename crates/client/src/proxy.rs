@@ -150,7 +150,7 @@ fn act_of(line: &LogLine) -> Option<Act> {
 
 impl Client {
     /// What proxies, guardians and successors did in a chart: complete, as the log is.
-    pub async fn acts(
+    pub async fn acts_for_patient(
         &self,
         actor: &Actor,
         chart: ChartId,

@@ -19,6 +19,7 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use keepwell_crypto::{
     command::chain_id,
+    keys::MemberSecret,
     release::Releaser,
     sign::SigningKey,
     threshold::{Committee, KeyShare, deal},
@@ -30,7 +31,10 @@ use keepwell_merkle::{
 use keepwell_types::{
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
     encoding::{Blob, List, Text},
-    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{
+        EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Trustee, Trustees,
+        Validator,
+    },
     id::{BlockId, ChainId, Digest, Height, OrganisationId},
     limits::STATE_VALUE_BYTES_MAX,
     set::KindSet,
@@ -58,6 +62,20 @@ pub(crate) fn list<T, const MAX: usize>(items: impl IntoIterator<Item = T>) -> L
 /// Organisation `place` has the validator at that place.
 pub(crate) fn organisation(place: u8) -> OrganisationId {
     OrganisationId([place; 16])
+}
+
+/// Trustee 1 has the secret of 201s, and so on; two of three open together.
+fn trustees() -> Trustees {
+    let trustee = |number: u8| {
+        let secret = MemberSecret::from_bytes(&[200 + number; 32]);
+        Trustee {
+            name: Text::from_string(format!("Trustee {number}")).unwrap(),
+            sealing: secret.sealing().public().to_blob(),
+            signing: secret.signing().public(),
+            organisation: None,
+        }
+    };
+    Trustees { threshold: 2, trustees: list((1..=3).map(trustee)) }
 }
 
 pub(crate) struct World {
@@ -97,6 +115,7 @@ impl World {
                 sign_off: None,
             },
             entries: List::new(),
+            trustees: Some(trustees()),
         };
         let consortium = Arc::new(Consortium::new(genesis).unwrap());
         Self { consortium, consensus, release, shares }

@@ -267,7 +267,7 @@ async fn care(nodes: &Nodes, path: &Path) {
     assert!(seen.accesses.iter().all(|it| it.reader == by_proxy), "{:?}", seen.accesses);
     assert_eq!(seen.accesses.iter().filter(|it| it.refused.is_some()).count(), 1);
 
-    let acts = client.acts(&holder.actor(), chart, LogMark::START).await.unwrap();
+    let acts = client.acts_for_patient(&holder.actor(), chart, LogMark::START).await.unwrap();
     assert!(acts.iter().all(|it| it.party == by_proxy), "{acts:?}");
     assert!(acts.iter().any(|it| it.command == "record.add" && it.refused.is_none()));
 

@@ -131,6 +131,9 @@ pub enum KeyKind {
     /// Keys of an organisation's own, such as that of its uniqueness tags.
     #[n(8)]
     Organisation,
+    /// A trustee, who holds shares of what is left to emergencies.
+    #[n(9)]
+    Trustee,
 }
 
 /// How a file is locked.

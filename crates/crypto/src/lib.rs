@@ -55,5 +55,6 @@ pub mod sd_jwt;
 pub mod dealing;
 pub mod escrow;
 pub mod guardian;
+pub mod trustee;
 
 pub mod keyfile;

@@ -12,16 +12,20 @@
 //!
 //! * A sheet has one line for each compartment, in order: it shows nothing about which are in use.
 //!
+//! The *ahead sheet* has keys of epochs to come, so that compartments move on while their controller is away;
+//! the ledger has its digest.
+//!
 //! Not here: what a compartment means. That is sealed (the meaning sheet).
 
 use alloc::vec::Vec;
 
 use keepwell_types::{
-    chart::{KeyLine, KeySheet},
+    chart::{AheadSheet, KeyLine, KeySheet, KeysAhead},
     encode,
     encoding::List,
     id::{ChartId, Compartment, Digest, Epoch},
     limits::COMPARTMENTS,
+    set::CompartmentSet,
 };
 use thiserror::Error;
 
@@ -64,6 +68,41 @@ pub fn sheet(secret: &ChartSecret, chart: ChartId, epochs: &[Epoch; COMPARTMENTS
         .collect();
     let lines = List::from_vec(lines).expect("there is one line for each compartment");
     KeySheet { chart, lines }
+}
+
+/// The sheet of the keys of `compartments` for `count` epochs after these, and what the ledger is told of it.
+/// At most [`keepwell_types::limits::EPOCHS_AHEAD_MAX`] epochs of ordinary compartments fit.
+pub fn ahead(
+    secret: &ChartSecret,
+    chart: ChartId,
+    epochs: &[Epoch; COMPARTMENTS],
+    compartments: CompartmentSet,
+    count: u32,
+) -> Option<(AheadSheet, KeysAhead)> {
+    let mut until = [Epoch(0); COMPARTMENTS];
+    let mut lines = Vec::new();
+    for compartment in compartments.iter() {
+        let place = usize::from(compartment.index());
+        let next = epochs[place].0.checked_add(1)?;
+        until[place] = Epoch(next.checked_add(count)?);
+        for epoch in (next..until[place].0).map(Epoch) {
+            let key = secret.epoch_seed(compartment, epoch).sealing().public().to_blob();
+            lines.push(KeyLine { compartment, epoch, key });
+        }
+    }
+    let sheet = AheadSheet { chart, lines: List::from_vec(lines).ok()? };
+    let keys = KeysAhead { sheet: ahead_digest(&sheet), until };
+    Some((sheet, keys))
+}
+
+/// The digest of an ahead sheet, which stands on the ledger.
+pub fn ahead_digest(sheet: &AheadSheet) -> Digest {
+    digest("keepwell/sheet/ahead/v1", &[&encode(sheet)])
+}
+
+/// The key of one epoch to come.
+pub fn key_ahead(sheet: &AheadSheet, compartment: Compartment, epoch: Epoch) -> Option<&KeyLine> {
+    sheet.lines.iter().find(|line| (line.compartment, line.epoch) == (compartment, epoch))
 }
 
 /// The digests of the lines, in order.

@@ -76,7 +76,7 @@ const fn reader(actor: Actor<'_>) -> Reader<'_> {
 }
 
 /// The compartments of what the access names.
-fn compartments_of(view: &View, it: &AccessOpen) -> Result<CompartmentSet, Halt> {
+pub(crate) fn compartments_of(view: &View, it: &AccessOpen) -> Result<CompartmentSet, Halt> {
     match &it.target {
         Target::Compartments { compartments, .. } => Ok(*compartments),
         Target::Records(names) => names.iter().try_fold(CompartmentSet::EMPTY, |set, name| {

@@ -71,6 +71,7 @@ pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
         escrow: None,
         seeds: None,
         closed_at: None,
+        ahead: None,
     };
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart).put(Key::ChartLog(it.chart), ChartLog::EMPTY))
 }
@@ -86,6 +87,7 @@ pub(crate) fn claim(case: &Case<'_>, it: &ChartClaim) -> Result<Changes, Halt> {
     // What was shared out opens no epoch from now on, and it was not the patient who prepared it.
     chart.emergency = CompartmentSet::EMPTY;
     chart.escrow = None;
+    chart.ahead = None;
     compartment::advance(&mut chart, CompartmentSet::all())?;
     let changes = Changes::NONE.put(Key::Chart(it.chart), chart);
     // Who acts for a minor does so until majority; nobody else whom the patient did not name.

@@ -1,4 +1,5 @@
-//! Compartments: moved to their next epoch by whoever controls the chart.
+//! Compartments: moved to their next epoch by whoever controls the chart, or after an emergency by keys
+//! that were published ahead.
 //!
 //! Epochs only go up, by one. What was sealed to an earlier epoch stays readable to whoever holds its
 //! seed; what is added from now on is sealed to the current one, or refused.
@@ -30,4 +31,14 @@ pub(crate) fn advance(chart: &mut Chart, compartments: CompartmentSet) -> Result
         *epoch = Epoch(epoch.0.checked_add(1).ok_or(Rejection::TooLarge)?);
     }
     Ok(())
+}
+
+/// Moves those of `compartments` to their next epoch that have a key ahead.
+pub(crate) fn advance_ahead(
+    chart: &mut Chart,
+    compartments: CompartmentSet,
+) -> Result<(), Rejection> {
+    let ready = compartments.iter().filter(|compartment| chart.has_key_ahead(*compartment));
+    let ready = ready.collect();
+    advance(chart, ready)
 }

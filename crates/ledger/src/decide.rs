@@ -162,6 +162,7 @@ impl<'a> Case<'a> {
             Payload::ChartClose(it) => chart::close(self, it),
             Payload::RecordRetract(it) => record::signoff::retract(self, it),
             Payload::RecordWithdraw(it) => record::signoff::withdraw(self, it),
+            Payload::EmergencyClose(it) => emergency::close(self, it),
         }
     }
 

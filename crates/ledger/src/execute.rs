@@ -335,6 +335,7 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::BreakGlass(it) => [Key::Emergencies(it.chart)].into(),
         Payload::EmergencySecond(it) => [Key::Emergencies(it.chart)].into(),
         Payload::EmergencyReview(it) => [Key::Emergencies(it.chart)].into(),
+        Payload::EmergencyClose(it) => [Key::Emergencies(it.chart)].into(),
         Payload::CredentialIssue(it) => [Key::Credentials(it.member)].into(),
         Payload::CredentialSuspend(it)
         | Payload::CredentialReinstate(it)

@@ -205,32 +205,6 @@ fn check_custody(
     Ok(check_custodian_count(case, custody.len())?)
 }
 
-/// Whether the rule can be met: its parties exist, each stands in it once, and there are enough.
-fn check_rule(view: &View, chart: ChartId, rule: &ApprovalRule) -> Result<(), Halt> {
-    let needed = usize::from(rule.approvals_min);
-    if needed == 0 || needed > rule.parties.len() {
-        return Err(Rejection::ApprovalRule.into());
-    }
-    for (place, party) in rule.parties.iter().enumerate() {
-        if rule.parties[..place].contains(party) {
-            return Err(Rejection::ApprovalRule.into());
-        }
-        match *party {
-            Party::Member(id) => known_member(view, id).map(|_| ())?,
-            Party::Administrator(id) => known_organisation(view, id).map(|_| ())?,
-            // A rule must not link two charts, and a one-time code approves nothing.
-            Party::Controller(id) if id == chart => {}
-            Party::Controller(_)
-            | Party::Claimant(_)
-            | Party::Custodian(_)
-            | Party::Proxy(..)
-            | Party::Guardian(_)
-            | Party::Successor(_) => return Err(Rejection::ApprovalRule.into()),
-        }
-    }
-    Ok(())
-}
-
 fn entry_of(
     case: &Case<'_>,
     command: &Verified,

@@ -143,8 +143,13 @@ pub(crate) fn finish(case: &Case<'_>, it: &RecoveryFinish) -> Result<Changes, Ha
 
 /// The chart under the successor's keys. What was left to emergencies opens no epoch from now on.
 fn taken_over(chart: &Chart, it: &RecoveryFinish) -> Result<Chart, Rejection> {
-    let mut chart =
-        Chart { keys: it.keys, emergency: CompartmentSet::EMPTY, escrow: None, ..chart.clone() };
+    let mut chart = Chart {
+        keys: it.keys,
+        emergency: CompartmentSet::EMPTY,
+        escrow: None,
+        ahead: None,
+        ..chart.clone()
+    };
     compartment::advance(&mut chart, CompartmentSet::all())?;
     Ok(chart)
 }

@@ -24,7 +24,7 @@ use keepwell_types::{
     DecodeError,
     access::{EmergencyReason, Finding, RecordName},
     case::{CaseDecision, CaseKind},
-    chart::{ChartKeys, ClaimTicket},
+    chart::{ChartKeys, ClaimTicket, KeysAhead},
     credential::CredentialKind,
     decode, encode,
     encoding::{List, Text},
@@ -38,10 +38,11 @@ use keepwell_types::{
     limits::{
         APPROVERS_MAX, CASE_STATEMENTS_MAX, CASE_TOLD_MAX, COMPARTMENTS, CONTRIBUTORS_MAX,
         COUNTED_ACCESSES_MAX, CREDENTIAL_SCOPE_BYTES_MAX, CREDENTIALS_MAX, CUSTODIANS_MAX,
-        EMERGENCIES_MAX, GRANTS_PER_SUBJECT_MAX, GUARDIANS_MAX, IN_STANDING_MAX, MEMBER_GROUPS_MAX,
-        NAME_BYTES_MAX, OPEN_REQUESTS_MAX, ORGANISATIONS_MAX, PROXIES_MAX, RECORD_CASES_MAX,
-        RECORD_CUSTODIANS_MAX, REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX,
-        STATE_VALUE_BYTES_MAX, TEAM_MEMBERS_MAX, TEAMS_MAX,
+        EMERGENCIES_MAX, EMERGENCIES_WAITING_MAX, EMERGENCY_MEMBERS_MAX, GRANTS_PER_SUBJECT_MAX,
+        GUARDIANS_MAX, IN_STANDING_MAX, MEMBER_GROUPS_MAX, NAME_BYTES_MAX, OPEN_REQUESTS_MAX,
+        ORGANISATIONS_MAX, PROXIES_MAX, RECORD_CASES_MAX, RECORD_CUSTODIANS_MAX,
+        REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX, STATE_VALUE_BYTES_MAX,
+        TEAM_MEMBERS_MAX, TEAMS_MAX,
     },
     member::{OrganisationKind, Party},
     proxy::ProxyTerms,
@@ -137,6 +138,9 @@ pub enum Key {
     /// Who acts for the patient of a chart.
     #[n(24)]
     Proxies(#[n(0)] ChartId),
+    /// How an organisation's members used emergencies.
+    #[n(26)]
+    EmergencyUse(#[n(0)] OrganisationId),
 }
 
 impl Key {
@@ -180,12 +184,14 @@ impl Key {
                 | (Self::Guardians(_), Value::Guardians(_))
                 | (Self::Recoveries(_), Value::Recoveries(_))
                 | (Self::Proxies(_), Value::Proxies(_))
+                | (Self::EmergencyUse(_), Value::EmergencyUse(_))
         )
     }
 }
 
 /// An entry of the state, of the kind that its key tells.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a chart is largest and is what is read most")]
 pub enum Value {
     /// Under [`Key::History`]: leaves are block ids.
     #[n(0)]
@@ -262,6 +268,9 @@ pub enum Value {
     /// Under [`Key::Proxies`].
     #[n(24)]
     Proxies(#[n(0)] Proxies),
+    /// Under [`Key::EmergencyUse`].
+    #[n(26)]
+    EmergencyUse(#[n(0)] EmergencyUse),
 }
 
 impl Value {
@@ -330,6 +339,7 @@ stored! {
     Guardians(Guardians)
     Recoveries(Recoveries)
     Proxies(Proxies)
+    EmergencyUse(EmergencyUse)
 }
 
 /// The ids of recent commands that share a slot, in the order in which they came.
@@ -507,12 +517,21 @@ pub struct Chart {
     /// Since when nothing is added any more.
     #[n(11)]
     pub closed_at: Option<BlockTime>,
+    /// Keys of epochs to come, by which compartments move on after an emergency.
+    #[n(12)]
+    pub ahead: Option<KeysAhead>,
 }
 
 impl Chart {
     /// The current generation of a compartment's key.
     pub const fn epoch(&self, compartment: Compartment) -> Epoch {
         self.epochs[compartment.index() as usize]
+    }
+
+    /// Whether a key of the compartment's next epoch was published ahead.
+    pub fn has_key_ahead(&self, compartment: Compartment) -> bool {
+        let until = self.ahead.map(|ahead| ahead.until[usize::from(compartment.index())]);
+        until.is_some_and(|until| self.epoch(compartment).0.saturating_add(1) < until.0)
     }
 }
 
@@ -981,6 +1000,92 @@ pub struct Emergency {
     /// What a review found.
     #[n(8)]
     pub review: Option<Finding>,
+    /// Where the command that broke it stands in the chain.
+    #[n(9)]
+    pub location: Option<Location>,
+    /// When it was closed, which moved what it opened on.
+    #[n(10)]
+    pub closed: Option<BlockTime>,
+}
+
+/// How the members of one organisation used emergencies, and what waits for review. Entries are named by
+/// their places in the chain: no two charts stand side by side.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct EmergencyUse {
+    /// By member; whoever took part last stands last.
+    #[n(0)]
+    pub members: List<MemberUse, EMERGENCY_MEMBERS_MAX>,
+    /// Of members who had to make room.
+    #[n(1)]
+    pub others: Tally,
+    /// What nobody has reviewed, in the order in which the glass was broken.
+    #[n(2)]
+    pub waiting: List<Waiting, EMERGENCIES_WAITING_MAX>,
+}
+
+impl EmergencyUse {
+    /// Of the whole organisation.
+    pub fn total(&self) -> Tally {
+        self.members.iter().fold(self.others, |sum, member| sum.plus(&member.tally))
+    }
+}
+
+/// How one member used emergencies.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct MemberUse {
+    /// Who.
+    #[n(0)]
+    pub member: MemberId,
+    /// How often.
+    #[n(1)]
+    pub tally: Tally,
+}
+
+/// Counts of emergencies.
+#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct Tally {
+    /// The glass was broken so often.
+    #[n(0)]
+    pub broken: u32,
+    /// Of others' emergencies, so many were agreed to.
+    #[n(1)]
+    pub seconded: u32,
+    /// Of those broken, so many were found to be emergencies.
+    #[n(2)]
+    pub justified: u32,
+    /// And so many were not.
+    #[n(3)]
+    pub unjustified: u32,
+}
+
+impl Tally {
+    /// Those that nobody has reviewed.
+    pub const fn unreviewed(&self) -> u32 {
+        self.broken.saturating_sub(self.justified).saturating_sub(self.unjustified)
+    }
+
+    pub(crate) const fn plus(self, other: &Self) -> Self {
+        Self {
+            broken: self.broken.saturating_add(other.broken),
+            seconded: self.seconded.saturating_add(other.seconded),
+            justified: self.justified.saturating_add(other.justified),
+            unjustified: self.unjustified.saturating_add(other.unjustified),
+        }
+    }
+}
+
+/// An emergency that waits for its review.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Waiting {
+    /// Who broke the glass.
+    #[n(0)]
+    pub member: MemberId,
+    /// Where the command stands in the chain.
+    #[n(1)]
+    pub location: Location,
+    /// First instant at which the review is late.
+    #[n(2)]
+    pub review_until: BlockTime,
 }
 
 /// Who guards a chart.

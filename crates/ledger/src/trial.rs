@@ -11,14 +11,15 @@ use alloc::collections::BTreeSet;
 
 use keepwell_crypto::command::Verified;
 use keepwell_types::{
-    access::AccessOpen, genesis::Parameters, member::Party, outcome::Rejection, time::BlockTime,
+    access::AccessOpen, genesis::Parameters, member::Party, outcome::Rejection, proxy::Power,
+    time::BlockTime,
 };
 
 use crate::{
     access,
     consent::{Origin, Reader},
     decide::{BlockContext, Halt, decide},
-    signer::{controlled_chart, known_chart, member_in_standing},
+    signer::{controlled_chart, known_chart, member_in_standing, proxy_in_force},
     view::View,
 };
 
@@ -47,10 +48,21 @@ pub fn access(
             controlled_chart(view, id)?;
             Reader::Controller
         }
+        Party::Proxy(of, id) if of == open.chart => {
+            let terms = &proxy_in_force(view, of, id, time)?.terms;
+            let within = terms.compartments.includes(access::compartments_of(view, open)?);
+            if !within || !terms.powers.contains(Power::Read) {
+                return Err(Rejection::OutsideProxy(id).into());
+            }
+            Reader::Controller
+        }
         Party::Controller(_)
         | Party::Claimant(_)
         | Party::Administrator(_)
-        | Party::Custodian(_) => return Err(Rejection::WrongSigners.into()),
+        | Party::Custodian(_)
+        | Party::Proxy(..)
+        | Party::Guardian(_)
+        | Party::Successor(_) => return Err(Rejection::WrongSigners.into()),
     };
     access::allow(view, parameters, (chart, reader), open, time)
 }

@@ -23,9 +23,10 @@ use keepwell_types::{
 use thiserror::Error;
 
 use crate::state::{
-    Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, Grant, Group, Guardians, Key,
-    Member, OpenRequests, Organisation, Organisations, Proposal, Proxies, Quota, RecordEntry,
-    RecordState, Recoveries, ReplaySlot, Request, Stored, Subject, TagOwner, Teams, Value,
+    Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, EmergencyUse, Grant, Group,
+    Guardians, Key, Member, OpenRequests, Organisation, Organisations, Proposal, Proxies, Quota,
+    RecordEntry, RecordState, Recoveries, ReplaySlot, Request, Stored, Subject, TagOwner, Teams,
+    Value,
 };
 
 /// A key that was read and not loaded.
@@ -152,6 +153,11 @@ impl View {
     /// The credentials of a member.
     pub fn credentials(&self, id: MemberId) -> Result<Option<&Credentials>, Lacks> {
         self.read(Key::Credentials(id))
+    }
+
+    /// How an organisation's members used emergencies.
+    pub fn emergency_use(&self, id: OrganisationId) -> Result<Option<&EmergencyUse>, Lacks> {
+        self.read(Key::EmergencyUse(id))
     }
 
     /// The emergencies of a chart.

@@ -3,7 +3,10 @@
 
 mod support;
 
-use keepwell_types::limits::{EMERGENCIES_MAX, EMERGENCIES_OPEN_MAX};
+use keepwell_ledger::state::{EmergencyUse, Key, Tally, Value};
+use keepwell_types::limits::{
+    EMERGENCIES_MAX, EMERGENCIES_OPEN_MAX, EMERGENCIES_WAITING_MAX, EMERGENCY_MEMBERS_MAX,
+};
 use support::{World, check};
 
 /// Licensed clinicians at two organisations, and a chart whose compartment 1 is left to emergencies.
@@ -182,4 +185,167 @@ fn a_chart_remembers_so_many_emergencies() {
         t43  carl  break   most ends=t60             ok
     ",
     );
+}
+
+/// A patient's chart, one of whose compartments has keys of two more epochs.
+fn check_ahead(script: &str) -> World {
+    let mut world = check_emergency("t5  c1  prepare  c1 compartments=1 ahead=2   ok");
+    world.run(script);
+    world
+}
+
+#[test]
+fn keys_ahead_are_of_what_is_left_to_emergencies_and_of_few_epochs() {
+    check_emergency(
+        "
+        t5  c1   prepare  c1 compartments=1 ahead=0             keys_ahead
+        t5  c1   prepare  c1 compartments=1 ahead=5             keys_ahead
+        t5  c1   prepare  c1 compartments=1,3 ahead=2 of=1      keys_ahead
+        t5  c1   prepare  c1 compartments=1 ahead=2 of=1,3      keys_ahead
+        t5  c1   prepare  c1 compartments=1,3 ahead=4           ok
+        t5  c1   advance  c1 compartments=1                     ok
+        t5  c1   prepare  c1 compartments=1 ahead=5             ok
+        t6  rex  open     c2 claim=t100                         ok
+        t6  c2   prepare  c2 compartments=1 ahead=2             ahead_of_claim
+        t6  c2   prepare  c2 compartments=1                     ok
+    ",
+    );
+}
+
+/// The patient is not there; what was opened is at its next epoch all the same, twice and no more.
+#[test]
+fn h3_epochs_move_on_afterwards_by_keys_published_ahead() {
+    check_ahead(
+        "
+        t10  drey   break  e1 ends=t20                          ok
+        t10  dora   second e1                                   ok
+        t20  nora   close  e1                                   ok
+        t20  nora   close  e1                                   no_such_emergency
+        t21  drey   add    old compartment=1 kind=result        wrong_epoch
+        t21  drey   add    new compartment=1 kind=result epoch=1   ok
+        t21  drey   add    same compartment=3 kind=result       ok
+        t30  drey   break  e2 ends=t40                          ok
+        t41  custodian:lab     close  e2                        not_to_close
+        t41  custodian:clinic  close  e2                        ok
+        t42  drey   add    newer compartment=1 kind=result epoch=2   ok
+        t50  drey   break  e3 ends=t60                          ok
+        t60  hugh   review e3                                   ok
+        t61  drey   add    last compartment=1 kind=result epoch=2    ok
+        t61  nora   close  e3                                   no_such_emergency
+    ",
+    );
+}
+
+#[test]
+fn an_emergency_is_ended_by_those_it_concerns() {
+    check_ahead(
+        "
+        t10    carl   break  e1 ends=t50                        ok
+        t10    dora   second e1                                 ok
+        t11    drey   close  e1                                 not_to_close
+        t11    nora   close  e1                                 not_to_close
+        t11    hugh   close  e1                                 not_to_close
+        t11    custodian:lab  close  e1                         not_to_close
+        t11    lena   close  e1                                 not_to_close
+        t12    carl   read   result for=BTG                     ok
+        t12    cora   close  e1                                 ok
+        t12    carl   read   result for=BTG                     outside_window
+        t13    carl   break  e2 ends=t50                        ok
+        t14    carl   close  e2                                 ok
+        t15    carl   break  e3 ends=t50                        ok
+        t15    c1     close  e3                                 ok
+        t16    carl   break  e4 ends=t30                        ok
+        t30-1  drey   close  e4                                 not_to_close
+        t30    lena   close  e4                                 not_to_close
+        t30    ivy    close  e4                                 not_to_close
+        t30    custodian:lab  close  e4                         not_to_close
+        t30    drey   close  e4                                 ok
+        t31    drey   close  nothing                            no_such_emergency
+    ",
+    );
+}
+
+/// A claim ends what the organisation prepared; a patient's own rotation uses the same keys.
+#[test]
+fn a_controllers_rotation_uses_up_keys_ahead() {
+    check_ahead(
+        "
+        t6   c1     advance  c1 compartments=1                  ok
+        t6   c1     advance  c1 compartments=1                  ok
+        t10  drey   break  e1 ends=t20                          ok
+        t20  nora   close  e1                                   ok
+        t21  drey   add    new compartment=1 kind=result epoch=2   ok
+    ",
+    );
+}
+
+fn used(world: &World, organisation: &str) -> EmergencyUse {
+    let key = Key::EmergencyUse(support::organisation_id(organisation));
+    match world.state.get(&key).map(|bytes| Value::decode(bytes).unwrap()) {
+        Some(Value::EmergencyUse(used)) => used,
+        Some(other) => panic!("{other:?}"),
+        None => EmergencyUse::default(),
+    }
+}
+
+#[test]
+fn h3_use_is_counted_by_member_and_organisation() {
+    let world = check_emergency(
+        "
+        t10  drey  break   e1                          ok
+        t10  carl  second  e1                          ok
+        t11  drey  break   e2                          ok
+        t12  carl  break   e3                          ok
+        t12  nora  break   e4                          role_missing
+        t13  hugh  review  e1                          ok
+        t14  cora  review  e3 finding=unjustified      ok
+        t15  hugh  review  e1                          no_such_emergency
+        t16  drey  second  e3                          ok
+    ",
+    );
+    let tallies = |name| {
+        let used = used(&world, name);
+        let of = |it: Tally| (it.broken, it.seconded, it.justified, it.unjustified);
+        let members: Vec<_> = used.members.iter().map(|it| (it.member, of(it.tally))).collect();
+        (members, of(used.total()), used.waiting.len())
+    };
+    let (drey, carl) = (support::member_id("drey"), support::member_id("carl"));
+    assert_eq!(tallies("hospital"), (vec![(drey, (2, 1, 1, 0))], (2, 1, 1, 0), 1));
+    assert_eq!(tallies("clinic"), (vec![(carl, (1, 1, 0, 1))], (1, 1, 0, 1), 0));
+    let waiting = used(&world, "hospital").waiting[0];
+    assert_eq!(waiting.member, drey);
+    assert_eq!(waiting.review_until, support::script::instant("t150"));
+}
+
+/// What nobody reviews stays in the counts when newer ones push it out of the list.
+#[test]
+fn an_absent_review_is_visible_however_many_there_are() {
+    let mut world = check_emergency("");
+    for number in 0..=EMERGENCIES_WAITING_MAX {
+        let at = 100 + 70 * number;
+        world.run(&format!("t{at} drey break e{number} ends=t{} ok", at + 60));
+    }
+    let used = used(&world, "hospital");
+    assert_eq!(used.waiting.len(), EMERGENCIES_WAITING_MAX);
+    assert_eq!(used.total().unreviewed() as usize, EMERGENCIES_WAITING_MAX + 1);
+}
+
+#[test]
+fn members_who_did_not_take_part_for_longest_are_counted_together() {
+    let mut world = check_emergency("");
+    for number in 0..=EMERGENCY_MEMBERS_MAX {
+        let at = 100 + 70 * number;
+        world.run(&format!(
+            "t{at} hospital enrol m{number} of=hospital ok
+             t{at} liz issue lm{number} to=m{number} ok
+             t{at} m{number} break e{number} ends=t{} ok
+             t{at} m0 break f{number} ends=t{} ok",
+            at + 60,
+            at + 50
+        ));
+    }
+    let used = used(&world, "hospital");
+    assert_eq!((used.members.len(), used.others.broken), (EMERGENCY_MEMBERS_MAX, 1));
+    assert!(used.members.iter().any(|it| it.member == support::member_id("m0")));
+    assert!(used.members.iter().all(|it| it.member != support::member_id("m1")));
 }

@@ -126,7 +126,7 @@ fn an_explanation_is_never_other_than_the_decision() {
 fn past_of(world: &World) -> (Past, Vec<(LogPosition, Allowed)>) {
     let chart = chart_id("c1");
     let Some(Value::Chart(entry)) = world.stored(&Key::Chart(chart)) else { panic!("no chart") };
-    let mut past = Past::new(chart, entry, world.parameters);
+    let mut past = Past::new(chart, entry, world.parameters.clone());
     let mut allowed = Vec::new();
     for (_, position, entry, outcome) in world.log.iter().filter(|it| it.0 == chart) {
         let by = loop {
@@ -226,7 +226,11 @@ fn rules_are_those_of_the_state(world: &World, past: &Past) {
             | Key::RecordState(..)
             | Key::Credentials(_)
             | Key::Emergencies(_)
-            | Key::Case(..) => false,
+            | Key::Case(..)
+            | Key::Guardians(_)
+            | Key::Recoveries(_)
+            | Key::Proxies(_)
+            | Key::EmergencyUse(_) => false,
         };
         if rule {
             assert_eq!(past.value(key).map(Value::encode).as_ref(), Some(bytes), "{key:?}");

@@ -75,7 +75,7 @@ fn a_proxy_has_no_say_over_keys_and_people() {
         t2  proxy:cara  advance     c1                               outside_proxy
         t2  proxy:cara  arrange     c1                               outside_proxy
         t2  proxy:cara  prepare     c1                               outside_proxy
-        t2  proxy:cara  close       c1                               outside_proxy
+        t2  proxy:cara  close_chart       c1                               outside_proxy
         t2  proxy:cara  team        t1 members=carl                  outside_proxy
         t2  proxy:cara  redact      open                             outside_proxy
         t2  proxy:cara  revoke_all  clinic                           outside_proxy

@@ -299,9 +299,9 @@ fn a_chart_comes_to_the_executor_who_closes_it() {
         t20  next:heir  finish     r1 to=heir                            ok
         t21  proxy:cara read       old                                   ~unknown_proxy
         t21  c1         read       old                                   ok
-        t21  drey       close      c1                                    not_controller
-        t22  c1         close      c1                                    ok
-        t22  c1         close      c1                                    chart_closed
+        t21  drey       close_chart      c1                                    not_controller
+        t22  c1         close_chart      c1                                    ok
+        t22  c1         close_chart      c1                                    chart_closed
         t23  drey       add        late epoch=1                          chart_closed
         t23  c1         add        late epoch=1                          chart_closed
         t23  drey       ask        q1                                    chart_closed

@@ -12,7 +12,7 @@ use keepwell_types::{
     DecodeError,
     access::{EmergencyReason, Finding, Purpose, RecordName},
     case::{CaseDecision, CaseKind, DenialGround},
-    chart::{ChartKeys, ClaimTicket},
+    chart::{ChartKeys, ClaimTicket, KeysAhead},
     credential::CredentialKind,
     encoding::{List, Text},
     grant::{Effect, GrantTerms, Grantee},
@@ -84,6 +84,7 @@ fn keys() -> Vec<(&'static str, Key)> {
         ("proxies", Key::Proxies(CHART)),
         ("subject team", Key::Subject(CHART, Grantee::Team(TEAM))),
         ("subject group", Key::Subject(CHART, Grantee::Group(GROUP))),
+        ("use of emergencies", Key::EmergencyUse(ORGANISATION)),
     ]
 }
 
@@ -119,6 +120,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("guardians", guardians(2).into()),
         ("recoveries", recoveries(1).into()),
         ("proxies", proxies(1).into()),
+        ("use of emergencies", emergency_use(1).into()),
     ]
 }
 
@@ -191,6 +193,7 @@ fn chart(named: usize) -> Chart {
         escrow: Some(DIGEST),
         seeds: Some(DIGEST),
         closed_at: (named > 1).then_some(TIME),
+        ahead: (named > 1).then_some(KeysAhead { sheet: DIGEST, until: [Epoch(u32::MAX); 16] }),
     }
 }
 
@@ -271,8 +274,21 @@ fn emergencies(count: usize) -> Emergencies {
         open: Window { from: BlockTime(1_000), until: TIME },
         review_until: TIME,
         review: Some(Finding::Unjustified),
+        location: (count > 1).then_some(LOCATION),
+        closed: (count > 1).then_some(TIME),
     };
     Emergencies { all: list(vec![emergency; count]) }
+}
+
+fn emergency_use(count: usize) -> EmergencyUse {
+    let max = if count > 1 { u32::MAX } else { 2 };
+    let tally = Tally { broken: max, seconded: max, justified: max, unjustified: max };
+    let waiting = Waiting { member: MEMBER, location: LOCATION, review_until: TIME };
+    EmergencyUse {
+        members: list(vec![MemberUse { member: MEMBER, tally }; count.min(EMERGENCY_MEMBERS_MAX)]),
+        others: tally,
+        waiting: list(vec![waiting; count]),
+    }
 }
 
 fn case(named: usize) -> Case {
@@ -373,10 +389,12 @@ fn values_are_frozen() {
 /// Each kind of value is in the vectors, in the order of its number, and decodes to what it was.
 #[test]
 fn every_value_has_a_vector() {
-    for ((name, value), number) in values().into_iter().zip(0..) {
+    let mut next = 0;
+    for (name, value) in values() {
         let bytes = value.encode();
-        let found = if bytes[1] == 0x18 { bytes[2] } else { bytes[1] };
-        assert_eq!(found, number, "{name} keeps its number");
+        let number = if bytes[1] == 0x18 { bytes[2] } else { bytes[1] };
+        assert!(next <= number, "{name} keeps its number");
+        next = number + 1;
         assert_eq!(Value::decode(&bytes).as_ref(), Ok(&value), "{name}");
     }
 }
@@ -417,7 +435,7 @@ fn bytes_that_are_not_a_value_are_refused() {
 #[test]
 fn no_value_outgrows_its_limit() {
     let spent = SpentId { id: CommandId([11; 16]), until: BlockTime(u64::MAX) };
-    let largest: [(&str, Value); 16] = [
+    let largest: [(&str, Value); 17] = [
         ("replay slot", ReplaySlot { spent: list(vec![spent; REPLAY_IDS_PER_SLOT_MAX]) }.into()),
         (
             "organisations",
@@ -438,6 +456,7 @@ fn no_value_outgrows_its_limit() {
         ("guardians", guardians(GUARDIANS_MAX).into()),
         ("recoveries", recoveries(GUARDIANS_MAX).into()),
         ("proxies", proxies(PROXIES_MAX).into()),
+        ("use of emergencies", emergency_use(EMERGENCIES_WAITING_MAX).into()),
     ];
     for (name, value) in largest {
         let bytes = value.encode();

@@ -129,6 +129,7 @@ pub fn found(
         committee,
         parameters,
         entries: List::from_vec(entries)?,
+        trustees: None,
     };
     Ok(Demonstration { genesis, nodes })
 }

@@ -51,7 +51,7 @@ use crate::{
     clock::Clock,
     config::{ConfigError, CustodyConfig, NodeConfig},
     custody::{
-        Custody, Identity, erase, follow,
+        Custody, Identity, close, erase, follow,
         pending::{Pending, PendingError},
         store::{OpenError, Store},
     },
@@ -325,6 +325,9 @@ async fn assemble(
     let eraser =
         erase::keep_erased(custody.clone(), core.clone(), reader.clone(), admission.clone());
     context.child("eraser").spawn(move |_| eraser);
+    let closer =
+        close::keep_closed(custody.clone(), core.clone(), reader.clone(), admission.clone());
+    context.child("closer").spawn(move |_| closer);
     let shared = Arc::downgrade(&custody);
     let sweeper = follow::keep_swept(custody, core.clone(), clock);
     context.child("sweeper").spawn(move |_| sweeper);

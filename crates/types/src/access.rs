@@ -161,3 +161,15 @@ pub struct EmergencyReview {
     #[n(2)]
     pub finding: Finding,
 }
+
+/// `access.close`: an emergency ends, and what it opened moves to its next epoch if a key of it was
+/// published ahead.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct EmergencyClose {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// Where the glass was broken, in the chart's log.
+    #[n(1)]
+    pub emergency: LogPosition,
+}

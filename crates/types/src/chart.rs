@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     encoding::{Blob, List},
     id::{ChartId, Compartment, Digest, Epoch, OrganisationId, PublicKey},
-    limits::{COMPARTMENTS, CONTRIBUTORS_MAX, CUSTODIANS_MAX},
+    limits::{AHEAD_LINES_MAX, COMPARTMENTS, CONTRIBUTORS_MAX, CUSTODIANS_MAX},
     set::CompartmentSet,
     time::BlockTime,
 };
@@ -52,6 +52,28 @@ pub struct KeyLine {
     /// X-Wing public key.
     #[n(2)]
     pub key: Blob<COMPARTMENT_KEY_BYTES>,
+}
+
+/// Public keys of epochs to come, by which compartments move on while their controller is away.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct AheadSheet {
+    /// The chart.
+    #[n(0)]
+    pub chart: ChartId,
+    /// In ascending order of compartments, and for each of its epochs.
+    #[n(1)]
+    pub lines: List<KeyLine, AHEAD_LINES_MAX>,
+}
+
+/// What the ledger knows of an [`AheadSheet`].
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct KeysAhead {
+    /// Digest of the sheet.
+    #[n(0)]
+    pub sheet: Digest,
+    /// For each compartment the first epoch that has no key on the sheet; 0 where it has none at all.
+    #[n(1)]
+    pub until: [Epoch; COMPARTMENTS],
 }
 
 /// What proves the right to claim a chart: whoever holds the one-time code can derive the key.
@@ -150,4 +172,8 @@ pub struct ChartPrepare {
     /// Digest of their keys, shared out among the trustees and sealed to each.
     #[n(2)]
     pub escrow: Digest,
+    /// Keys by which those compartments move on after an emergency; only of a chart that a patient
+    /// controls.
+    #[n(3)]
+    pub ahead: Option<KeysAhead>,
 }

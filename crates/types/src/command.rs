@@ -14,7 +14,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{AccessOpen, BreakGlass, EmergencyReview, EmergencySecond},
+    access::{AccessOpen, BreakGlass, EmergencyClose, EmergencyReview, EmergencySecond},
     anchor::AnchorAdd,
     case::{CaseAcknowledge, CaseDecide, CaseExtend, CaseOpen, CaseStatement},
     chart::{ChartArrange, ChartClaim, ChartOpen, ChartPrepare, CompartmentRotate},
@@ -214,6 +214,9 @@ pub enum Payload {
     /// Propose a record no longer.
     #[n(59)]
     RecordWithdraw(#[n(0)] RecordWithdraw),
+    /// End an emergency.
+    #[n(54)]
+    EmergencyClose(#[n(0)] EmergencyClose),
 }
 
 impl Payload {
@@ -274,6 +277,7 @@ impl Payload {
             Self::ChartClose(it) => Some(it.chart),
             Self::RecordRetract(it) => Some(it.chart),
             Self::RecordWithdraw(it) => Some(it.chart),
+            Self::EmergencyClose(it) => Some(it.chart),
         }
     }
 
@@ -339,6 +343,7 @@ impl Payload {
             Self::ChartClose(_) => "chart.close",
             Self::RecordRetract(_) => "record.retract",
             Self::RecordWithdraw(_) => "record.withdraw",
+            Self::EmergencyClose(_) => "access.close",
         }
     }
 }

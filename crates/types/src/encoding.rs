@@ -117,6 +117,11 @@ impl<T, const MAX: usize> List<T, MAX> {
         Ok(Self(items))
     }
 
+    /// Takes out the item at `place`; the ones after it move up. It must be there.
+    pub fn remove(&mut self, place: usize) -> T {
+        self.0.remove(place)
+    }
+
     /// Appends `item` if there is room.
     pub fn push(&mut self, item: T) -> Result<(), OverLimit> {
         if self.0.len() == MAX {

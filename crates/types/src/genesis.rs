@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    chart::COMPARTMENT_KEY_BYTES,
     command::Payload,
-    encoding::{DecodeError, List, Text},
+    encoding::{Blob, DecodeError, List, Text},
     id::{Digest, OrganisationId, PublicKey},
     limits::{
         EMERGENCY_MS_MAX, GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX, NAME_BYTES_MAX,
-        RECOVERY_DELAY_MS_MAX, SIGN_OFF_RULES_MAX, VALIDATORS_MAX,
+        RECOVERY_DELAY_MS_MAX, SIGN_OFF_RULES_MAX, TRUSTEES_MAX, VALIDATORS_MAX,
     },
     set::KindSet,
     signoff::{KindRule, first_fault},
@@ -49,6 +50,9 @@ pub struct Genesis {
     /// The entries of block 1: the first organisations and members.
     #[n(7)]
     pub entries: List<Payload, GENESIS_COMMANDS_MAX>,
+    /// Who holds what patients leave to emergencies; without them nothing can be left.
+    #[n(8)]
+    pub trustees: Option<Trustees>,
 }
 
 impl Genesis {
@@ -99,6 +103,27 @@ impl Genesis {
         let (organisations, max) = (self.entries.iter().filter(admits).count(), IN_STANDING_MAX);
         if organisations > max as usize {
             return Err(GenesisFault::Organisations { organisations, max });
+        }
+        self.trustees.as_ref().map_or(Ok(()), |trustees| self.check_trustees(trustees))
+    }
+
+    /// Trustees who were validators as well could, with the others, read what was left to them.
+    fn check_trustees(&self, trustees: &Trustees) -> Result<(), GenesisFault> {
+        let (threshold, count) = (trustees.threshold, trustees.trustees.len());
+        if threshold < 2 || usize::from(threshold) > count {
+            return Err(GenesisFault::TrusteeThreshold { threshold, trustees: count });
+        }
+        for (place, trustee) in trustees.trustees.iter().enumerate() {
+            let again = trustees.trustees[..place].iter().any(|earlier| {
+                earlier.signing == trustee.signing || earlier.sealing == trustee.sealing
+            });
+            let validates = self.validators.iter().any(|validator| {
+                [validator.consensus, validator.release].contains(&trustee.signing)
+                    || trustee.organisation == Some(validator.organisation)
+            });
+            if again || validates {
+                return Err(GenesisFault::Trustee(trustee.signing));
+            }
         }
         Ok(())
     }
@@ -167,6 +192,21 @@ pub enum GenesisFault {
         /// The limit.
         max_ms: u64,
     },
+    /// One trustee could open alone, or all together could not.
+    #[error(
+        "{threshold} of {trustees} trustees cannot be relied on: at least 2 open, and no more than there are"
+    )]
+    TrusteeThreshold {
+        /// Who open together.
+        threshold: u16,
+        /// How many there are.
+        trustees: usize,
+    },
+    /// It has a validator, or stands there twice.
+    #[error(
+        "the trustee with key {0} is listed twice or is a validator's; trustees are apart from validators"
+    )]
+    Trustee(PublicKey),
     /// More organisations than can sign together.
     #[error(
         "the genesis file admits {organisations} organisations, and at most {max} can govern together"
@@ -205,6 +245,35 @@ pub struct CommitteeKeys {
     /// Xᵢ = sᵢ·G, for i = 1, 2, ...
     #[n(2)]
     pub shares: List<Digest, VALIDATORS_MAX>,
+}
+
+/// Who holds, together, the keys that patients leave to emergencies. None of them has a validator: the
+/// validators' shares and the trustees' would open everything that was left.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct Trustees {
+    /// How many open together; at least two.
+    #[n(0)]
+    pub threshold: u16,
+    /// All of them. The share of a trustee has index (place + 1).
+    #[n(1)]
+    pub trustees: List<Trustee, TRUSTEES_MAX>,
+}
+
+/// One trustee's public side.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct Trustee {
+    /// Its public name.
+    #[n(0)]
+    pub name: Text<NAME_BYTES_MAX>,
+    /// X-Wing key to which shares are sealed.
+    #[n(1)]
+    pub sealing: Blob<COMPARTMENT_KEY_BYTES>,
+    /// Verifies its answers.
+    #[n(2)]
+    pub signing: PublicKey,
+    /// Its organisation, where that is one of the consortium's.
+    #[n(3)]
+    pub organisation: Option<OrganisationId>,
 }
 
 /// Whether treatment inside a chart's own organisation needs the patient's grant.

@@ -82,6 +82,23 @@ pub const RECOVERY_DELAY_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub const PROXIES_MAX: usize = 8;
 /// Longest time that a proxy is named for, and that a patient is a minor, in milliseconds (22 years).
 pub const PROXY_MS_MAX: u64 = 22 * 366 * 24 * 60 * 60 * 1_000;
+/// Trustees of one consortium: each gets a sealed share of each line of each escrow.
+pub const TRUSTEES_MAX: usize = 7;
+/// Epochs of a compartment whose keys are published ahead.
+pub const EPOCHS_AHEAD_MAX: usize = 4;
+/// Keys of epochs to come on one sheet: of compartments of separate consent there are none.
+pub const AHEAD_LINES_MAX: usize = (COMPARTMENTS - SEPARATE_CONSENT) * EPOCHS_AHEAD_MAX;
+/// Epochs so far of one compartment in an escrow.
+pub const ESCROW_EPOCHS_MAX: usize = 64;
+/// Lines of an escrow: for each ordinary compartment its epochs so far, and each epoch ahead.
+pub const ESCROW_LINES_MAX: usize = (COMPARTMENTS - SEPARATE_CONSENT) * (1 + EPOCHS_AHEAD_MAX);
+/// Bytes of all that a chart leaves to emergencies: for each line a share of some 1,200 bytes for each
+/// trustee, with room.
+pub const CHART_ESCROW_BYTES_MAX: usize = 640 * 1024;
+/// Members of an organisation whose emergencies are counted one by one; older ones are counted together.
+pub const EMERGENCY_MEMBERS_MAX: usize = 128;
+/// Emergencies of an organisation's members that wait for review and are listed; the newest are.
+pub const EMERGENCIES_WAITING_MAX: usize = 128;
 /// Statements in one case, half of them of either side.
 pub const CASE_STATEMENTS_MAX: usize = 8;
 /// Organisations that a case was brought to the attention of.

@@ -687,6 +687,28 @@ pub enum Rejection {
     #[n(113)]
     #[error("chart {0} is closed: it can be read, and nothing is added")]
     ChartClosed(#[n(0)] ChartId),
+    /// Keys of epochs to come that are not of the compartments left to emergencies, or are too many.
+    #[n(114)]
+    #[error(
+        "keys published ahead are for each compartment left to emergencies, for 1 to {max} epochs after its present one"
+    )]
+    KeysAhead {
+        /// The limit.
+        #[n(0)]
+        max: u32,
+    },
+    /// The organisation's key agent controls the chart, and moves compartments on itself.
+    #[n(115)]
+    #[error(
+        "keys are published ahead by patients; chart {0} is not claimed, so its organisation's key agent moves compartments on by itself"
+    )]
+    AheadOfClaim(#[n(0)] ChartId),
+    /// Somebody else ends the emergency.
+    #[n(116)]
+    #[error(
+        "an emergency is ended by whoever broke the glass, a privacy officer of that organisation, or whoever controls the chart; once its time is over, by any member of either organisation or a custodian of the chart"
+    )]
+    NotToClose,
     /// The signer takes a seat whose step is not open.
     #[n(122)]
     #[error(

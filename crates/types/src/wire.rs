@@ -14,7 +14,10 @@ use crate::{
         ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, Height, Location, LogPosition,
         OrganisationId, PublicKey, Signature, Suite,
     },
-    limits::{CAPSULE_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{
+        CAPSULE_BYTES_MAX, CHART_ESCROW_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX,
+        STATE_VALUE_BYTES_MAX,
+    },
     member::Party,
     outcome::Outcome,
     time::BlockTime,
@@ -112,6 +115,39 @@ pub struct ReleaseAnswer {
     /// By the validator's release key, over all of the above.
     #[n(4)]
     pub signature: Signature,
+}
+
+/// A wish for a trustee's shares, and the proofs of everything that the trustee looks at: it trusts no node
+/// and asks none.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct TrusteeRequest {
+    /// The receipt of the reader's accepted `access.open`, for the purpose `BTG`.
+    #[n(0)]
+    pub access: Blob<RECEIPT_BYTES_MAX>,
+    /// The emergency, by where the glass was broken in the chart's log.
+    #[n(1)]
+    pub emergency: LogPosition,
+    /// X-Wing key to which the answer is sealed; its digest is in the access.
+    #[n(2)]
+    pub reader_key: Blob<COMPARTMENT_KEY_BYTES>,
+    /// What the chart leaves to emergencies: see `keepwell_crypto::trustee`.
+    #[n(3)]
+    pub escrow: Blob<CHART_ESCROW_BYTES_MAX>,
+    /// Of the chart.
+    #[n(4)]
+    pub chart: StateProof,
+    /// Of its emergencies.
+    #[n(5)]
+    pub emergencies: StateProof,
+    /// Of the reader.
+    #[n(6)]
+    pub member: StateProof,
+    /// Of the reader's organisation.
+    #[n(7)]
+    pub organisation: StateProof,
+    /// Of the reader's credentials.
+    #[n(8)]
+    pub credentials: StateProof,
 }
 
 /// Entries of a chart's log on one page.

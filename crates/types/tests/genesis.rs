@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use keepwell_types::{
+    chart::COMPARTMENT_KEY_BYTES,
     command::Payload,
-    encoding::{List, Text},
+    encoding::{Blob, List, Text},
     genesis::{
         CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, GenesisFault, OwnOrganisation,
-        Parameters, RecoveryRule, Validator,
+        Parameters, RecoveryRule, Trustee, Trustees, Validator,
     },
     id::{Digest, OrganisationId, PublicKey},
     limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX, RECOVERY_DELAY_MS_MAX},
@@ -54,6 +55,7 @@ fn genesis(validators: u8) -> Genesis {
             recovery: None,
         },
         entries: List::new(),
+        trustees: None,
     }
 }
 
@@ -77,7 +79,7 @@ fn admissions(count: u32) -> impl Iterator<Item = Payload> {
 #[test]
 fn validators_and_committee_belong_together() {
     type Change = fn(&mut Genesis);
-    let cases: [(&str, Change, Result<(), GenesisFault>); 13] = [
+    let cases: [(&str, Change, Result<(), GenesisFault>); 15] = [
         ("as it should be", |_| {}, Ok(())),
         ("no validators", |it| it.validators = List::new(), Err(GenesisFault::Validators)),
         (
@@ -168,5 +170,35 @@ fn validators_and_committee_belong_together() {
     }
     for validators in [1, 2, 3, 5, 6, 7, 10, 64] {
         assert_eq!(genesis(validators).check(), Ok(()), "{validators} validators");
+    }
+}
+
+/// The separation is the point: validators and trustees together open what was left.
+#[test]
+fn trustees_are_several_and_have_no_validator() {
+    let trustee = |number: u8| Trustee {
+        name: Text::from_string("t".into()).unwrap(),
+        sealing: Blob::from_vec(vec![number; COMPARTMENT_KEY_BYTES]).unwrap(),
+        signing: PublicKey([200 + number; 32]),
+        organisation: None,
+    };
+    let signing = |key| Trustee { signing: key, ..trustee(3) };
+    let organisation = Some(validator(2).organisation);
+    let refused = |key| Err(GenesisFault::Trustee(key));
+    let of = |threshold, third| (threshold, list([trustee(1), trustee(2), third]));
+    for ((threshold, trustees), expected) in [
+        (of(2, trustee(3)), Ok(())),
+        (of(3, trustee(3)), Ok(())),
+        (of(1, trustee(3)), Err(GenesisFault::TrusteeThreshold { threshold: 1, trustees: 3 })),
+        (of(4, trustee(3)), Err(GenesisFault::TrusteeThreshold { threshold: 4, trustees: 3 })),
+        ((2, List::new()), Err(GenesisFault::TrusteeThreshold { threshold: 2, trustees: 0 })),
+        (of(2, trustee(2)), refused(trustee(2).signing)),
+        (of(2, signing(trustee(1).signing)), refused(trustee(1).signing)),
+        (of(2, signing(validator(1).consensus)), refused(validator(1).consensus)),
+        (of(2, signing(validator(1).release)), refused(validator(1).release)),
+        (of(2, Trustee { organisation, ..trustee(3) }), refused(trustee(3).signing)),
+    ] {
+        let trustees = Some(Trustees { threshold, trustees });
+        assert_eq!(Genesis { trustees, ..genesis(4) }.check(), expected);
     }
 }

@@ -285,7 +285,7 @@ impl Exporting<'_> {
             .map(|it| json!({ "by": it.member, "at": it.at, "asked": it.asked, "end": it.end }))
             .collect();
         self.folder.write_json("requests.json", &json!(requests))?;
-        let cases = client.cases(actor, chart, LogMark::START).await?;
+        let cases = client.case_clocks(actor, chart, LogMark::START).await?;
         let cases: Vec<_> =
             cases.iter().map(|it| json!({ "case": it.case, "entry": it.entry })).collect();
         self.folder.write_json("cases.json", &json!(cases))?;

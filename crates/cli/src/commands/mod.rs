@@ -1,6 +1,7 @@
 //! The commands of the program, one file each.
 
 pub(crate) mod node;
+pub(crate) mod trustee;
 
 pub(crate) mod wallet;
 
@@ -8,6 +9,7 @@ pub(crate) mod case;
 pub(crate) mod chart;
 pub(crate) mod credential;
 pub(crate) mod custody;
+pub(crate) mod emergency;
 pub(crate) mod grant;
 pub(crate) mod guardian;
 pub(crate) mod open;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use keepwell_client::{
     identity::Actor,
-    open::{OpenedRecord, Opening, What},
+    open::{Opened, OpenedRecord, Opening, What},
 };
 use keepwell_types::{
     access::Purpose,
@@ -76,45 +76,44 @@ impl Open {
             let opening =
                 Opening { actor: &actor, chart, what: &what, purpose: self.purpose, seeds: &seeds };
             let opened = session.client.open(&opening).await?;
-            if let Some(folder) = &self.to {
-                std::fs::create_dir_all(folder).map_err(Failure::at(folder))?;
-            }
-            let mut lines = Vec::new();
-            let mut rows = Vec::new();
-            for record in &opened.records {
-                let facts = record.facts();
-                let path =
-                    self.to.as_ref().map(|it| it.join(format!("{}.bin", facts.name.position)));
-                let (bytes, line) = read(&session, &actor, record, path.as_deref(), output).await?;
-                rows.push(
-                    json!({ "position": facts.name.position, "kind": facts.kind, "bytes": bytes }),
-                );
-                lines.push(format!(
-                    "{:>6}  {:<13} {line}",
-                    facts.name.position,
-                    facts.kind.as_str()
-                ));
-            }
-            for withheld in &opened.withheld {
-                lines.push(format!(
-                    "{:>6}  closed: {}",
-                    withheld.facts.name.position, withheld.error
-                ));
-            }
-            let (attached, attached_rows) = attached(&session, &opened, output).await?;
-            lines.extend(attached);
-            lines.push(format!(
-                "{} records opened by the access at position {}, which the patient sees",
-                opened.records.len(),
-                opened.position
-            ));
-            output.result(
-                &lines.join("\n"),
-                &json!({ "access": opened.position, "records": rows, "withheld": opened.withheld.len(), "attached": attached_rows }),
-            );
-            Ok(())
+            show(&session, &actor, &opened, self.to.as_deref(), output).await
         })
     }
+}
+
+/// Reads what was opened, into a folder if one is named, and says what it is.
+pub(crate) async fn show(
+    session: &Session,
+    actor: &Actor,
+    opened: &Opened,
+    to: Option<&Path>,
+    output: &Output,
+) -> Result<(), Failure> {
+    if let Some(folder) = to {
+        std::fs::create_dir_all(folder).map_err(Failure::at(folder))?;
+    }
+    let mut lines = Vec::new();
+    let mut rows = Vec::new();
+    for record in &opened.records {
+        let facts = record.facts();
+        let path = to.map(|it| it.join(format!("{}.bin", facts.name.position)));
+        let (bytes, line) = read(session, actor, record, path.as_deref(), output).await?;
+        rows.push(json!({ "position": facts.name.position, "kind": facts.kind, "bytes": bytes }));
+        lines.push(format!("{:>6}  {:<13} {line}", facts.name.position, facts.kind.as_str()));
+    }
+    for withheld in &opened.withheld {
+        lines.push(format!("{:>6}  closed: {}", withheld.facts.name.position, withheld.error));
+    }
+    lines.push(format!(
+        "{} records opened by the access at position {}, which the patient sees",
+        opened.records.len(),
+        opened.position
+    ));
+    output.result(
+        &lines.join("\n"),
+        &json!({ "access": opened.position, "records": rows, "withheld": opened.withheld.len() }),
+    );
+    Ok(())
 }
 
 /// Reads one record into a file, if one is named, and says how many bytes it has and a line about it. A

@@ -258,7 +258,8 @@ fn acts(session: &Session, chart: ChartId, output: &Output) -> Result<(), Failur
         Identity::Wallet(wallet) => wallet.chart(chart)?.log(),
         Identity::Agent(_) | Identity::Member(_) => LogMark::START,
     };
-    let acts = block_on(async { Ok(session.client.acts(&actor, chart, known).await?) })?;
+    let acts =
+        block_on(async { Ok(session.client.acts_for_patient(&actor, chart, known).await?) })?;
     let mut lines: Vec<_> = acts
         .iter()
         .map(|act| {

@@ -268,7 +268,7 @@ impl Accounting {
             let proven = session.client.looks(&actor, self.chart, known).await?;
             let organisation = proven.looks.organisation;
             let organisation = session.client.organisation(&actor, organisation).await?;
-            let cases = session.client.cases(&actor, self.chart, LogMark::START).await?;
+            let cases = session.client.case_clocks(&actor, self.chart, LogMark::START).await?;
             Ok((proven, organisation, cases))
         })?;
         let now = proven.header.header().time;
@@ -361,7 +361,7 @@ fn cases(session: &Session, chart: ChartId, to: &To, output: Output) -> Result<(
     let known = known_log(session, chart)?;
     let (cases, now) = block_on(async {
         let actor = session.actor(chart)?;
-        let cases = session.client.cases(&actor, chart, known).await?;
+        let cases = session.client.case_clocks(&actor, chart, known).await?;
         Ok((cases, session.client.tip().await?.header().time))
     })?;
     let facts = [("Chart", chart.to_string()), ("At", now.to_string())];

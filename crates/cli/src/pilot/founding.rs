@@ -12,7 +12,7 @@ use std::{
 
 use keepwell_client::{
     Client, Consortium,
-    identity::{Actor, MemberIdentity, OrganisationAgent, Unlock},
+    identity::{Actor, MemberIdentity, OrganisationAgent, TrusteeIdentity, Unlock},
     node::Endpoint,
 };
 use keepwell_crypto::{
@@ -26,14 +26,16 @@ use keepwell_node::{
 };
 use keepwell_types::{
     command::Payload,
+    credential::{CredentialIssue, CredentialKind},
     encoding::{List, Text},
     genesis::Parameters,
-    id::OrganisationId,
-    member::{MemberEnrol, OrganisationKind, Party, Role},
+    genesis::Trustees,
+    id::{CredentialId, Digest, OrganisationId},
+    member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     record::RecordKind,
     set::{KindSet, RoleSet},
     signoff::KindRule,
-    time::BlockTime,
+    time::{BlockTime, Window},
 };
 use rand_core::Rng as _;
 use serde::Serialize;
@@ -42,7 +44,7 @@ use zeroize::Zeroizing;
 use super::{organisation_folder, organisation_id, person_folder};
 use crate::{
     failure::Failure,
-    profile::{Node, Profile, read_operator},
+    profile::{Node, Profile, Trustee, read_operator},
 };
 
 /// One of the pilot's organisations.
@@ -70,11 +72,27 @@ pub(super) const ORGANISATIONS: [Organisation; 4] = [
 
 /// Whose signatures legal matter needs.
 const LEGAL_RULE: &str = "consent: patient; witness: any(clinician@chart, nurse@chart)";
+/// The trustees, by their folders and names; none of them has a validator.
+pub(super) const TRUSTEES: [(&str, &str); 3] = [
+    ("advocate", "Patients' Advocate"),
+    ("regulator", "Health Data Regulator"),
+    ("exchange", "National Exchange"),
+];
+/// How many of them open together.
+const TRUSTEES_NEEDED: u16 = 2;
+
+/// The licensing board, which has no validator either.
+const BOARD: (&str, &str) = ("board", "State Medical Board");
+/// How long its licences hold.
+const LICENCE_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
 
 /// The people who are enrolled, by their folders.
 const AGENT: &str = "agent";
 const OFFICER: &str = "officer";
 const CLINICIAN: &str = "clinician";
+pub(super) const PHYSICIAN: &str = "physician";
+pub(super) const CLINIC_OFFICER: &str = "clinic-officer";
+const LICENSOR: &str = "licensor";
 /// The public key that a member hands out.
 const MEMBER_KEY: &str = "member.pub";
 
@@ -115,6 +133,11 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
         make(&mut rng(), "Keepwell pilot", founded, &founders, parameters())?;
 
     let operator = operator_key(dir)?;
+    genesis.trustees = Some(trustees(dir)?);
+    let (board, admission) = board(dir, &operator)?;
+    genesis.entries.push(admission).map_err(|error| Failure::Misused(error.to_string()))?;
+    let (ports, trustee_ports) = ports.split_at(2 * ORGANISATIONS.len());
+    let ports: Vec<_> = ports.chunks(2).map(|pair| (pair[0], pair[1])).collect();
     let peers: Vec<SocketAddr> = ports.iter().map(|(peers, _)| loopback(*peers)).collect();
     let mut ids = BTreeMap::new();
     let mut endpoints = Vec::new();
@@ -147,10 +170,15 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
         let url = format!("http://{}", loopback(ports[at].1));
         endpoints.push(Node { organisation: node.organisation, url });
     }
+    ids.insert(BOARD.0.to_owned(), board);
+    let trustees = (1..).zip(trustee_ports);
+    let trustees = trustees
+        .map(|(trustee, port)| Trustee { trustee, url: format!("http://{}", loopback(*port)) })
+        .collect();
     write(&dir.join("organisations.toml"), &toml::to_string(&ids).expect("plain TOML"))?;
     write(
         &dir.join("nodes.toml"),
-        &toml::to_string(&Nodes { nodes: endpoints }).expect("plain TOML"),
+        &toml::to_string(&Nodes { nodes: endpoints, trustees }).expect("plain TOML"),
     )?;
     fs::write(dir.join("genesis.cbor"), genesis.encode()).map_err(Failure::at(dir))
 }
@@ -158,6 +186,54 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
 #[derive(Serialize, serde::Deserialize)]
 struct Nodes {
     nodes: Vec<Node>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trustees: Vec<Trustee>,
+}
+
+pub(super) fn trustee_folder(dir: &Path, slug: &str) -> PathBuf {
+    dir.join("trustees").join(slug)
+}
+
+/// Makes the trustees' keys, each in a folder of its own.
+fn trustees(dir: &Path) -> Result<Trustees, Failure> {
+    let unlock = unlock(dir)?;
+    let mut public = Vec::new();
+    for (slug, name) in TRUSTEES {
+        let folder = trustee_folder(dir, slug);
+        // A founding that was cut off left keys of another consortium.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(Failure::at(&folder))?;
+        let identity = TrusteeIdentity::generate();
+        identity.create(&folder.join("trustee.key"), &unlock, name, true)?;
+        public.push(identity.public(name, None)?);
+    }
+    let trustees = List::from_vec(public).map_err(|error| Failure::Misused(error.to_string()))?;
+    Ok(Trustees { threshold: TRUSTEES_NEEDED, trustees })
+}
+
+/// Makes the licensing board's keys; the genesis file admits it.
+fn board(dir: &Path, operator: &Zeroizing<[u8; 32]>) -> Result<(OrganisationId, Payload), Failure> {
+    let (slug, name) = BOARD;
+    let keys = organisation_folder(dir, slug).join("keys");
+    fs::create_dir_all(&keys).map_err(Failure::at(&keys))?;
+    let (mut seed, mut organisation) = (Zeroizing::new([0; 32]), [0; 16]);
+    rng().fill_bytes(&mut *seed);
+    rng().fill_bytes(&mut organisation);
+    store_administrator(&keys, name, &seed, operator)?;
+    let organisation = OrganisationId(organisation);
+    let admit = OrganisationAdmit {
+        organisation,
+        kind: OrganisationKind::LicensingBoard,
+        name: Text::from_string(name.to_owned()).expect("short"),
+        administrator: SigningKey::from_seed(&seed).public(),
+        custodian: None,
+    };
+    Ok((organisation, Payload::OrganisationAdmit(admit)))
+}
+
+/// Where the trustees listen; nowhere in a pilot that was founded without them.
+pub(super) fn trustee_urls(dir: &Path) -> Result<Vec<Trustee>, Failure> {
+    Ok(profile(dir)?.trustees)
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -179,11 +255,13 @@ fn parameters() -> Parameters {
     Parameters { sign_off, ..DEMONSTRATION_PARAMETERS }
 }
 
-/// A pair of ports for each organisation, for peers and for clients: those from `first` on, or free ones
-/// if that is 0.
-fn ports(first: u16) -> Result<Vec<(u16, u16)>, Failure> {
+/// Two for each organisation and one for each trustee.
+const PORTS: u16 = 2 * ORGANISATIONS.len() as u16 + TRUSTEES.len() as u16;
+
+/// As many ports as the pilot needs: those from `first` on, or free ones if that is 0.
+fn ports(first: u16) -> Result<Vec<u16>, Failure> {
     // All are held at once, so that no two are the same, and tried before anything is founded on them.
-    let held: Vec<_> = (0..2 * ORGANISATIONS.len() as u16)
+    let held: Vec<_> = (0..PORTS)
         .map(|at| {
             let wanted = if first == 0 { Some(0) } else { first.checked_add(at) };
             let wanted = wanted.ok_or_else(|| no_port(u16::MAX, "it is the last one there is"))?;
@@ -192,13 +270,13 @@ fn ports(first: u16) -> Result<Vec<(u16, u16)>, Failure> {
                 .map_err(|error| no_port(wanted, error))
         })
         .collect::<Result<_, _>>()?;
-    Ok(held.chunks(2).map(|pair| (pair[0].0, pair[1].0)).collect())
+    Ok(held.into_iter().map(|(port, _)| port).collect())
 }
 
 fn no_port(port: u16, reason: impl std::fmt::Display) -> Failure {
     Failure::Misused(format!(
         "the pilot needs {} ports on loopback and cannot have {port}: {reason}; stop what uses it, or name another first port with --port (0 takes free ones)",
-        2 * ORGANISATIONS.len()
+        PORTS
     ))
 }
 
@@ -256,12 +334,13 @@ fn administrator(dir: &Path, slug: &str) -> Result<Actor, Failure> {
 pub(super) fn profile(dir: &Path) -> Result<Profile, Failure> {
     let path = dir.join("nodes.toml");
     let text = fs::read_to_string(&path).map_err(Failure::at(&path))?;
-    let Nodes { nodes } = toml::from_str(&text)
+    let Nodes { nodes, trustees } = toml::from_str(&text)
         .map_err(|error| Failure::Profile { path, reason: error.to_string() })?;
     Ok(Profile {
         genesis: "../../genesis.cbor".into(),
         operator_file: Some("../../operator.key".into()),
         nodes,
+        trustees,
     })
 }
 
@@ -275,9 +354,10 @@ pub(super) fn is_enrolled(dir: &Path) -> bool {
     person_folder(dir, CLINICIAN).join(MEMBER_KEY).exists()
 }
 
-/// Enrols the hospital's key agent and privacy officer, and the clinic's clinician.
+/// Enrols the hospital's key agent, privacy officer and physician, the clinic's clinician and privacy officer,
+/// and the board's licensor, who licenses both clinicians.
 pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
-    for person in [AGENT, OFFICER, CLINICIAN] {
+    for person in [AGENT, OFFICER, LICENSOR, PHYSICIAN, CLINIC_OFFICER, CLINICIAN] {
         // An enrolment that was cut off left members on the ledger whose keys may be lost.
         let _ = fs::remove_dir_all(person_folder(dir, person));
     }
@@ -298,17 +378,46 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
     profile.write(&folder)?;
     OrganisationAgent::create(&folder.join("agent"), agent, &unlock, true)?;
 
-    let officer = member(&client, dir, "hospital", [Role::PrivacyOfficer]).await?;
-    let folder = person_folder(dir, OFFICER);
-    profile.write(&folder)?;
-    officer.create(&folder.join("member.key"), &unlock, true)?;
-
-    let clinician = member(&client, dir, "clinic", [Role::Clinician]).await?;
-    let folder = person_folder(dir, CLINICIAN);
-    profile.write(&folder)?;
-    clinician.create(&folder.join("member.key"), &unlock, true)?;
-    let path = folder.join(MEMBER_KEY);
+    let mut people = Vec::new();
+    for (person, slug, role) in [
+        (OFFICER, "hospital", Role::PrivacyOfficer),
+        (LICENSOR, BOARD.0, Role::Licensor),
+        (PHYSICIAN, "hospital", Role::Clinician),
+        (CLINIC_OFFICER, "clinic", Role::PrivacyOfficer),
+        (CLINICIAN, "clinic", Role::Clinician),
+    ] {
+        let identity = member(&client, dir, slug, [role]).await?;
+        let folder = person_folder(dir, person);
+        profile.write(&folder)?;
+        identity.create(&folder.join("member.key"), &unlock, true)?;
+        people.push((role, identity));
+    }
+    license(&client, &people).await?;
+    let (_, clinician) = people.last().expect("the clinician is the last one");
+    let path = person_folder(dir, CLINICIAN).join(MEMBER_KEY);
     fs::write(&path, clinician.sealing_public().to_bytes()).map_err(Failure::at(path))
+}
+
+/// The licensor licenses each clinician.
+async fn license(client: &Client, people: &[(Role, MemberIdentity)]) -> Result<(), Failure> {
+    let of = |role| people.iter().filter(move |(its, _)| *its == role).map(|(_, it)| it);
+    let licensor = of(Role::Licensor).next().expect("there is a licensor").actor();
+    let from = client.tip().await?.header().time;
+    for clinician in of(Role::Clinician) {
+        let (mut credential, mut evidence) = ([0; 16], [0; 32]);
+        rng().fill_bytes(&mut credential);
+        rng().fill_bytes(&mut evidence);
+        let issue = CredentialIssue {
+            member: clinician.member(),
+            credential: CredentialId(credential),
+            kind: CredentialKind::Licence,
+            scope: Text::from_string("US-CA".to_owned()).expect("short"),
+            window: Window { from, until: from.plus_ms(LICENCE_MS) },
+            evidence: Digest(evidence),
+        };
+        client.command(&licensor, Payload::CredentialIssue(issue)).await?;
+    }
+    Ok(())
 }
 
 /// Enrols a member of the hospital or another organisation, and publishes its key.

@@ -4,7 +4,8 @@
 //! DIR/genesis.cbor               what everyone agrees on
 //! DIR/operator.key               unlocks every key: a demonstration
 //! DIR/organisations/NAME/        node.toml, keys/, node/ (index, custody)
-//! DIR/people/NAME/               profiles: agent, clinician, patients' wallets
+//! DIR/people/NAME/               profiles: agent, clinicians, officers, licensor, patients' wallets
+//! DIR/trustees/NAME/             trustee.key, and what the trustee answered
 //! DIR/patients/                  letters of charts that are not claimed yet
 //! DIR/engine/                    the validators' blocks and states
 //! DIR/pilot.toml                 what was loaded
@@ -21,6 +22,7 @@ mod tour;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -34,13 +36,19 @@ use keepwell_node::{
 use keepwell_types::id::{ChartId, OrganisationId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use self::{founding::ORGANISATIONS, load::Source, tour::Tour};
+use self::{
+    founding::{ORGANISATIONS, TRUSTEES},
+    load::Source,
+    tour::Tour,
+};
 use crate::{
     commands::node::{load_keys, try_folder},
     failure::Failure,
     output::Output,
     runtime::{asked_to_stop, run_engine},
+    trustee::Service,
 };
 
 /// Try Keepwell: four organisations on this machine, patients, and a guided tour
@@ -69,7 +77,7 @@ pub(crate) struct Pilot {
     /// Run the tour and exit: 0 only if every step did what it says
     #[arg(long)]
     tour: bool,
-    /// First of the eight ports on loopback; 0 takes free ones
+    /// First of the eleven ports on loopback; 0 takes free ones
     #[arg(long, default_value_t = 7440)]
     port: u16,
     /// Seed of the generated patients
@@ -227,9 +235,12 @@ pub(crate) struct Place {
     starts: u32,
 }
 
-/// The four nodes.
+/// The four nodes, and the trustees.
 pub(crate) struct Consortium {
     pub(crate) places: Vec<Place>,
+    /// The trustees' services, which end with this.
+    _trustees: JoinSet<()>,
+    _stop_trustees: watch::Sender<bool>,
 }
 
 impl Consortium {
@@ -238,7 +249,9 @@ impl Consortium {
             .iter()
             .map(|it| Place { name: it.name, slug: it.slug, node: None, starts: 0 })
             .collect();
-        let mut consortium = Self { places };
+        let (stop, stopping) = watch::channel(false);
+        let trustees = start_trustees(dir, &stopping).await?;
+        let mut consortium = Self { places, _trustees: trustees, _stop_trustees: stop };
         consortium.start_all(context, dir).await?;
         consortium.until_founded().await?;
         Ok(consortium)
@@ -277,6 +290,26 @@ impl Consortium {
     pub(crate) fn place(&mut self, slug: &str) -> &mut Place {
         self.places.iter_mut().find(|it| it.slug == slug).expect("one of the four organisations")
     }
+}
+
+/// Starts the trustees. They have no node and follow none, so they go on when nodes stop.
+async fn start_trustees(
+    dir: &Path,
+    stopping: &watch::Receiver<bool>,
+) -> Result<JoinSet<()>, Failure> {
+    let path = dir.join("genesis.cbor");
+    let genesis = fs::read(&path).map_err(Failure::at(&path))?;
+    let consortium = Arc::new(keepwell_client::Consortium::read(&genesis)?);
+    let unlock = founding::unlock(dir)?;
+    let mut running = JoinSet::new();
+    for (at, (slug, _)) in founding::trustee_urls(dir)?.iter().zip(TRUSTEES) {
+        let folder = founding::trustee_folder(dir, slug);
+        let service = Service::open(consortium.clone(), &folder, &unlock)?;
+        let address = at.url.trim_start_matches("http://");
+        let listener = TcpListener::bind(address).await.map_err(Failure::at(address))?;
+        running.spawn(service.serve(listener, stopping.clone()));
+    }
+    Ok(running)
 }
 
 impl Place {

@@ -1,6 +1,7 @@
 //! The guided tour: the life of a record, each step done for real and checked.
 
 mod cases;
+mod emergency;
 mod explain;
 mod keys;
 mod signoff;
@@ -73,6 +74,8 @@ struct Scene {
     note_name: RecordName,
     /// Every access since the patient claimed the chart.
     asked: Vec<Asked>,
+    /// How long the clinician's opening with a grant took.
+    opened_in: Duration,
 }
 
 /// What the clinician asked for, as the ledger decided it.
@@ -114,6 +117,7 @@ impl Tour<'_> {
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;
         self.lose_the_wallet(&mut scene).await?;
+        self.emergency(&mut scene).await?;
         self.stop_a_validator(&mut scene, consortium).await
     }
 
@@ -168,8 +172,18 @@ impl Tour<'_> {
         ));
         let patient = Session { client: copy_of(&hospital)?, identity: self.new_wallet(chart)? };
         let note_name = RecordName { position, record: note.record };
-        let asked = Vec::new();
-        Ok(Scene { step: 1, chart, name, hospital, clinician, patient, note, note_name, asked })
+        Ok(Scene {
+            step: 1,
+            chart,
+            name,
+            hospital,
+            clinician,
+            patient,
+            note,
+            note_name,
+            asked: Vec::new(),
+            opened_in: Duration::ZERO,
+        })
     }
 
     fn wallet_folder(&self, chart: ChartId) -> PathBuf {
@@ -282,6 +296,7 @@ impl Tour<'_> {
         let terms = Some(&given.notice.terms);
         let at = (scene.chart, given.grant);
         let (_, seeds) = scene.clinician.client.accept_grant(&actor, &key, at, terms).await?;
+        let begun = Instant::now();
         let opened = self.open(scene, normal, &seeds).await?;
         // Legal matter waits for its signatures, and nobody from elsewhere reads it before.
         let waits = |kind| kind == RecordKind::Legal;
@@ -584,15 +599,16 @@ impl Tour<'_> {
             started.elapsed().as_secs_f64()
         ));
         scene.step += 1;
-        self.title(scene.step, "It comes back and catches up");
+        let step = scene.step;
+        self.title(step, "It comes back and catches up");
         let place = consortium.place("insurer");
         place.start(self.context, self.dir).await?;
-        let node = place.node.as_ref().ok_or_else(|| fault(scene.step, "it did not start"))?;
+        let node = place.node.as_ref().ok_or_else(|| fault(step, "it did not start"))?;
         let started = Instant::now();
         while node.core.tip().height() < at.height {
             if started.elapsed() > CATCH_UP {
                 return Err(fault(
-                    scene.step,
+                    step,
                     &format!("it is at block {} after a minute", node.core.tip().height()),
                 ));
             }

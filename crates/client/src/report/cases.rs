@@ -64,7 +64,7 @@ pub fn is_free(cases: &[ListedCase], case: &ListedCase) -> bool {
 
 impl Client {
     /// Every case of a chart, for those at home in it. The list is complete: it comes from the chart's log.
-    pub async fn cases(
+    pub async fn case_clocks(
         &self,
         actor: &Actor,
         chart: ChartId,

@@ -199,7 +199,10 @@ impl Gathering {
             Party::Controller(_)
             | Party::Claimant(_)
             | Party::Administrator(_)
-            | Party::Custodian(_) => None,
+            | Party::Custodian(_)
+            | Party::Proxy(..)
+            | Party::Guardian(_)
+            | Party::Successor(_) => None,
         })
     }
 
@@ -351,7 +354,7 @@ impl Client {
             let is = self.reader_is(actor, id, &mut facts).await?;
             readers.insert(id, is);
         }
-        let parameters = self.consortium().genesis().parameters;
+        let parameters = self.consortium().genesis().parameters.clone();
         let load = |key: &Key| facts.get(key).cloned().flatten();
         let looks = gathering.finish((chart, entry), parameters, readers, load);
         Ok(ProvenLooks { looks, mark, header })
@@ -394,6 +397,9 @@ fn passed_by(line: &LogLine) -> Option<MemberId> {
         Party::Controller(_)
         | Party::Claimant(_)
         | Party::Administrator(_)
-        | Party::Custodian(_) => None,
+        | Party::Custodian(_)
+        | Party::Proxy(..)
+        | Party::Guardian(_)
+        | Party::Successor(_) => None,
     }
 }

@@ -60,7 +60,10 @@ impl Act {
             Party::Controller(_)
             | Party::Claimant(_)
             | Party::Administrator(_)
-            | Party::Custodian(_) => None,
+            | Party::Custodian(_)
+            | Party::Proxy(..)
+            | Party::Guardian(_)
+            | Party::Successor(_) => None,
         };
         by.into_iter().chain(self.did.member())
     }

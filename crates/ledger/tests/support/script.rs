@@ -10,14 +10,14 @@ use keepwell_crypto::{
 use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     access::{
-        AccessOpen, BreakGlass, EmergencyReason, EmergencyReview, EmergencySecond, Finding,
+        AccessOpen, BreakGlass, EmergencyClose, EmergencyReason, EmergencyReview, EmergencySecond,
         Purpose, RecordName, Target,
     },
     anchor::AnchorAdd,
     case::{CaseAcknowledge, CaseDecide, CaseDecision, CaseExtend, CaseOpen, CaseStatement},
     chart::{
         ChartArrange, ChartClaim, ChartKeys, ChartOpen, ChartPrepare, ClaimTicket,
-        CompartmentRotate,
+        CompartmentRotate, KeysAhead,
     },
     command::{Payload, SignedCommand},
     credential::{CredentialIssue, CredentialStanding},
@@ -326,6 +326,7 @@ impl Line {
                 chart: chart_id(&self.what),
                 emergency: self.compartments(),
                 escrow: Digest(hashed("escrow", &self.text)),
+                ahead: self.detail("ahead").map(|last| self.keys_ahead(last)),
             }),
             "break" => Payload::BreakGlass(BreakGlass {
                 chart: self.chart(),
@@ -340,7 +341,11 @@ impl Line {
             "review" => Payload::EmergencyReview(EmergencyReview {
                 chart: self.chart(),
                 emergency: world.emergency(&self.what),
-                finding: Finding::Justified,
+                finding: self.detail("finding").unwrap_or("justified").parse().unwrap(),
+            }),
+            "close" => Payload::EmergencyClose(EmergencyClose {
+                chart: self.chart(),
+                emergency: world.emergency(&self.what),
             }),
             "case" => Payload::CaseOpen(CaseOpen {
                 chart: self.chart(),
@@ -427,7 +432,7 @@ impl Line {
                 chart: chart_id(&self.what),
                 until: instant(self.detail("until").unwrap()),
             }),
-            "close" => Payload::ChartClose(ChartClose { chart: chart_id(&self.what) }),
+            "close_chart" => Payload::ChartClose(ChartClose { chart: chart_id(&self.what) }),
             "read" => Payload::AccessOpen(self.access_open(world)),
             "anchor" => Payload::AnchorAdd(AnchorAdd {
                 root: Digest(hashed("anchor", &self.text)),
@@ -512,6 +517,17 @@ impl Line {
                 version: Version(self.detail("version_is").unwrap_or("2").parse().unwrap()),
             }),
         }
+    }
+
+    /// Keys of the compartments up to an epoch, it included.
+    fn keys_ahead(&self, last: &str) -> KeysAhead {
+        let until = Epoch(last.parse::<u32>().unwrap() + 1);
+        let of = self.detail("of").map_or_else(|| self.compartments(), compartments);
+        let until = core::array::from_fn(|at| {
+            let has_keys = of.contains(Compartment::new(at as u8).unwrap());
+            if has_keys { until } else { Epoch(0) }
+        });
+        KeysAhead { sheet: Digest(hashed("ahead", &self.text)), until }
     }
 
     fn credential(&self) -> CredentialStanding {
@@ -757,7 +773,11 @@ fn approver(name: &str) -> Approver {
         Party::Member(id) => Approver::Member(id),
         Party::Administrator(id) => Approver::Administrator(id),
         Party::Controller(_) => Approver::Patient,
-        Party::Claimant(_) | Party::Custodian(_) => Approver::Author,
+        Party::Claimant(_)
+        | Party::Custodian(_)
+        | Party::Proxy(..)
+        | Party::Guardian(_)
+        | Party::Successor(_) => Approver::Author,
     }
 }
 

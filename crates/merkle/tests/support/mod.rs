@@ -72,6 +72,7 @@ impl Consortium {
                 sign_off: None,
             },
             entries: List::new(),
+            trustees: None,
         };
         Self { genesis, keys }
     }

@@ -12,7 +12,7 @@ use keepwell_types::{
         CaseId, ChartId, GrantId, LogPosition, MemberId, OrganisationId, RecordId, RequestId,
         TeamId,
     },
-    member::Party,
+    member::{Party, Role},
     signoff::{Approver, Of},
     wire::StateProof,
 };
@@ -328,6 +328,50 @@ pub async fn emergencies(
         return Err(ApiError::forbidden("members, and the chart's controller and proxies"));
     }
     Ok(accept.answer(&prove(&node, &Key::Emergencies(chart)).await?))
+}
+
+/// How an organisation's members used emergencies, and what waits for review. Signed by its privacy officers or
+/// its administrator.
+#[utoipa::path(get, path = "/v1/organisations/{organisation}/emergencies",
+    params(
+        ("organisation" = String, Path, description = "OrganisationId in hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+    ))]
+pub async fn emergency_use(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments(organisation): Segments<OrganisationId>,
+) -> Result<Response, ApiError> {
+    if !is_officer(&node, &caller, organisation).await? {
+        return Err(ApiError::forbidden("the organisation's privacy officers and administrator"));
+    }
+    Ok(accept.answer(&prove(&node, &Key::EmergencyUse(organisation)).await?))
+}
+
+/// Whether the caller answers for how an organisation's members use emergencies.
+pub async fn is_officer(
+    node: &Node,
+    caller: &Caller,
+    organisation: OrganisationId,
+) -> Result<bool, ReadError> {
+    match caller.party() {
+        Party::Administrator(id) => Ok(id == organisation),
+        Party::Member(id) => {
+            let member = node.value(Key::Member(id)).await?;
+            Ok(matches!(member, Some(Value::Member(it)) if it.organisation == organisation
+                && it.roles.contains(Role::PrivacyOfficer)))
+        }
+        Party::Controller(_)
+        | Party::Claimant(_)
+        | Party::Custodian(_)
+        | Party::Proxy(..)
+        | Party::Guardian(_)
+        | Party::Successor(_) => Ok(false),
+    }
 }
 
 /// Who guards a chart. Signed by those at home in the chart, or by a guardian or successor.

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     custody::{
-        SMALL_BYTES_MAX, UNNAMED_MS_MAX,
+        ANY_SMALL_BYTES_MAX, UNNAMED_MS_MAX,
         incoming::Incoming,
         quota::Author,
         store::{RecordObject, SmallKind, SmallObject},
@@ -77,6 +77,8 @@ enum KindName {
     Words,
     Guardians,
     Share,
+    Ahead,
+    Escrow,
 }
 
 impl Kind {
@@ -88,6 +90,8 @@ impl Kind {
             KindName::Words => SmallKind::Words,
             KindName::Guardians => SmallKind::Guardians,
             KindName::Share => SmallKind::Share,
+            KindName::Ahead => SmallKind::Ahead,
+            KindName::Escrow => SmallKind::Escrow,
         }
     }
 }
@@ -381,14 +385,14 @@ fn check_range(range: Option<&GetRange>, len: u64) -> Result<(), ApiError> {
 }
 
 /// Stores a key sheet, sealed seeds, a table of them, words of a case, what guardians hold together or a share
-/// of it (`kind`), which the ledger names by digest. Signed by those at home in the chart, which names this
-/// custodian; a share by a guardian.
+/// of it, keys of epochs to come or what is left to emergencies (`kind`), which the ledger names by digest. Signed
+/// by those at home in the chart, which names this custodian; a share by a guardian.
 #[utoipa::path(put, path = "/v1/charts/{chart}/sealed",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
-        ("kind" = String, Query, description = "`sheet`, `seeds`, `table`, `words`, `guardians` or `share`"),
+        ("kind" = String, Query, description = "`sheet`, `seeds`, `table`, `words`, `guardians`, `share`, `ahead` or `escrow`"),
     ),
-    request_body(content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable, CaseWords, GuardianEscrow or HandedShare"),
+    request_body(content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable, CaseWords, GuardianEscrow, HandedShare, AheadSheet or ChartEscrow"),
     responses(
         (status = 200, body = Digested),
         (status = 400, body = super::error::ErrorBody), (status = 401, body = super::error::ErrorBody),
@@ -398,7 +402,7 @@ pub async fn put_small(
     State(node): State<Arc<Node>>,
     Segments(chart): Segments<ChartId>,
     Params(kind): Params<Kind>,
-    Signed { caller, body }: Signed<SMALL_BYTES_MAX>,
+    Signed { caller, body }: Signed<ANY_SMALL_BYTES_MAX>,
 ) -> Result<Json<Digested>, ApiError> {
     let entry = node.chart(chart).await?;
     let hands_over = matches!(kind.kind, KindName::Share) && guards(&node, &caller, chart).await?;
@@ -417,10 +421,10 @@ pub async fn put_small(
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
         ("digest" = String, Path, description = "Digest in hexadecimal digits"),
-        ("kind" = String, Query, description = "`sheet`, `seeds`, `table`, `words`, `guardians` or `share`"),
+        ("kind" = String, Query, description = "`sheet`, `seeds`, `table`, `words`, `guardians`, `share`, `ahead` or `escrow`"),
     ),
     responses(
-        (status = 200, content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable, CaseWords, GuardianEscrow or HandedShare"),
+        (status = 200, content_type = "application/cbor", description = "KeySheet, SealedSeeds, SeedTable, CaseWords, GuardianEscrow, HandedShare, AheadSheet or ChartEscrow"),
         (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
         (status = 404, body = super::error::ErrorBody),
     ))]
@@ -431,7 +435,12 @@ pub async fn small(
     Params(kind): Params<Kind>,
 ) -> Result<Response, ApiError> {
     match kind.small() {
-        SmallKind::Sheet | SmallKind::Seeds | SmallKind::Table => {
+        SmallKind::Sheet
+        | SmallKind::Seeds
+        | SmallKind::Table
+        | SmallKind::Words
+        | SmallKind::Ahead
+        | SmallKind::Escrow => {
             if caller.organisation().is_none() && !caller.acts_in(chart) {
                 return Err(ApiError::forbidden("members, and the chart's controller and proxies"));
             }

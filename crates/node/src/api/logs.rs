@@ -183,7 +183,7 @@ pub struct What {
 
 /// What an explanation is about.
 enum About {
-    Record(LogPosition, RecordEntry),
+    Record(LogPosition, Box<RecordEntry>),
     Item(Item),
 }
 
@@ -191,7 +191,7 @@ impl What {
     fn about(&self, node: &Node, chart: ChartId) -> Result<About, ApiError> {
         match (self.record, self.compartment, self.kind) {
             (Some(position), None, None) => {
-                Ok(About::Record(position, record_at(node, chart, position)?))
+                Ok(About::Record(position, Box::new(record_at(node, chart, position)?)))
             }
             (None, Some(compartment), Some(kind)) => {
                 Ok(About::Item(Item { compartment, kind, record: None }))

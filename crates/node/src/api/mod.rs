@@ -136,6 +136,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/guardians", get(charts::guardians))
         .route("/v1/charts/{chart}/recoveries", get(charts::recoveries))
         .route("/v1/charts/{chart}/proxies", get(charts::proxies))
+        .route("/v1/organisations/{organisation}/emergencies", get(charts::emergency_use))
         .route("/v1/members/{member}/credentials", get(charts::credentials))
         .route("/v1/members/{member}/key", get(members::key).put(members::put_key))
         .route("/v1/members/{member}", get(charts::member))
@@ -198,12 +199,12 @@ pub fn router(node: Arc<Node>) -> Router {
         rules::subject,
         rules::cutoff,
         rules::teams,
-        rules::proposal,
         rules::group,
         accesses::accesses,
         charts::guardians,
         charts::recoveries,
         charts::proxies,
+        charts::emergency_use,
         charts::credentials,
         members::put_key,
         members::key,

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use keepwell_crypto::command::record_id_of;
+use keepwell_ledger::state::{Key, Value};
 use keepwell_merkle::receipt::Receipt;
 use keepwell_types::{
     command::{Entry, Payload},
     id::{CommandId, Height, Location, RecordId},
+    member::Party,
 };
 
 use super::{
     Node,
     auth::Caller,
-    charts::is_party,
+    charts::{is_officer, is_party},
     error::ApiError,
     form::{Accept, Segments},
 };
@@ -70,7 +72,8 @@ async fn find(node: &Node, caller: &Caller, location: Location) -> Result<Receip
 
 /// Whether an entry may be shown: to its actors, and at home in its chart, to whose organisation its
 /// auditors belong; to all members if it touches no chart. What a sign-off consists of is shown to its parties as
-/// well: each may keep a copy that it can verify.
+/// well: each may keep a copy that it can verify. A privacy officer of the organisation whose member broke the
+/// glass sees that, to review it.
 pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
     let is_actor = match entry {
         Entry::Genesis(_) => false,
@@ -89,9 +92,24 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
         Err(error) if error.code() == "not_found" => false,
         Err(error) => return Err(error),
     };
+    if is_at_home || is_to_review(node, caller, entry).await? {
+        return Ok(true);
+    }
     match signed_off(entry) {
-        Some(record) if !is_at_home => is_party(node, caller, chart, record).await,
-        Some(_) | None => Ok(is_at_home),
+        Some(record) => is_party(node, caller, chart, record).await,
+        None => Ok(false),
+    }
+}
+
+/// Whether the caller reviews the emergency that an entry began.
+async fn is_to_review(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
+    let (Entry::Signed(signed), Payload::BreakGlass(_)) = (entry, entry.payload()) else {
+        return Ok(false);
+    };
+    let Some(Party::Member(member)) = signed.command.signers.first() else { return Ok(false) };
+    match node.value(Key::Member(*member)).await? {
+        Some(Value::Member(it)) => Ok(is_officer(node, caller, it.organisation).await?),
+        Some(_) | None => Ok(false),
     }
 }
 

@@ -9,7 +9,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use keepwell_ledger::state::Key;
 use keepwell_types::{
     grant::Grantee,
-    id::{ChartId, GroupId, OrganisationId, RecordId},
+    id::{ChartId, GroupId, OrganisationId},
 };
 
 use super::{

@@ -56,6 +56,8 @@ pub enum Named {
     Small(ChartId, Digest),
     /// A record that is redacted, or may be soon.
     Redaction(PendingRedaction),
+    /// A chart in which the glass was broken.
+    Emergency(ChartId),
 }
 
 /// What `entry` names, once it is accepted in the block at `height`.
@@ -89,7 +91,12 @@ pub fn names(entry: &Entry, height: Height) -> Vec<Named> {
             let (chart, record) = (it.chart, it.record);
             vec![Named::Redaction(PendingRedaction { chart, record, height })]
         }
-        Payload::ChartPrepare(it) => vec![Named::Small(it.chart, it.escrow)],
+        Payload::ChartPrepare(it) => {
+            let mut named = small(it.chart, it.ahead.map(|ahead| ahead.sheet));
+            named.push(Named::Small(it.chart, it.escrow));
+            named
+        }
+        Payload::BreakGlass(it) => vec![Named::Emergency(it.chart)],
         Payload::CaseOpen(it) => small(it.chart, it.statement),
         Payload::CaseDecide(it) => match it.decision {
             CaseDecision::Accept => Vec::new(),
@@ -121,9 +128,9 @@ pub fn names(entry: &Entry, height: Height) -> Vec<Named> {
         | Payload::RecordLift(_)
         | Payload::RecordKeep(_)
         | Payload::RecordErased(_)
-        | Payload::BreakGlass(_)
         | Payload::EmergencySecond(_)
         | Payload::EmergencyReview(_)
+        | Payload::EmergencyClose(_)
         | Payload::CredentialIssue(_)
         | Payload::CredentialSuspend(_)
         | Payload::CredentialReinstate(_)
@@ -149,6 +156,7 @@ impl Custody {
             Named::Record(object, commitment) => self.pending.name_record(&object, commitment),
             Named::Small(chart, digest) => self.pending.name_small(chart, digest),
             Named::Redaction(redaction) => self.pending.put_redaction(redaction),
+            Named::Emergency(chart) => self.pending.put_emergency(chart),
         }
     }
 

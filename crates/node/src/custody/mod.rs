@@ -24,6 +24,7 @@
 
 pub mod acknowledge;
 pub mod challenge;
+pub mod close;
 pub mod erase;
 pub mod follow;
 pub mod incoming;
@@ -49,14 +50,15 @@ use keepwell_crypto::{
     guardian::{GuardianEscrow, HandedShare},
     sheet,
     sign::SigningKey,
+    trustee::ChartEscrow,
     words::CaseWords,
 };
 use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
     DecodeError,
-    chart::KeySheet,
+    chart::{AheadSheet, KeySheet},
     id::{ChainId, ChartId, Commitment, CommitteeId, Digest, MemberId, OrganisationId},
-    limits::{SEALED_BYTES_MAX, SEALED_SEEDS_BYTES_MAX},
+    limits::{CHART_ESCROW_BYTES_MAX, SEALED_BYTES_MAX, SEALED_SEEDS_BYTES_MAX},
     member::Party,
     record::CustodyAcknowledgement,
     time::BlockTime,
@@ -80,6 +82,8 @@ use crate::config::CustodyLimits;
 pub const UNNAMED_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// Bytes of a small object.
 pub const SMALL_BYTES_MAX: usize = SEALED_SEEDS_BYTES_MAX;
+/// Bytes of a small object of any kind: an escrow has a sealed share for each trustee.
+pub const ANY_SMALL_BYTES_MAX: usize = CHART_ESCROW_BYTES_MAX;
 
 /// Why a custodian did not store or serve an object.
 #[derive(Debug, Error)]
@@ -408,6 +412,20 @@ impl Custody {
                 grant::table_digest(&lines)
             }
             SmallKind::Words => CaseWords::decode(&bytes)?.digest(),
+            SmallKind::Ahead => {
+                let ahead: AheadSheet = keepwell_types::decode(&bytes, SMALL_BYTES_MAX)?;
+                if ahead.chart != chart {
+                    return Err(CustodyError::OtherChart);
+                }
+                sheet::ahead_digest(&ahead)
+            }
+            SmallKind::Escrow => {
+                let escrow = ChartEscrow::decode(&bytes)?;
+                if escrow.chart() != chart {
+                    return Err(CustodyError::OtherChart);
+                }
+                escrow.digest()
+            }
         };
         let object = SmallObject { chart, kind, digest };
         if !self.pending.is_named(&object)? {

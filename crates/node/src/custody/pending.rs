@@ -6,6 +6,7 @@
 //! named    chart ‖ digest                           -> ()    digests of small objects that entries name
 //! table    chart ‖ digest of seeds ‖ its digest     -> ()    tables that list seeds
 //! redacted chart ‖ record                           -> an entry that redacts it, and its height
+//! emergency chart                                   -> ()    charts whose emergencies are not all closed
 //! cursor   "cursor"                                 -> height of the last block that was followed
 //! ```
 //!
@@ -40,9 +41,6 @@ use super::{
 };
 use crate::config::CustodyLimits;
 
-/// What a digest can be of.
-const SMALL_KINDS: [SmallKind; 5] =
-    [SmallKind::Sheet, SmallKind::Seeds, SmallKind::Table, SmallKind::Guardians, SmallKind::Share];
 /// Bytes of an encoded line.
 const LINE_BYTES_MAX: usize = 512;
 /// The one key of the cursor: the index takes no empty keys.
@@ -129,6 +127,7 @@ pub struct Pending {
     named: Keyspace,
     table: Keyspace,
     redacted: Keyspace,
+    emergency: Keyspace,
     cursor: Keyspace,
 }
 
@@ -145,6 +144,7 @@ impl Pending {
             named: keyspace("named")?,
             table: keyspace("table")?,
             redacted: keyspace("redacted")?,
+            emergency: keyspace("emergency")?,
             cursor: keyspace("cursor")?,
             database,
         };
@@ -335,7 +335,7 @@ impl Pending {
     /// An entry names the small objects of a chart with this digest.
     pub fn name_small(&self, chart: ChartId, digest: Digest) -> Result<(), PendingError> {
         self.named.insert(named_key(chart, digest), [])?;
-        for kind in SMALL_KINDS {
+        for kind in SmallKind::ALL {
             self.forget_small(&SmallObject { chart, kind, digest })?;
         }
         Ok(())
@@ -356,6 +356,25 @@ impl Pending {
             }
         }
         Ok(old)
+    }
+
+    /// The glass was broken in a chart.
+    pub fn put_emergency(&self, chart: ChartId) -> Result<(), PendingError> {
+        Ok(self.emergency.insert(chart.0, [])?)
+    }
+
+    /// Charts in which an emergency may still have to be closed.
+    pub fn emergencies(&self) -> Result<Vec<ChartId>, PendingError> {
+        let chart = |key: &[u8]| <[u8; 32]>::try_from(key).map(ChartId);
+        self.emergency
+            .iter()
+            .map(|line| chart(&line.key()?).map_err(|_| PendingError::Damaged))
+            .collect()
+    }
+
+    /// All emergencies of a chart are closed.
+    pub fn forget_emergency(&self, chart: ChartId) -> Result<(), PendingError> {
+        Ok(self.emergency.remove(chart.0)?)
     }
 
     /// An entry approves the redaction of a record: whether it is redacted by now is in the state.
@@ -473,8 +492,10 @@ fn small_key(object: &SmallObject) -> [u8; 65] {
         SmallKind::Seeds => 1,
         SmallKind::Table => 2,
         SmallKind::Words => 3,
-        SmallKind::Guardians => 10,
-        SmallKind::Share => 11,
+        SmallKind::Guardians => 4,
+        SmallKind::Share => 5,
+        SmallKind::Ahead => 6,
+        SmallKind::Escrow => 7,
     };
     key
 }
@@ -487,8 +508,10 @@ fn split_small_key(key: &[u8]) -> Option<SmallObject> {
         [1] => SmallKind::Seeds,
         [2] => SmallKind::Table,
         [3] => SmallKind::Words,
-        [10] => SmallKind::Guardians,
-        [11] => SmallKind::Share,
+        [4] => SmallKind::Guardians,
+        [5] => SmallKind::Share,
+        [6] => SmallKind::Ahead,
+        [7] => SmallKind::Escrow,
         _ => return None,
     };
     Some(SmallObject { chart: ChartId(*chart), kind, digest: Digest(*digest) })

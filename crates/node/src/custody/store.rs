@@ -169,9 +169,25 @@ pub enum SmallKind {
     Guardians,
     /// A guardian's share of it, sealed to a successor.
     Share,
+    /// Keys of epochs to come.
+    Ahead,
+    /// What a chart leaves to emergencies.
+    Escrow,
 }
 
 impl SmallKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Sheet,
+        Self::Seeds,
+        Self::Table,
+        Self::Words,
+        Self::Guardians,
+        Self::Share,
+        Self::Ahead,
+        Self::Escrow,
+    ];
+
     /// As paths and queries write it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -181,6 +197,8 @@ impl SmallKind {
             Self::Words => "words",
             Self::Guardians => "guardians",
             Self::Share => "share",
+            Self::Ahead => "ahead",
+            Self::Escrow => "escrow",
         }
     }
 }

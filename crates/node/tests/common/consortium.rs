@@ -85,6 +85,15 @@ pub struct Consortium {
 impl Consortium {
     /// Founds a consortium in `folder`, and starts its nodes.
     pub async fn start(context: runtime::Context, folder: &Path) -> Self {
+        Self::start_as(context, folder, |_| {}).await
+    }
+
+    /// [`Self::start`], of a genesis file that says more.
+    pub async fn start_as(
+        context: runtime::Context,
+        folder: &Path,
+        say_more: impl FnOnce(&mut Genesis),
+    ) -> Self {
         let founders = [
             ("Hospital", OrganisationKind::Hospital),
             ("Clinic", OrganisationKind::Clinic),
@@ -92,8 +101,9 @@ impl Consortium {
             ("Insurer", OrganisationKind::Insurer),
         ]
         .map(|(name, kind)| Founder { name: name.to_owned(), kind });
-        let Demonstration { genesis, nodes } =
+        let Demonstration { mut genesis, nodes } =
             found(&mut rng(), "test", now(), &founders, DEMONSTRATION_PARAMETERS).unwrap();
+        say_more(&mut genesis);
         let genesis_path = folder.join("genesis.cbor");
         std::fs::write(&genesis_path, genesis.encode()).unwrap();
         let ports = free_addresses(nodes.len());

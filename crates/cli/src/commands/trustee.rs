@@ -1,0 +1,132 @@
+//! `keepwell trustee`: the keys and the service of one trustee.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::{Args, Subcommand};
+use keepwell_client::{
+    Consortium,
+    identity::{TrusteeIdentity, Unlock},
+};
+use keepwell_types::id::OrganisationId;
+use serde_json::json;
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    failure::Failure,
+    output::Output,
+    profile::{passphrase, read_operator},
+    runtime::{asked_to_stop, block_on},
+    trustee::Service,
+};
+
+/// Hold shares of what patients leave to emergencies, and give them for those that the ledger allows
+///
+/// A trustee has no validator, and is no node: whoever asks it for its shares brings proofs, which it checks
+/// against the genesis file. It keeps what it answered in DIR/answered.jsonl.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  keepwell trustee new --dir ./trustee --name 'Patients Advocate'
+  keepwell trustee run --dir ./trustee --genesis genesis.cbor --listen 127.0.0.1:7460")]
+pub(crate) struct Trustee {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Make a trustee's keys, and print what the genesis file has of it
+    New {
+        /// The folder
+        #[arg(long)]
+        dir: PathBuf,
+        /// Its public name
+        #[arg(long)]
+        name: String,
+        /// Its organisation, if that is one of the consortium's; it must have no validator
+        #[arg(long)]
+        organisation: Option<OrganisationId>,
+        /// A file of 32 random bytes that unlocks it; without it a passphrase does
+        #[arg(long, value_name = "FILE")]
+        operator_file: Option<PathBuf>,
+    },
+    /// Answer until it is told to stop
+    Run {
+        /// The folder
+        #[arg(long)]
+        dir: PathBuf,
+        /// The consortium's genesis file
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+        /// Where it listens; port 0 takes any free one
+        #[arg(long, default_value = "127.0.0.1:7460")]
+        listen: SocketAddr,
+        /// A file of 32 random bytes that unlocks it; without it a passphrase does
+        #[arg(long, value_name = "FILE")]
+        operator_file: Option<PathBuf>,
+    },
+}
+
+impl Trustee {
+    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        match self.what {
+            What::New { dir, name, organisation, operator_file } => {
+                let identity = TrusteeIdentity::generate();
+                let public = identity.public(&name, organisation)?;
+                fs::create_dir_all(&dir).map_err(Failure::at(&dir))?;
+                let unlock = unlock(operator_file.as_deref())?;
+                identity.create(&dir.join("trustee.key"), &unlock, &name, false)?;
+                let bytes = keepwell_types::encode(&public);
+                let path = dir.join("trustee.pub");
+                fs::write(&path, bytes).map_err(Failure::at(&path))?;
+                output.result(
+                    &format!(
+                        "The keys are in {}. For the genesis file, hand out {}.",
+                        dir.display(),
+                        path.display()
+                    ),
+                    &json!(public),
+                );
+                Ok(())
+            }
+            What::Run { dir, genesis, listen, operator_file } => {
+                let unlock = unlock(operator_file.as_deref())?;
+                let bytes = fs::read(&genesis).map_err(Failure::at(&genesis))?;
+                let service = Service::open(Arc::new(Consortium::read(&bytes)?), &dir, &unlock)?;
+                block_on(serve(service, listen, output))
+            }
+        }
+    }
+}
+
+fn unlock(operator_file: Option<&Path>) -> Result<Unlock, Failure> {
+    match operator_file {
+        Some(path) => read_operator(path),
+        None => Ok(Unlock::Passphrase(passphrase()?)),
+    }
+}
+
+async fn serve(service: Service, listen: SocketAddr, output: &Output) -> Result<(), Failure> {
+    if !listen.ip().is_loopback() {
+        return Err(Failure::Misused(format!(
+            "{listen} is not an address of this computer alone, and there is no TLS yet; listen on loopback, behind a tunnel"
+        )));
+    }
+    let at = || Failure::at(listen.to_string());
+    let listener = TcpListener::bind(listen).await.map_err(at())?;
+    let address = listener.local_addr().map_err(at())?;
+    let trustee = service.index();
+    output.result(
+        &format!("trustee {trustee}: http://{address}"),
+        &json!({ "trustee": trustee, "url": format!("http://{address}") }),
+    );
+    let (stop, stopping) = watch::channel(false);
+    let served = tokio::spawn(service.serve(listener, stopping));
+    asked_to_stop().await;
+    let _ = stop.send(true);
+    served.await.map_err(|error| Failure::Misused(format!("the service ended: {error}")))
+}
