@@ -10,7 +10,15 @@ use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, 
 use commonware_storage::qmdb::floor::Proportional;
 use commonware_utils::{NZU16, NZUsize};
 use keepwell_client::{
-    Consortium, chart::Meanings, grant::GrantNotice, record::ErasureCertificate, verify::Checker,
+    Consortium,
+    chart::Meanings,
+    grant::GrantNotice,
+    identity::{ChartHolder, MemberIdentity},
+    letter::Letter,
+    link::PatientsWord,
+    matching::{ProgrammeOf, RuledToken, SheetLine, TokenSheet},
+    record::ErasureCertificate,
+    verify::Checker,
 };
 use keepwell_crypto::{
     body::{Dek, Encryptor},
@@ -22,6 +30,7 @@ use keepwell_crypto::{
     grant::{self, Binding},
     keyfile::{About, KeyFile, KeyKind},
     keys::{ChartSecret, ClaimCode},
+    matching::{self, Input, MatchingCommittee, Programme},
     request,
     seal::{self, SealingKey},
     sheet,
@@ -53,9 +62,11 @@ use keepwell_types::{
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         BlockId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment, Digest,
-        Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, PublicKey,
+        Epoch, GrantId, Height, LinkId, Location, LogPosition, MatchSubject, MatchToken, MemberId,
+        OrganisationId, PublicKey,
         RecordId, Signature, Suite, Version,
     },
+    matching::MatchRule,
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
     record::{
@@ -64,7 +75,7 @@ use keepwell_types::{
     set::{KindSet, Set},
     time::{BlockTime, Window},
     wire::{
-        LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
+        LogEntry, LogPage, MatchRequest, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
         SeedTableLine, StateProof,
     },
 };
@@ -130,6 +141,7 @@ fn make() -> Inputs {
         ("key_sheet", vec![encode(&sheet::sheet(&chart_secret(), CHART, &[Epoch(0); 16]))]),
         ("label", [vec![encode(&label())], frozen::<Label>(ENCODINGS)].concat()),
         ("log_page", vec![encode(&log_page())]),
+        ("match_message", match_messages()),
         ("meanings", vec![encode(&meanings()), sealed(MEANINGS_DOMAIN, &CHART.0, &meanings())]),
         ("node_config", node_configs()),
         ("outcome", outcomes()),
@@ -289,6 +301,7 @@ pub fn genesis() -> &'static Genesis {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                matching: None,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {
@@ -306,6 +319,7 @@ pub fn genesis() -> &'static Genesis {
                     roles: Set::EMPTY.with(Role::Clinician),
                 }),
             ]),
+            matching: None,
         }
     })
 }
@@ -710,6 +724,34 @@ fn sealed_seeds() -> Vec<u8> {
         (compartment(), Epoch(2), Digest([38; 32])),
         (compartment(), Epoch(3), Digest([39; 32])),
     ])
+}
+
+/// A member who is written to.
+pub fn member() -> &'static MemberIdentity {
+    static IDENTITY: OnceLock<MemberIdentity> = OnceLock::new();
+    IDENTITY.get_or_init(|| MemberIdentity::generate(CHAIN, ORGANISATION))
+}
+
+fn match_messages() -> Vec<Vec<u8>> {
+    let (keys, _) = matching::deal(&mut rng(20), VALIDATORS, 3);
+    let committee = MatchingCommittee::new(&keys).expect("dealt keys are a committee");
+    let programme = Programme { chain: &CHAIN, name: "seed", purpose: Purpose::Treatment };
+    let input = Input { rule: MatchRule::Identifier, text: "a|1" };
+    let (_, point) = matching::blind(&mut rng(21), &committee, &programme, &input);
+    let request = MatchRequest {
+        evaluation: Location { height: Height(9), index: 0 },
+        requester_key: grantee().public().to_blob(),
+        points: list(vec![point.to_bytes()]),
+    };
+    let token = RuledToken { rule: MatchRule::Identifier, token: MatchToken([1; 32]) };
+    let line = SheetLine { subject: MatchSubject([2; 16]), tokens: list(vec![token]) };
+    let programme = ProgrammeOf { chain: CHAIN, name: text("seed"), purpose: Purpose::Treatment };
+    let sheet = TokenSheet { programme, lines: list(vec![line]) };
+    let holder = ChartHolder::derive(&[6; 32], CHART);
+    let word = PatientsWord::sign(&holder, CHAIN, LinkId([3; 16]), true);
+    let to = (member().member(), &member().sealing_public());
+    let letter = Letter::write(member(), to, "keepwell/fuzz/letter/v1", &sheet);
+    vec![encode(&request), encode(&sheet), word.encode(), letter.expect("a sheet fits a letter")]
 }
 
 fn escrow() -> Vec<u8> {

@@ -5,6 +5,9 @@ use commonware_consensus::CertifiableBlock as _;
 use keepwell_client::{
     chart::{ClaimLetter, Meanings},
     grant::GrantNotice,
+    letter::Letter,
+    link::{LinkLetter, PatientsWord, Refiled},
+    matching::{TokenBook, TokenSheet},
     record::ErasureCertificate,
     verify::{LogMark, LogWalk},
 };
@@ -18,6 +21,7 @@ use keepwell_crypto::{
     grant::{self, SealedSeeds},
     keyfile::KeyFile,
     keys::ClaimCode,
+    matching::BlindedPoint,
     request, sheet,
     threshold::{Committee, KeyShare, Partial},
 };
@@ -50,7 +54,10 @@ use keepwell_types::{
     member::Role,
     outcome::{Outcome, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordKind},
-    wire::{LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof},
+    wire::{
+        LogPage, MatchAnswer, MatchRequest, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest,
+        StateProof,
+    },
 };
 use minicbor::{Decode, Encode};
 
@@ -63,7 +70,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 36] = [
+pub const ALL: [(&str, Target); 37] = [
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
     ("block", block),
@@ -88,6 +95,7 @@ pub const ALL: [(&str, Target); 36] = [
     ("key_sheet", key_sheet),
     ("label", label),
     ("log_page", log_page),
+    ("match_message", match_message),
     ("meanings", meanings),
     ("node_config", node_config),
     ("outcome", outcome),
@@ -437,6 +445,30 @@ pub fn release_answer(bytes: &[u8]) -> bool {
     let Some(answer) = decode::<ReleaseAnswer>(bytes, MESSAGE_BYTES_MAX) else { return false };
     let _ = Partial::from_bytes(&answer.sealed);
     true
+}
+
+/// The bytes are a request or an answer of matching, or what members write to each other about it, under the
+/// seal or as it came.
+pub fn match_message(bytes: &[u8]) -> bool {
+    if let Some(request) = decode::<MatchRequest>(bytes, MESSAGE_BYTES_MAX) {
+        for bytes in &request.points {
+            let point = BlindedPoint::from_bytes(bytes);
+            assert!(point.is_none_or(|point| point.to_bytes() == *bytes), "a point has one form");
+        }
+        return true;
+    }
+    if let Some(sheet) = decode::<TokenSheet>(bytes, MESSAGE_BYTES_MAX) {
+        let _ = TokenBook::new(sheet.programme.clone()).compare(&sheet);
+        return true;
+    }
+    if let Ok(word) = PatientsWord::decode(bytes) {
+        assert_eq!(word.encode(), bytes, "accepted bytes are the one encoding");
+        return true;
+    }
+    decode::<MatchAnswer>(bytes, MESSAGE_BYTES_MAX).is_some()
+        || decode::<LinkLetter>(bytes, MESSAGE_BYTES_MAX).is_some()
+        || decode::<Refiled>(bytes, MESSAGE_BYTES_MAX).is_some()
+        || Letter::open(seeds::member(), "keepwell/fuzz/letter/v1", bytes).is_ok()
 }
 
 /// The bytes are a validator's shares and their proof, or its key, as they stand in a file.

@@ -22,8 +22,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        anchor::Anchor, audit::Audit, chart::Chart, fsck::Fsck, grant::Grant, node::Node,
-        open::Open, receipt::Receipt, record::Record, verify::Verify, wallet::Wallet,
+        anchor::Anchor, audit::Audit, chart::Chart, fsck::Fsck, grant::Grant, link::Link,
+        matching::Match, node::Node, open::Open, receipt::Receipt, record::Record, verify::Verify,
+        wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -52,6 +53,8 @@ enum Command {
     Record(Record),
     Grant(Grant),
     Open(Open),
+    Match(Match),
+    Link(Link),
     Audit(Audit),
     Anchor(Anchor),
     Receipt(Receipt),
@@ -76,6 +79,8 @@ pub fn main() -> ExitCode {
         Command::Record(it) => it.run(&output),
         Command::Grant(it) => it.run(&output),
         Command::Open(it) => it.run(&output),
+        Command::Match(it) => it.run(&output),
+        Command::Link(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
         Command::Anchor(it) => it.run(&output),
         Command::Receipt(it) => it.run(&output),

@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 13] = [
+const COMMANDS: [(&str, &[&str]); 15] = [
     ("pilot", &[]),
     ("node", &[]),
     ("wallet", &["new", "show"]),
@@ -19,6 +19,14 @@ const COMMANDS: [(&str, &[&str]); 13] = [
     ("record", &["add", "list", "get", "restrict", "lift", "redact", "keep", "certificate"]),
     ("grant", &["give", "list", "revoke", "request", "requests", "answer", "withdraw", "team"]),
     ("open", &[]),
+    ("match", &["evaluate", "share", "compare", "quota"]),
+    (
+        "link",
+        &[
+            "propose", "confirm", "keep", "approve", "consent", "show", "list", "note", "reverse",
+            "work", "refile", "file",
+        ],
+    ),
     ("audit", &[]),
     ("anchor", &[]),
     ("receipt", &[]),

@@ -1,6 +1,9 @@
 //! What a client knows before it asks anyone: the genesis file, and all that follows from it.
 
-use keepwell_crypto::threshold::{Committee, CommitteeError};
+use keepwell_crypto::{
+    matching::MatchingCommittee,
+    threshold::{Committee, CommitteeError},
+};
 use keepwell_merkle::certificate::{CertificateError, Validators};
 use keepwell_types::{
     DecodeError,
@@ -32,6 +35,7 @@ pub struct Consortium {
     genesis: Genesis,
     validators: Validators,
     committee: Committee,
+    matching: Option<MatchingCommittee>,
 }
 
 impl Consortium {
@@ -45,7 +49,8 @@ impl Consortium {
         genesis.check()?;
         let validators = Validators::of(&genesis)?;
         let committee = Committee::new(&genesis.committee)?;
-        Ok(Self { genesis, validators, committee })
+        let matching = genesis.matching.as_ref().map(MatchingCommittee::new).transpose()?;
+        Ok(Self { genesis, validators, committee, matching })
     }
 
     /// The genesis file.
@@ -66,6 +71,11 @@ impl Consortium {
     /// What the second lock is sealed to.
     pub const fn committee(&self) -> &Committee {
         &self.committee
+    }
+
+    /// What evaluates for matching, if the consortium has that.
+    pub const fn matching(&self) -> Option<&MatchingCommittee> {
+        self.matching.as_ref()
     }
 
     /// Whose validator has the committee's share `share`, and the key that signs its release answers.

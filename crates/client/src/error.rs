@@ -9,14 +9,15 @@
 
 use keepwell_crypto::{
     grant::SEEDS_MAX,
+    matching::EvaluationRefusal,
     release::{CollectError, ShareFault},
     seal::{OpenError, SealError},
     threshold::TooFewShares,
 };
 use keepwell_types::{
     id::{
-        ChartId, Compartment, Digest, Epoch, GrantId, Location, MemberId, OrganisationId, RecordId,
-        RequestId,
+        ChartId, Compartment, Digest, Epoch, GrantId, LinkId, Location, MemberId, OrganisationId,
+        RecordId, RequestId,
     },
     limits::TEAM_MEMBERS_MAX,
     outcome::Rejection,
@@ -218,6 +219,46 @@ pub enum UsageError {
         /// Allowed.
         max: u64,
     },
+    /// No key for matching.
+    #[error("this consortium has no matching: its genesis file names no committee for it")]
+    NoMatching,
+    /// Tokens of different programmes say nothing of each other.
+    #[error(
+        "the tokens are of programme {theirs} and yours of {ours}; compare those of one programme and purpose, in one consortium"
+    )]
+    OtherProgramme {
+        /// Of one's own tokens.
+        ours: String,
+        /// Of the others.
+        theirs: String,
+    },
+    /// More persons than one book or sheet has.
+    #[error("a book of tokens has {max} persons at most; begin another one")]
+    TooManyPersons {
+        /// The limit.
+        max: usize,
+    },
+    /// A letter for someone else, or one that was changed.
+    #[error(
+        "this is no letter of that kind to you, or it was changed on its way; ask whoever wrote it for another"
+    )]
+    Letter,
+    /// The link is not on the ledger.
+    #[error("link {0} is not on the ledger; check its id")]
+    NoSuchLink(LinkId),
+    /// The link is not in the book.
+    #[error("link {0} is not in this book of links; name the book of whoever confirmed it")]
+    UnknownLink(LinkId),
+    /// What a letter says of a link is not what the ledger has of it.
+    #[error(
+        "what the letter says of link {0} is not what the ledger commits to; do not confirm it, and tell whoever wrote it"
+    )]
+    LinkMismatch(LinkId),
+    /// A consent for something else, or by another key.
+    #[error(
+        "the file is no word of the patient about link {0}, or not signed with the key of that chart; ask the patient for another"
+    )]
+    NotThePatient(LinkId),
     /// Bytes that are not the file that was asked for.
     #[error("this is not {what}: {error}")]
     NotA {
@@ -431,6 +472,9 @@ pub enum ReleaseError {
     /// The request itself.
     #[error(transparent)]
     Request(#[from] CollectError),
+    /// The request of an evaluation itself.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationRefusal),
 }
 
 /// What one validator did with a request for a release.

@@ -7,7 +7,7 @@
 //!             identity                        who asks, and with which keys
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
-//!  record  request
+//!  record  request  matching  link  letter
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -43,6 +43,9 @@ mod sealed;
 pub mod author;
 pub mod chart;
 pub mod grant;
+pub mod letter;
+pub mod link;
+pub mod matching;
 pub mod member;
 pub mod open;
 pub mod record;

@@ -19,6 +19,7 @@ use commonware_storage::{
 use commonware_utils::{NZU16, NZU64, NZUsize};
 use keepwell_crypto::{
     command::chain_id,
+    matching::{self, Evaluator, MatchingCommittee, MatchingShare},
     release::Releaser,
     sign::SigningKey,
     threshold::{Committee, KeyShare, deal},
@@ -30,7 +31,10 @@ use keepwell_merkle::{
 use keepwell_types::{
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
     encoding::{Blob, List, Text},
-    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{
+        EmergencyRule, GENESIS_VERSION, Genesis, MatchingRule, OwnOrganisation, Parameters,
+        Validator,
+    },
     id::{BlockId, ChainId, Digest, Height, OrganisationId},
     limits::STATE_VALUE_BYTES_MAX,
     set::KindSet,
@@ -66,6 +70,7 @@ pub(crate) struct World {
     consensus: Vec<SigningKey>,
     release: Vec<SigningKey>,
     shares: Vec<KeyShare>,
+    evaluators: Vec<MatchingShare>,
 }
 
 impl World {
@@ -74,6 +79,7 @@ impl World {
         consensus.sort_by_key(SigningKey::public);
         let release: Vec<_> = (101..=104).map(|it| SigningKey::from_seed(&[it; 32])).collect();
         let (committee, shares) = deal(&mut rng(), 4, 3);
+        let (matching, evaluators) = matching::deal(&mut rng(), 4, 3);
         let validators = (0..).zip(consensus.iter().zip(&release)).map(|(place, keys)| Validator {
             organisation: organisation(place),
             consensus: keys.0.public(),
@@ -93,11 +99,13 @@ impl World {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                matching: Some(MatchingRule::USUAL),
             },
             entries: List::new(),
+            matching: Some(matching),
         };
         let consortium = Arc::new(Consortium::new(genesis).unwrap());
-        Self { consortium, consensus, release, shares }
+        Self { consortium, consensus, release, shares, evaluators }
     }
 
     pub(crate) fn chain(&self) -> ChainId {
@@ -108,6 +116,18 @@ impl World {
     pub(crate) fn releaser(&self, place: usize) -> Releaser {
         let committee = Committee::new(&self.consortium.genesis().committee).unwrap();
         Releaser::new(committee, self.shares[place].clone(), self.release[place].clone()).unwrap()
+    }
+
+    /// The part of validator `place` that evaluates.
+    pub(crate) fn evaluator(&self, place: usize) -> Evaluator {
+        let keys = self.consortium.genesis().matching.as_ref().unwrap();
+        let committee = MatchingCommittee::new(keys).unwrap();
+        let (share, key) = (self.evaluators[place].clone(), self.release[place].clone());
+        Evaluator::new(committee, share, key).unwrap()
+    }
+
+    pub(crate) fn matching_share(&self, place: usize) -> MatchingShare {
+        self.evaluators[place].clone()
     }
 
     pub(crate) fn release_key(&self, place: usize) -> &SigningKey {

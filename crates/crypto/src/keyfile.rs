@@ -131,6 +131,9 @@ pub enum KeyKind {
     /// Keys of an organisation's own, such as that of its uniqueness tags.
     #[n(8)]
     Organisation,
+    /// A validator's share of the key that evaluates for matching.
+    #[n(9)]
+    MatchingShare,
 }
 
 /// How a file is locked.

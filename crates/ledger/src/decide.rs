@@ -13,8 +13,8 @@ use keepwell_types::{
 use thiserror::Error;
 
 use crate::{
-    access, anchor, case, chart, compartment, credential, emergency, grant, member, organisation,
-    record,
+    access, anchor, case, chart, compartment, credential, emergency, grant, link, matching, member,
+    organisation, record,
     signer::Authority,
     state::{Key, RecordEntry, Value},
     team,
@@ -150,6 +150,10 @@ impl<'a> Case<'a> {
             Payload::CaseExtend(it) => case::extend(self, it),
             Payload::CaseState(it) => case::state(self, it),
             Payload::CaseAcknowledge(it) => case::acknowledge(self, it),
+            Payload::MatchEvaluate(it) => matching::evaluate(self, it),
+            Payload::LinkPropose(it) => link::propose(self, it),
+            Payload::LinkConfirm(it) => link::confirm(self, it),
+            Payload::LinkReverse(it) => link::reverse(self, it),
         }
     }
 

@@ -318,7 +318,11 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::ChartClaim(_)
         | Payload::CompartmentRotate(_)
         | Payload::ChartPrepare(_)
-        | Payload::AnchorAdd(_) => Vec::new(),
+        | Payload::AnchorAdd(_)
+        | Payload::MatchEvaluate(_) => Vec::new(),
+        Payload::LinkPropose(it) => [Key::Link(it.link), Key::Organisation(it.with)].into(),
+        Payload::LinkConfirm(it) => [Key::Link(it.link)].into(),
+        Payload::LinkReverse(it) => [Key::Link(it.link)].into(),
         Payload::BreakGlass(it) => [Key::Emergencies(it.chart)].into(),
         Payload::EmergencySecond(it) => [Key::Emergencies(it.chart)].into(),
         Payload::EmergencyReview(it) => [Key::Emergencies(it.chart)].into(),

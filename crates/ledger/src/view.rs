@@ -16,16 +16,16 @@ use keepwell_merkle::range::Peaks;
 use keepwell_types::{
     grant::Grantee,
     id::{
-        CaseId, ChartId, GrantId, GroupId, LogPosition, MemberId, OrganisationId, RecordId,
+        CaseId, ChartId, GrantId, GroupId, LinkId, LogPosition, MemberId, OrganisationId, RecordId,
         RequestId, UniquenessTag,
     },
 };
 use thiserror::Error;
 
 use crate::state::{
-    Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, Grant, Group, Key, Member,
-    OpenRequests, Organisation, Organisations, Proposal, Quota, RecordEntry, RecordState,
-    ReplaySlot, Request, Stored, Subject, TagOwner, Teams, Value,
+    Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, Grant, Group, Key, Link,
+    MatchQuota, Member, OpenRequests, Organisation, Organisations, Proposal, Quota, RecordEntry,
+    RecordState, ReplaySlot, Request, Stored, Subject, TagOwner, Teams, Value,
 };
 
 /// A key that was read and not loaded.
@@ -162,6 +162,16 @@ impl View {
     /// A case.
     pub fn case(&self, chart: ChartId, id: CaseId) -> Result<Option<&Case>, Lacks> {
         self.read(Key::Case(chart, id))
+    }
+
+    /// What an organisation has had evaluated for matching.
+    pub fn match_quota(&self, organisation: OrganisationId) -> Result<Option<&MatchQuota>, Lacks> {
+        self.read(Key::MatchQuota(organisation))
+    }
+
+    /// A link.
+    pub fn link(&self, id: LinkId) -> Result<Option<&Link>, Lacks> {
+        self.read(Key::Link(id))
     }
 
     /// What a record waits for.

@@ -18,6 +18,7 @@ use keepwell_types::{
     grant::{Effect, GrantTerms, Grantee},
     id::*,
     limits::*,
+    link::LinkReversal,
     member::{OrganisationKind, Party, Role},
     record::{ApprovalRule, RecordKind, RedactionGround},
     set::{CompartmentSet, KindSet, PurposeSet, RestrictionSet, RoleSet},
@@ -78,6 +79,8 @@ fn keys() -> Vec<(&'static str, Key)> {
         ("case", Key::Case(CHART, CASE)),
         ("subject team", Key::Subject(CHART, Grantee::Team(TEAM))),
         ("subject group", Key::Subject(CHART, Grantee::Group(GROUP))),
+        ("match quota", Key::MatchQuota(ORGANISATION)),
+        ("link", Key::Link(LinkId([27; 16]))),
     ]
 }
 
@@ -110,6 +113,8 @@ fn values() -> Vec<(&'static str, Value)> {
         ("credentials", credentials(1).into()),
         ("emergencies", emergencies(1).into()),
         ("case", case(1).into()),
+        ("match quota", MatchQuota { period: 20_778, used: 60 }.into()),
+        ("link", link().into()),
     ]
 }
 
@@ -247,6 +252,30 @@ fn case(named: usize) -> Case {
     }
 }
 
+fn link() -> Link {
+    let side = LinkSide {
+        organisation: ORGANISATION,
+        member: MEMBER,
+        commitment: COMMITMENT,
+        at: BlockTime(1_000),
+    };
+    Link {
+        proposed: side,
+        with: ORGANISATION,
+        confirmed: Some(side),
+        approved: Some(LinkApproval { member: MEMBER, consent: Some(DIGEST), at: TIME }),
+        until: TIME,
+        since: Some(TIME),
+        reversed: Some(LinkReversed {
+            organisation: ORGANISATION,
+            member: MEMBER,
+            reason: LinkReversal::ConsentWithdrawn,
+            withdrawal: Some(DIGEST),
+            at: TIME,
+        }),
+    }
+}
+
 fn request(named: usize) -> Request {
     Request {
         member: MEMBER,
@@ -318,9 +347,12 @@ fn values_are_frozen() {
 /// Each kind of value is in the vectors, in the order of its number, and decodes to what it was.
 #[test]
 fn every_value_has_a_vector() {
-    for ((name, value), number) in values().into_iter().zip(0..) {
+    let numbers: Vec<u8> = (0..=21).chain([32, 33]).collect();
+    assert_eq!(numbers.len(), values().len());
+    for ((name, value), number) in values().into_iter().zip(numbers) {
         let bytes = value.encode();
-        assert_eq!(bytes[1], number, "{name} keeps its number");
+        let of_value = if bytes[1] == 0x18 { bytes[2] } else { bytes[1] };
+        assert_eq!(of_value, number, "{name} keeps its number");
         assert_eq!(Value::decode(&bytes).as_ref(), Ok(&value), "{name}");
     }
 }

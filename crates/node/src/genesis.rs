@@ -8,11 +8,14 @@
 //! committee's key is dealt jointly (`keepwell_crypto::dealing`), and each checks the file before it
 //! starts its node. See `docs/founding.md`.
 
-use keepwell_crypto::{sign::SigningKey, threshold};
+use keepwell_crypto::{matching, sign::SigningKey, threshold};
 use keepwell_types::{
     command::Payload,
     encoding::{List, OverLimit, Text},
-    genesis::{EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Validator},
+    genesis::{
+        EmergencyRule, GENESIS_VERSION, Genesis, MatchingRule, OwnOrganisation, Parameters,
+        Validator,
+    },
     id::OrganisationId,
     limits::{IN_STANDING_MAX, VALIDATORS_MAX},
     member::{OrganisationAdmit, OrganisationKind},
@@ -78,6 +81,7 @@ pub const DEMONSTRATION_PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule::USUAL,
+    matching: Some(MatchingRule::USUAL),
 };
 
 /// Founds a consortium and makes all of its keys.
@@ -93,6 +97,14 @@ pub fn found(
     let validators = validators.ok_or(FoundError::Founders { given })?;
     let threshold = validators - (validators - 1) / 3;
     let (committee, shares) = threshold::deal(rng, validators, threshold);
+    let (matching, evaluators) = match parameters.matching {
+        Some(_) => {
+            let (keys, shares) = matching::deal(rng, validators, threshold);
+            (Some(keys), shares)
+        }
+        None => (None, Vec::new()),
+    };
+    let mut evaluators = evaluators.into_iter();
 
     // The validator at place i holds share i + 1, and places follow the consensus keys.
     let mut seeds: Vec<_> = founders.iter().map(|_| seed(rng)).collect();
@@ -105,7 +117,13 @@ pub fn found(
         rng.fill_bytes(&mut organisation);
         nodes[*founder] = Some(DemonstrationNode {
             organisation: OrganisationId(organisation),
-            keys: NodeKeys { consensus, release: seed(rng), share, custodian: seed(rng) },
+            keys: NodeKeys {
+                consensus,
+                release: seed(rng),
+                share,
+                matching: evaluators.next(),
+                custodian: seed(rng),
+            },
             administrator: seed(rng),
         });
     }
@@ -121,6 +139,7 @@ pub fn found(
         committee,
         parameters,
         entries: List::from_vec(entries)?,
+        matching,
     };
     Ok(Demonstration { genesis, nodes })
 }
@@ -151,7 +170,7 @@ fn admit((founder, node): (&Founder, &DemonstrationNode)) -> Result<Payload, Fou
 
 #[cfg(test)]
 mod tests {
-    use keepwell_crypto::threshold::Committee;
+    use keepwell_crypto::{matching::MatchingCommittee, threshold::Committee};
 
     use super::*;
     use crate::random::rng;
@@ -170,7 +189,10 @@ mod tests {
             assert!(it.genesis.demonstration);
             assert!(it.genesis.validators.is_sorted_by_key(|validator| validator.consensus));
             assert_eq!(usize::from(it.genesis.committee.threshold), it.genesis.quorum());
+            assert_eq!(it.genesis.check(), Ok(()));
             let committee = Committee::new(&it.genesis.committee).unwrap();
+            let matching = it.genesis.matching.as_ref().unwrap();
+            let matching = MatchingCommittee::new(matching).unwrap();
             for node in &it.nodes {
                 let place = usize::from(node.keys.share.index()) - 1;
                 let validator = it.genesis.validators[place];
@@ -178,8 +200,19 @@ mod tests {
                 assert_eq!(validator.consensus, node.keys.consensus_key());
                 assert_eq!(validator.release, node.keys.release_key());
                 assert!(node.keys.share.is_of(&committee));
+                let evaluates = node.keys.matching.as_ref().unwrap();
+                assert!(evaluates.is_of(&matching) && evaluates.index() == node.keys.share.index());
             }
         }
+    }
+
+    #[test]
+    fn a_consortium_may_have_no_matching() {
+        let parameters = Parameters { matching: None, ..DEMONSTRATION_PARAMETERS };
+        let it = found(&mut rng(), "t", BlockTime(1), &founders(4), parameters).unwrap();
+        assert!(it.genesis.matching.is_none());
+        assert!(it.nodes.iter().all(|node| node.keys.matching.is_none()));
+        assert_eq!(it.genesis.check(), Ok(()));
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub const PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule::USUAL,
+    matching: None,
 };
 
 impl Traffic {

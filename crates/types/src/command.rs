@@ -26,6 +26,8 @@ use crate::{
     },
     id::{ChainId, ChartId, CommandId, PublicKey, Signature, Suite},
     limits::{COMMAND_BYTES_MAX, SIGNERS_MAX},
+    link::{LinkConfirm, LinkPropose, LinkReverse},
+    matching::MatchEvaluate,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationStanding, Party,
@@ -173,6 +175,18 @@ pub enum Payload {
     /// Say that one was told of a case.
     #[n(43)]
     CaseAcknowledge(#[n(0)] CaseAcknowledge),
+    /// Evaluate blinded points for matching.
+    #[n(70)]
+    MatchEvaluate(#[n(0)] MatchEvaluate),
+    /// Propose a link.
+    #[n(71)]
+    LinkPropose(#[n(0)] LinkPropose),
+    /// Confirm a link.
+    #[n(72)]
+    LinkConfirm(#[n(0)] LinkConfirm),
+    /// Reverse a link.
+    #[n(73)]
+    LinkReverse(#[n(0)] LinkReverse),
 }
 
 impl Payload {
@@ -192,7 +206,11 @@ impl Payload {
             | Self::CredentialIssue(_)
             | Self::CredentialSuspend(_)
             | Self::CredentialReinstate(_)
-            | Self::CredentialRevoke(_) => None,
+            | Self::CredentialRevoke(_)
+            | Self::MatchEvaluate(_)
+            | Self::LinkPropose(_)
+            | Self::LinkConfirm(_)
+            | Self::LinkReverse(_) => None,
             Self::ChartOpen(it) => Some(it.chart),
             Self::ChartClaim(it) => Some(it.chart),
             Self::ChartArrange(it) => Some(it.chart),
@@ -275,6 +293,10 @@ impl Payload {
             Self::CaseExtend(_) => "case.extend",
             Self::CaseState(_) => "case.state",
             Self::CaseAcknowledge(_) => "case.acknowledge",
+            Self::MatchEvaluate(_) => "match.evaluate",
+            Self::LinkPropose(_) => "link.propose",
+            Self::LinkConfirm(_) => "link.confirm",
+            Self::LinkReverse(_) => "link.reverse",
         }
     }
 }

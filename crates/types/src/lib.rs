@@ -33,6 +33,8 @@ pub mod command;
 pub mod credential;
 pub mod genesis;
 pub mod grant;
+pub mod link;
+pub mod matching;
 pub mod member;
 pub mod outcome;
 pub mod record;

@@ -5,11 +5,11 @@ use keepwell_types::{
     command::Payload,
     encoding::{List, Text},
     genesis::{
-        CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, GenesisFault, OwnOrganisation,
-        Parameters, Validator,
+        CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, GenesisFault, MatchingRule,
+        OwnOrganisation, Parameters, Validator,
     },
     id::{Digest, OrganisationId, PublicKey},
-    limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX},
+    limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX, MATCH_PERIOD_MS_MIN, MATCH_POINTS_PER_PERIOD_MAX},
     member::{OrganisationAdmit, OrganisationKind},
     set::KindSet,
     time::BlockTime,
@@ -48,8 +48,10 @@ fn genesis(validators: u8) -> Genesis {
             notice: 1,
             licensed: KindSet::EMPTY,
             emergency: EmergencyRule::USUAL,
+            matching: None,
         },
         entries: List::new(),
+        matching: None,
     }
 }
 
@@ -132,4 +134,52 @@ fn validators_and_committee_belong_together() {
     for validators in [1, 2, 3, 5, 6, 7, 10, 64] {
         assert_eq!(genesis(validators).check(), Ok(()), "{validators} validators");
     }
+}
+
+/// Matching has its own key and a quota within limits, or neither.
+#[test]
+fn matching_has_a_key_of_its_own_and_a_quota() {
+    type Change = fn(&mut Genesis);
+    let with_matching = || {
+        let mut genesis = genesis(4);
+        genesis.matching = Some(CommitteeKeys {
+            threshold: 3,
+            key: Digest([50; 32]),
+            shares: list((51..=54).map(|it| Digest([it; 32]))),
+        });
+        genesis.parameters.matching = Some(MatchingRule::USUAL);
+        genesis
+    };
+    assert_eq!(with_matching().check(), Ok(()));
+    let changes: [(&str, Change); 8] = [
+        ("no quota", |it| it.parameters.matching = None),
+        ("no key", |it| it.matching = None),
+        ("the key that releases", |it| it.matching = Some(it.committee.clone())),
+        ("a share of that key", |it| {
+            let share = it.committee.shares[0];
+            let keys = it.matching.as_mut().unwrap();
+            keys.shares = list([share].into_iter().chain(keys.shares.iter().skip(1).copied()));
+        }),
+        ("a share too few", |it| {
+            let keys = it.matching.as_mut().unwrap();
+            keys.shares = list(keys.shares.iter().skip(1).copied());
+        }),
+        ("fewer evaluate than certify", |it| it.matching.as_mut().unwrap().threshold = 2),
+        ("too large a quota", |it| {
+            let points_max = MATCH_POINTS_PER_PERIOD_MAX + 1;
+            it.parameters.matching = Some(MatchingRule { points_max, ..MatchingRule::USUAL });
+        }),
+        ("too short a period", |it| {
+            let period_ms = MATCH_PERIOD_MS_MIN - 1;
+            it.parameters.matching = Some(MatchingRule { period_ms, ..MatchingRule::USUAL });
+        }),
+    ];
+    for (what, change) in changes {
+        let mut genesis = with_matching();
+        change(&mut genesis);
+        assert_eq!(genesis.check(), Err(GenesisFault::Matching), "{what}");
+    }
+    let with = with_matching().encode();
+    assert_eq!(Genesis::decode(&with), Ok(with_matching()));
+    assert!(genesis(4).encode().len() < with.len(), "without matching nothing is added");
 }

@@ -31,6 +31,8 @@ use keepwell_types::{
         TeamArrange,
     },
     id::*,
+    link::{Confirmation, LinkConfirm, LinkPropose, LinkReversal, LinkReverse},
+    matching::MatchEvaluate,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationKind, OrganisationStanding, Party, Role,
@@ -52,6 +54,7 @@ const GRANT: GrantId = GrantId([4; 16]);
 const GROUP: GroupId = GroupId([21; 16]);
 const REQUEST: RequestId = RequestId([23; 16]);
 const CASE: CaseId = CaseId([26; 16]);
+const LINK: LinkId = LinkId([27; 16]);
 const CREDENTIAL: CredentialId = CredentialId([25; 16]);
 const DIGEST: Digest = Digest([5; 32]);
 const KEY: PublicKey = PublicKey([6; 32]);
@@ -265,6 +268,27 @@ fn payloads() -> Vec<Payload> {
         Payload::CaseExtend(CaseExtend { chart: CHART, case: CASE, statement: DIGEST }),
         Payload::CaseState(CaseStatement { chart: CHART, case: CASE, statement: DIGEST }),
         Payload::CaseAcknowledge(CaseAcknowledge { chart: CHART, case: CASE }),
+        Payload::MatchEvaluate(MatchEvaluate {
+            programme: Text::from_string("regional-2026".into()).unwrap(),
+            purpose: Purpose::Treatment,
+            points: list(vec![DIGEST, Digest([28; 32])]),
+            requester_key: DIGEST,
+        }),
+        Payload::LinkPropose(LinkPropose {
+            link: LINK,
+            with: ORGANISATION,
+            commitment: Commitment([9; 32]),
+            until: BlockTime(9_000),
+        }),
+        Payload::LinkConfirm(LinkConfirm {
+            link: LINK,
+            confirmation: Confirmation::Side(Commitment([9; 32])),
+        }),
+        Payload::LinkReverse(LinkReverse {
+            link: LINK,
+            reason: LinkReversal::ConsentWithdrawn,
+            withdrawal: Some(DIGEST),
+        }),
     ]
 }
 
@@ -351,6 +375,12 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     };
     vectors.insert("grant.answer no".into(), encode(&Payload::GrantAnswer(no)));
     vectors.insert("outcome rejected organisations".into(), encode(&rejected(too_many)));
+    let officer = LinkConfirm { link: LINK, confirmation: Confirmation::Officer };
+    vectors.insert("link.confirm officer".into(), encode(&Payload::LinkConfirm(officer)));
+    let patient = LinkConfirm { link: LINK, confirmation: Confirmation::Patient(DIGEST) };
+    vectors.insert("link.confirm patient".into(), encode(&Payload::LinkConfirm(patient)));
+    let quota = Rejection::MatchQuota { organisation: ORGANISATION, max: 5_000, left: 3 };
+    vectors.insert("outcome rejected match quota".into(), encode(&rejected(quota)));
     vectors
 }
 
@@ -379,7 +409,9 @@ fn encodings_are_frozen() {
 #[test]
 fn every_command_has_a_vector() {
     let payloads = payloads();
-    for (number, payload) in payloads.iter().enumerate() {
+    let numbers: Vec<usize> = (0..=43).chain(70..=73).collect();
+    assert_eq!(numbers.len(), payloads.len());
+    for (number, payload) in numbers.into_iter().zip(&payloads) {
         let bytes = encode(payload);
         assert_eq!(number_of(&bytes), number, "{} keeps its number", payload.name());
         assert_eq!(decode::<Payload>(&bytes, 1 << 16).as_ref(), Ok(payload));

@@ -6,7 +6,7 @@
 //! repeat it.
 //!
 //! ```text
-//! load  latency  seal  idle  growth  compare      what is measured
+//! load  latency  seal  idle  growth  compare      what is measured; matching, which needs no validators
 //!    \     |       |    |      /       |
 //!     drive, check, workload           |          clients in a closed loop; what they send
 //!          |                           |
@@ -42,6 +42,7 @@ mod growth;
 mod idle;
 mod latency;
 mod load;
+mod matching;
 mod seal;
 
 use std::{
@@ -90,6 +91,7 @@ enum What {
     Latency(latency::Latency),
     Seal(seal::Seal),
     Idle(idle::Idle),
+    Matching(matching::Matching),
     Growth(growth::Growth),
     Compare(compare::Compare),
     All(All),
@@ -279,6 +281,7 @@ impl What {
             Self::Latency(it) => it.run(lines).await,
             Self::Seal(it) => it.run(lines).await,
             Self::Idle(it) => it.run(lines).await,
+            Self::Matching(it) => it.run(lines),
             Self::Growth(it) => it.run(lines).await,
             Self::Compare(it) => it.run(lines).await,
             Self::All(it) => it.run(lines).await,
@@ -297,6 +300,7 @@ impl All {
             latency::Latency::at(place.clone()).run_against(&limits, lines).await?;
             seal::Seal::at(place.clone()).run_against(&limits, lines).await?;
             idle::Idle { place: place.clone(), seconds: 20 }.run(lines).await?;
+            matching::Matching::USUAL.run(lines)?;
         }
         if self.records == 0 {
             return Ok(());

@@ -104,6 +104,7 @@ const fn name(figure: Figure) -> &'static str {
         Figure::IdleCpuPercent => "idle CPU per validator, %",
         Figure::IdleBlocks => "idle blocks per second",
         Figure::GrowthRate => "rate with many records ÷ with few",
+        Figure::MatchingMs => "one evaluation of matching, ms of CPU",
     }
 }
 

@@ -9,6 +9,9 @@ pub(crate) mod grant;
 pub(crate) mod open;
 pub(crate) mod record;
 
+pub(crate) mod link;
+pub(crate) mod matching;
+
 pub(crate) mod anchor;
 pub(crate) mod audit;
 pub(crate) mod fsck;

@@ -68,6 +68,7 @@ pub(super) const ORGANISATIONS: [Organisation; 4] = [
 /// The people who are enrolled, by their folders.
 const AGENT: &str = "agent";
 const OFFICER: &str = "officer";
+const DESK: &str = "desk";
 const CLINICIAN: &str = "clinician";
 /// The public key that a member hands out.
 const MEMBER_KEY: &str = "member.pub";
@@ -258,9 +259,9 @@ pub(super) fn is_enrolled(dir: &Path) -> bool {
     person_folder(dir, CLINICIAN).join(MEMBER_KEY).exists()
 }
 
-/// Enrols the hospital's key agent and privacy officer, and the clinic's clinician.
+/// Enrols the hospital's key agent and privacy officer, and the clinic's desk and clinician.
 pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
-    for person in [AGENT, OFFICER, CLINICIAN] {
+    for person in [AGENT, OFFICER, DESK, CLINICIAN] {
         // An enrolment that was cut off left members on the ledger whose keys may be lost.
         let _ = fs::remove_dir_all(person_folder(dir, person));
     }
@@ -285,6 +286,11 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
     let folder = person_folder(dir, OFFICER);
     profile.write(&folder)?;
     officer.create(&folder.join("member.key"), &unlock, true)?;
+
+    let desk = member(&client, dir, "clinic", [Role::Registrar]).await?;
+    let folder = person_folder(dir, DESK);
+    profile.write(&folder)?;
+    desk.create(&folder.join("member.key"), &unlock, true)?;
 
     let clinician = member(&client, dir, "clinic", [Role::Clinician]).await?;
     let folder = person_folder(dir, CLINICIAN);

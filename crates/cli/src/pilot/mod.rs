@@ -4,7 +4,7 @@
 //! DIR/genesis.cbor               what everyone agrees on
 //! DIR/operator.key               unlocks every key: a demonstration
 //! DIR/organisations/NAME/        node.toml, keys/, node/ (index, custody)
-//! DIR/people/NAME/               profiles: agent, clinician, patients' wallets
+//! DIR/people/NAME/               profiles: agent, officer, desk, clinician, patients' wallets
 //! DIR/patients/                  letters of charts that are not claimed yet
 //! DIR/engine/                    the validators' blocks and states
 //! DIR/pilot.toml                 what was loaded

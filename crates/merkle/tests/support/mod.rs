@@ -68,8 +68,10 @@ impl Consortium {
                 notice: 1,
                 licensed: KindSet::EMPTY,
                 emergency: EmergencyRule::USUAL,
+                matching: None,
             },
             entries: List::new(),
+            matching: None,
         };
         Self { genesis, keys }
     }

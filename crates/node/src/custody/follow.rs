@@ -122,7 +122,11 @@ pub fn names(entry: &Entry, height: Height) -> Vec<Named> {
         | Payload::CredentialSuspend(_)
         | Payload::CredentialReinstate(_)
         | Payload::CredentialRevoke(_)
-        | Payload::CaseAcknowledge(_) => Vec::new(),
+        | Payload::CaseAcknowledge(_)
+        | Payload::MatchEvaluate(_)
+        | Payload::LinkPropose(_)
+        | Payload::LinkConfirm(_)
+        | Payload::LinkReverse(_) => Vec::new(),
     }
 }
 
