@@ -249,6 +249,11 @@ pub enum UsageError {
     /// The link is not in the book.
     #[error("link {0} is not in this book of links; name the book of whoever confirmed it")]
     UnknownLink(LinkId),
+    /// The book has the link already, with another chart.
+    #[error(
+        "link {0} is in this book already, with another chart or organisation; reverse it if that was wrong"
+    )]
+    LinkKnown(LinkId),
     /// What a letter says of a link is not what the ledger has of it.
     #[error(
         "what the letter says of link {0} is not what the ledger commits to; do not confirm it, and tell whoever wrote it"

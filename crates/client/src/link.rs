@@ -392,21 +392,33 @@ impl Client {
         (letter, from): (&LinkLetter, OrganisationId),
         chart: ChartId,
     ) -> Result<Decided, ClientError> {
-        let (link, own) = (letter.link, Opening::draw(chart));
-        let (theirs, words, noted) = (Some(letter.side), List::new(), List::new());
-        kept.book.put(LinkLine { link, with: from, own, theirs, words, noted })?;
-        kept.save()?;
+        let link = letter.link;
+        // A letter that comes twice must not cost the salt under which the ledger has one's side.
+        let own = match kept.book.line(link) {
+            Ok(line) if (line.own.chart, line.with) == (chart, from) => line.own,
+            Ok(_) => return Err(UsageError::LinkKnown(link).into()),
+            Err(_) => {
+                let own = Opening::draw(chart);
+                let (theirs, words, noted) = (Some(letter.side), List::new(), List::new());
+                kept.book.put(LinkLine { link, with: from, own, theirs, words, noted })?;
+                kept.save()?;
+                own
+            }
+        };
         let commitment = link_commitment(&identity.chain(), &link, &chart, &own.salt);
         self.send_confirmation(&identity.actor(), link, Confirmation::Side(commitment)).await
     }
 
-    /// Keeps the other side of a link that one proposed, from the letter that answers.
+    /// Keeps the other side of a link that one proposed, from the letter of `from` that answers.
     pub fn keep_answer(
         &self,
         kept: &mut KeptLinks,
-        letter: &LinkLetter,
+        (letter, from): (&LinkLetter, OrganisationId),
     ) -> Result<(), ClientError> {
         let line = kept.book.line(letter.link)?.clone();
+        if line.with != from {
+            return Err(UsageError::Letter.into());
+        }
         kept.book.put(LinkLine { theirs: Some(letter.side), ..line })?;
         Ok(kept.save()?)
     }

@@ -13,6 +13,7 @@ use keepwell_client::{
     Client, ClientError, Consortium,
     author::NewRecord,
     chart::Arrangement,
+    client::Draft,
     error::{LedgerError, UsageError},
     identity::{Actor, MemberIdentity, OrganisationAgent, Unlock, Wallet},
     link::{KeptLinks, PatientsWord, Refiled},
@@ -209,13 +210,21 @@ impl World<'_> {
         client.confirm_link(&hospital, &mut links, (&about, from), chart).await.unwrap();
         let status = client.link(&desk.actor(), link).await.unwrap().status(now());
         assert_eq!(status, LinkStatus::Proposed, "two of three have said so");
+        // The same letter again, and again with another chart: the salt on the ledger's side stays.
+        let side = links.book.line(link).unwrap().own;
+        let again = client.confirm_link(&hospital, &mut links, (&about, from), chart).await;
+        self.is_rejected(again.map(|_| ()), &Rejection::LinkConfirmedAlready(link));
+        let other = client.confirm_link(&hospital, &mut links, (&about, from), stranger).await;
+        assert!(matches!(other, Err(ClientError::Usage(UsageError::LinkKnown(it))) if it == link));
+        assert_eq!(links.book.line(link).unwrap().own, side);
         client.approve_link(&self.officer.actor(), link).await.unwrap();
         let entry = client.link(&desk.actor(), link).await.unwrap();
         assert_eq!(entry.status(now()), LinkStatus::Confirmed);
         let answer = links.book.line(link).unwrap().clone();
         let answer = client.write_link(&hospital, &answer, None, desk.member()).await.unwrap();
-        let (_, answer, _) = client.read_link(desk, &answer).await.unwrap();
-        client.keep_answer(&mut clinic_links, &answer).unwrap();
+        let (writer, answer, _) = client.read_link(desk, &answer).await.unwrap();
+        let from = writer.entry.organisation;
+        client.keep_answer(&mut clinic_links, (&answer, from)).unwrap();
         let theirs = clinic_links.book.line(link).unwrap().theirs.unwrap();
         assert_eq!(theirs.chart, chart);
         assert!(theirs.is_of(&self.nodes.chain, link, &entry, with), "it can be proven later");
@@ -362,8 +371,9 @@ impl World<'_> {
 
         // What was refused is evaluated by nobody.
         let again = evaluate(vec![a, a]);
-        let refused = client.submit(&[&desk.actor()], keepwell_client::client::Draft::now(), again);
-        let refused = refused.await.unwrap();
+        let actor = desk.actor();
+        let refused = client.submit(&[&actor], Draft::now(), again).await.unwrap();
+        assert!(!refused.outcome().verdict.is_accepted());
         let at_refused = refused.outcome().location;
         assert_eq!(self.asks(desk, at_refused, &key, vec![a, a]).await, "no_evaluation");
 

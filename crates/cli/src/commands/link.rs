@@ -404,8 +404,8 @@ async fn keep(
     output: &Output,
 ) -> Result<(), Failure> {
     let (identity, client) = (session.member()?, &session.client);
-    let (_, about, entry) = client.read_link(identity, &read_letter(letter)?).await?;
-    client.keep_answer(&mut kept, &about)?;
+    let (writer, about, entry) = client.read_link(identity, &read_letter(letter)?).await?;
+    client.keep_answer(&mut kept, (&about, writer.entry.organisation))?;
     let now = client.tip().await?.header().time;
     output.result(
         &format!(
@@ -589,11 +589,15 @@ async fn reverse(
     let withdrawal = withdrawal.map(word).transpose()?;
     let what = (link, reason);
     let decided = client.reverse_link(identity, &mut kept, what, withdrawal.as_ref()).await?;
-    let work = match kept.book.line(link) {
-        Ok(line) => work(session, line).await?,
-        // Whoever reverses need not be who keeps the book; the work list is made where the book is.
-        Err(_) => Vec::new(),
+    // Whoever reverses need not be who keeps the book or may read the chart. The link is reversed either way.
+    let work = match kept.book.line(link).map_err(Failure::from) {
+        Ok(line) => work(session, line).await,
+        Err(error) => Err(error),
     };
+    let work = work.unwrap_or_else(|error| {
+        output.warn(&format!("the work list cannot be made here: {error}"));
+        Vec::new()
+    });
     let height = decided.outcome().location.height;
     output.result(
         &format!("link {link} is reversed in block {height}, for good.\n{}", work_in_words(&work)),

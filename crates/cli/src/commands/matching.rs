@@ -11,11 +11,12 @@ use keepwell_client::{
     letter::LETTER_BYTES_MAX,
     matching::{KeptBook, ProgrammeOf, RuledToken, TokenBook},
 };
-use keepwell_fhir::matching::keys;
+use keepwell_fhir::matching::{KEYS_MAX, MatchKey, keys};
 use keepwell_types::{
     access::Purpose,
     encoding::Text,
     id::{ChartId, MemberId, OrganisationId},
+    limits::MATCH_POINTS_MAX,
     matching::MatchRule,
 };
 use serde_json::json;
@@ -26,6 +27,9 @@ use crate::{
     profile::{As, Session},
     runtime::block_on,
 };
+
+/// Patients whose keys fit one command, whatever they have.
+const PATIENTS_AT_ONCE: usize = MATCH_POINTS_MAX / KEYS_MAX;
 
 /// Find the persons whom two organisations both know, without showing who they are
 #[derive(Args)]
@@ -120,7 +124,7 @@ impl Match {
                 })?;
                 let chain = session.client.consortium().chain();
                 let programme = ProgrammeOf { chain, name, purpose };
-                evaluate(&session, programme, &book, &patients, output)
+                block_on(evaluate(&session, programme, &book, &patients, output))
             }
             What::Share { who, book, to, out } => share(&who.session()?, &book, to, &out, output),
             What::Compare { who, book, sheet } => compare(&who.session()?, &book, &sheet, output),
@@ -129,7 +133,7 @@ impl Match {
     }
 }
 
-fn evaluate(
+async fn evaluate(
     session: &Session,
     programme: ProgrammeOf,
     path: &Path,
@@ -146,51 +150,63 @@ fn evaluate(
             book.programme
         )));
     }
-    let mut asked: Vec<(ChartId, MatchRule, String)> = Vec::new();
-    for patient in patients {
-        let json = fs::read(&patient.file).map_err(Failure::at(&patient.file))?;
-        let keys = keys(&json)
-            .map_err(|error| Failure::Misused(format!("{}: {error}", patient.file.display())))?;
-        if keys.is_empty() {
-            output.warn(&format!(
-                "{} says too little of the patient to compare it; nothing of it is evaluated",
-                patient.file.display()
-            ));
+    let (mut tokens, mut commands) = (0, Vec::new());
+    for patients in patients.chunks(PATIENTS_AT_ONCE) {
+        let asked = asked(patients, output)?;
+        let keys: Vec<_> = asked.iter().map(|(_, key)| (key.rule, key.text.clone())).collect();
+        let evaluated = session.client.evaluate(&identity.actor(), &programme, &keys).await?;
+        for fault in &evaluated.validators {
+            output.warn(&fault.to_string());
         }
-        asked.extend(keys.into_iter().map(|key| (patient.chart, key.rule, key.text)));
-    }
-    let keys: Vec<_> = asked.iter().map(|(_, rule, text)| (*rule, text.clone())).collect();
-    let evaluated = block_on(async {
-        Ok::<_, Failure>(session.client.evaluate(&identity.actor(), &programme, &keys).await?)
-    })?;
-    for fault in &evaluated.validators {
-        output.warn(&fault.to_string());
-    }
-    for patient in patients {
-        let of_patient =
-            asked.iter().zip(&evaluated.tokens).filter(|(it, _)| it.0 == patient.chart);
-        let tokens =
-            of_patient.map(|((_, rule, _), token)| RuledToken { rule: *rule, token: *token });
-        book.put(patient.chart, tokens.collect())?;
+        for patient in patients {
+            let of_patient = asked.iter().zip(&evaluated.tokens);
+            let of_patient = of_patient.filter(|((chart, _), _)| *chart == patient.chart);
+            let ruled = of_patient.map(|((_, key), token)| (key.rule, *token));
+            book.put(
+                patient.chart,
+                ruled.map(|(rule, token)| RuledToken { rule, token }).collect(),
+            )?;
+        }
+        // What was evaluated has used up quota: it is kept whatever comes of the next.
+        kept.book = Some(book.clone());
+        kept.save()?;
+        tokens += evaluated.tokens.len();
+        commands.extend(evaluated.commands);
     }
     let persons = book.lines.len();
-    kept.book = Some(book);
-    kept.save()?;
-    let (tokens, commands) = (evaluated.tokens.len(), evaluated.commands.len());
     output.result(
         &format!(
-            "{tokens} tokens of {} patients, by {commands} commands on the ledger; the book has {persons}. Show it to another organisation:\n  keepwell match share --as DIR --book {} --to MEMBER --out FILE",
+            "{tokens} tokens of {} patients, by {} commands on the ledger; the book has {persons}. Show it to another organisation:\n  keepwell match share --as DIR --book {} --to MEMBER --out FILE",
             patients.len(),
+            commands.len(),
             path.display()
         ),
         &json!({
             "tokens": tokens,
             "patients": patients.len(),
-            "commands": evaluated.commands,
+            "commands": commands,
             "persons": persons,
         }),
     );
     Ok(())
+}
+
+/// The keys of patients, with their charts.
+fn asked(patients: &[Patient], output: &Output) -> Result<Vec<(ChartId, MatchKey)>, Failure> {
+    let mut asked = Vec::new();
+    for Patient { chart, file } in patients {
+        let json = fs::read(file).map_err(Failure::at(file))?;
+        let keys = keys(&json)
+            .map_err(|error| Failure::Misused(format!("{}: {error}", file.display())))?;
+        if keys.is_empty() {
+            output.warn(&format!(
+                "{} says too little of the patient to compare it; nothing of it is evaluated",
+                file.display()
+            ));
+        }
+        asked.extend(keys.into_iter().map(|key| (*chart, key)));
+    }
+    Ok(asked)
 }
 
 fn kept_book(session: &Session, path: &Path) -> Result<(KeptBook, TokenBook), Failure> {
