@@ -238,6 +238,12 @@ pub enum UsageError {
         /// The limit.
         max: usize,
     },
+    /// More links, or more about one link, than one book has.
+    #[error("the book of links has room for {max} of these and no more; begin another book")]
+    BookFull {
+        /// The limit.
+        max: usize,
+    },
     /// A letter for someone else, or one that was changed.
     #[error(
         "this is no letter of that kind to you, or it was changed on its way; ask whoever wrote it for another"

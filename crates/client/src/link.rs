@@ -57,6 +57,8 @@ use crate::{
 pub const LINKS_MAX: usize = 100_000;
 /// Records noted for one link.
 pub const NOTED_MAX: usize = 4_096;
+/// Words of the patient about one link.
+pub const WORDS_MAX: usize = 16;
 /// Bytes of a record that is refiled.
 pub const REFILED_BYTES_MAX: usize = LETTER_BODY_BYTES_MAX - 4_096;
 /// Bytes of a patient's word.
@@ -194,7 +196,7 @@ pub struct LinkLine {
     pub theirs: Option<Opening>,
     /// What the patient signed, with the salts under which the ledger has it.
     #[n(4)]
-    pub words: List<KeptWord, 2>,
+    pub words: List<KeptWord, WORDS_MAX>,
     /// Records that were noted as written under it.
     #[n(5)]
     pub noted: List<Noted, NOTED_MAX>,
@@ -232,8 +234,7 @@ impl LinkBook {
             Some(earlier) => *earlier = line,
             None => lines.push(line),
         }
-        self.lines =
-            List::from_vec(lines).map_err(|_| UsageError::TooManyPersons { max: LINKS_MAX })?;
+        self.lines = List::from_vec(lines).map_err(|_| UsageError::BookFull { max: LINKS_MAX })?;
         Ok(())
     }
 
@@ -245,8 +246,7 @@ impl LinkBook {
             Some(earlier) => *earlier = noted,
             None => all.push(noted),
         }
-        line.noted =
-            List::from_vec(all).map_err(|_| UsageError::TooManyPersons { max: NOTED_MAX })?;
+        line.noted = List::from_vec(all).map_err(|_| UsageError::BookFull { max: NOTED_MAX })?;
         self.put(line)
     }
 }
@@ -469,13 +469,17 @@ impl Client {
         if !(about && signed && chart.claim.is_none()) {
             return Err(UsageError::NotThePatient(link).into());
         }
-        let salt = Salt(random());
-        let mut words = line.words.to_vec();
-        words.retain(|it| it.word.agrees != agrees);
-        words.push(KeptWord { word: word.clone(), salt });
-        let words = List::from_vec(words).expect("one of each kind");
-        kept.book.put(LinkLine { words, ..line })?;
-        kept.save()?;
+        // The ledger may have this word already, under the salt that is kept.
+        let known = line.words.iter().find(|it| it.word == *word).map(|it| it.salt);
+        let salt = known.unwrap_or_else(|| Salt(random()));
+        if known.is_none() {
+            let mut words = line.words.to_vec();
+            words.push(KeptWord { word: word.clone(), salt });
+            let full = |_| UsageError::BookFull { max: WORDS_MAX };
+            let words = List::from_vec(words).map_err(full)?;
+            kept.book.put(LinkLine { words, ..line })?;
+            kept.save()?;
+        }
         Ok(consent_digest(&salt, &word.encode()))
     }
 

@@ -18,6 +18,7 @@
 //! * A validator multiplies its share with proven points only: a [`ProvenPoint`] is made by
 //!   [`verify_ciphertext`] and nothing else. Who copies U of another record cannot prove it for a label
 //!   of his own, since he does not know r.
+//!   [`crate::matching`] multiplies other points, with shares of another key that have a type of their own.
 //! * Shares are combined only after their proof: a [`VerifiedPartial`] is made by [`verify_partial`]
 //!   and nothing else.
 //! * Variable-time arithmetic is for public values; shares, r and s·U go through constant-time code.
