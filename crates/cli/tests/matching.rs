@@ -201,7 +201,21 @@ fn a_person_is_matched_linked_and_unlinked_by_hand() {
     assert_eq!(text(&work, "/0/refiled_to"), agent_member);
     let filed = said(&["link", "file", "--as", &agent, "--chart", &right, "--letter", &record]);
     let again = home.path().join("again");
-    place.get(&agent, &right, &text(&filed, "/position"), &again).ok();
+    let (position, to) = (text(&filed, "/position"), file("again"));
+    said(&[
+        "record",
+        "get",
+        "--as",
+        &agent,
+        "--chart",
+        &right,
+        "--position",
+        &position,
+        "--purpose",
+        "HOPERAT",
+        "--to",
+        &to,
+    ]);
     assert_eq!(fs::read(&again).unwrap(), b"of someone else");
     assert!(pilot.process.interrupt().success(), "{}", pilot.process.said());
 }
