@@ -20,7 +20,7 @@
 //!   of his own, since he does not know r.
 //!   [`crate::matching`] multiplies other points, with shares of another key that have a type of their own.
 //! * Shares are combined only after their proof: a [`VerifiedPartial`] is made by [`verify_partial`]
-//!   and nothing else.
+//!   and nothing else; those of matching never leave their collector.
 //! * Variable-time arithmetic is for public values; shares, r and s·U go through constant-time code.
 //!
 //! Partials are sealed to the reader, not blinded in the group. Where a reader may add a point E of his

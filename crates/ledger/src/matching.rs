@@ -34,14 +34,15 @@ pub(crate) fn evaluate(case: &Case<'_>, it: &MatchEvaluate) -> Result<Changes, H
     }
     let organisation = member.organisation;
     let period = period(&rule, case.now());
-    let quota = case.view.match_quota(organisation)?.filter(|quota| quota.period == period);
-    let used = quota.map_or(0, |quota| quota.used);
+    let quota = case.view.match_quota(organisation)?.copied().unwrap_or_default();
+    let used = if quota.period == period { quota.used } else { 0 };
     let given = u32::try_from(it.points.len()).expect("a command names at most MATCH_POINTS_MAX");
     let (max, left) = (rule.points_max, rule.points_max.saturating_sub(used));
     if given > left {
         return Err(Rejection::MatchQuota { organisation, max, left }.into());
     }
-    let quota = MatchQuota { period, used: used + given };
+    let total = quota.total.saturating_add(given.into());
+    let quota = MatchQuota { period, used: used + given, total };
     Ok(Changes::NONE.put(Key::MatchQuota(organisation), quota))
 }
 

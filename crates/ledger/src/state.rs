@@ -993,9 +993,12 @@ pub struct MatchQuota {
     /// Whole periods of block time since 1970.
     #[n(0)]
     pub period: u64,
-    /// Points.
+    /// Points in it.
     #[n(1)]
     pub used: u32,
+    /// Points ever: whoever sums up the organisation's commands and finds fewer lacks one.
+    #[n(2)]
+    pub total: u64,
 }
 
 /// A link: which two organisations, and who has said what of it. It names no chart.

@@ -85,7 +85,8 @@ fn each_point_counts_against_the_quota_of_the_organisation_in_its_period() {
     ",
         day = 2 * DAY
     ));
-    assert_eq!(quota(&world, "hospital").used, 1);
+    let hospital = quota(&world, "hospital");
+    assert_eq!((hospital.used, hospital.total), (1, 11), "what was refused counts nowhere");
     assert_eq!(quota(&world, "lab").used, 2);
 }
 

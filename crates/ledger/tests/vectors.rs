@@ -113,7 +113,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("credentials", credentials(1).into()),
         ("emergencies", emergencies(1).into()),
         ("case", case(1).into()),
-        ("match quota", MatchQuota { period: 20_778, used: 60 }.into()),
+        ("match quota", MatchQuota { period: 20_778, used: 60, total: 1_000 }.into()),
         ("link", link().into()),
     ]
 }

@@ -13,9 +13,9 @@ use keepwell_client::{
     open::{Opening, RecordFacts, What as Wanted},
     verify::LogMark,
 };
-use keepwell_ledger::state::Link as Entry;
+use keepwell_ledger::state::{Link as Entry, LinkStatus};
 use keepwell_types::{
-    access::Purpose,
+    access::{Purpose, RecordName},
     id::{ChartId, LinkId, LogPosition, MatchSubject, MemberId, OrganisationId},
     link::LinkReversal,
     member::Party,
@@ -502,7 +502,6 @@ async fn show(
 }
 
 fn status_in_words(entry: &Entry, now: BlockTime) -> String {
-    use keepwell_ledger::state::LinkStatus;
     match entry.status(now) {
         LinkStatus::Confirmed => {
             entry.since.map_or_else(|| "it holds".into(), |since| format!("it holds since {since}"))
@@ -724,7 +723,7 @@ async fn file(
     let added =
         client.add_record(&actor, &authoring, &new, (content, content.len() as u64)).await?;
     let position = client.position(&actor, chart, &added.decided).await?;
-    let name = keepwell_types::access::RecordName { position, record: added.record };
+    let name = RecordName { position, record: added.record };
     let provenance = refiled.provenance(&name);
     let note = NewRecord::new(compartment, RecordKind::Document);
     let bytes = provenance.as_bytes();

@@ -1,6 +1,7 @@
 //! `keepwell match`: evaluate, share, compare, quota.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     str::FromStr,
@@ -8,6 +9,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use keepwell_client::{
+    error::UsageError,
     letter::LETTER_BYTES_MAX,
     matching::{KeptBook, ProgrammeOf, RuledToken, TokenBook},
 };
@@ -256,7 +258,7 @@ fn compare(session: &Session, path: &Path, sheet: &Path, output: &Output) -> Res
         block_on(async { Ok::<_, Failure>(session.client.shown_tokens(identity, &bytes).await?) })?;
     let candidates = book.compare(&shown)?;
     let organisation = writer.entry.organisation;
-    let words = |rules: &std::collections::BTreeSet<MatchRule>| {
+    let words = |rules: &BTreeSet<MatchRule>| {
         rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join(", ")
     };
     let mut lines: Vec<_> = candidates
@@ -293,7 +295,7 @@ fn quota(
     let identity = session.member()?;
     let organisation = organisation.unwrap_or_else(|| identity.organisation());
     let Some(rule) = session.client.consortium().genesis().parameters.matching else {
-        return Err(keepwell_client::error::UsageError::NoMatching.into());
+        return Err(UsageError::NoMatching.into());
     };
     let (quota, now) = block_on(async {
         let quota = session.client.match_quota(&identity.actor(), organisation).await?;
@@ -301,11 +303,15 @@ fn quota(
     })?;
     let used = if quota.period == now.0 / rule.period_ms.max(1) { quota.used } else { 0 };
     output.result(
-        &format!("{used} of {} points of this period are used", rule.points_max),
+        &format!(
+            "{used} of {} points of this period are used, and {} were ever",
+            rule.points_max, quota.total
+        ),
         &json!({
             "organisation": organisation,
             "used": used,
             "max": rule.points_max,
+            "total": quota.total,
             "period_ms": rule.period_ms,
         }),
     );
