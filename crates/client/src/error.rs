@@ -249,6 +249,17 @@ pub enum UsageError {
         "this is no letter of that kind to you, or it was changed on its way; ask whoever wrote it for another"
     )]
     Letter,
+    /// More than a letter carries.
+    #[error("a letter carries {max} bytes at most; send less in one")]
+    LetterTooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// Whoever wrote a letter may not act.
+    #[error(
+        "member {0}, who wrote this letter, is suspended; ask the organisation who acts for it"
+    )]
+    SuspendedWriter(MemberId),
     /// The link is not on the ledger.
     #[error("link {0} is not on the ledger; check its id")]
     NoSuchLink(LinkId),

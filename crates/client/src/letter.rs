@@ -83,14 +83,15 @@ impl Letter {
         value: &T,
     ) -> Result<Vec<u8>, UsageError> {
         let (chain, from) = (writer.chain(), writer.member());
-        let body = Blob::from_vec(keepwell_types::encode(value)).map_err(|_| UsageError::Letter)?;
+        let too_long = |_| UsageError::LetterTooLong { max: LETTER_BODY_BYTES_MAX };
+        let body = Blob::from_vec(keepwell_types::encode(value)).map_err(too_long)?;
         let message = message(purpose, &chain, from, to, &body);
         let signature = writer.actor().key().sign(SIGNATURE_DOMAIN, message.as_bytes());
         let plain = Zeroizing::new(keepwell_types::encode(&Self { from, to, body, signature }));
         let (encapsulated, ciphertext) = seal::seal(&mut rng(), key, purpose, &[&chain.0], &plain);
         Ok(keepwell_types::encode(&SealedLetter {
             encapsulated: Blob::from_vec(encapsulated).expect("X-Wing's length"),
-            ciphertext: Blob::from_vec(ciphertext).map_err(|_| UsageError::Letter)?,
+            ciphertext: Blob::from_vec(ciphertext).map_err(too_long)?,
         }))
     }
 
@@ -166,7 +167,7 @@ impl Client {
         let member = letter.from;
         let entry = self.member(&receiver.actor(), member).await?;
         if entry.suspended {
-            return Err(UsageError::Letter.into());
+            return Err(UsageError::SuspendedWriter(member).into());
         }
         Ok(Writer { member, entry })
     }

@@ -590,7 +590,8 @@ impl Refiled {
             compartment: compartment.and_then(|it| Text::from_string(it.to_owned()).ok()),
             author,
             written: facts.time,
-            content: Blob::from_vec(content).map_err(|_| UsageError::Letter)?,
+            content: Blob::from_vec(content)
+                .map_err(|_| UsageError::LetterTooLong { max: REFILED_BYTES_MAX })?,
         })
     }
 }
