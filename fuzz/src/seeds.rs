@@ -14,6 +14,10 @@ use keepwell_client::{
     chart::Meanings,
     delegate::Offer,
     grant::GrantNotice,
+    identity::{ChartHolder, MemberIdentity},
+    letter::Letter,
+    link::PatientsWord,
+    matching::{ProgrammeOf, RuledToken, SheetLine, TokenSheet},
     record::ErasureCertificate,
     signoff::{SIGNATURES_VERSION, SignatureFile},
     verify::Checker,
@@ -30,6 +34,7 @@ use keepwell_crypto::{
     jose::Json,
     keyfile::{About, KeyFile, KeyKind},
     keys::{CaseKey, ChartSecret, ClaimCode, MemberSecret},
+    matching::{self, Input, MatchingCommittee, Programme},
     release::Access,
     request,
     sd_jwt::{self, Issued, NewCredential, Trust},
@@ -72,9 +77,10 @@ use keepwell_types::{
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         BlockId, CaseId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment,
-        Digest, Epoch, GrantId, Height, Location, LogPosition, MemberId, OrganisationId, ProxyId,
-        PublicKey, RecordId, Signature, Suite, Version,
+        Digest, Epoch, GrantId, Height, LinkId, Location, LogPosition, MatchSubject, MatchToken,
+        MemberId, OrganisationId, ProxyId, PublicKey, RecordId, Signature, Suite, Version,
     },
+    matching::MatchRule,
     member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind},
@@ -82,8 +88,8 @@ use keepwell_types::{
     signoff::ApprovalRule,
     time::{BlockTime, Window},
     wire::{
-        AccessPage, LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request,
-        SeedTable, SeedTableLine, StateProof, TrusteeRequest,
+        AccessPage, LogEntry, LogPage, MatchRequest, ReleaseAnswer, ReleaseItem, ReleaseRequest,
+        Request, SeedTable, SeedTableLine, StateProof, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -153,6 +159,7 @@ fn make() -> Inputs {
         ("key_sheet", vec![encode(&sheet::sheet(&chart_secret(), CHART, &[Epoch(0); 16]))]),
         ("label", [vec![encode(&label())], frozen::<Label>(ENCODINGS)].concat()),
         ("log_page", vec![encode(&log_page())]),
+        ("match_message", match_messages()),
         ("meanings", vec![encode(&meanings()), sealed(MEANINGS_DOMAIN, &CHART.0, &meanings())]),
         ("node_config", node_configs()),
         ("outcome", outcomes()),
@@ -321,6 +328,7 @@ pub fn genesis() -> &'static Genesis {
                 emergency: EmergencyRule::USUAL,
                 sign_off: None,
                 recovery: None,
+                matching: None,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {
@@ -339,6 +347,7 @@ pub fn genesis() -> &'static Genesis {
                 }),
             ]),
             trustees: None,
+            matching: None,
         }
     })
 }
@@ -848,6 +857,34 @@ fn challenge_answer(shown: Option<Shown>) -> Vec<u8> {
     let key = key(2);
     let signature = sign_finding(&key, &finding);
     encode(&ChallengeAnswer { finding, key: key.public(), signature, shown })
+}
+
+/// A member who is written to.
+pub fn member() -> &'static MemberIdentity {
+    static IDENTITY: OnceLock<MemberIdentity> = OnceLock::new();
+    IDENTITY.get_or_init(|| MemberIdentity::generate(CHAIN, ORGANISATION))
+}
+
+fn match_messages() -> Vec<Vec<u8>> {
+    let (keys, _) = matching::deal(&mut rng(20), VALIDATORS, 3);
+    let committee = MatchingCommittee::new(&keys).expect("dealt keys are a committee");
+    let programme = Programme { chain: &CHAIN, name: "seed", purpose: Purpose::Treatment };
+    let input = Input { rule: MatchRule::Identifier, text: "a|1" };
+    let (_, point) = matching::blind(&mut rng(21), &committee, &programme, &input);
+    let request = MatchRequest {
+        evaluation: Location { height: Height(9), index: 0 },
+        requester_key: grantee().public().to_blob(),
+        points: list(vec![point.to_bytes()]),
+    };
+    let token = RuledToken { rule: MatchRule::Identifier, token: MatchToken([1; 32]) };
+    let line = SheetLine { subject: MatchSubject([2; 16]), tokens: list(vec![token]) };
+    let programme = ProgrammeOf { chain: CHAIN, name: text("seed"), purpose: Purpose::Treatment };
+    let sheet = TokenSheet { programme, lines: list(vec![line]) };
+    let holder = ChartHolder::derive(&[6; 32], CHART);
+    let word = PatientsWord::sign(&holder, CHAIN, LinkId([3; 16]), true);
+    let to = (member().member(), &member().sealing_public());
+    let letter = Letter::write(member(), to, "keepwell/fuzz/letter/v1", &sheet);
+    vec![encode(&request), encode(&sheet), word.encode(), letter.expect("a sheet fits a letter")]
 }
 
 fn escrow() -> Vec<u8> {

@@ -6,6 +6,9 @@ use keepwell_client::{
     chart::{ClaimLetter, Meanings},
     delegate::Offer,
     grant::GrantNotice,
+    letter::Letter,
+    link::{LinkLetter, PatientsWord, Refiled},
+    matching::{TokenBook, TokenSheet},
     proxy::ProxyLetter,
     record::ErasureCertificate,
     report::officer::check_page,
@@ -24,6 +27,7 @@ use keepwell_crypto::{
     guardian::{self, GuardianEscrow},
     keyfile::KeyFile,
     keys::ClaimCode,
+    matching::BlindedPoint,
     request,
     sd_jwt::Issued,
     sheet,
@@ -65,8 +69,8 @@ use keepwell_types::{
     signoff::ApprovalRule,
     time::BlockTime,
     wire::{
-        AccessPage, LogPage, ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof,
-        TrusteeRequest,
+        AccessPage, LogPage, MatchAnswer, MatchRequest, ReleaseAnswer, ReleaseRequest, SeedTable,
+        SignedRequest, StateProof, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -80,7 +84,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 49] = [
+pub const ALL: [(&str, Target); 50] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -110,6 +114,7 @@ pub const ALL: [(&str, Target); 49] = [
     ("key_sheet", key_sheet),
     ("label", label),
     ("log_page", log_page),
+    ("match_message", match_message),
     ("meanings", meanings),
     ("node_config", node_config),
     ("outcome", outcome),
@@ -598,6 +603,30 @@ pub fn release_answer(bytes: &[u8]) -> bool {
     let Some(answer) = decode::<ReleaseAnswer>(bytes, MESSAGE_BYTES_MAX) else { return false };
     let _ = Partial::from_bytes(&answer.sealed);
     true
+}
+
+/// The bytes are a request or an answer of matching, or what members write to each other about it, under the
+/// seal or as it came.
+pub fn match_message(bytes: &[u8]) -> bool {
+    if let Some(request) = decode::<MatchRequest>(bytes, MESSAGE_BYTES_MAX) {
+        for bytes in &request.points {
+            let point = BlindedPoint::from_bytes(bytes);
+            assert!(point.is_none_or(|point| point.to_bytes() == *bytes), "a point has one form");
+        }
+        return true;
+    }
+    if let Some(sheet) = decode::<TokenSheet>(bytes, MESSAGE_BYTES_MAX) {
+        let _ = TokenBook::new(sheet.programme.clone()).compare(&sheet);
+        return true;
+    }
+    if let Ok(word) = PatientsWord::decode(bytes) {
+        assert_eq!(word.encode(), bytes, "accepted bytes are the one encoding");
+        return true;
+    }
+    decode::<MatchAnswer>(bytes, MESSAGE_BYTES_MAX).is_some()
+        || decode::<LinkLetter>(bytes, MESSAGE_BYTES_MAX).is_some()
+        || decode::<Refiled>(bytes, MESSAGE_BYTES_MAX).is_some()
+        || Letter::open(seeds::member(), "keepwell/fuzz/letter/v1", bytes).is_ok()
 }
 
 /// The bytes are a validator's shares and their proof, or its key, as they stand in a file.

@@ -84,9 +84,17 @@ fn reader(looks: &Looks, look: &Look) -> [String; 3] {
         (Party::Controller(_), _) => {
             [String::new(), "controller of the chart".into(), "the patient".into()]
         }
-        (other @ (Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_)), _) => {
-            [String::new(), String::new(), format!("{other:?}")]
+        (Party::Proxy(_, proxy), _) => {
+            [String::new(), "acts for the patient".into(), format!("proxy {proxy}")]
         }
+        (
+            other @ (Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_)
+            | Party::Guardian(_)
+            | Party::Successor(_)),
+            _,
+        ) => [String::new(), String::new(), format!("{other:?}")],
     }
 }
 

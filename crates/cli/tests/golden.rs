@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 23] = [
+const COMMANDS: [(&str, &[&str]); 25] = [
     ("pilot", &[]),
     ("node", &[]),
     ("wallet", &["new", "export", "import", "show"]),
@@ -59,6 +59,14 @@ const COMMANDS: [(&str, &[&str]); 23] = [
     ("credential", &["issue", "list", "suspend", "reinstate", "revoke", "export", "ask", "import"]),
     ("emergency", &["prepare", "break", "second", "open", "close", "review", "list", "report"]),
     ("trustee", &["new", "run"]),
+    ("match", &["evaluate", "share", "compare", "quota"]),
+    (
+        "link",
+        &[
+            "propose", "confirm", "keep", "approve", "consent", "show", "list", "note", "reverse",
+            "work", "refile", "file",
+        ],
+    ),
     ("audit", &[]),
     ("custody", &[]),
     ("explain", &[]),

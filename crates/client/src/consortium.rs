@@ -1,6 +1,7 @@
 //! What a client knows before it asks anyone: the genesis file, and all that follows from it.
 
 use keepwell_crypto::{
+    matching::MatchingCommittee,
     seal::SealError,
     threshold::{Committee, CommitteeError},
     trustee::TrusteeGroup,
@@ -42,6 +43,7 @@ pub struct Consortium {
     validators: Validators,
     committee: Committee,
     trustees: Option<TrusteeGroup>,
+    matching: Option<MatchingCommittee>,
 }
 
 impl Consortium {
@@ -56,7 +58,8 @@ impl Consortium {
         let validators = Validators::of(&genesis)?;
         let committee = Committee::new(&genesis.committee)?;
         let trustees = genesis.trustees.as_ref().map(TrusteeGroup::new).transpose()?;
-        Ok(Self { genesis, validators, committee, trustees })
+        let matching = genesis.matching.as_ref().map(MatchingCommittee::new).transpose()?;
+        Ok(Self { genesis, validators, committee, trustees, matching })
     }
 
     /// Who holds what is left to emergencies, if anyone does.
@@ -82,6 +85,11 @@ impl Consortium {
     /// What the second lock is sealed to.
     pub const fn committee(&self) -> &Committee {
         &self.committee
+    }
+
+    /// What evaluates for matching, if the consortium has that.
+    pub const fn matching(&self) -> Option<&MatchingCommittee> {
+        self.matching.as_ref()
     }
 
     /// Whose validator has the committee's share `share`, and the key that signs its release answers.

@@ -11,6 +11,7 @@
 use keepwell_crypto::{
     escrow::EscrowFault,
     grant::SEEDS_MAX,
+    matching::EvaluationRefusal,
     release::{CollectError, ShareFault},
     sd_jwt::SdJwtError,
     seal::{OpenError, SealError},
@@ -19,8 +20,8 @@ use keepwell_crypto::{
 };
 use keepwell_types::{
     id::{
-        CaseId, ChartId, Compartment, Digest, Epoch, GrantId, GroupId, Location, LogPosition,
-        MemberId, OrganisationId, RecordId, RequestId,
+        CaseId, ChartId, Compartment, Digest, Epoch, GrantId, GroupId, LinkId, Location,
+        LogPosition, MemberId, OrganisationId, RecordId, RequestId,
     },
     limits::{CREDENTIAL_SCOPE_BYTES_MAX, NAME_BYTES_MAX, TEAM_MEMBERS_MAX},
     outcome::Rejection,
@@ -317,6 +318,68 @@ pub enum UsageError {
         "no recovery of chart {0} waits for these keys; a guardian starts one with `keepwell recover start`"
     )]
     NoRecovery(ChartId),
+    /// No key for matching.
+    #[error("this consortium has no matching: its genesis file names no committee for it")]
+    NoMatching,
+    /// Tokens of different programmes say nothing of each other.
+    #[error(
+        "the tokens are of programme {theirs} and yours of {ours}; compare those of one programme and purpose, in one consortium"
+    )]
+    OtherProgramme {
+        /// Of one's own tokens.
+        ours: String,
+        /// Of the others.
+        theirs: String,
+    },
+    /// More persons than one book or sheet has.
+    #[error("a book of tokens has {max} persons at most; begin another one")]
+    TooManyPersons {
+        /// The limit.
+        max: usize,
+    },
+    /// More links, or more about one link, than one book has.
+    #[error("the book of links has room for {max} of these and no more; begin another book")]
+    BookFull {
+        /// The limit.
+        max: usize,
+    },
+    /// A letter for someone else, or one that was changed.
+    #[error(
+        "this is no letter of that kind to you, or it was changed on its way; ask whoever wrote it for another"
+    )]
+    Letter,
+    /// More than a letter carries.
+    #[error("a letter carries {max} bytes at most; send less in one")]
+    LetterTooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// Whoever wrote a letter may not act.
+    #[error(
+        "member {0}, who wrote this letter, is suspended; ask the organisation who acts for it"
+    )]
+    SuspendedWriter(MemberId),
+    /// The link is not on the ledger.
+    #[error("link {0} is not on the ledger; check its id")]
+    NoSuchLink(LinkId),
+    /// The link is not in the book.
+    #[error("link {0} is not in this book of links; name the book of whoever confirmed it")]
+    UnknownLink(LinkId),
+    /// The book has the link already, with another chart.
+    #[error(
+        "link {0} is in this book already, with another chart or organisation; reverse it if that was wrong"
+    )]
+    LinkKnown(LinkId),
+    /// What a letter says of a link is not what the ledger has of it.
+    #[error(
+        "what the letter says of link {0} is not what the ledger commits to; do not confirm it, and tell whoever wrote it"
+    )]
+    LinkMismatch(LinkId),
+    /// A consent for something else, or by another key.
+    #[error(
+        "the file is no word of the patient about link {0}, or not signed with the key of that chart; ask the patient for another"
+    )]
+    NotThePatient(LinkId),
     /// Bytes that are not the file that was asked for.
     #[error("this is not {what}: {error}")]
     NotA {
@@ -557,6 +620,9 @@ pub enum ReleaseError {
     /// The request itself.
     #[error(transparent)]
     Request(#[from] CollectError),
+    /// The request of an evaluation itself.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationRefusal),
 }
 
 /// What one validator did with a request for a release.

@@ -300,7 +300,7 @@ impl Client {
         let open = self.recoveries(&successor, id).await?;
         let recovery = open.iter().find(|it| it.successor == own);
         let recovery = recovery.ok_or(UsageError::NoRecovery(id))?;
-        let masters = self.collect(&successor, &holder, &chart, recovery).await?;
+        let masters = self.collect_masters(&successor, &holder, &chart, recovery).await?;
         let epochs = chart.epochs.map(|epoch| Epoch(epoch.0.saturating_add(1)));
         // What an earlier try left behind, or what the wallet has as a proxy.
         let before = wallet.chart(id).ok().cloned();
@@ -325,7 +325,7 @@ impl Client {
     }
 
     /// What the guardians' shares give back.
-    async fn collect(
+    async fn collect_masters(
         &self,
         successor: &Actor,
         holder: &ChartHolder,

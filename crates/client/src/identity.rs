@@ -6,11 +6,13 @@
 //! agent/      agent.key       member, seed, root           an organisation's key agent
 //!             agent.index     charts, claim codes
 //! member.key                  member, seed                 a person or device of an organisation
+//! *.book                      tokens, links                what such a member keeps of matching
 //!
 //! backup                      wallet.key under a passphrase of its own, wallet.index
 //!
 //! *.key       keepwell_crypto::keyfile: under a passphrase (Argon2id) or an operator's key
 //! *.index     sealed to a key that derives from the root
+//! *.book      sealed to a key that derives from the seed
 //! ```
 //!
 //! # Invariants
@@ -53,6 +55,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
+pub(crate) use self::files::BookFile;
 pub use self::files::{FileError, FileProblem, Unlock};
 use self::files::{Vault, read_key, write_key};
 use crate::{
@@ -555,6 +558,13 @@ impl MemberIdentity {
     /// What the ledger knows that key by.
     pub fn sealing_digest(&self) -> Digest {
         self.sealing_public().digest()
+    }
+
+    /// The key that the member's books are sealed to: nobody else knows even its public side, so that a forged
+    /// book does not open.
+    pub(crate) fn book_key(&self) -> SealingKey {
+        let seed = hash::digest("keepwell/client/book-key/v1", &[&self.seed.0[..]]);
+        SealingKey::from_seed(&Zeroizing::new(seed.0))
     }
 
     fn secret(&self) -> MemberSecret {

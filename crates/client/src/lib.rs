@@ -9,6 +9,7 @@
 //!  author  open  grant  chart  audit  anchor  what is asked
 //!  record  request  signoff  case  credential
 //!  challenge  guardian  proxy  emergency  explain  report
+//!  matching  link  letter
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -53,6 +54,9 @@ pub mod delegate;
 pub mod emergency;
 pub mod grant;
 pub mod guardian;
+pub mod letter;
+pub mod link;
+pub mod matching;
 pub mod member;
 pub mod open;
 pub mod proxy;

@@ -735,7 +735,9 @@ fn is_refusal(error: &ReleaseError) -> bool {
     let faults = match error {
         ReleaseError::TooFew { faults, .. } => faults,
         ReleaseError::Request(CollectError::Ciphertext { .. }) => return true,
-        ReleaseError::Request(CollectError::ReaderKey) => return false,
+        ReleaseError::Request(CollectError::ReaderKey) | ReleaseError::Evaluation(_) => {
+            return false;
+        }
     };
     faults.iter().any(|fault| match &fault.problem {
         ValidatorProblem::Node(NodeError { fault, .. }) => fault.is_forbidden(),

@@ -20,6 +20,7 @@ use commonware_utils::{NZU16, NZU64, NZUsize};
 use keepwell_crypto::{
     command::chain_id,
     keys::MemberSecret,
+    matching::{self, Evaluator, MatchingCommittee, MatchingShare},
     release::Releaser,
     sign::SigningKey,
     threshold::{Committee, KeyShare, deal},
@@ -32,8 +33,8 @@ use keepwell_types::{
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
     encoding::{Blob, List, Text},
     genesis::{
-        EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Trustee, Trustees,
-        Validator,
+        EmergencyRule, GENESIS_VERSION, Genesis, MatchingRule, OwnOrganisation, Parameters,
+        Trustee, Trustees, Validator,
     },
     id::{BlockId, ChainId, Digest, Height, OrganisationId},
     limits::STATE_VALUE_BYTES_MAX,
@@ -84,6 +85,7 @@ pub(crate) struct World {
     consensus: Vec<SigningKey>,
     release: Vec<SigningKey>,
     shares: Vec<KeyShare>,
+    evaluators: Vec<MatchingShare>,
 }
 
 impl World {
@@ -92,6 +94,7 @@ impl World {
         consensus.sort_by_key(SigningKey::public);
         let release: Vec<_> = (101..=104).map(|it| SigningKey::from_seed(&[it; 32])).collect();
         let (committee, shares) = deal(&mut rng(), 4, 3);
+        let (matching, evaluators) = matching::deal(&mut rng(), 4, 3);
         let validators = (0..).zip(consensus.iter().zip(&release)).map(|(place, keys)| Validator {
             organisation: organisation(place),
             consensus: keys.0.public(),
@@ -113,12 +116,14 @@ impl World {
                 emergency: EmergencyRule::USUAL,
                 recovery: None,
                 sign_off: None,
+                matching: Some(MatchingRule::USUAL),
             },
             entries: List::new(),
             trustees: Some(trustees()),
+            matching: Some(matching),
         };
         let consortium = Arc::new(Consortium::new(genesis).unwrap());
-        Self { consortium, consensus, release, shares }
+        Self { consortium, consensus, release, shares, evaluators }
     }
 
     pub(crate) fn chain(&self) -> ChainId {
@@ -129,6 +134,18 @@ impl World {
     pub(crate) fn releaser(&self, place: usize) -> Releaser {
         let committee = Committee::new(&self.consortium.genesis().committee).unwrap();
         Releaser::new(committee, self.shares[place].clone(), self.release[place].clone()).unwrap()
+    }
+
+    /// The part of validator `place` that evaluates.
+    pub(crate) fn evaluator(&self, place: usize) -> Evaluator {
+        let keys = self.consortium.genesis().matching.as_ref().unwrap();
+        let committee = MatchingCommittee::new(keys).unwrap();
+        let (share, key) = (self.evaluators[place].clone(), self.release[place].clone());
+        Evaluator::new(committee, share, key).unwrap()
+    }
+
+    pub(crate) fn matching_share(&self, place: usize) -> MatchingShare {
+        self.evaluators[place].clone()
     }
 
     pub(crate) fn release_key(&self, place: usize) -> &SigningKey {

@@ -134,6 +134,9 @@ pub enum KeyKind {
     /// A trustee, who holds shares of what is left to emergencies.
     #[n(9)]
     Trustee,
+    /// A validator's share of the key that evaluates for matching.
+    #[n(10)]
+    MatchingShare,
 }
 
 /// How a file is locked.

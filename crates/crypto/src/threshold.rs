@@ -18,8 +18,9 @@
 //! * A validator multiplies its share with proven points only: a [`ProvenPoint`] is made by
 //!   [`verify_ciphertext`] and nothing else. Who copies U of another record cannot prove it for a label
 //!   of his own, since he does not know r.
+//!   [`crate::matching`] multiplies other points, with shares of another key that have a type of their own.
 //! * Shares are combined only after their proof: a [`VerifiedPartial`] is made by [`verify_partial`]
-//!   and nothing else.
+//!   and nothing else; those of matching never leave their collector.
 //! * Variable-time arithmetic is for public values; shares, r and s·U go through constant-time code.
 //!
 //! Partials are sealed to the reader, not blinded in the group. Where a reader may add a point E of his
@@ -360,9 +361,13 @@ pub fn encapsulate(
 
 /// The point of a ciphertext that was proven for its label: made by [`verify_ciphertext`] only.
 #[derive(Clone, Copy, Debug)]
-pub struct ProvenPoint {
-    point: RistrettoPoint,
-    bytes: [u8; 32],
+pub struct ProvenPoint(Base);
+
+/// A point that a share is multiplied with, and its encoding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Base {
+    pub(crate) point: RistrettoPoint,
+    pub(crate) bytes: [u8; 32],
 }
 
 /// Checks that a ciphertext was made for exactly this label and committee, by someone who knew r.
@@ -382,7 +387,7 @@ pub fn verify_ciphertext(
             .compress();
     let (u, u_second) = (CompressedRistretto(u.0), CompressedRistretto(u_second.0));
     if ciphertext_challenge(committee, label, [&u, &u_second, &w, &w_second]) == e {
-        Ok(ProvenPoint { point, bytes: u.0 })
+        Ok(ProvenPoint(Base { point, bytes: u.0 }))
     } else {
         Err(CiphertextError::Proof)
     }
@@ -452,15 +457,46 @@ pub fn partial(
     points: &[ProvenPoint],
     context: &Digest,
 ) -> Partial {
+    multiply(rng, &RELEASE, committee, share, &bases(points), context)
+}
+
+fn bases(points: &[ProvenPoint]) -> Vec<Base> {
+    points.iter().map(|point| point.0).collect()
+}
+
+/// What a batched proof is for: the domains of its hashes, so that none of one use counts in another.
+pub(crate) struct ProofUse {
+    pub(crate) nonce: &'static str,
+    pub(crate) batch: &'static str,
+    pub(crate) weight: &'static str,
+    pub(crate) challenge: &'static str,
+}
+
+const RELEASE: ProofUse = ProofUse {
+    nonce: "keepwell/threshold/nonce/v1",
+    batch: "keepwell/threshold/batch/v1",
+    weight: "keepwell/threshold/weight/v1",
+    challenge: "keepwell/threshold/partial/v1",
+};
+
+/// [`partial`] for any use: whoever calls it answers for the points.
+pub(crate) fn multiply(
+    rng: &mut impl CryptoRng,
+    proof: &ProofUse,
+    committee: &Committee,
+    share: &KeyShare,
+    points: &[Base],
+    context: &Digest,
+) -> Partial {
     let (_, key) = committee.share_key(share.index).expect("the share is of this committee");
     let results: Vec<_> =
         points.iter().map(|point| (point.point * share.secret).compress().0).collect();
-    let weights = weights(context, share.index, points, &results);
+    let weights = weights(proof, context, share.index, points, &results);
     let sum = RistrettoPoint::vartime_multiscalar_mul(&weights, points.iter().map(|it| it.point));
     let result_sum = sum * share.secret;
-    let nonce = Zeroizing::new(proof_nonce(rng, share, context, &sum, &result_sum));
+    let nonce = Zeroizing::new(proof_nonce(rng, proof, share, context, &sum, &result_sum));
     let commitments = [G * &*nonce, sum * *nonce];
-    let statement = Statement { context, share: share.index, key, sum, result_sum };
+    let statement = Statement { proof, context, share: share.index, key, sum, result_sum };
     let challenge = statement.challenge(&commitments);
     let response = *nonce + challenge * share.secret;
     Partial { points: results, challenge: challenge.to_bytes(), response: response.to_bytes() }
@@ -470,6 +506,7 @@ pub fn partial(
 /// proof is about, so that it never repeats for two different proofs.
 fn proof_nonce(
     rng: &mut impl CryptoRng,
+    proof: &ProofUse,
     share: &KeyShare,
     context: &Digest,
     sum: &RistrettoPoint,
@@ -479,7 +516,7 @@ fn proof_nonce(
     rng.fill_bytes(&mut *random);
     let (sum, result_sum) = (sum.compress(), result_sum.compress());
     let parts: [&[u8]; 5] = [share.secret.as_bytes(), &*random, &context.0, &sum.0, &result_sum.0];
-    hash::scalar("keepwell/threshold/nonce/v1", &parts)
+    hash::scalar(proof.nonce, &parts)
 }
 
 /// A partial whose proof was checked: made by [`verify_partial`] only.
@@ -504,6 +541,18 @@ pub fn verify_partial(
     partial: &Partial,
     context: &Digest,
 ) -> Result<VerifiedPartial, PartialError> {
+    verify(&RELEASE, committee, share, &bases(points), partial, context)
+}
+
+/// [`verify_partial`] for any use.
+pub(crate) fn verify(
+    proof: &ProofUse,
+    committee: &Committee,
+    share: u16,
+    points: &[Base],
+    partial: &Partial,
+    context: &Digest,
+) -> Result<VerifiedPartial, PartialError> {
     let (key_point, key) = committee.share_key(share).ok_or(PartialError::NoSuchShare { share })?;
     if points.is_empty() || partial.points.len() != points.len() {
         return Err(PartialError::Malformed);
@@ -516,14 +565,14 @@ pub fn verify_partial(
         .ok_or(PartialError::Malformed)?;
     let challenge = decode_scalar(&partial.challenge).ok_or(PartialError::Malformed)?;
     let response = decode_scalar(&partial.response).ok_or(PartialError::Malformed)?;
-    let weights = weights(context, share, points, &partial.points);
+    let weights = weights(proof, context, share, points, &partial.points);
     let sum = RistrettoPoint::vartime_multiscalar_mul(&weights, points.iter().map(|it| it.point));
     let result_sum = RistrettoPoint::vartime_multiscalar_mul(&weights, &results);
     let commitments = [
         RistrettoPoint::vartime_double_scalar_mul_basepoint(&-challenge, key_point, &response),
         RistrettoPoint::vartime_multiscalar_mul([response, -challenge], [sum, result_sum]),
     ];
-    let statement = Statement { context, share, key, sum, result_sum };
+    let statement = Statement { proof, context, share, key, sum, result_sum };
     if statement.challenge(&commitments) == challenge {
         Ok(VerifiedPartial { share, points: results })
     } else {
@@ -533,12 +582,13 @@ pub fn verify_partial(
 
 /// Weights of 128 bits that depend on every input: a sum that fits hides no point that does not.
 fn weights(
+    proof: &ProofUse,
     context: &Digest,
     share: u16,
-    points: &[ProvenPoint],
+    points: &[Base],
     results: &[[u8; 32]],
 ) -> Vec<Scalar> {
-    let mut hasher = Hasher::new("keepwell/threshold/batch/v1");
+    let mut hasher = Hasher::new(proof.batch);
     hasher.part(&context.0);
     hasher.part(&share.to_le_bytes());
     for (point, result) in points.iter().zip(results) {
@@ -548,7 +598,7 @@ fn weights(
     let seed = hasher.finish();
     (0..points.len() as u64)
         .map(|place| {
-            let hash = digest("keepwell/threshold/weight/v1", &[&seed.0, &place.to_le_bytes()]);
+            let hash = digest(proof.weight, &[&seed.0, &place.to_le_bytes()]);
             let mut weight = [0; 32];
             weight[..16].copy_from_slice(&hash.0[..16]);
             Scalar::from_bytes_mod_order(weight)
@@ -558,6 +608,7 @@ fn weights(
 
 /// What the proof of a partial says: key = s·G and result sum = s·sum, for one s.
 struct Statement<'a> {
+    proof: &'a ProofUse,
     context: &'a Digest,
     share: u16,
     key: &'a CompressedRistretto,
@@ -572,7 +623,7 @@ impl Statement<'_> {
         let share = self.share.to_le_bytes();
         let parts: [&[u8]; 7] =
             [&self.context.0, &share, &self.key.0, &sum, &result_sum, &first, &second];
-        hash::scalar("keepwell/threshold/partial/v1", &parts)
+        hash::scalar(self.proof.challenge, &parts)
     }
 }
 
@@ -584,10 +635,23 @@ pub fn combine(
     ciphertexts: &[(&[u8], &Ciphertext)],
     partials: &[VerifiedPartial],
 ) -> Result<Vec<ReleaseSecret>, TooFewShares> {
+    let shared = interpolate(committee, ciphertexts.len(), partials)?;
+    let secret = |((label, ciphertext), shared): (&(&[u8], &Ciphertext), _)| {
+        release_secret(committee, label, &ciphertext.u.0, shared)
+    };
+    Ok(ciphertexts.iter().zip(shared.iter().map(|shared| &**shared)).map(secret).collect())
+}
+
+/// s·P for each of `count` points P, from the shares' sᵢ·P.
+pub(crate) fn interpolate(
+    committee: &Committee,
+    count: usize,
+    partials: &[VerifiedPartial],
+) -> Result<Vec<Zeroizing<RistrettoPoint>>, TooFewShares> {
     let need = usize::from(committee.threshold);
     let mut chosen: Vec<&VerifiedPartial> = Vec::with_capacity(need);
     for partial in partials {
-        let fits = partial.points.len() == ciphertexts.len();
+        let fits = partial.points.len() == count;
         if fits && chosen.len() < need && chosen.iter().all(|it| it.share != partial.share) {
             chosen.push(partial);
         }
@@ -597,12 +661,11 @@ pub fn combine(
     }
     let shares: Vec<_> = chosen.iter().map(|partial| partial.share).collect();
     let weights = lagrange(&shares, 0);
-    let secret = |(place, (label, ciphertext)): (usize, &(&[u8], &Ciphertext))| {
+    let at = |place: usize| {
         let points = chosen.iter().map(|partial| partial.points[place]);
-        let shared = Zeroizing::new(RistrettoPoint::multiscalar_mul(&weights, points));
-        release_secret(committee, label, &ciphertext.u.0, &shared)
+        Zeroizing::new(RistrettoPoint::multiscalar_mul(&weights, points))
     };
-    Ok(ciphertexts.iter().enumerate().map(secret).collect())
+    Ok((0..count).map(at).collect())
 }
 
 /// Lagrange's weights: P(at) = Σ weightᵢ · P(xᵢ). The `xs` are different, and none is 0.

@@ -4,7 +4,8 @@
 //! typed model keeps, and a digest of re-written JSON proves nothing. So [`bundle`] cuts a Bundle into
 //! the exact bytes of its resources, [`classify`](mod@classify) says which record kind and which
 //! compartment each belongs to, [`patients`] tells which patients of several inputs are one, and
-//! [`summary`] says in one line what a resource is. [`synthetic`] makes patients who never lived.
+//! [`summary`] says in one line what a resource is, and [`matching`] by what a patient is compared with those
+//! of other organisations. [`synthetic`] makes patients who never lived.
 //!
 //! # Invariants
 //!
@@ -23,6 +24,7 @@ mod tree;
 
 pub mod bundle;
 pub mod classify;
+pub mod matching;
 pub mod patients;
 pub mod summary;
 pub mod synthetic;

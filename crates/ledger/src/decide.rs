@@ -13,8 +13,8 @@ use keepwell_types::{
 use thiserror::Error;
 
 use crate::{
-    access, anchor, case, chart, compartment, credential, emergency, grant, guardian, member,
-    organisation, proxy, record, recovery,
+    access, anchor, case, chart, compartment, credential, emergency, grant, guardian, link,
+    matching, member, organisation, proxy, record, recovery,
     signer::Authority,
     state::{Key, RecordEntry, Value},
     team,
@@ -160,9 +160,13 @@ impl<'a> Case<'a> {
             Payload::ProxyEnd(it) => proxy::end(self, it),
             Payload::ChartMinor(it) => proxy::minor(self, it),
             Payload::ChartClose(it) => chart::close(self, it),
+            Payload::EmergencyClose(it) => emergency::close(self, it),
             Payload::RecordRetract(it) => record::signoff::retract(self, it),
             Payload::RecordWithdraw(it) => record::signoff::withdraw(self, it),
-            Payload::EmergencyClose(it) => emergency::close(self, it),
+            Payload::MatchEvaluate(it) => matching::evaluate(self, it),
+            Payload::LinkPropose(it) => link::propose(self, it),
+            Payload::LinkConfirm(it) => link::confirm(self, it),
+            Payload::LinkReverse(it) => link::reverse(self, it),
         }
     }
 

@@ -322,7 +322,8 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::CompartmentRotate(_)
         | Payload::ChartPrepare(_)
         | Payload::ChartClose(_)
-        | Payload::AnchorAdd(_) => Vec::new(),
+        | Payload::AnchorAdd(_)
+        | Payload::MatchEvaluate(_) => Vec::new(),
         Payload::ChartClaim(it) => [Key::Proxies(it.chart)].into(),
         Payload::GuardianSet(it) => [Key::Guardians(it.chart)].into(),
         Payload::RecoveryStart(it) => recovery_keys(it.chart).into(),
@@ -332,6 +333,9 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::ProxyAdd(it) => [Key::Proxies(it.chart)].into(),
         Payload::ProxyEnd(it) => [Key::Proxies(it.chart)].into(),
         Payload::ChartMinor(it) => [Key::Proxies(it.chart)].into(),
+        Payload::LinkPropose(it) => [Key::Link(it.link), Key::Organisation(it.with)].into(),
+        Payload::LinkConfirm(it) => [Key::Link(it.link)].into(),
+        Payload::LinkReverse(it) => [Key::Link(it.link)].into(),
         Payload::BreakGlass(it) => [Key::Emergencies(it.chart)].into(),
         Payload::EmergencySecond(it) => [Key::Emergencies(it.chart)].into(),
         Payload::EmergencyReview(it) => [Key::Emergencies(it.chart)].into(),

@@ -66,6 +66,9 @@ mod access;
 mod anchor;
 mod emergency;
 
+mod link;
+pub mod matching;
+
 pub mod execute;
 pub mod release;
 

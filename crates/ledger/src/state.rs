@@ -32,8 +32,8 @@ use keepwell_types::{
     guardian::{GuardianPlace, GuardianPolicy, RecoveryGround},
     id::{
         CaseId, ChartId, CommandId, Commitment, Compartment, CredentialId, Digest, Epoch, GrantId,
-        GroupId, Location, LogPosition, MemberId, OrganisationId, ProxyId, PublicKey, RecordId,
-        RequestId, TeamId, UniquenessTag, Version,
+        GroupId, LinkId, Location, LogPosition, MemberId, OrganisationId, ProxyId, PublicKey,
+        RecordId, RequestId, TeamId, UniquenessTag, Version,
     },
     limits::{
         APPROVERS_MAX, CASE_STATEMENTS_MAX, CASE_TOLD_MAX, COMPARTMENTS, CONTRIBUTORS_MAX,
@@ -44,6 +44,7 @@ use keepwell_types::{
         REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX, STATE_VALUE_BYTES_MAX,
         TEAM_MEMBERS_MAX, TEAMS_MAX,
     },
+    link::LinkReversal,
     member::{OrganisationKind, Party},
     proxy::ProxyTerms,
     record::{RecordKind, RedactionGround},
@@ -141,6 +142,12 @@ pub enum Key {
     /// How an organisation's members used emergencies.
     #[n(26)]
     EmergencyUse(#[n(0)] OrganisationId),
+    /// What an organisation has had evaluated for matching.
+    #[n(32)]
+    MatchQuota(#[n(0)] OrganisationId),
+    /// A link between charts of two organisations.
+    #[n(33)]
+    Link(#[n(0)] LinkId),
 }
 
 impl Key {
@@ -185,13 +192,14 @@ impl Key {
                 | (Self::Recoveries(_), Value::Recoveries(_))
                 | (Self::Proxies(_), Value::Proxies(_))
                 | (Self::EmergencyUse(_), Value::EmergencyUse(_))
+                | (Self::MatchQuota(_), Value::MatchQuota(_))
+                | (Self::Link(_), Value::Link(_))
         )
     }
 }
 
 /// An entry of the state, of the kind that its key tells.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a chart is largest and is what is read most")]
 pub enum Value {
     /// Under [`Key::History`]: leaves are block ids.
     #[n(0)]
@@ -271,6 +279,12 @@ pub enum Value {
     /// Under [`Key::EmergencyUse`].
     #[n(26)]
     EmergencyUse(#[n(0)] EmergencyUse),
+    /// Under [`Key::MatchQuota`].
+    #[n(32)]
+    MatchQuota(#[n(0)] MatchQuota),
+    /// Under [`Key::Link`].
+    #[n(33)]
+    Link(#[n(0)] Link),
 }
 
 impl Value {
@@ -340,6 +354,8 @@ stored! {
     Recoveries(Recoveries)
     Proxies(Proxies)
     EmergencyUse(EmergencyUse)
+    MatchQuota(MatchQuota)
+    Link(Link)
 }
 
 /// The ids of recent commands that share a slot, in the order in which they came.
@@ -1244,4 +1260,133 @@ pub struct Statement {
     /// Its digest.
     #[n(1)]
     pub statement: Digest,
+}
+
+/// What an organisation has had evaluated for matching, in the latest period in which it had anything.
+#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct MatchQuota {
+    /// Whole periods of block time since 1970.
+    #[n(0)]
+    pub period: u64,
+    /// Points in it.
+    #[n(1)]
+    pub used: u32,
+    /// Points ever: whoever sums up the organisation's commands and finds fewer lacks one.
+    #[n(2)]
+    pub total: u64,
+}
+
+/// A link: which two organisations, and who has said what of it. It names no chart.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Link {
+    /// The side that proposed it.
+    #[n(0)]
+    pub proposed: LinkSide,
+    /// The other organisation.
+    #[n(1)]
+    pub with: OrganisationId,
+    /// Its side, once it has confirmed.
+    #[n(2)]
+    pub confirmed: Option<LinkSide>,
+    /// The privacy officer's or the patient's word.
+    #[n(3)]
+    pub approved: Option<LinkApproval>,
+    /// First instant at which it cannot be confirmed any more.
+    #[n(4)]
+    pub until: BlockTime,
+    /// Since when both sides and the third word are there.
+    #[n(5)]
+    pub since: Option<BlockTime>,
+    /// Whether, and why, it was reversed.
+    #[n(6)]
+    pub reversed: Option<LinkReversed>,
+}
+
+impl Link {
+    /// Where it stands at `now`.
+    pub fn status(&self, now: BlockTime) -> LinkStatus {
+        match (self.reversed, self.since) {
+            (Some(_), _) => LinkStatus::Reversed,
+            (None, Some(_)) => LinkStatus::Confirmed,
+            (None, None) if now < self.until => LinkStatus::Proposed,
+            (None, None) => LinkStatus::Lapsed,
+        }
+    }
+
+    /// Whether it is one of this organisation's.
+    pub fn is_of(&self, organisation: OrganisationId) -> bool {
+        [self.proposed.organisation, self.with].contains(&organisation)
+    }
+
+    /// What this organisation's side commits to.
+    pub fn commitment(&self, organisation: OrganisationId) -> Option<Commitment> {
+        let sides = [Some(&self.proposed), self.confirmed.as_ref()];
+        let side = sides.into_iter().flatten().find(|side| side.organisation == organisation);
+        side.map(|side| side.commitment)
+    }
+}
+
+/// Where a link stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkStatus {
+    /// It waits for confirmations.
+    Proposed,
+    /// It holds.
+    Confirmed,
+    /// It was not confirmed in time.
+    Lapsed,
+    /// It was reversed.
+    Reversed,
+}
+
+/// One organisation's side of a link.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct LinkSide {
+    /// The organisation.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// Who confirmed it.
+    #[n(1)]
+    pub member: MemberId,
+    /// The salted digest of the link and the chart.
+    #[n(2)]
+    pub commitment: Commitment,
+    /// When.
+    #[n(3)]
+    pub at: BlockTime,
+}
+
+/// That a privacy officer or the patient finds a link in order.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct LinkApproval {
+    /// The privacy officer, or who keeps the patient's consent.
+    #[n(0)]
+    pub member: MemberId,
+    /// The salted digest of that consent, if it is the patient's.
+    #[n(1)]
+    pub consent: Option<Digest>,
+    /// When.
+    #[n(2)]
+    pub at: BlockTime,
+}
+
+/// The end of a link.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct LinkReversed {
+    /// For whom it was reversed.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// By whom.
+    #[n(1)]
+    pub member: MemberId,
+    /// Why.
+    #[n(2)]
+    pub reason: LinkReversal,
+    /// The salted digest of the patient's withdrawal.
+    #[n(3)]
+    pub withdrawal: Option<Digest>,
+    /// When.
+    #[n(4)]
+    pub at: BlockTime,
 }

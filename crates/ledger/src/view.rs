@@ -16,7 +16,7 @@ use keepwell_merkle::range::Peaks;
 use keepwell_types::{
     grant::Grantee,
     id::{
-        CaseId, ChartId, GrantId, GroupId, LogPosition, MemberId, OrganisationId, RecordId,
+        CaseId, ChartId, GrantId, GroupId, LinkId, LogPosition, MemberId, OrganisationId, RecordId,
         RequestId, UniquenessTag,
     },
 };
@@ -24,9 +24,9 @@ use thiserror::Error;
 
 use crate::state::{
     Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, EmergencyUse, Grant, Group,
-    Guardians, Key, Member, OpenRequests, Organisation, Organisations, Proposal, Proxies, Quota,
-    RecordEntry, RecordState, Recoveries, ReplaySlot, Request, Stored, Subject, TagOwner, Teams,
-    Value,
+    Guardians, Key, Link, MatchQuota, Member, OpenRequests, Organisation, Organisations, Proposal,
+    Proxies, Quota, RecordEntry, RecordState, Recoveries, ReplaySlot, Request, Stored, Subject,
+    TagOwner, Teams, Value,
 };
 
 /// A key that was read and not loaded.
@@ -170,6 +170,17 @@ impl View {
         self.read(Key::Case(chart, id))
     }
 
+    /// What an organisation has had evaluated for matching.
+    pub fn match_quota(&self, organisation: OrganisationId) -> Result<Option<&MatchQuota>, Lacks> {
+        self.read(Key::MatchQuota(organisation))
+    }
+
+    /// A link.
+    pub fn link(&self, id: LinkId) -> Result<Option<&Link>, Lacks> {
+        self.read(Key::Link(id))
+    }
+
+    /// What a record waits for.
     /// Who guards a chart.
     pub fn guardians(&self, chart: ChartId) -> Result<Option<&Guardians>, Lacks> {
         self.read(Key::Guardians(chart))

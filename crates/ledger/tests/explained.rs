@@ -230,7 +230,9 @@ fn rules_are_those_of_the_state(world: &World, past: &Past) {
             | Key::Guardians(_)
             | Key::Recoveries(_)
             | Key::Proxies(_)
-            | Key::EmergencyUse(_) => false,
+            | Key::EmergencyUse(_)
+            | Key::MatchQuota(_)
+            | Key::Link(_) => false,
         };
         if rule {
             assert_eq!(past.value(key).map(Value::encode).as_ref(), Some(bytes), "{key:?}");

@@ -19,6 +19,7 @@ use keepwell_types::{
     guardian::{Guardian, GuardianGroup, GuardianPlace, GuardianPolicy, RecoveryGround},
     id::*,
     limits::*,
+    link::LinkReversal,
     member::{OrganisationKind, Party, Role},
     proxy::ProxyTerms,
     record::{RecordKind, RedactionGround},
@@ -85,6 +86,8 @@ fn keys() -> Vec<(&'static str, Key)> {
         ("subject team", Key::Subject(CHART, Grantee::Team(TEAM))),
         ("subject group", Key::Subject(CHART, Grantee::Group(GROUP))),
         ("use of emergencies", Key::EmergencyUse(ORGANISATION)),
+        ("match quota", Key::MatchQuota(ORGANISATION)),
+        ("link", Key::Link(LinkId([27; 16]))),
     ]
 }
 
@@ -121,6 +124,8 @@ fn values() -> Vec<(&'static str, Value)> {
         ("recoveries", recoveries(1).into()),
         ("proxies", proxies(1).into()),
         ("use of emergencies", emergency_use(1).into()),
+        ("match quota", MatchQuota { period: 20_778, used: 60, total: 1_000 }.into()),
+        ("link", link().into()),
     ]
 }
 
@@ -306,6 +311,30 @@ fn case(named: usize) -> Case {
         told: list(vec![ORGANISATION; named.min(CASE_TOLD_MAX)]),
         asked: None,
         put_off: None,
+    }
+}
+
+fn link() -> Link {
+    let side = LinkSide {
+        organisation: ORGANISATION,
+        member: MEMBER,
+        commitment: COMMITMENT,
+        at: BlockTime(1_000),
+    };
+    Link {
+        proposed: side,
+        with: ORGANISATION,
+        confirmed: Some(side),
+        approved: Some(LinkApproval { member: MEMBER, consent: Some(DIGEST), at: TIME }),
+        until: TIME,
+        since: Some(TIME),
+        reversed: Some(LinkReversed {
+            organisation: ORGANISATION,
+            member: MEMBER,
+            reason: LinkReversal::ConsentWithdrawn,
+            withdrawal: Some(DIGEST),
+            at: TIME,
+        }),
     }
 }
 

@@ -8,13 +8,13 @@
 //! committee's key is dealt jointly (`keepwell_crypto::dealing`), and each checks the file before it
 //! starts its node. See `docs/founding.md`.
 
-use keepwell_crypto::{sign::SigningKey, threshold};
+use keepwell_crypto::{matching, sign::SigningKey, threshold};
 use keepwell_types::{
     command::Payload,
     encoding::{List, OverLimit, Text},
     genesis::{
-        EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, RecoveryRule,
-        Validator,
+        EmergencyRule, GENESIS_VERSION, Genesis, MatchingRule, OwnOrganisation, Parameters,
+        RecoveryRule, Validator,
     },
     id::OrganisationId,
     limits::{IN_STANDING_MAX, VALIDATORS_MAX},
@@ -86,6 +86,7 @@ pub const DEMONSTRATION_PARAMETERS: Parameters = Parameters {
     emergency: EmergencyRule::USUAL,
     recovery: Some(DEMONSTRATION_RECOVERY),
     sign_off: None,
+    matching: Some(MatchingRule::USUAL),
 };
 
 /// Founds a consortium and makes all of its keys.
@@ -101,6 +102,14 @@ pub fn found(
     let validators = validators.ok_or(FoundError::Founders { given })?;
     let threshold = validators - (validators - 1) / 3;
     let (committee, shares) = threshold::deal(rng, validators, threshold);
+    let (matching, evaluators) = match parameters.matching {
+        Some(_) => {
+            let (keys, shares) = matching::deal(rng, validators, threshold);
+            (Some(keys), shares)
+        }
+        None => (None, Vec::new()),
+    };
+    let mut evaluators = evaluators.into_iter();
 
     // The validator at place i holds share i + 1, and places follow the consensus keys.
     let mut seeds: Vec<_> = founders.iter().map(|_| seed(rng)).collect();
@@ -113,7 +122,13 @@ pub fn found(
         rng.fill_bytes(&mut organisation);
         nodes[*founder] = Some(DemonstrationNode {
             organisation: OrganisationId(organisation),
-            keys: NodeKeys { consensus, release: seed(rng), share, custodian: seed(rng) },
+            keys: NodeKeys {
+                consensus,
+                release: seed(rng),
+                share,
+                matching: evaluators.next(),
+                custodian: seed(rng),
+            },
             administrator: seed(rng),
         });
     }
@@ -130,6 +145,7 @@ pub fn found(
         parameters,
         entries: List::from_vec(entries)?,
         trustees: None,
+        matching,
     };
     Ok(Demonstration { genesis, nodes })
 }
@@ -160,7 +176,7 @@ fn admit((founder, node): (&Founder, &DemonstrationNode)) -> Result<Payload, Fou
 
 #[cfg(test)]
 mod tests {
-    use keepwell_crypto::threshold::Committee;
+    use keepwell_crypto::{matching::MatchingCommittee, threshold::Committee};
 
     use super::*;
     use crate::random::rng;
@@ -179,7 +195,10 @@ mod tests {
             assert!(it.genesis.demonstration);
             assert!(it.genesis.validators.is_sorted_by_key(|validator| validator.consensus));
             assert_eq!(usize::from(it.genesis.committee.threshold), it.genesis.quorum());
+            assert_eq!(it.genesis.check(), Ok(()));
             let committee = Committee::new(&it.genesis.committee).unwrap();
+            let matching = it.genesis.matching.as_ref().unwrap();
+            let matching = MatchingCommittee::new(matching).unwrap();
             for node in &it.nodes {
                 let place = usize::from(node.keys.share.index()) - 1;
                 let validator = it.genesis.validators[place];
@@ -187,8 +206,19 @@ mod tests {
                 assert_eq!(validator.consensus, node.keys.consensus_key());
                 assert_eq!(validator.release, node.keys.release_key());
                 assert!(node.keys.share.is_of(&committee));
+                let evaluates = node.keys.matching.as_ref().unwrap();
+                assert!(evaluates.is_of(&matching) && evaluates.index() == node.keys.share.index());
             }
         }
+    }
+
+    #[test]
+    fn a_consortium_may_have_no_matching() {
+        let parameters = Parameters { matching: None, ..DEMONSTRATION_PARAMETERS };
+        let it = found(&mut rng(), "t", BlockTime(1), &founders(4), parameters).unwrap();
+        assert!(it.genesis.matching.is_none());
+        assert!(it.nodes.iter().all(|node| node.keys.matching.is_none()));
+        assert_eq!(it.genesis.check(), Ok(()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! consensus.key    32-byte seed   votes, and links to peers
 //! release.key      32-byte seed   signs release answers
 //! share.key        34 bytes       share of the committee's key
+//! matching.key     34 bytes       share of the key that evaluates for matching; only where there is matching
 //! custodian.key    32-byte seed   signs acknowledgements of custody
 //! ```
 //!
@@ -21,6 +22,7 @@ use std::{
 
 use keepwell_crypto::{
     keyfile::{About, Cost, KEY_FILE_BYTES_MAX, KeyFile, KeyFileError, KeyKind, LABEL_BYTES_MAX},
+    matching::MatchingShare,
     sign::SigningKey,
     threshold::KeyShare,
 };
@@ -123,6 +125,8 @@ pub struct NodeKeys {
     pub release: Zeroizing<[u8; 32]>,
     /// Its share of the committee's key.
     pub share: KeyShare,
+    /// Its share of the key that evaluates for matching.
+    pub matching: Option<MatchingShare>,
     /// Signs its organisation's acknowledgements of custody.
     pub custodian: Zeroizing<[u8; 32]>,
 }
@@ -140,6 +144,8 @@ const FILES: [(KeyKind, &str); 4] = [
     (KeyKind::Share, "share.key"),
     (KeyKind::Custodian, "custodian.key"),
 ];
+/// The file that is there only where the consortium has matching.
+const MATCHING_FILE: (KeyKind, &str) = (KeyKind::MatchingShare, "matching.key");
 
 impl NodeKeys {
     /// The public key of its votes, which names it among the validators.
@@ -173,6 +179,7 @@ impl NodeKeys {
             consensus: seed(consensus)?,
             release: seed(release)?,
             share,
+            matching: load_matching(folder, unlock)?,
             custodian: seed(custodian)?,
         })
     }
@@ -191,8 +198,11 @@ impl NodeKeys {
             .map_err(|source| KeysError::File { path: folder.to_path_buf(), source })?;
         let label = Text::from_string(label.to_owned()).map_err(|_| KeysError::Label)?;
         let share = self.share.to_bytes();
+        let matching = self.matching.as_ref().map(MatchingShare::to_bytes);
         let secrets: [&[u8]; 4] = [&*self.consensus, &*self.release, &*share, &*self.custodian];
-        for ((kind, name), secret) in FILES.into_iter().zip(secrets) {
+        let files = FILES.into_iter().zip(secrets);
+        let matching = matching.iter().map(|share| (MATCHING_FILE, &share[..]));
+        for ((kind, name), secret) in files.chain(matching) {
             let path = folder.join(name);
             let about = About { kind, label: label.clone(), demonstration };
             let file = lock(rng, about, secret, unlock)
@@ -201,6 +211,16 @@ impl NodeKeys {
         }
         Ok(())
     }
+}
+
+fn load_matching(folder: &Path, unlock: &Unlock) -> Result<Option<MatchingShare>, KeysError> {
+    let (kind, name) = MATCHING_FILE;
+    let path = folder.join(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let share = MatchingShare::from_bytes(&read_secret(&path, kind, unlock)?);
+    share.map(Some).ok_or(KeysError::Content { path, kind })
 }
 
 fn lock(
@@ -252,7 +272,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use keepwell_crypto::threshold;
+    use keepwell_crypto::{matching, threshold};
 
     use super::*;
     use crate::random::rng;
@@ -262,6 +282,7 @@ mod tests {
             consensus: Zeroizing::new([1; 32]),
             release: Zeroizing::new([2; 32]),
             share: threshold::deal(&mut rng(), 1, 1).1.remove(0),
+            matching: Some(matching::deal(&mut rng(), 1, 1).1.remove(0)),
             custodian: Zeroizing::new([3; 32]),
         }
     }
@@ -288,6 +309,22 @@ mod tests {
                 Err(KeysError::Locked { .. })
             ));
         }
+    }
+
+    #[test]
+    fn a_share_for_matching_is_there_or_not_and_is_no_share_for_releases() {
+        let folder = tempfile::tempdir().unwrap();
+        let unlock = Unlock::Operator(Zeroizing::new([5; 32]));
+        keys().store(&mut rng(), folder.path(), &unlock, "hospital", true).unwrap();
+        assert!(NodeKeys::load(folder.path(), &unlock).unwrap().matching.is_some());
+        let matching = folder.path().join("matching.key");
+        fs::copy(folder.path().join("share.key"), &matching).unwrap();
+        assert!(matches!(
+            NodeKeys::load(folder.path(), &unlock),
+            Err(KeysError::Locked { source: KeyFileError::WrongKind { .. }, .. })
+        ));
+        fs::remove_file(matching).unwrap();
+        assert!(NodeKeys::load(folder.path(), &unlock).unwrap().matching.is_none());
     }
 
     #[test]

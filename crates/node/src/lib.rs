@@ -5,6 +5,7 @@
 //!              │
 //!  clients ── api ─┬─ commands, receipts, proofs, logs, events
 //!                  ├─ release     shares for committed accesses, on the node's own newest state
+//!                  ├─ matching    blinded points of committed evaluations, likewise
 //!                  └─ custody     sealed objects of the organisation, acknowledged when durable
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod keys;
 
 pub mod custody;
 
+pub mod matching;
 pub mod opened;
 pub mod receipts;
 pub mod release;

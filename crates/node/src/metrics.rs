@@ -47,6 +47,7 @@ pub struct Metrics {
     unnamed_bytes: Gauge,
     commands: Family<CommandLabels, Counter>,
     releases: Family<ReleaseLabels, Counter>,
+    evaluations: Family<ReleaseLabels, Counter>,
     requests: Family<RequestLabels, Histogram>,
     engine: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -65,6 +66,7 @@ impl Metrics {
             unnamed_bytes: Gauge::default(),
             commands: Family::default(),
             releases: Family::default(),
+            evaluations: Family::default(),
             requests: Family::new_with_constructor(durations),
             engine: Box::new(engine),
         };
@@ -103,6 +105,11 @@ impl Metrics {
             "Requests for shares, by what came of them",
             metrics.releases.clone(),
         );
+        registry.register(
+            "evaluations",
+            "Requests for evaluations for matching, by what came of them",
+            metrics.evaluations.clone(),
+        );
         registry.register_with_unit(
             "request_duration",
             "Time until an answer began, by the template of its path",
@@ -120,6 +127,11 @@ impl Metrics {
     /// A request for shares was answered.
     pub fn release(&self, outcome: &'static str) {
         self.releases.get_or_create(&ReleaseLabels { outcome }).inc();
+    }
+
+    /// An evaluation for matching was given, or not.
+    pub fn evaluation(&self, outcome: &'static str) {
+        self.evaluations.get_or_create(&ReleaseLabels { outcome }).inc();
     }
 
     /// A request was answered.

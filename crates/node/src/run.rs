@@ -23,6 +23,7 @@ use std::{
 use commonware_runtime::{Handle, Metrics as _, Spawner as _, Supervisor as _, tokio::Context};
 use keepwell_crypto::{
     command::chain_id,
+    matching::{Evaluator, MatchingCommittee},
     release::{ForeignShare, Releaser},
     sign::SigningKey,
     threshold::{Committee, CommitteeError},
@@ -57,6 +58,7 @@ use crate::{
     },
     folder::{Folder, FolderError},
     keys::NodeKeys,
+    matching::MatchingService,
     metrics::Metrics,
     receipts::Receipts,
     release::ReleaseService,
@@ -105,6 +107,11 @@ pub enum NodeError {
         /// By the genesis file.
         expected: u16,
     },
+    /// No share for matching, or one too many.
+    #[error(
+        "the genesis file and the key files do not agree on whether this validator has a share for matching; restore matching.key, or get the consortium's own genesis file"
+    )]
+    MatchingShare,
     /// The committee's keys.
     #[error(
         "the committee's keys in the genesis file do not belong together: {0}; get the consortium's own file"
@@ -275,6 +282,8 @@ async fn assemble(
     let releaser =
         Releaser::new(committee.clone(), keys.share.clone(), SigningKey::from_seed(&keys.release))?;
 
+    let evaluator = evaluator(&genesis, &keys)?;
+
     let folder = Folder::open(&config.folder)?;
     let clients = listen("the interface for clients", config.listen_clients)?;
     // The engine opens this port by itself, and would take the whole process down over it.
@@ -308,6 +317,7 @@ async fn assemble(
     let metrics = context.child("metrics");
     let node = Arc::new(Node {
         release: ReleaseService::new(core.clone(), reader.clone(), releaser, clock),
+        matching: MatchingService::new(core.clone(), reader.clone(), evaluator, clock),
         receipts: Receipts::new(core.clone(), reader.clone()),
         heads: api::logs::Heads::default(),
         requests: Requests::default(),
@@ -342,6 +352,21 @@ async fn assemble(
     });
     let parts = Parts { addresses, organisation, core, reader, admission, custody: shared, served };
     Ok((parts, Held { validator: validator.handle, folder }))
+}
+
+/// What evaluates for matching, where the consortium has that.
+fn evaluator(genesis: &Genesis, keys: &NodeKeys) -> Result<Option<Evaluator>, NodeError> {
+    let (Some(committee), Some(share)) = (&genesis.matching, &keys.matching) else {
+        let neither = genesis.matching.is_none() && keys.matching.is_none();
+        return if neither { Ok(None) } else { Err(NodeError::MatchingShare) };
+    };
+    let (given, expected) = (share.index(), keys.share.index());
+    if given != expected {
+        return Err(NodeError::SharePlace { given, expected });
+    }
+    let committee = MatchingCommittee::new(committee)?;
+    let key = SigningKey::from_seed(&keys.release);
+    Ok(Some(Evaluator::new(committee, share.clone(), key)?))
 }
 
 /// Begins the names of a node's partitions in the runtime's storage.

@@ -86,6 +86,7 @@ impl Consortium {
             parameters: PARAMETERS,
             entries: List::from_vec(founding()).expect("few"),
             trustees: None,
+            matching: None,
         };
         Self {
             clock_skews_ms: vec![0; keys.len()],

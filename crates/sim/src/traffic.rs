@@ -92,6 +92,7 @@ pub const PARAMETERS: Parameters = Parameters {
     emergency: EmergencyRule::USUAL,
     recovery: None,
     sign_off: None,
+    matching: None,
 };
 
 impl Traffic {

@@ -27,6 +27,8 @@ use crate::{
     guardian::{GuardianSet, RecoveryApprove, RecoveryEnd, RecoveryFinish, RecoveryStart},
     id::{ChainId, ChartId, CommandId, PublicKey, Signature, Suite},
     limits::{COMMAND_BYTES_MAX, SIGNERS_MAX},
+    link::{LinkConfirm, LinkPropose, LinkReverse},
+    matching::MatchEvaluate,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationStanding, Party,
@@ -208,15 +210,27 @@ pub enum Payload {
     /// Close a chart.
     #[n(53)]
     ChartClose(#[n(0)] ChartClose),
+    /// End an emergency.
+    #[n(54)]
+    EmergencyClose(#[n(0)] EmergencyClose),
     /// Take an approval of a proposed record back.
     #[n(58)]
     RecordRetract(#[n(0)] RecordRetract),
     /// Propose a record no longer.
     #[n(59)]
     RecordWithdraw(#[n(0)] RecordWithdraw),
-    /// End an emergency.
-    #[n(54)]
-    EmergencyClose(#[n(0)] EmergencyClose),
+    /// Evaluate blinded points for matching.
+    #[n(70)]
+    MatchEvaluate(#[n(0)] MatchEvaluate),
+    /// Propose a link.
+    #[n(71)]
+    LinkPropose(#[n(0)] LinkPropose),
+    /// Confirm a link.
+    #[n(72)]
+    LinkConfirm(#[n(0)] LinkConfirm),
+    /// Reverse a link.
+    #[n(73)]
+    LinkReverse(#[n(0)] LinkReverse),
 }
 
 impl Payload {
@@ -236,7 +250,11 @@ impl Payload {
             | Self::CredentialIssue(_)
             | Self::CredentialSuspend(_)
             | Self::CredentialReinstate(_)
-            | Self::CredentialRevoke(_) => None,
+            | Self::CredentialRevoke(_)
+            | Self::MatchEvaluate(_)
+            | Self::LinkPropose(_)
+            | Self::LinkConfirm(_)
+            | Self::LinkReverse(_) => None,
             Self::ChartOpen(it) => Some(it.chart),
             Self::ChartClaim(it) => Some(it.chart),
             Self::ChartArrange(it) => Some(it.chart),
@@ -275,9 +293,9 @@ impl Payload {
             Self::ProxyEnd(it) => Some(it.chart),
             Self::ChartMinor(it) => Some(it.chart),
             Self::ChartClose(it) => Some(it.chart),
+            Self::EmergencyClose(it) => Some(it.chart),
             Self::RecordRetract(it) => Some(it.chart),
             Self::RecordWithdraw(it) => Some(it.chart),
-            Self::EmergencyClose(it) => Some(it.chart),
         }
     }
 
@@ -341,9 +359,13 @@ impl Payload {
             Self::ProxyEnd(_) => "proxy.end",
             Self::ChartMinor(_) => "chart.minor",
             Self::ChartClose(_) => "chart.close",
+            Self::EmergencyClose(_) => "access.close",
             Self::RecordRetract(_) => "record.retract",
             Self::RecordWithdraw(_) => "record.withdraw",
-            Self::EmergencyClose(_) => "access.close",
+            Self::MatchEvaluate(_) => "match.evaluate",
+            Self::LinkPropose(_) => "link.propose",
+            Self::LinkConfirm(_) => "link.confirm",
+            Self::LinkReverse(_) => "link.reverse",
         }
     }
 }

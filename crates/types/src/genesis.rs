@@ -12,8 +12,9 @@ use crate::{
     encoding::{Blob, DecodeError, List, Text},
     id::{Digest, OrganisationId, PublicKey},
     limits::{
-        EMERGENCY_MS_MAX, GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX, NAME_BYTES_MAX,
-        RECOVERY_DELAY_MS_MAX, SIGN_OFF_RULES_MAX, TRUSTEES_MAX, VALIDATORS_MAX,
+        EMERGENCY_MS_MAX, GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX,
+        MATCH_PERIOD_MS_MIN, MATCH_POINTS_PER_PERIOD_MAX, NAME_BYTES_MAX, RECOVERY_DELAY_MS_MAX,
+        SIGN_OFF_RULES_MAX, TRUSTEES_MAX, VALIDATORS_MAX,
     },
     set::KindSet,
     signoff::{KindRule, first_fault},
@@ -53,6 +54,10 @@ pub struct Genesis {
     /// Who holds what patients leave to emergencies; without them nothing can be left.
     #[n(8)]
     pub trustees: Option<Trustees>,
+    /// The committee that evaluates for matching: another key than the one that releases, or none where
+    /// organisations do not match persons.
+    #[n(9)]
+    pub matching: Option<CommitteeKeys>,
 }
 
 impl Genesis {
@@ -87,6 +92,7 @@ impl Genesis {
         if usize::from(threshold) != quorum {
             return Err(GenesisFault::Threshold { threshold, quorum });
         }
+        self.check_matching()?;
         let (given_ms, max_ms) = (self.parameters.emergency.open_ms_max, EMERGENCY_MS_MAX);
         if given_ms > max_ms {
             return Err(GenesisFault::Emergency { given_ms, max_ms });
@@ -126,6 +132,21 @@ impl Genesis {
             }
         }
         Ok(())
+    }
+
+    /// Matching has a key and a quota, or neither; and the key is none that opens records.
+    fn check_matching(&self) -> Result<(), GenesisFault> {
+        let (Some(keys), Some(rule)) = (&self.matching, &self.parameters.matching) else {
+            let neither = self.matching.is_none() && self.parameters.matching.is_none();
+            return if neither { Ok(()) } else { Err(GenesisFault::Matching) };
+        };
+        let shares = keys.shares.len() == self.validators.len();
+        let threshold = usize::from(keys.threshold) == self.quorum();
+        let apart = keys.key != self.committee.key
+            && keys.shares.iter().all(|share| !self.committee.shares.contains(share));
+        let quota =
+            rule.points_max <= MATCH_POINTS_PER_PERIOD_MAX && rule.period_ms >= MATCH_PERIOD_MS_MIN;
+        if shares && threshold && apart && quota { Ok(()) } else { Err(GenesisFault::Matching) }
     }
 
     /// f: how many validators may fail in any way. (n − 1) / 3, rounded down.
@@ -207,6 +228,12 @@ pub enum GenesisFault {
         "the trustee with key {0} is listed twice or is a validator's; trustees are apart from validators"
     )]
     Trustee(PublicKey),
+    /// The key or the quota of matching is missing, does not fit the validators, or is too much.
+    #[error(
+        "matching needs a key of its own, with a share for each validator and as many to evaluate as certify a block, and a quota of at most {max} points in a day or more",
+        max = MATCH_POINTS_PER_PERIOD_MAX
+    )]
+    Matching,
     /// More organisations than can sign together.
     #[error(
         "the genesis file admits {organisations} organisations, and at most {max} can govern together"
@@ -316,6 +343,9 @@ pub struct Parameters {
     /// How a chart comes to new keys; without it as [`RecoveryRule::USUAL`].
     #[n(7)]
     pub recovery: Option<RecoveryRule>,
+    /// How much is evaluated for matching; nothing, where there is none.
+    #[n(8)]
+    pub matching: Option<MatchingRule>,
 }
 
 impl Parameters {
@@ -340,6 +370,23 @@ pub struct RecoveryRule {
 impl RecoveryRule {
     /// Three days.
     pub const USUAL: Self = Self { delay_ms: 3 * 24 * 60 * 60 * 1_000 };
+}
+
+/// How much is evaluated for matching, for each organisation.
+#[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct MatchingRule {
+    /// Points in one period; at most [`MATCH_POINTS_PER_PERIOD_MAX`].
+    #[n(0)]
+    pub points_max: u32,
+    /// Length of a period, in milliseconds of block time; at least [`MATCH_PERIOD_MS_MIN`].
+    #[n(1)]
+    pub period_ms: u64,
+}
+
+impl MatchingRule {
+    /// Five thousand points a day: a thousand persons who are admitted, and two centuries to try every last
+    /// four digits with every date of birth.
+    pub const USUAL: Self = Self { points_max: 5_000, period_ms: MATCH_PERIOD_MS_MIN };
 }
 
 /// How the glass is broken in this consortium.

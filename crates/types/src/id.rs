@@ -67,6 +67,19 @@ bytes_newtype!(
     CredentialId, 16
 );
 bytes_newtype!(
+    /// A link between a chart of one organisation and one of another, chosen at random; names no chart.
+    LinkId, 16
+);
+bytes_newtype!(
+    /// A person in a sheet of tokens that is shown to another organisation: random, and good for that sheet.
+    MatchSubject, 16
+);
+bytes_newtype!(
+    /// What matching makes of one key of one person: equal where the key is, and says nothing else. Kept and
+    /// exchanged off the ledger, sealed.
+    MatchToken, 32
+);
+bytes_newtype!(
     /// A care team of one chart, chosen at random by whoever controls it.
     TeamId, 16
 );

@@ -35,6 +35,8 @@ pub mod credential;
 pub mod genesis;
 pub mod grant;
 pub mod guardian;
+pub mod link;
+pub mod matching;
 pub mod member;
 pub mod outcome;
 pub mod proxy;

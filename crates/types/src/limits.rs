@@ -156,6 +156,19 @@ pub const RELEASE_AGE_MS_MAX: u64 = 120 * 1_000;
 /// Capsules in one request for a release.
 pub const RELEASE_CAPSULES_MAX: usize = 256;
 
+/// Blinded points of one `match.evaluate`: twelve persons with every key, or more with fewer.
+pub const MATCH_POINTS_MAX: usize = 64;
+/// Bytes of the name of a matching programme.
+pub const MATCH_PROGRAMME_BYTES_MAX: usize = 32;
+/// Points that a consortium can allow one organisation in one period: every evaluation answers one guess.
+pub const MATCH_POINTS_PER_PERIOD_MAX: u32 = 100_000;
+/// Shortest period of that quota, in milliseconds of block time (a day).
+pub const MATCH_PERIOD_MS_MIN: u64 = 24 * 60 * 60 * 1_000;
+/// Age of an evaluation, in milliseconds of block time, after which no validator answers for it.
+pub const MATCH_AGE_MS_MAX: u64 = 120 * 1_000;
+/// Longest time that a link waits to be confirmed, in milliseconds of block time (30 days).
+pub const LINK_WAIT_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+
 /// Documents under one anchor.
 pub const ANCHOR_DOCUMENTS_MAX: u64 = 1 << 40;
 

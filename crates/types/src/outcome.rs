@@ -8,7 +8,7 @@ use crate::{
     case::{CaseKind, DenialGround},
     credential::CredentialKind,
     id::{
-        CaseId, ChartId, CommandDigest, Compartment, CredentialId, Epoch, GrantId, GroupId,
+        CaseId, ChartId, CommandDigest, Compartment, CredentialId, Epoch, GrantId, GroupId, LinkId,
         Location, LogPosition, MemberId, OrganisationId, ProxyId, RecordId, RequestId, TeamId,
         UniquenessTag, Version,
     },
@@ -789,4 +789,74 @@ pub enum Rejection {
         #[n(1)]
         seat: u8,
     },
+    /// The consortium has dealt no key for matching.
+    #[n(144)]
+    #[error("this consortium has no matching: its genesis file names no committee for it")]
+    NoMatching,
+    /// No points, or one twice.
+    #[n(145)]
+    #[error("an evaluation names at least one point, and none twice")]
+    MatchPoints,
+    /// The organisation has fewer evaluations left in this period.
+    #[n(146)]
+    #[error(
+        "organisation {organisation} may have {left} more of the {max} points of this period evaluated: ask for fewer, or in the next"
+    )]
+    MatchQuota {
+        /// The organisation.
+        #[n(0)]
+        organisation: OrganisationId,
+        /// The quota.
+        #[n(1)]
+        max: u32,
+        /// What is left of it.
+        #[n(2)]
+        left: u32,
+    },
+    /// The id is taken.
+    #[n(147)]
+    #[error("link {0} exists already; draw another random id")]
+    LinkExists(#[n(0)] LinkId),
+    /// No link has this id.
+    #[n(148)]
+    #[error("link {0} does not exist")]
+    UnknownLink(#[n(0)] LinkId),
+    /// The link does not wait for this any more: it is confirmed, or has waited too long.
+    #[n(149)]
+    #[error("link {0} does not wait for this any more; propose another one if it is needed")]
+    LinkClosed(#[n(0)] LinkId),
+    /// The signer's organisation is not the one that does this.
+    #[n(150)]
+    #[error("the signer's organisation is not the one of link {0} that does this")]
+    NotOfLink(#[n(0)] LinkId),
+    /// This was confirmed already.
+    #[n(151)]
+    #[error("this was confirmed of link {0} already")]
+    LinkConfirmedAlready(#[n(0)] LinkId),
+    /// The link was reversed.
+    #[n(152)]
+    #[error("link {0} was reversed, for good; propose another one if that was wrong")]
+    LinkReversed(#[n(0)] LinkId),
+    /// The link would wait longer than one may.
+    #[n(153)]
+    #[error("a link waits at most {max_ms} ms to be confirmed: let it end earlier")]
+    LinkWaitsTooLong {
+        /// The limit.
+        #[n(0)]
+        max_ms: u64,
+    },
+    /// A link is between two organisations.
+    #[n(154)]
+    #[error("a link is between two organisations, and {0} is the signer's own")]
+    LinkWithin(#[n(0)] OrganisationId),
+    /// Whoever confirmed a side cannot be the privacy officer too.
+    #[n(155)]
+    #[error("a privacy officer who confirmed neither side of link {0} must find it in order")]
+    LinkSameMember(#[n(0)] LinkId),
+    /// A withdrawal is there if, and only if, the consent was withdrawn.
+    #[n(156)]
+    #[error(
+        "a link is reversed with what the patient signed if, and only if, consent was withdrawn"
+    )]
+    LinkWithdrawal,
 }

@@ -15,8 +15,8 @@ use crate::{
         OrganisationId, PublicKey, Signature, Suite,
     },
     limits::{
-        CAPSULE_BYTES_MAX, CHART_ESCROW_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX,
-        STATE_VALUE_BYTES_MAX,
+        CAPSULE_BYTES_MAX, CHART_ESCROW_BYTES_MAX, MATCH_POINTS_MAX, RECEIPT_BYTES_MAX,
+        RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX,
     },
     member::Party,
     outcome::Outcome,
@@ -148,6 +148,46 @@ pub struct TrusteeRequest {
     /// Of the reader's credentials.
     #[n(8)]
     pub credentials: StateProof,
+}
+
+/// `POST /v1/match`: asks one validator to evaluate blinded points for a committed `match.evaluate`.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct MatchRequest {
+    /// Where the command stands.
+    #[n(0)]
+    pub evaluation: Location,
+    /// X-Wing key to which the answer is sealed; its digest is in the command.
+    #[n(1)]
+    pub requester_key: Blob<COMPARTMENT_KEY_BYTES>,
+    /// The points whose digests are in the command, in its order.
+    #[n(2)]
+    pub points: List<PointBytes, MATCH_POINTS_MAX>,
+}
+
+/// The canonical encoding of a point of ristretto255.
+pub type PointBytes = Digest;
+
+/// Bytes of one validator's sealed evaluation: 32 for each point, proof and tag.
+pub const SEALED_EVALUATION_BYTES_MAX: usize = 32 * MATCH_POINTS_MAX + 256;
+
+/// One validator's evaluation, sealed to the requester's key.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct MatchAnswer {
+    /// The `match.evaluate`.
+    #[n(0)]
+    pub evaluation: CommandDigest,
+    /// The share's index: the validator's place plus 1.
+    #[n(1)]
+    pub share: u16,
+    /// X-Wing encapsulation.
+    #[n(2)]
+    pub encapsulated: Blob<1_120>,
+    /// The sealed evaluation and its proof.
+    #[n(3)]
+    pub sealed: Blob<SEALED_EVALUATION_BYTES_MAX>,
+    /// By the validator's release key, over all of the above.
+    #[n(4)]
+    pub signature: Signature,
 }
 
 /// Entries of a chart's log on one page.

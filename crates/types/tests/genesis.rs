@@ -6,11 +6,14 @@ use keepwell_types::{
     command::Payload,
     encoding::{Blob, List, Text},
     genesis::{
-        CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, GenesisFault, OwnOrganisation,
-        Parameters, RecoveryRule, Trustee, Trustees, Validator,
+        CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, GenesisFault, MatchingRule,
+        OwnOrganisation, Parameters, RecoveryRule, Trustee, Trustees, Validator,
     },
     id::{Digest, OrganisationId, PublicKey},
-    limits::{EMERGENCY_MS_MAX, IN_STANDING_MAX, RECOVERY_DELAY_MS_MAX},
+    limits::{
+        EMERGENCY_MS_MAX, IN_STANDING_MAX, MATCH_PERIOD_MS_MIN, MATCH_POINTS_PER_PERIOD_MAX,
+        RECOVERY_DELAY_MS_MAX,
+    },
     member::{OrganisationAdmit, OrganisationKind},
     record::RecordKind,
     set::KindSet,
@@ -53,9 +56,11 @@ fn genesis(validators: u8) -> Genesis {
             emergency: EmergencyRule::USUAL,
             sign_off: None,
             recovery: None,
+            matching: None,
         },
         entries: List::new(),
         trustees: None,
+        matching: None,
     }
 }
 
@@ -201,4 +206,52 @@ fn trustees_are_several_and_have_no_validator() {
         let trustees = Some(Trustees { threshold, trustees });
         assert_eq!(Genesis { trustees, ..genesis(4) }.check(), expected);
     }
+}
+
+/// Matching has its own key and a quota within limits, or neither.
+#[test]
+fn matching_has_a_key_of_its_own_and_a_quota() {
+    type Change = fn(&mut Genesis);
+    let with_matching = || {
+        let mut genesis = genesis(4);
+        genesis.matching = Some(CommitteeKeys {
+            threshold: 3,
+            key: Digest([50; 32]),
+            shares: list((51..=54).map(|it| Digest([it; 32]))),
+        });
+        genesis.parameters.matching = Some(MatchingRule::USUAL);
+        genesis
+    };
+    assert_eq!(with_matching().check(), Ok(()));
+    let changes: [(&str, Change); 8] = [
+        ("no quota", |it| it.parameters.matching = None),
+        ("no key", |it| it.matching = None),
+        ("the key that releases", |it| it.matching = Some(it.committee.clone())),
+        ("a share of that key", |it| {
+            let share = it.committee.shares[0];
+            let keys = it.matching.as_mut().unwrap();
+            keys.shares = list([share].into_iter().chain(keys.shares.iter().skip(1).copied()));
+        }),
+        ("a share too few", |it| {
+            let keys = it.matching.as_mut().unwrap();
+            keys.shares = list(keys.shares.iter().skip(1).copied());
+        }),
+        ("fewer evaluate than certify", |it| it.matching.as_mut().unwrap().threshold = 2),
+        ("too large a quota", |it| {
+            let points_max = MATCH_POINTS_PER_PERIOD_MAX + 1;
+            it.parameters.matching = Some(MatchingRule { points_max, ..MatchingRule::USUAL });
+        }),
+        ("too short a period", |it| {
+            let period_ms = MATCH_PERIOD_MS_MIN - 1;
+            it.parameters.matching = Some(MatchingRule { period_ms, ..MatchingRule::USUAL });
+        }),
+    ];
+    for (what, change) in changes {
+        let mut genesis = with_matching();
+        change(&mut genesis);
+        assert_eq!(genesis.check(), Err(GenesisFault::Matching), "{what}");
+    }
+    let with = with_matching().encode();
+    assert_eq!(Genesis::decode(&with), Ok(with_matching()));
+    assert!(genesis(4).encode().len() < with.len(), "without matching nothing is added");
 }

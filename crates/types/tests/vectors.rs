@@ -35,6 +35,8 @@ use keepwell_types::{
         RecoveryFinish, RecoveryGround, RecoveryStart,
     },
     id::*,
+    link::{Confirmation, LinkConfirm, LinkPropose, LinkReversal, LinkReverse},
+    matching::MatchEvaluate,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
         OrganisationKind, OrganisationStanding, Party, Role,
@@ -59,6 +61,7 @@ const GROUP: GroupId = GroupId([21; 16]);
 const REQUEST: RequestId = RequestId([23; 16]);
 const CASE: CaseId = CaseId([26; 16]);
 const PROXY: ProxyId = ProxyId([27; 16]);
+const LINK: LinkId = LinkId([27; 16]);
 const CREDENTIAL: CredentialId = CredentialId([25; 16]);
 const DIGEST: Digest = Digest([5; 32]);
 const KEY: PublicKey = PublicKey([6; 32]);
@@ -313,9 +316,30 @@ fn payloads() -> Vec<Payload> {
         Payload::ProxyEnd(ProxyEnd { chart: CHART, proxy: PROXY }),
         Payload::ChartMinor(ChartMinor { chart: CHART, until: BlockTime(9_000) }),
         Payload::ChartClose(ChartClose { chart: CHART }),
+        Payload::EmergencyClose(EmergencyClose { chart: CHART, emergency: NAME.position }),
         Payload::RecordRetract(RecordRetract { chart: CHART, record: NAME }),
         Payload::RecordWithdraw(RecordWithdraw { chart: CHART, record: NAME }),
-        Payload::EmergencyClose(EmergencyClose { chart: CHART, emergency: NAME.position }),
+        Payload::MatchEvaluate(MatchEvaluate {
+            programme: Text::from_string("regional-2026".into()).unwrap(),
+            purpose: Purpose::Treatment,
+            points: list(vec![DIGEST, Digest([28; 32])]),
+            requester_key: DIGEST,
+        }),
+        Payload::LinkPropose(LinkPropose {
+            link: LINK,
+            with: ORGANISATION,
+            commitment: Commitment([9; 32]),
+            until: BlockTime(9_000),
+        }),
+        Payload::LinkConfirm(LinkConfirm {
+            link: LINK,
+            confirmation: Confirmation::Side(Commitment([9; 32])),
+        }),
+        Payload::LinkReverse(LinkReverse {
+            link: LINK,
+            reason: LinkReversal::ConsentWithdrawn,
+            withdrawal: Some(DIGEST),
+        }),
     ]
 }
 
@@ -422,6 +446,12 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     let not_open = Rejection::StepNotOpen { record: NAME.record, step: 2 };
     vectors.insert("outcome rejected step".into(), encode(&rejected(not_open)));
     vectors.insert("outcome rejected organisations".into(), encode(&rejected(too_many)));
+    let officer = LinkConfirm { link: LINK, confirmation: Confirmation::Officer };
+    vectors.insert("link.confirm officer".into(), encode(&Payload::LinkConfirm(officer)));
+    let patient = LinkConfirm { link: LINK, confirmation: Confirmation::Patient(DIGEST) };
+    vectors.insert("link.confirm patient".into(), encode(&Payload::LinkConfirm(patient)));
+    let quota = Rejection::MatchQuota { organisation: ORGANISATION, max: 5_000, left: 3 };
+    vectors.insert("outcome rejected match quota".into(), encode(&rejected(quota)));
     vectors
 }
 

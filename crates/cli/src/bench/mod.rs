@@ -6,7 +6,7 @@
 //! repeat it.
 //!
 //! ```text
-//! load  latency  seal  idle  growth  compare      what is measured; `report` needs no validators
+//! load  latency  seal  idle  growth  compare      what is measured; `matching` and `report` need no validators
 //!    \     |       |    |      /       |
 //!     drive, check, workload           |          clients in a closed loop; what they send
 //!          |                           |
@@ -42,6 +42,7 @@ mod growth;
 mod idle;
 mod latency;
 mod load;
+mod matching;
 mod report;
 mod seal;
 
@@ -92,6 +93,7 @@ enum What {
     Latency(latency::Latency),
     Seal(seal::Seal),
     Idle(idle::Idle),
+    Matching(matching::Matching),
     Growth(growth::Growth),
     Report(report::Report),
     Compare(compare::Compare),
@@ -282,6 +284,7 @@ impl What {
             Self::Latency(it) => it.run(lines).await,
             Self::Seal(it) => it.run(lines).await,
             Self::Idle(it) => it.run(lines).await,
+            Self::Matching(it) => it.run(lines),
             Self::Growth(it) => it.run(lines).await,
             Self::Report(it) => it.run(lines),
             Self::Compare(it) => it.run(lines).await,
@@ -301,6 +304,7 @@ impl All {
             latency::Latency::at(place.clone()).run_against(&limits, lines).await?;
             seal::Seal::at(place.clone()).run_against(&limits, lines).await?;
             idle::Idle { place: place.clone(), seconds: 20 }.run(lines).await?;
+            matching::Matching::USUAL.run(lines)?;
         }
         if self.records == 0 {
             return Ok(());

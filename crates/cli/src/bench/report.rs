@@ -114,6 +114,9 @@ const PARAMETERS: Parameters = Parameters {
     notice: 1,
     licensed: KindSet::EMPTY,
     emergency: EmergencyRule::USUAL,
+    sign_off: None,
+    recovery: None,
+    matching: None,
 };
 
 /// A grant for everyone, then accesses, one a second.
@@ -210,6 +213,8 @@ fn chart() -> Chart {
         emergency: CompartmentSet::EMPTY,
         escrow: None,
         seeds: None,
+        closed_at: None,
+        ahead: None,
     }
 }
 

@@ -368,9 +368,12 @@ impl Words<'_> {
         let who = match changed.reader {
             Party::Member(id) => format!("member {id}"),
             Party::Controller(_) => "whoever controls the chart".into(),
-            other @ (Party::Claimant(_) | Party::Administrator(_) | Party::Custodian(_)) => {
-                format!("{other:?}")
-            }
+            Party::Proxy(_, proxy) => format!("proxy {proxy}"),
+            other @ (Party::Claimant(_)
+            | Party::Administrator(_)
+            | Party::Custodian(_)
+            | Party::Guardian(_)
+            | Party::Successor(_)) => format!("{other:?}"),
         };
         let what = match &changed.target {
             Target::Records(names) => {

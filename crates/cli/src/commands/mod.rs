@@ -17,6 +17,9 @@ pub(crate) mod proxy;
 pub(crate) mod record;
 pub(crate) mod recover;
 
+pub(crate) mod link;
+pub(crate) mod matching;
+
 pub(crate) mod anchor;
 pub(crate) mod audit;
 pub(crate) mod explain;

@@ -104,6 +104,8 @@ pub(crate) async fn show(
     for withheld in &opened.withheld {
         lines.push(format!("{:>6}  closed: {}", withheld.facts.name.position, withheld.error));
     }
+    let (attached, attached_rows) = attached(session, opened, output).await?;
+    lines.extend(attached);
     lines.push(format!(
         "{} records opened by the access at position {}, which the patient sees",
         opened.records.len(),
@@ -111,7 +113,7 @@ pub(crate) async fn show(
     ));
     output.result(
         &lines.join("\n"),
-        &json!({ "access": opened.position, "records": rows, "withheld": opened.withheld.len() }),
+        &json!({ "access": opened.position, "records": rows, "withheld": opened.withheld.len(), "attached": attached_rows }),
     );
     Ok(())
 }

@@ -585,6 +585,9 @@ const fn party(party: Party) -> &'static str {
         Party::Claimant(_) => "whoever claims the chart",
         Party::Administrator(_) => "the organisation's administrator",
         Party::Custodian(_) => "a custodian",
+        Party::Proxy(..) => "a proxy of the patient",
+        Party::Guardian(_) => "a guardian of the chart",
+        Party::Successor(_) => "a successor of the chart's keys",
     }
 }
 

@@ -89,6 +89,7 @@ const LICENCE_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
 /// The people who are enrolled, by their folders.
 const AGENT: &str = "agent";
 const OFFICER: &str = "officer";
+const DESK: &str = "desk";
 const CLINICIAN: &str = "clinician";
 pub(super) const PHYSICIAN: &str = "physician";
 pub(super) const CLINIC_OFFICER: &str = "clinic-officer";
@@ -129,7 +130,7 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
         .collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let founded = BlockTime(u64::try_from(now).unwrap_or(u64::MAX));
-    let Demonstration { genesis, nodes } =
+    let Demonstration { mut genesis, nodes } =
         make(&mut rng(), "Keepwell pilot", founded, &founders, parameters())?;
 
     let operator = operator_key(dir)?;
@@ -354,10 +355,10 @@ pub(super) fn is_enrolled(dir: &Path) -> bool {
     person_folder(dir, CLINICIAN).join(MEMBER_KEY).exists()
 }
 
-/// Enrols the hospital's key agent, privacy officer and physician, the clinic's clinician and privacy officer,
-/// and the board's licensor, who licenses both clinicians.
+/// Enrols the hospital's key agent, privacy officer and physician, the clinic's clinician, desk and privacy
+/// officer, and the board's licensor, who licenses both clinicians.
 pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
-    for person in [AGENT, OFFICER, LICENSOR, PHYSICIAN, CLINIC_OFFICER, CLINICIAN] {
+    for person in [AGENT, OFFICER, LICENSOR, PHYSICIAN, CLINIC_OFFICER, DESK, CLINICIAN] {
         // An enrolment that was cut off left members on the ledger whose keys may be lost.
         let _ = fs::remove_dir_all(person_folder(dir, person));
     }
@@ -384,6 +385,7 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
         (LICENSOR, BOARD.0, Role::Licensor),
         (PHYSICIAN, "hospital", Role::Clinician),
         (CLINIC_OFFICER, "clinic", Role::PrivacyOfficer),
+        (DESK, "clinic", Role::Registrar),
         (CLINICIAN, "clinic", Role::Clinician),
     ] {
         let identity = member(&client, dir, slug, [role]).await?;

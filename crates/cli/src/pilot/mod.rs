@@ -4,7 +4,7 @@
 //! DIR/genesis.cbor               what everyone agrees on
 //! DIR/operator.key               unlocks every key: a demonstration
 //! DIR/organisations/NAME/        node.toml, keys/, node/ (index, custody)
-//! DIR/people/NAME/               profiles: agent, clinicians, officers, licensor, patients' wallets
+//! DIR/people/NAME/               profiles: agent, clinicians, officers, desk, licensor, patients' wallets
 //! DIR/trustees/NAME/             trustee.key, and what the trustee answered
 //! DIR/patients/                  letters of charts that are not claimed yet
 //! DIR/engine/                    the validators' blocks and states

@@ -298,6 +298,7 @@ impl Tour<'_> {
         let (_, seeds) = scene.clinician.client.accept_grant(&actor, &key, at, terms).await?;
         let begun = Instant::now();
         let opened = self.open(scene, normal, &seeds).await?;
+        scene.opened_in = begun.elapsed();
         // Legal matter waits for its signatures, and nobody from elsewhere reads it before.
         let waits = |kind| kind == RecordKind::Legal;
         if let Some(withheld) = opened.withheld.iter().find(|it| !waits(it.facts.kind)) {

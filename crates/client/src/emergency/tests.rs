@@ -47,6 +47,7 @@ fn chart() -> Chart {
         emergency: only(),
         escrow: None,
         seeds: None,
+        closed_at: None,
         ahead: None,
     }
 }

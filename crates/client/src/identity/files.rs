@@ -221,13 +221,7 @@ impl Vault {
     }
 
     fn hold(folder: &Path, stem: &str) -> Result<Self, FileError> {
-        let path = folder.join(format!("{stem}.lock"));
-        let lock = private().create(true).truncate(false).read(true).write(true).open(&path);
-        let lock = lock.map_err(at(&path))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => at(&path)(FileProblem::Busy),
-            TryLockError::Error(error) => at(&path)(error),
-        })?;
+        let lock = hold_lock(&folder.join(format!("{stem}.lock")))?;
         let [key, index] = ["key", "index"].map(|it| folder.join(format!("{stem}.{it}")));
         Ok(Self { key, index, _lock: lock })
     }
@@ -239,15 +233,7 @@ impl Vault {
         domain: &str,
         index: &T,
     ) -> Result<(), FileError> {
-        let plain = Zeroizing::new(keepwell_types::encode(index));
-        let (encapsulated, ciphertext) = seal::seal(&mut rng(), &key.public(), domain, &[], &plain);
-        let sealed = SealedIndex {
-            version: INDEX_VERSION,
-            encapsulated: Blob::from_vec(encapsulated).expect("X-Wing's length"),
-            ciphertext: Blob::from_vec(ciphertext)
-                .map_err(|_| at(&self.index)(FileProblem::Full))?,
-        };
-        replace(&self.index, &keepwell_types::encode(&sealed)).map_err(at(&self.index))
+        save_index(&self.index, key, domain, index)
     }
 
     /// The index as it is on disk.
@@ -260,10 +246,75 @@ impl Vault {
     where
         T: Encode<()> + for<'b> Decode<'b, ()>,
     {
-        let path = &self.index;
-        let bytes = read_private(path, INDEX_BYTES_MAX).map_err(at(path))?;
-        open_index(&bytes, key, domain).ok_or_else(|| at(path)(FileProblem::Damaged))
+        load_index(&self.index, key, domain)
     }
+}
+
+/// A sealed file of a member's own, without a key file beside it, held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct BookFile {
+    path: PathBuf,
+    key: SealingKey,
+    _lock: File,
+}
+
+impl BookFile {
+    /// Holds the book at `path`, which need not be there yet.
+    pub(crate) fn hold(path: &Path, key: SealingKey) -> Result<Self, FileError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let lock = hold_lock(&path.with_file_name(format!("{name}.lock")))?;
+        Ok(Self { path: path.to_path_buf(), key, _lock: lock })
+    }
+
+    /// Reads the book; nothing if there is none.
+    pub(crate) fn read<T>(&self, domain: &str) -> Result<Option<T>, FileError>
+    where
+        T: Encode<()> + for<'b> Decode<'b, ()>,
+    {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        load_index(&self.path, &self.key, domain).map(Some)
+    }
+
+    /// Writes the book.
+    pub(crate) fn save<T: Encode<()>>(&self, domain: &str, book: &T) -> Result<(), FileError> {
+        save_index(&self.path, &self.key, domain, book)
+    }
+}
+
+fn hold_lock(path: &Path) -> Result<File, FileError> {
+    let lock = private().create(true).truncate(false).read(true).write(true).open(path);
+    let lock = lock.map_err(at(path))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => at(path)(FileProblem::Busy),
+        TryLockError::Error(error) => at(path)(error),
+    })?;
+    Ok(lock)
+}
+
+fn save_index<T: Encode<()>>(
+    path: &Path,
+    key: &SealingKey,
+    domain: &str,
+    index: &T,
+) -> Result<(), FileError> {
+    let plain = Zeroizing::new(keepwell_types::encode(index));
+    let (encapsulated, ciphertext) = seal::seal(&mut rng(), &key.public(), domain, &[], &plain);
+    let sealed = SealedIndex {
+        version: INDEX_VERSION,
+        encapsulated: Blob::from_vec(encapsulated).expect("X-Wing's length"),
+        ciphertext: Blob::from_vec(ciphertext).map_err(|_| at(path)(FileProblem::Full))?,
+    };
+    replace(path, &keepwell_types::encode(&sealed)).map_err(at(path))
+}
+
+fn load_index<T>(path: &Path, key: &SealingKey, domain: &str) -> Result<T, FileError>
+where
+    T: Encode<()> + for<'b> Decode<'b, ()>,
+{
+    let bytes = read_private(path, INDEX_BYTES_MAX).map_err(at(path))?;
+    open_index(&bytes, key, domain).ok_or_else(|| at(path)(FileProblem::Damaged))
 }
 
 #[derive(Decode, Encode)]

@@ -110,6 +110,8 @@ mod tests {
                 .map(|at| Decided { decision: CaseDecision::Accept, at: BlockTime(at) }),
             statements: List::new(),
             told: List::new(),
+            asked: None,
+            put_off: None,
         };
         ListedCase { case: CaseId([id; 16]), entry }
     }

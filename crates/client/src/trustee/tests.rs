@@ -123,6 +123,7 @@ impl Setting {
             emergency: compartments(&[1, 3]),
             escrow: Some(escrow.digest()),
             seeds: None,
+            closed_at: None,
             ahead: None,
         };
         let member = Member {

@@ -72,6 +72,7 @@ pub(crate) const PARAMETERS: Parameters = Parameters {
     emergency: EmergencyRule { delay_ms: 5_000, open_ms_max: 60_000, review_ms: 100_000 },
     recovery: Some(RecoveryRule { delay_ms: 10_000 }),
     sign_off: None,
+    matching: None,
 };
 
 /// Runs a script on a new ledger and compares every verdict.
@@ -417,6 +418,10 @@ pub(crate) fn group_id(name: &str) -> GroupId {
 
 pub(crate) fn case_id(name: &str) -> CaseId {
     CaseId(hashed_16("case", name))
+}
+
+pub(crate) fn link_id(name: &str) -> LinkId {
+    LinkId(hashed_16("link", name))
 }
 
 pub(crate) fn credential_id(name: &str) -> CredentialId {

@@ -33,6 +33,8 @@ use keepwell_types::{
     },
     id::*,
     limits::SEALED_BYTES_MAX,
+    link::{Confirmation, LinkConfirm, LinkPropose, LinkReversal, LinkReverse},
+    matching::MatchEvaluate,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationStanding,
         Party, Role,
@@ -49,7 +51,7 @@ use keepwell_types::{
 
 use super::{
     START, World, admit, case_id, chart_id, credential_id, grant_id, group_id, hashed, key,
-    member_id, organisation_id, proxy_id, request_id, sign_as, team_id,
+    link_id, member_id, organisation_id, proxy_id, request_id, sign_as, team_id,
 };
 
 /// Compartments that need separate consent in charts of scripts.
@@ -433,6 +435,32 @@ impl Line {
                 until: instant(self.detail("until").unwrap()),
             }),
             "close_chart" => Payload::ChartClose(ChartClose { chart: chart_id(&self.what) }),
+            "evaluate" => Payload::MatchEvaluate(MatchEvaluate {
+                programme: Text::from_string(self.what.clone()).unwrap(),
+                purpose: Purpose::from_str(self.detail("for").unwrap_or("TREAT")).unwrap(),
+                points: self.named("points", |name| Digest(hashed("point", name))),
+                requester_key: Digest([9; 32]),
+            }),
+            "propose" => Payload::LinkPropose(LinkPropose {
+                link: link_id(&self.what),
+                with: organisation_id(self.detail("with").unwrap_or("clinic")),
+                commitment: Commitment(hashed("side", &self.text)),
+                until: instant(self.detail("waits").unwrap_or("t1000")),
+            }),
+            "confirm" => Payload::LinkConfirm(LinkConfirm {
+                link: link_id(&self.what),
+                confirmation: match (self.detail("officer"), self.detail("patient")) {
+                    (None, None) => Confirmation::Side(Commitment(hashed("side", &self.text))),
+                    (None, Some(_)) => Confirmation::Patient(Digest(hashed("consent", &self.what))),
+                    (Some(_), _) => Confirmation::Officer,
+                },
+            }),
+            "reverse" => Payload::LinkReverse(LinkReverse {
+                link: link_id(&self.what),
+                reason: LinkReversal::from_str(self.detail("because").unwrap_or("wrong_person"))
+                    .unwrap(),
+                withdrawal: self.detail("signed").map(|it| Digest(hashed("withdrawal", it))),
+            }),
             "read" => Payload::AccessOpen(self.access_open(world)),
             "anchor" => Payload::AnchorAdd(AnchorAdd {
                 root: Digest(hashed("anchor", &self.text)),

@@ -70,9 +70,11 @@ impl Consortium {
                 emergency: EmergencyRule::USUAL,
                 recovery: None,
                 sign_off: None,
+                matching: None,
             },
             entries: List::new(),
             trustees: None,
+            matching: None,
         };
         Self { genesis, keys }
     }

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{
     custody::{CustodyError, store::StoreError},
+    matching::MatchingError,
     release::ReleaseError,
 };
 
@@ -203,6 +204,18 @@ impl From<StoreError> for ApiError {
                 tracing::error!("the store of sealed objects failed");
                 Self::node(StatusCode::SERVICE_UNAVAILABLE, "storage", message)
             }
+        }
+    }
+}
+
+impl From<MatchingError> for ApiError {
+    fn from(error: MatchingError) -> Self {
+        let message = error.to_string();
+        let (code, status) = (error.code(), error.status());
+        match error.fault() {
+            Fault::Client => Self::client(status, code, message),
+            Fault::Node => Self::node(status, code, message),
+            Fault::Ledger => Self::ledger(status, code, message),
         }
     }
 }

@@ -33,6 +33,7 @@ pub mod members;
 pub mod rules;
 
 pub mod custody;
+pub mod matching;
 pub mod release;
 
 pub mod server;
@@ -55,7 +56,8 @@ use utoipa::OpenApi;
 
 use self::{error::ApiError, requests::Requests};
 use crate::{
-    clock::Clock, custody::Custody, metrics::Metrics, receipts::Receipts, release::ReleaseService,
+    clock::Clock, custody::Custody, matching::MatchingService, metrics::Metrics,
+    receipts::Receipts, release::ReleaseService,
 };
 
 /// Streams of events at one time.
@@ -73,6 +75,8 @@ pub struct Node {
     pub custody: Arc<Custody>,
     /// Releases shares.
     pub release: ReleaseService,
+    /// Evaluates for matching.
+    pub matching: MatchingService,
     /// Makes receipts.
     pub receipts: Receipts,
     /// Heads of logs that were computed.
@@ -146,6 +150,9 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/log/{position}/receipt", get(logs::receipt))
         .route("/v1/charts/{chart}/explain", get(logs::explain))
         .route("/v1/release", post(release::release))
+        .route("/v1/match", post(matching::evaluate))
+        .route("/v1/links/{link}", get(matching::link))
+        .route("/v1/organisations/{organisation}/match-quota", get(matching::quota))
         .route("/v1/charts/{chart}/records/{record}/{version}/capsule", put(custody::put_capsule))
         .route("/v1/charts/{chart}/records/{position}/capsule", get(custody::capsule))
         .route("/v1/charts/{chart}/sealed", put(custody::put_small))
@@ -217,6 +224,9 @@ pub fn router(node: Arc<Node>) -> Router {
         events::blocks,
         events::chart,
         release::release,
+        matching::evaluate,
+        matching::link,
+        matching::quota,
         custody::put_body,
         custody::put_capsule,
         custody::capsule,

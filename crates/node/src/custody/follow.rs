@@ -141,7 +141,11 @@ pub fn names(entry: &Entry, height: Height) -> Vec<Named> {
         | Payload::ProxyAdd(_)
         | Payload::ProxyEnd(_)
         | Payload::ChartMinor(_)
-        | Payload::ChartClose(_) => Vec::new(),
+        | Payload::ChartClose(_)
+        | Payload::MatchEvaluate(_)
+        | Payload::LinkPropose(_)
+        | Payload::LinkConfirm(_)
+        | Payload::LinkReverse(_) => Vec::new(),
     }
 }
 

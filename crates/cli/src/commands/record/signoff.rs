@@ -188,5 +188,8 @@ fn party(party: Party) -> String {
         Party::Administrator(id) => format!("the administrator of {id}"),
         Party::Claimant(_) => "the holder of a one-time code".into(),
         Party::Custodian(id) => format!("the custodian {id}"),
+        Party::Proxy(_, proxy) => format!("proxy {proxy}, for the patient"),
+        Party::Guardian(_) => "a guardian".into(),
+        Party::Successor(_) => "a successor".into(),
     }
 }

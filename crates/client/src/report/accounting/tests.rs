@@ -105,6 +105,8 @@ fn chart() -> Chart {
         emergency: CompartmentSet::EMPTY,
         escrow: None,
         seeds: None,
+        closed_at: None,
+        ahead: None,
     }
 }
 
@@ -125,6 +127,9 @@ fn looks(lines: impl IntoIterator<Item = LogLine>) -> Looks {
         notice: 1,
         licensed: KindSet::EMPTY,
         emergency: EmergencyRule::USUAL,
+        sign_off: None,
+        recovery: None,
+        matching: None,
     };
     let load = |key: &Key| {
         #[expect(clippy::wildcard_enum_match_arm, reason = "no other key is asked for")]
