@@ -140,13 +140,13 @@ pub enum Key {
     #[n(24)]
     Proxies(#[n(0)] ChartId),
     /// How an organisation's members used emergencies.
-    #[n(26)]
+    #[n(25)]
     EmergencyUse(#[n(0)] OrganisationId),
     /// What an organisation has had evaluated for matching.
-    #[n(32)]
+    #[n(26)]
     MatchQuota(#[n(0)] OrganisationId),
     /// A link between charts of two organisations.
-    #[n(33)]
+    #[n(27)]
     Link(#[n(0)] LinkId),
 }
 
@@ -277,13 +277,13 @@ pub enum Value {
     #[n(24)]
     Proxies(#[n(0)] Proxies),
     /// Under [`Key::EmergencyUse`].
-    #[n(26)]
+    #[n(25)]
     EmergencyUse(#[n(0)] EmergencyUse),
     /// Under [`Key::MatchQuota`].
-    #[n(32)]
+    #[n(26)]
     MatchQuota(#[n(0)] MatchQuota),
     /// Under [`Key::Link`].
-    #[n(33)]
+    #[n(27)]
     Link(#[n(0)] Link),
 }
 

@@ -214,22 +214,22 @@ pub enum Payload {
     #[n(54)]
     EmergencyClose(#[n(0)] EmergencyClose),
     /// Take an approval of a proposed record back.
-    #[n(58)]
+    #[n(55)]
     RecordRetract(#[n(0)] RecordRetract),
     /// Propose a record no longer.
-    #[n(59)]
+    #[n(56)]
     RecordWithdraw(#[n(0)] RecordWithdraw),
     /// Evaluate blinded points for matching.
-    #[n(70)]
+    #[n(57)]
     MatchEvaluate(#[n(0)] MatchEvaluate),
     /// Propose a link.
-    #[n(71)]
+    #[n(58)]
     LinkPropose(#[n(0)] LinkPropose),
     /// Confirm a link.
-    #[n(72)]
+    #[n(59)]
     LinkConfirm(#[n(0)] LinkConfirm),
     /// Reverse a link.
-    #[n(73)]
+    #[n(60)]
     LinkReverse(#[n(0)] LinkReverse),
 }
 

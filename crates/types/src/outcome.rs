@@ -710,7 +710,7 @@ pub enum Rejection {
     )]
     NotToClose,
     /// The signer takes a seat whose step is not open.
-    #[n(122)]
+    #[n(117)]
     #[error(
         "step {step} of the sign-off of record {record} opens once those before it are met; approve then"
     )]
@@ -723,7 +723,7 @@ pub enum Rejection {
         step: u32,
     },
     /// The signature says something else than its step asks for.
-    #[n(123)]
+    #[n(118)]
     #[error(
         "a signature there says {needed}, not {given}; sign with that meaning, or at another seat"
     )]
@@ -736,7 +736,7 @@ pub enum Rejection {
         needed: Meaning,
     },
     /// The time in which the record could be approved is over.
-    #[n(124)]
+    #[n(119)]
     #[error("record {record} could be approved until {until} only; its author can add it again")]
     ApprovalExpired {
         /// The record.
@@ -747,39 +747,39 @@ pub enum Rejection {
         until: BlockTime,
     },
     /// Its author proposes it no longer.
-    #[n(125)]
+    #[n(120)]
     #[error("the author of record {0} has withdrawn it; nothing can be approved or taken back")]
     ProposalWithdrawn(#[n(0)] RecordId),
     /// All who must have approved it.
-    #[n(126)]
+    #[n(121)]
     #[error("record {0} is final: nothing of it is withdrawn; amend it, or have it redacted")]
     AlreadyFinal(#[n(0)] RecordId),
     /// The command asks for less than the consortium, or than the version before it.
-    #[n(127)]
+    #[n(122)]
     #[error(
         "a {0} needs every step that the consortium, or the version it amends, asks for, and no more time; repeat those steps and add your own"
     )]
     WeakerRule(#[n(0)] RecordKind),
     /// Whoever signed a later step relied on this approval.
-    #[n(128)]
+    #[n(123)]
     #[error(
         "a later step of the sign-off of record {0} is signed already; who signed there takes it back first"
     )]
     ReliedOn(#[n(0)] RecordId),
     /// The chart's organisation still holds the chart's key, and is not the patient.
-    #[n(129)]
+    #[n(124)]
     #[error("chart {0} is not in its patient's hands yet; the patient claims it and signs then")]
     NotPatient(#[n(0)] ChartId),
     /// Only who added it withdraws it.
-    #[n(130)]
+    #[n(125)]
     #[error("only the author of record {0} withdraws it")]
     NotAuthor(#[n(0)] RecordId),
     /// No approval of the signer counts.
-    #[n(131)]
+    #[n(126)]
     #[error("no approval of record {0} by the signer counts")]
     NotApproved(#[n(0)] RecordId),
     /// The rule has no such seat.
-    #[n(132)]
+    #[n(127)]
     #[error("the sign-off of record {record} has no seat {seat}; see `keepwell record signatures`")]
     NoSuchSeat {
         /// The record.
@@ -790,15 +790,15 @@ pub enum Rejection {
         seat: u8,
     },
     /// The consortium has dealt no key for matching.
-    #[n(144)]
+    #[n(128)]
     #[error("this consortium has no matching: its genesis file names no committee for it")]
     NoMatching,
     /// No points, or one twice.
-    #[n(145)]
+    #[n(129)]
     #[error("an evaluation names at least one point, and none twice")]
     MatchPoints,
     /// The organisation has fewer evaluations left in this period.
-    #[n(146)]
+    #[n(130)]
     #[error(
         "organisation {organisation} may have {left} more of the {max} points of this period evaluated: ask for fewer, or in the next"
     )]
@@ -814,31 +814,31 @@ pub enum Rejection {
         left: u32,
     },
     /// The id is taken.
-    #[n(147)]
+    #[n(131)]
     #[error("link {0} exists already; draw another random id")]
     LinkExists(#[n(0)] LinkId),
     /// No link has this id.
-    #[n(148)]
+    #[n(132)]
     #[error("link {0} does not exist")]
     UnknownLink(#[n(0)] LinkId),
     /// The link does not wait for this any more: it is confirmed, or has waited too long.
-    #[n(149)]
+    #[n(133)]
     #[error("link {0} does not wait for this any more; propose another one if it is needed")]
     LinkClosed(#[n(0)] LinkId),
     /// The signer's organisation is not the one that does this.
-    #[n(150)]
+    #[n(134)]
     #[error("the signer's organisation is not the one of link {0} that does this")]
     NotOfLink(#[n(0)] LinkId),
     /// This was confirmed already.
-    #[n(151)]
+    #[n(135)]
     #[error("this was confirmed of link {0} already")]
     LinkConfirmedAlready(#[n(0)] LinkId),
     /// The link was reversed.
-    #[n(152)]
+    #[n(136)]
     #[error("link {0} was reversed, for good; propose another one if that was wrong")]
     LinkReversed(#[n(0)] LinkId),
     /// The link would wait longer than one may.
-    #[n(153)]
+    #[n(137)]
     #[error("a link waits at most {max_ms} ms to be confirmed: let it end earlier")]
     LinkWaitsTooLong {
         /// The limit.
@@ -846,15 +846,15 @@ pub enum Rejection {
         max_ms: u64,
     },
     /// A link is between two organisations.
-    #[n(154)]
+    #[n(138)]
     #[error("a link is between two organisations, and {0} is the signer's own")]
     LinkWithin(#[n(0)] OrganisationId),
     /// Whoever confirmed a side cannot be the privacy officer too.
-    #[n(155)]
+    #[n(139)]
     #[error("a privacy officer who confirmed neither side of link {0} must find it in order")]
     LinkSameMember(#[n(0)] LinkId),
     /// A withdrawal is there if, and only if, the consent was withdrawn.
-    #[n(156)]
+    #[n(140)]
     #[error(
         "a link is reversed with what the patient signed if, and only if, consent was withdrawn"
     )]
