@@ -378,6 +378,9 @@ impl Client {
         Ok(match place.seat.who {
             Approver::Patient => party == Party::Controller(sign_off.proposed.chart),
             Approver::Author => party == sign_off.proposed.author,
+            Approver::Proxy => {
+                matches!(party, Party::Proxy(of, _) if of == sign_off.proposed.chart)
+            }
             Approver::Member(id) => party == Party::Member(id),
             Approver::Administrator(id) => party == Party::Administrator(id),
             Approver::Role(role, of) => {

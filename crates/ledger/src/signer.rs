@@ -399,13 +399,16 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whoever signed alone, in standing; of charts, the controller of `chart` only.
+    /// Whoever signed alone, in standing; of charts, the controller of `chart` only, or its proxy that may sign.
     pub(crate) fn approver(&self, chart: ChartId) -> Result<Party, Halt> {
         let [signer] = self.exactly()?;
         match signer.party {
             Party::Member(id) => signing_member(self.view, signer, id).map(|_| ())?,
             Party::Controller(_) => self.acting_controller(chart).map(|_| ())?,
             Party::Administrator(id) => signing_administrator(self.view, signer, id)?,
+            Party::Proxy(of, _) if of == chart => {
+                self.actor_with(chart, Power::Sign).map(|_| ())?
+            }
             Party::Claimant(_)
             | Party::Custodian(_)
             | Party::Proxy(..)

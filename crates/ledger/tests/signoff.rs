@@ -400,6 +400,30 @@ fn approvals_race_with_a_redaction() {
     );
 }
 
+/// A seat for a proxy is for one that may sign, in its compartments and its time, and never the patient's seat.
+#[test]
+fn h2_a_proxy_signs_where_the_rule_has_a_seat_for_one() {
+    check_setting(
+        "
+        t1   drey  add         plan rule=consent:any(patient,proxy)        ok
+        t1   drey  add         own rule=consent:patient                    ok
+        t1   drey  add         other compartment=2 rule=consent:proxy             ok
+        t1   c1    name_proxy  cara compartments=1 powers=sign ends=t9     ok
+        t1   c1    name_proxy  ro compartments=1 powers=read ends=t9       ok
+        t2   proxy:ro    approve  plan seat=1                              outside_proxy
+        t2   proxy:cara  approve  plan seat=0                              not_approver
+        t2   proxy:cara  approve  own                                      not_approver
+        t2   proxy:cara  approve  other                                    not_approver
+        t2   c1          approve  other                                    not_approver
+        t3   proxy:cara  approve  plan seat=1                              ok
+        t4   drey  add         late rule=consent:proxy                     ok
+        t9-1 proxy:cara  approve  late                                     ok
+        t9   drey  add         later rule=consent:proxy                    ok
+        t9   proxy:cara  approve  later                                    ~proxy_not_in_force
+    ",
+    );
+}
+
 /// Whoever holds the key of a chart that nobody has claimed is not the patient.
 #[test]
 fn nobody_signs_in_the_place_of_a_patient() {

@@ -26,6 +26,8 @@ vocabulary! {
         Case = 5, "case";
         /// End recoveries.
         Veto = 6, "veto";
+        /// Sign records, where their rule has a seat for a proxy.
+        Sign = 7, "sign";
     }
 }
 

@@ -79,7 +79,7 @@ pub enum Of {
     Organisation(#[n(0)] OrganisationId),
 }
 
-/// Who may take a seat. Kinds of parties that come later, such as proxies of a patient, are appended.
+/// Who may take a seat.
 #[derive(Clone, Copy, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Approver {
@@ -101,6 +101,9 @@ pub enum Approver {
     /// Members there with a credential of this kind that holds when they sign.
     #[n(5)]
     Credential(#[n(0)] CredentialKind, #[n(1)] Of),
+    /// A proxy of the patient that may sign, in force when it signs and for the record's compartment.
+    #[n(6)]
+    Proxy,
 }
 
 impl Approver {
@@ -108,7 +111,7 @@ impl Approver {
     const fn is_one_party(&self) -> bool {
         match self {
             Self::Patient | Self::Author | Self::Member(_) | Self::Administrator(_) => true,
-            Self::Role(..) | Self::Credential(..) => false,
+            Self::Role(..) | Self::Credential(..) | Self::Proxy => false,
         }
     }
 }

@@ -108,7 +108,7 @@ struct Add {
     /// The proxy's offer
     #[arg(long, value_name = "FILE")]
     offer: PathBuf,
-    /// What it may do: read, write, grant, revoke, restrict, case or veto; may be given several times
+    /// What it may do: read, write, grant, revoke, restrict, case, veto or sign; may be given several times
     #[arg(long = "power", required = true)]
     powers: Vec<Power>,
     /// In which compartments: names or numbers; may be given several times

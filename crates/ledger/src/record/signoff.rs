@@ -36,7 +36,7 @@ use keepwell_types::{
 use super::{check_licence, named, state_of};
 use crate::{
     decide::{Case, Changes, Halt},
-    signer::{Actor, known_chart, known_member, known_organisation},
+    signer::{Actor, known_chart, known_member, known_organisation, proxy_in_force},
     state::{Approval, Chart, Key, Member, Proposal, RecordEntry},
     view::{Lacks, View},
 };
@@ -191,6 +191,7 @@ fn check_parties(
                 known_organisation(view, organisation)?;
                 Party::Administrator(organisation)
             }
+            Approver::Proxy => continue,
             Approver::Role(_, of) | Approver::Credential(_, of) => {
                 if let Of::Organisation(organisation) = of {
                     known_organisation(view, organisation)?;
@@ -220,6 +221,7 @@ fn check_fits(
         }
         Approver::Patient => party == Party::Controller(id),
         Approver::Author => party == entry.author,
+        Approver::Proxy => is_proxy(case, id, entry, party)?,
         Approver::Member(member) => party == Party::Member(member),
         Approver::Administrator(organisation) => party == Party::Administrator(organisation),
         Approver::Role(role, of) => {
@@ -239,6 +241,18 @@ fn check_fits(
         }
     };
     if is { Ok(()) } else { Err(Rejection::NotApprover(entry.record).into()) }
+}
+
+/// Whether the party is a proxy of the chart's patient for the record's compartment.
+fn is_proxy(
+    case: &Case<'_>,
+    chart: ChartId,
+    entry: &RecordEntry,
+    party: Party,
+) -> Result<bool, Halt> {
+    let Party::Proxy(of, id) = party else { return Ok(false) };
+    let terms = &proxy_in_force(case.view, of, id, case.now())?.terms;
+    Ok(of == chart && terms.compartments.contains(entry.compartment))
 }
 
 /// The party, if it is a member of the organisation that a seat is of.
@@ -331,6 +345,6 @@ pub(crate) fn is_asked(
         Approver::Role(role, its) => of(its) && member.roles.contains(role),
         Approver::Credential(_, its) => of(its),
         Approver::Author => entry.author == Party::Member(id),
-        Approver::Patient | Approver::Administrator(_) => false,
+        Approver::Patient | Approver::Proxy | Approver::Administrator(_) => false,
     }))
 }

@@ -227,6 +227,7 @@ pub async fn is_party(
         Approver::Role(_, Of::Author | Of::Chart)
         | Approver::Credential(_, Of::Author | Of::Chart)
         | Approver::Patient
+        | Approver::Proxy
         | Approver::Author => false,
     };
     Ok(caller.is_of(proposal.organisation)

@@ -146,7 +146,10 @@ fn who(word: &str) -> Result<Approver, RuleTextError> {
     match word.split_once('@') {
         None if word == "patient" => Ok(Approver::Patient),
         None if word == "author" => Ok(Approver::Author),
-        None => Err(expected("patient, author, member:ID, or a role or credential with @", word)),
+        None if word == "proxy" => Ok(Approver::Proxy),
+        None => {
+            Err(expected("patient, proxy, author, member:ID, or a role or credential with @", word))
+        }
         Some((what, place)) => {
             let of = match place {
                 "author" => Of::Author,
@@ -216,6 +219,7 @@ impl Display for Approver {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Patient => f.write_str("patient"),
+            Self::Proxy => f.write_str("proxy"),
             Self::Author => f.write_str("author"),
             Self::Member(id) => write!(f, "member:{id}"),
             Self::Administrator(id) => write!(f, "administrator:{id}"),
