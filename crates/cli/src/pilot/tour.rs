@@ -4,6 +4,8 @@ mod cases;
 mod emergency;
 mod explain;
 mod keys;
+mod redaction;
+mod request;
 mod signoff;
 
 use std::{
@@ -112,8 +114,10 @@ impl Tour<'_> {
         self.who_looked(&mut scene).await?;
         self.why(&scene, &given).await?;
         self.revoke(&mut scene, &given, &seeds).await?;
+        self.ask_and_answer(&mut scene).await?;
         self.co_sign(&mut scene).await?;
         self.amend(&mut scene).await?;
+        self.redact(&mut scene).await?;
         self.verify_offline(&mut scene, consortium).await?;
         self.flip_a_byte(&mut scene).await?;
         self.lose_the_wallet(&mut scene).await?;
