@@ -37,10 +37,10 @@ const COMMANDS: [(&str, &[&str]); 25] = [
         "grant",
         &["give", "list", "revoke", "request", "requests", "answer", "withdraw", "team", "dry-run"],
     ),
-    ("open", &[]),
     ("guardian", &["offer", "set", "show"]),
     ("recover", &["offer", "start", "approve", "withdraw", "status", "veto", "finish"]),
     ("proxy", &["offer", "add", "accept", "list", "acts", "end"]),
+    ("open", &[]),
     (
         "case",
         &[

@@ -41,9 +41,11 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
   keepwell link propose --as ./desk --book links.book --chart CHART --with ORGANISATION --subject SUBJECT --to MEMBER --letter link.letter
   keepwell link confirm --as pilot/people/agent --book links.book --letter link.letter --tokens tokens.book --answer answer.letter
   keepwell link approve --as pilot/people/officer LINK
+  keepwell link consent --as ./ana --chart CHART --to consent.word LINK
   keepwell link keep --as ./desk --book links.book --letter answer.letter
   keepwell link show --as ./desk LINK
   keepwell link list --as ./desk --book links.book
+  keepwell link note --as pilot/people/agent --book links.book --position 7 LINK
   keepwell link reverse --as ./desk --book links.book --reason wrong_person LINK
   keepwell link work --as pilot/people/agent --book links.book LINK
   keepwell link refile --as pilot/people/agent --book links.book --position 7 --to MEMBER --out record.letter LINK

@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 
 use keepwell_types::{
-    id::{ChartId, MemberId},
+    id::{ChartId, Location, MemberId},
     member::Party,
     time::BlockTime,
 };
@@ -93,7 +93,8 @@ pub fn blast(acts: &Acts, incident: Incident) -> Blast<'_> {
     let Force { replaced, ended } = force(acts, incident);
     let is_in = |act: &&Act| {
         let by_key = matches!((incident.lost, act.by), (Lost::Key(member), Party::Member(by)) if member == by);
-        by_key && incident.since <= act.time && replaced.is_none_or(|replaced| act.time < replaced)
+        // Of two acts in one block, only their places tell which came first.
+        by_key && incident.since <= act.time && replaced.is_none_or(|at| act.location < at)
     };
     let reads = |act: &&Act| matches!(act.did, Did::Open { .. });
     let (opened, refused): (Vec<_>, Vec<_>) =
@@ -106,8 +107,8 @@ pub fn blast(acts: &Acts, incident: Incident) -> Blast<'_> {
 /// How long a lost key was in force.
 #[derive(Clone, Copy, Default)]
 struct Force {
-    /// When another key came in its place.
-    replaced: Option<BlockTime>,
+    /// Where another key came in its place.
+    replaced: Option<Location>,
     /// Since when it is out of force, by a suspension or by another key.
     ended: Option<BlockTime>,
 }
@@ -125,7 +126,7 @@ fn force(acts: &Acts, incident: Incident) -> Force {
             Did::Reinstate(_) => force.ended = None,
             Did::Rotate(_) => {
                 let ended = force.ended.or(Some(act.time));
-                return Force { replaced: Some(act.time), ended };
+                return Force { replaced: Some(act.location), ended };
             }
             Did::Open { .. } | Did::BreakGlass { .. } | Did::Second { .. } | Did::Review { .. } => {
             }
@@ -203,7 +204,7 @@ mod tests {
 
     use keepwell_types::{
         access::{Purpose, Target},
-        id::{Height, Location, LogPosition, OrganisationId},
+        id::{Height, LogPosition, OrganisationId},
         outcome::Rejection,
         set::CompartmentSet,
         time::Window,
@@ -214,7 +215,7 @@ mod tests {
     const THIEF: MemberId = MemberId([1; 16]);
 
     fn acts(events: &[(u64, &str)]) -> Acts {
-        let act = |&(time, what): &(u64, &str)| {
+        let act = |(index, &(time, what)): (u32, &(u64, &str))| {
             let (chart, purpose) = (ChartId([3; 32]), Purpose::Treatment);
             let target =
                 Target::Compartments { compartments: CompartmentSet::all(), until: LogPosition(1) };
@@ -230,13 +231,13 @@ mod tests {
                 other => panic!("{other}"),
             };
             let refused = refused.then(|| Box::new(Rejection::NotGranted));
-            let location = Location { height: Height(time), index: 0 };
+            let location = Location { height: Height(time), index };
             Act { location, time: BlockTime(time), by, did, refused }
         };
         Acts {
             organisation: OrganisationId([9; 16]),
             window: Window { from: BlockTime(0), until: BlockTime(100) },
-            acts: events.iter().map(act).collect(),
+            acts: (0..).zip(events).map(act).collect(),
             members: BTreeMap::new(),
             charts: BTreeMap::new(),
             tip: Height(100),
@@ -283,12 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn b3_what_was_opened_counts_until_the_very_instant_and_notice_is_due_in_sixty_days() {
-        let acts =
-            acts(&[(9, "opens"), (10, "opens"), (14, "refused"), (15, "suspended"), (15, "opens")]);
+    fn b3_what_was_opened_counts_until_the_key_is_replaced_and_notice_is_due_in_sixty_days() {
+        let acts = acts(&[
+            (9, "opens"),
+            (10, "opens"),
+            (14, "refused"),
+            (15, "opens"),
+            (15, "rotated"),
+            (15, "opens"),
+        ]);
         let blast = blast(&acts, stolen(true, false));
         let at = |acts: &[&Act]| acts.iter().map(|it| it.time.0).collect::<Vec<_>>();
-        assert_eq!((at(&blast.opened), at(&blast.refused)), (vec![10], vec![14]));
+        assert_eq!((at(&blast.opened), at(&blast.refused)), (vec![10, 15], vec![14]));
         assert_eq!(blast.ended, Some(BlockTime(15)));
         assert_eq!(blast.charts.len(), 1);
         assert_eq!(blast.notice_due(), BlockTime(20 + 60 * DAY_MS));
