@@ -304,7 +304,7 @@ impl Client {
         let versions = self.versions(holder, record).await?;
         let records: Vec<(RecordId, &Dek)> =
             versions.iter().map(|it| (it.facts().name.record, it.dek())).collect();
-        let key = holder.secret().case_key(case);
+        let key = self.case_key(Voice::Controller(holder), chart, case).await?;
         let readers = Readers { members: &[], records: &records };
         let statement = self.say(&actor, (chart, case), &key, text, readers).await?;
         let state = CaseStatement { chart, case, statement };
@@ -558,22 +558,27 @@ impl Client {
         self.say(&officer.actor(), (chart, case), &key, text, Readers::default()).await
     }
 
-    /// The key of a case: derived by whoever controls the chart, handed to members with the request.
+    /// The key of a case: derived by whoever opened it, handed to members with the request.
     async fn case_key(
         &self,
         voice: Voice<'_>,
         chart: ChartId,
         case: CaseId,
     ) -> Result<CaseKey, ClientError> {
-        let member = match voice {
-            Voice::Controller(holder) => return Ok(holder.secret().case_key(case)),
-            Voice::Member(member) => member,
-        };
-        let actor = member.actor();
+        let actor = voice.actor();
         let entry = self.case(&actor, chart, case, None).await?;
         let asked = entry.asked.ok_or_else(|| not_for(case)(OpenError::WrongKey))?;
         let custody = self.chart(&actor, chart).await?;
         let words = self.words(&actor, chart, &custody, asked).await?;
+        let member = match voice {
+            // Whoever opened the case may have had other keys: the patient before a recovery, or a proxy.
+            Voice::Controller(holder) => {
+                let key = holder.secret().case_key(case);
+                words.check(&key).map_err(not_for(case))?;
+                return Ok(key);
+            }
+            Voice::Member(member) => member,
+        };
         let chain: ChainId = self.consortium().chain();
         let subject = Subject { chain: &chain, chart: &chart, case: &case };
         let key = words.key_of_member(&subject, member.member(), &member.sealing());

@@ -298,8 +298,14 @@ impl Client {
         let (own, successor) = (key.public(), Actor::new(Party::Successor(id), key));
         let chart = self.chart(&successor, id).await?;
         let open = self.recoveries(&successor, id).await?;
-        let recovery = open.iter().find(|it| it.successor == own);
-        let recovery = recovery.ok_or(UsageError::NoRecovery(id))?;
+        // A guardian may have started another one for this key, with shares that go elsewhere.
+        let sealing = holder.sealing().public().digest();
+        let is_own = |it: &&Recovery| it.successor == own && it.sealing == sealing;
+        let recovery = open
+            .iter()
+            .find(|it| is_own(it) && it.ready_at.is_some())
+            .or_else(|| open.iter().find(is_own))
+            .ok_or(UsageError::NoRecovery(id))?;
         let masters = self.collect_masters(&successor, &holder, &chart, recovery).await?;
         let epochs = chart.epochs.map(|epoch| Epoch(epoch.0.saturating_add(1)));
         // What an earlier try left behind, or what the wallet has as a proxy.

@@ -240,7 +240,8 @@ impl CaseWords {
         Ok(key)
     }
 
-    fn check(&self, key: &CaseKey) -> Result<(), OpenError> {
+    /// Whether they are sealed to this key: a case has one, whoever speaks in it.
+    pub fn check(&self, key: &CaseKey) -> Result<(), OpenError> {
         let is_it = key_check(key).0.ct_eq(&self.key_check.0);
         if bool::from(is_it) { Ok(()) } else { Err(OpenError::WrongKey) }
     }

@@ -111,6 +111,8 @@ pub(crate) fn extend(case: &Case<'_>, it: &CaseExtend) -> Result<Changes, Halt> 
 pub(crate) fn state(case: &Case<'_>, it: &CaseStatement) -> Result<Changes, Halt> {
     let (actor, chart) = case.actor_with(it.chart, Power::Case)?;
     let mut entry = known(case, it.chart, it.case)?.clone();
+    // What a case is about may be anywhere in the chart, and words are few.
+    actor.check_within(CompartmentSet::all())?;
     let of_patient = matches!(actor, Actor::Controller | Actor::Proxy { .. });
     if let Actor::Member { member, .. } = actor {
         check_officer(member.roles.contains(Role::PrivacyOfficer))?;

@@ -256,7 +256,7 @@ impl<'a> Consent<'a> {
             if opt_out && entry.organisation == chart.organisation && cutoff.is_none() {
                 rules.push(Rule::of_own_organisation(entry.organisation, separate_consent));
             }
-            rules.extend(emergencies(view, id, &question, cutoff)?);
+            rules.extend(emergencies(view, id, &question, (chart, cutoff))?);
         }
         rules.sort_by_key(Rule::precedence);
         Ok(Self { view, reader, question, separate_consent, rules })
@@ -450,13 +450,19 @@ fn emergencies<'a>(
     view: &'a View,
     id: MemberId,
     question: &Question,
-    cutoff: Option<&Cutoff>,
+    (chart, cutoff): (&Chart, Option<&Cutoff>),
 ) -> Result<Vec<Rule<'a>>, Lacks> {
     let all = view.emergencies(question.chart)?.map_or(&[][..], |emergencies| &emergencies.all);
     let own = |emergency: &&Emergency| {
         emergency.member == id && cutoff.is_none_or(|cutoff| cutoff.before <= emergency.position)
     };
-    let rules: Vec<_> = all.iter().filter(own).map(Rule::of_emergency).collect();
+    // What is not left to emergencies any more is closed in those that are open, too.
+    let left = |emergency: &Emergency| Emergency {
+        compartments: emergency.compartments.and(chart.emergency),
+        ..*emergency
+    };
+    let rules: Vec<_> =
+        all.iter().filter(own).map(|emergency| Rule::of_emergency(&left(emergency))).collect();
     if rules.is_empty() {
         return Ok(rules);
     }

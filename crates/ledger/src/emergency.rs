@@ -214,6 +214,10 @@ pub(crate) fn close(case: &Case<'_>, it: &EmergencyClose) -> Result<Changes, Hal
         Ok(())
     })?;
     let changes = Changes::NONE.put(Key::Emergencies(it.chart), emergencies);
+    // Nothing was open, so nobody was given a key: the ones ahead are kept for when somebody was.
+    if closed.open.until <= closed.open.from {
+        return Ok(changes);
+    }
     move_on(changes, it.chart, chart, &closed)
 }
 

@@ -98,6 +98,10 @@ pub(crate) fn minor(case: &Case<'_>, it: &ChartMinor) -> Result<Changes, Halt> {
     }
     check_not_too_long(it.until, case.now())?;
     let mut proxies = proxies(case, it.chart)?;
+    // Majority comes once, and no later than was said.
+    if let Some(at) = proxies.of_age_at.filter(|at| *at < it.until) {
+        return Err(Rejection::OfAge { at }.into());
+    }
     proxies.of_age_at = Some(it.until);
     for proxy in proxies.all.iter_mut() {
         proxy.terms.window.until = proxy.terms.window.until.min(it.until);

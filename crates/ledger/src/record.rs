@@ -75,7 +75,11 @@ pub(crate) fn add(case: &Case<'_>, it: &RecordAdd) -> Result<Changes, Halt> {
     entry.proposed = proposal.is_some();
     let mut changes = match it.amends {
         None => Changes::NONE,
-        Some(amended) => amend(case, it.chart, amended, &mut entry)?,
+        Some(amended) => {
+            let last = named(case.view, it.chart, &amended.record)?;
+            actor.check_within(CompartmentSet::EMPTY.with(last.compartment))?;
+            amend(case, it.chart, amended, &mut entry)?
+        }
     };
     if let Some(tag) = it.uniqueness {
         if case.view.tag(organisation, tag)?.is_some() {

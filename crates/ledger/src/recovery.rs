@@ -136,9 +136,15 @@ pub(crate) fn finish(case: &Case<'_>, it: &RecoveryFinish) -> Result<Changes, Ha
         .remove(Key::Guardians(it.chart))
         .remove(Key::Recoveries(it.chart));
     Ok(match recovery.ground {
-        RecoveryGround::Lost => changes,
-        RecoveryGround::Death => changes.remove(Key::Proxies(it.chart)),
+        // Whoever found the lost keys may have named proxies; a minor's were the organisation's to name.
+        RecoveryGround::Lost if of_minor(case, it.chart)? => changes,
+        RecoveryGround::Lost | RecoveryGround::Death => changes.remove(Key::Proxies(it.chart)),
     })
+}
+
+fn of_minor(case: &Case<'_>, chart: ChartId) -> Result<bool, Halt> {
+    let of_age_at = case.view.proxies(chart)?.and_then(|proxies| proxies.of_age_at);
+    Ok(of_age_at.is_some_and(|at| case.now() < at))
 }
 
 /// The chart under the successor's keys. What was left to emergencies opens no epoch from now on.

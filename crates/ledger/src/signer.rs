@@ -121,11 +121,11 @@ pub fn accountable(
         }
         Party::Guardian(id) => {
             signing_guardian(view, signer, id)?;
-            Ok((known_chart(view, id)?.organisation, Account::Charts))
+            Ok((known_chart(view, id)?.organisation, Account::Guardians))
         }
         Party::Successor(id) => {
             signing_successor(view, signer, id, now)?;
-            Ok((known_chart(view, id)?.organisation, Account::Charts))
+            Ok((known_chart(view, id)?.organisation, Account::Guardians))
         }
         Party::Administrator(id) => {
             signing_administrator(view, signer, id)?;

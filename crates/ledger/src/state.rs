@@ -394,6 +394,9 @@ pub enum Account {
     /// What keeps sealed objects for it.
     #[n(3)]
     Custodian,
+    /// Whoever guards one of its charts or is to have new keys of it: they keep no patient from a veto.
+    #[n(4)]
+    Guardians,
 }
 
 /// What of a quota was used in the latest minute in which any was.

@@ -76,6 +76,7 @@ fn keys() -> Vec<(&'static str, Key)> {
         ("request", Key::Request(CHART, REQUEST)),
         ("open requests", Key::OpenRequests(CHART, ORGANISATION)),
         ("quota custodian", Key::Quota(ORGANISATION, Account::Custodian)),
+        ("quota guardians", Key::Quota(ORGANISATION, Account::Guardians)),
         ("record state", Key::RecordState(CHART, RECORD)),
         ("credentials", Key::Credentials(MEMBER)),
         ("emergencies", Key::Emergencies(CHART)),

@@ -221,7 +221,7 @@ fn check_fits(
         }
         Approver::Patient => party == Party::Controller(id),
         Approver::Author => party == entry.author,
-        Approver::Proxy => is_proxy(case, id, entry, party)?,
+        Approver::Proxy => is_proxy(case, (id, chart), entry, party)?,
         Approver::Member(member) => party == Party::Member(member),
         Approver::Administrator(organisation) => party == Party::Administrator(organisation),
         Approver::Role(role, of) => {
@@ -246,13 +246,18 @@ fn check_fits(
 /// Whether the party is a proxy of the chart's patient for the record's compartment.
 fn is_proxy(
     case: &Case<'_>,
-    chart: ChartId,
+    (chart_id, chart): (ChartId, &Chart),
     entry: &RecordEntry,
     party: Party,
 ) -> Result<bool, Halt> {
     let Party::Proxy(of, id) = party else { return Ok(false) };
     let terms = &proxy_in_force(case.view, of, id, case.now())?.terms;
-    Ok(of == chart && terms.compartments.contains(entry.compartment))
+    // Whoever holds the chart's key for an adult names no proxy who would sign in the adult's place.
+    let of_age_at = case.view.proxies(of)?.and_then(|proxies| proxies.of_age_at);
+    if chart.claim.is_some() && of_age_at.is_none_or(|at| at <= case.now()) {
+        return Err(Rejection::NotPatient(chart_id).into());
+    }
+    Ok(of == chart_id && terms.compartments.contains(entry.compartment))
 }
 
 /// The party, if it is a member of the organisation that a seat is of.

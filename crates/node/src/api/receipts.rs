@@ -82,7 +82,9 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
     if is_actor {
         return Ok(true);
     }
-    let Some(chart) = entry.payload().chart() else { return Ok(caller.organisation().is_some()) };
+    let Some(chart) = entry.payload().chart() else {
+        return may_see_without_chart(node, caller, entry).await;
+    };
     if caller.acts_in(chart) {
         return Ok(true);
     }
@@ -98,6 +100,40 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
     match signed_off(entry) {
         Some(record) => is_party(node, caller, chart, record).await,
         None => Ok(false),
+    }
+}
+
+/// Whether an entry that touches no chart may be shown: to every member, but for what two organisations have to do
+/// with each other, which is theirs.
+async fn may_see_without_chart(
+    node: &Node,
+    caller: &Caller,
+    entry: &Entry,
+) -> Result<bool, ApiError> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are public among members")]
+    let link = match entry.payload() {
+        Payload::LinkPropose(it) => it.link,
+        Payload::LinkConfirm(it) => it.link,
+        Payload::LinkReverse(it) => it.link,
+        Payload::MatchEvaluate(_) => return is_by_own_organisation(node, caller, entry).await,
+        _ => return Ok(caller.organisation().is_some()),
+    };
+    match (node.value(Key::Link(link)).await?, caller.organisation()) {
+        (Some(Value::Link(link)), Some(organisation)) => Ok(link.is_of(organisation)),
+        _ => Ok(false),
+    }
+}
+
+async fn is_by_own_organisation(
+    node: &Node,
+    caller: &Caller,
+    entry: &Entry,
+) -> Result<bool, ApiError> {
+    let Entry::Signed(signed) = entry else { return Ok(false) };
+    let Some(Party::Member(member)) = signed.command.signers.first() else { return Ok(false) };
+    match node.value(Key::Member(*member)).await? {
+        Some(Value::Member(it)) => Ok(caller.is_of(it.organisation)),
+        Some(_) | None => Ok(false),
     }
 }
 
