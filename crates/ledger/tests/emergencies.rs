@@ -236,6 +236,35 @@ fn h3_epochs_move_on_afterwards_by_keys_published_ahead() {
     );
 }
 
+/// What the patient leaves to emergencies no more, is closed in those that are open as well.
+#[test]
+fn an_open_emergency_opens_no_more_than_is_left_now() {
+    check_ahead(
+        "
+        t10  carl  break    e1 ends=t50                          ok
+        t10  dora  second   e1                                   ok
+        t11  carl  read     result for=BTG                       ok
+        t12  c1    prepare  c1 compartments=none                 ok
+        t13  carl  read     result for=BTG                       not_granted
+    ",
+    );
+}
+
+/// Breaking the glass and closing at once gives nobody a key, and uses none up.
+#[test]
+fn an_emergency_that_never_began_moves_nothing_on() {
+    check_ahead(
+        "
+        t10  carl  break  e1 ends=t50                            ok
+        t11  carl  close  e1                                     ok
+        t12  carl  break  e2 ends=t50                            ok
+        t12  carl  close  e2                                     ok
+        t13  drey  add    same compartment=1 kind=result         ok
+        t14  drey  add    new compartment=1 kind=result epoch=1  wrong_epoch
+    ",
+    );
+}
+
 #[test]
 fn an_emergency_is_ended_by_those_it_concerns() {
     check_ahead(

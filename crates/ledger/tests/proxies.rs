@@ -104,6 +104,21 @@ fn a_proxy_has_the_powers_it_was_given() {
     );
 }
 
+/// Not through a new version of what it may not touch, nor with words in a case that is about anything.
+#[test]
+fn a_proxy_reaches_no_further_through_versions_and_cases() {
+    check_care(
+        "
+        t2  c1          add    own compartment=2                        ok
+        t2  proxy:cara  add    more compartment=1 amends=own            outside_proxy
+        t2  c1          add    mine compartment=1                       ok
+        t3  proxy:cara  add    again compartment=1 amends=mine          ok
+        t4  c1          case   k1 of=own                                ok
+        t4  proxy:cara  state  k1                                       outside_proxy
+    ",
+    );
+}
+
 #[test]
 fn a_proxy_is_over_at_its_expiry() {
     check_care(
@@ -206,6 +221,7 @@ fn a_proxy_of_a_minor_ends_at_majority() {
         t1      c1            minor       c1 until=t1                  window_passed
         t1      drey          minor       c1 until=t100                not_controller
         t1      c1            minor       c1 until=t100                ok
+        t1      c1            minor       c1 until=t200                of_age
         t2      c1            name_proxy  mum compartments=1 ends=t100+1  of_age
         t2      c1            name_proxy  mum compartments=1 ends=t100    ok
         t2      proxy:mum     read        open                         ok

@@ -54,6 +54,22 @@ fn guardians_bring_a_chart_to_new_keys_after_the_delay() {
     assert_eq!(chart.keys.signing, support::key("next:phone").public());
 }
 
+/// Whoever found the lost device may have named proxies with it: they end with its keys.
+#[test]
+fn proxies_that_lost_keys_named_end_with_them() {
+    check_guarded(
+        "
+        t5      c1          name_proxy  cara compartments=1  ok
+        t6      proxy:cara  read     old                 ok
+        t10     @ann        recover  r1                  ok
+        t11     hugh        vouch    r1                  ok
+        t20     @ben        vouch    r1                  ok
+        t30     next:phone  finish   r1                  ok
+        t31     proxy:cara  read     old                 ~unknown_proxy
+    ",
+    );
+}
+
 /// The old keys control nothing once the chart has come to new ones.
 #[test]
 fn whoever_has_the_lost_device_has_nothing_any_more() {

@@ -422,6 +422,15 @@ fn h2_a_proxy_signs_where_the_rule_has_a_seat_for_one() {
         t9   proxy:cara  approve  later                                    ~proxy_not_in_force
     ",
     );
+    // Nor one whom the organisation names that holds an adult's chart.
+    check(
+        "
+        t0   rex   open        c1 claim=t100                               ok
+        t1   drey  add         plan rule=consent:any(patient,proxy)        ok
+        t1   c1    name_proxy  max compartments=1 ends=t90                 ok
+        t2   proxy:max  approve  plan seat=1                               not_patient
+    ",
+    );
 }
 
 /// Whoever holds the key of a chart that nobody has claimed is not the patient.
