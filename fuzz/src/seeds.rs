@@ -81,7 +81,7 @@ use keepwell_types::{
         MemberId, OrganisationId, ProxyId, PublicKey, RecordId, Signature, Suite, Version,
     },
     matching::MatchRule,
-    member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
+    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind},
     set::{KindSet, Set},
@@ -335,7 +335,7 @@ pub fn genesis() -> &'static Genesis {
                     organisation: ORGANISATION,
                     kind: OrganisationKind::Hospital,
                     name: text("Hospital"),
-                    administrator: key(1).public(),
+                    administrators: Administrators::one(key(1).public()),
                     custodian: Some(key(2).public()),
                 }),
                 Payload::MemberEnrol(MemberEnrol {

@@ -69,8 +69,9 @@ impl Client {
         facts: &RecordFacts,
         custodian: OrganisationId,
     ) -> Result<Challenged, ClientError> {
-        let key = self.organisation(actor, custodian).await?.custodian;
+        let organisation = self.organisation(actor, custodian).await?;
         let tip = self.tip().await?;
+        let is_its_key = |key: &PublicKey| organisation.has_custodian(key, tip.header().time);
         let height = tip.header().height;
         let question = Question { chart, facts, custodian, block: block_id(tip.header()) };
         let position = facts.name.position;
@@ -80,17 +81,22 @@ impl Client {
             Ok(bytes) => bytes,
             Err(problem) => return Ok(Challenged::Silent(problem)),
         };
-        Ok(self.judge(&question, key, &bytes))
+        Ok(self.judge(&question, is_its_key, &bytes))
     }
 
     /// What an answer amounts to.
-    fn judge(&self, question: &Question<'_>, key: Option<PublicKey>, bytes: &[u8]) -> Challenged {
+    fn judge(
+        &self,
+        question: &Question<'_>,
+        is_its_key: impl Fn(&PublicKey) -> bool,
+        bytes: &[u8],
+    ) -> Challenged {
         let Ok(answer) = keepwell_types::decode(bytes, CHALLENGE_ANSWER_BYTES_MAX) else {
             return Challenged::Silent(CustodyProblem::OtherObject);
         };
         let answer: ChallengeAnswer = answer;
         let expected = question.finding(self, answer.finding.shown);
-        let signed = key == Some(answer.key)
+        let signed = is_its_key(&answer.key)
             && answer.finding == expected
             && answer.shown.as_ref().map(shown_digest) == answer.finding.shown
             && verify_finding(&answer.key, &answer.finding, &answer.signature).is_ok();

@@ -510,6 +510,7 @@ impl Rules<'_> {
             roles,
             suspended: false,
             groups,
+            former: None,
         };
         Ok(Some((ANYONE, member)))
     }

@@ -110,8 +110,8 @@ impl GuardianKeys {
 pub struct TakenOver {
     /// The chart.
     pub chart: ChartId,
-    /// What was done so that grantees read on; nothing if an earlier try was completed.
-    pub rotated: Option<Rotated>,
+    /// What was done so that grantees read on.
+    pub rotated: Rotated,
 }
 
 impl Client {
@@ -291,8 +291,10 @@ impl Client {
     ) -> Result<TakenOver, ClientError> {
         let holder = wallet.new_holder(id);
         if wallet.chart(id).is_ok() && self.chart(&holder.actor(), id).await.is_ok() {
-            self.publish_keys(&wallet.holder(id)?).await?;
-            return Ok(TakenOver { chart: id, rotated: None });
+            let holder = wallet.holder(id)?;
+            self.publish_keys(&holder).await?;
+            let rotated = self.rotate_compartments(&holder, CompartmentSet::all()).await?;
+            return Ok(TakenOver { chart: id, rotated });
         }
         let key = holder.secret().signing();
         let (own, successor) = (key.public(), Actor::new(Party::Successor(id), key));
@@ -315,7 +317,8 @@ impl Client {
         wallet.save()?;
         let (keys, _) = keys_at(&holder, &epochs);
         let (position, replaces) = (recovery.position, chart.keys.sheet);
-        let finish = RecoveryFinish { chart: id, recovery: position, keys, replaces };
+        let finish =
+            RecoveryFinish { chart: id, recovery: position, keys, replaces, epochs: chart.epochs };
         if let Err(error) = self.command(&successor, Payload::RecoveryFinish(finish)).await {
             return Err(unless_refused(error, || {
                 wallet.forget(id);
@@ -327,7 +330,7 @@ impl Client {
         let holder = wallet.holder(id)?;
         self.publish_keys(&holder).await?;
         let rotated = self.rotate_compartments(&holder, CompartmentSet::all()).await?;
-        Ok(TakenOver { chart: id, rotated: Some(rotated) })
+        Ok(TakenOver { chart: id, rotated })
     }
 
     /// What the guardians' shares give back.

@@ -33,7 +33,7 @@ use keepwell_types::{
     encoding::{List, Text},
     grant::{Effect, GrantTerms, Grantee},
     id::{ChartId, OrganisationId, RecordId},
-    member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
+    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::Rejection,
     record::{Amended, RecordKind, RedactionGround},
     set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
@@ -335,7 +335,7 @@ async fn credentials(scene: &Scene, nodes: &Nodes) {
         organisation,
         kind: OrganisationKind::LicensingBoard,
         name: Text::from_string("Medical board".into()).unwrap(),
-        administrator: administrator.key.public(),
+        administrators: Administrators::one(administrator.key.public()),
         custodian: None,
     });
     let founders: Vec<_> = nodes.administrators.iter().collect();

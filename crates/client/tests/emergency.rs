@@ -29,7 +29,7 @@ use keepwell_types::{
     genesis::{Genesis, Trustees},
     grant::{Effect, GrantTerms, Grantee},
     id::{ChartId, Compartment, CredentialId, Digest, LogPosition, OrganisationId},
-    member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
+    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::Rejection,
     record::RecordKind,
     set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
@@ -58,7 +58,7 @@ fn say_more(genesis: &mut Genesis, trustees: &[TrusteeIdentity], board: &Person)
         organisation: BOARD,
         kind: OrganisationKind::LicensingBoard,
         name: Text::from_string("Board".into()).unwrap(),
-        administrator: board.key.public(),
+        administrators: Administrators::one(board.key.public()),
         custodian: None,
     };
     genesis.entries.push(Payload::OrganisationAdmit(admit)).unwrap();

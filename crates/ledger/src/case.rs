@@ -52,6 +52,9 @@ pub(crate) fn open(case: &Case<'_>, it: &CaseOpen) -> Result<Changes, Halt> {
     let about =
         record.map_or(CompartmentSet::all(), |it| CompartmentSet::EMPTY.with(it.compartment));
     actor.check_within(about)?;
+    if let Some(entry) = record {
+        actor.check_names_first(entry)?;
+    }
     let record = record.map(|entry| entry.original);
     let entry = state::Case {
         kind: it.kind,
@@ -78,9 +81,27 @@ fn attach(
     changes: Changes,
 ) -> Result<Changes, Halt> {
     let mut state = record::state_of(case.view, chart, record)?;
+    if state.cases.len() == RECORD_CASES_MAX {
+        make_room(case, chart, &mut state)?;
+    }
     let too_many = Rejection::TooManyCases { record, max: RECORD_CASES_MAX as u32 };
     state.cases.push(id).map_err(|_| too_many)?;
     Ok(changes.put(Key::RecordState(chart, record), state))
+}
+
+/// Takes the oldest case off a record's list that nobody speaks of any more: one that was decided and not
+/// disagreed with, or that a former controller opened. The case itself stays.
+fn make_room(case: &Case<'_>, chart: ChartId, state: &mut state::RecordState) -> Result<(), Halt> {
+    let taken = known_chart(case.view, chart)?.taken;
+    for (place, id) in state.cases.iter().enumerate() {
+        let entry = known(case, chart, *id)?;
+        let settled = entry.decided.is_some() && entry.statements.is_empty();
+        if settled || taken.is_some_and(|taken| entry.opened_at < taken.at) {
+            state.cases.remove(place);
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn decide(case: &Case<'_>, it: &CaseDecide) -> Result<Changes, Halt> {

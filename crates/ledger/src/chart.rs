@@ -30,15 +30,15 @@ use keepwell_types::{
     limits::{COMPARTMENTS, SEPARATE_CONSENT},
     member::Role,
     outcome::Rejection,
-    proxy::ChartClose,
-    set::{CompartmentSet, RoleSet},
+    proxy::{ChartClose, Power},
+    set::{CompartmentSet, PowerSet, RoleSet},
 };
 
 use crate::{
     compartment,
     decide::{Case, Changes, Halt},
     signer::known_organisation,
-    state::{Chart, ChartLog, Key, Proxies},
+    state::{Chart, ChartLog, Key, Proxies, Taken},
 };
 
 /// Who may open a chart for their organisation; the first is named where none of them is there.
@@ -71,6 +71,7 @@ pub(crate) fn open(case: &Case<'_>, it: &ChartOpen) -> Result<Changes, Halt> {
         escrow: None,
         seeds: None,
         closed_at: None,
+        taken: None,
         ahead: None,
     };
     Ok(Changes::NONE.put(Key::Chart(it.chart), chart).put(Key::ChartLog(it.chart), ChartLog::EMPTY))
@@ -88,12 +89,24 @@ pub(crate) fn claim(case: &Case<'_>, it: &ChartClaim) -> Result<Changes, Halt> {
     chart.emergency = CompartmentSet::EMPTY;
     chart.escrow = None;
     chart.ahead = None;
+    chart.taken = Some(Taken { location: case.location, at: case.now() });
     compartment::advance(&mut chart, CompartmentSet::all())?;
     let changes = Changes::NONE.put(Key::Chart(it.chart), chart);
-    // Who acts for a minor does so until majority; nobody else whom the patient did not name.
-    let proxies = case.view.proxies(it.chart)?;
-    let stay = |it: &Proxies| it.of_age_at.is_some_and(|at| case.now() < at);
-    Ok(if proxies.is_none_or(stay) { changes } else { changes.remove(Key::Proxies(it.chart)) })
+    let Some(proxies) = case.view.proxies(it.chart)? else { return Ok(changes) };
+    if proxies.of_age_at.is_none_or(|at| at <= case.now()) {
+        return Ok(changes.remove(Key::Proxies(it.chart)));
+    }
+    Ok(changes.put(Key::Proxies(it.chart), of_minor(proxies)))
+}
+
+/// Who acted for a minor goes on reading until majority. More is for whoever has claimed the chart to give: that
+/// the patient is a minor is the organisation's word.
+fn of_minor(proxies: &Proxies) -> Proxies {
+    let mut proxies = proxies.clone();
+    for proxy in proxies.all.iter_mut() {
+        proxy.terms.powers = proxy.terms.powers.and(PowerSet::EMPTY.with(Power::Read));
+    }
+    proxies
 }
 
 /// Ends a chart for good: nothing is added any more. Whoever controls it decides who reads on.

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     access, anchor, case, chart, compartment, credential, emergency, grant, guardian, link,
-    matching, member, organisation, proxy, record, recovery,
+    matching, member, motion, organisation, proxy, record, recovery,
     signer::Authority,
     state::{Key, RecordEntry, Value},
     team,
@@ -167,6 +167,11 @@ impl<'a> Case<'a> {
             Payload::LinkPropose(it) => link::propose(self, it),
             Payload::LinkConfirm(it) => link::confirm(self, it),
             Payload::LinkReverse(it) => link::reverse(self, it),
+            Payload::OrganisationExpel(it) => organisation::expel(self, it),
+            Payload::OrganisationRotate(it) => organisation::rotate(self, it),
+            Payload::MotionOpen(it) => motion::open(self, it),
+            Payload::MotionApprove(it) => motion::approve(self, it),
+            Payload::MotionWithdraw(it) => motion::withdraw(self, it),
         }
     }
 

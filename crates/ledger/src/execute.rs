@@ -302,9 +302,17 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::OrganisationAdmit(it) => {
             [Key::Organisations, Key::Organisation(it.organisation)].into()
         }
-        Payload::OrganisationSuspend(it) | Payload::OrganisationReinstate(it) => {
+        Payload::OrganisationSuspend(it)
+        | Payload::OrganisationReinstate(it)
+        | Payload::OrganisationExpel(it) => {
             [Key::Organisations, Key::Organisation(it.organisation)].into()
         }
+        Payload::OrganisationRotate(it) => {
+            [Key::Organisations, Key::Organisation(it.organisation)].into()
+        }
+        Payload::MotionOpen(it) => [Key::Motion(it.motion), Key::Organisations].into(),
+        Payload::MotionApprove(it) => [Key::Motion(it.motion), Key::Organisations].into(),
+        Payload::MotionWithdraw(it) => [Key::Motion(it.motion)].into(),
         Payload::MemberEnrol(it) => {
             [Key::Member(it.member), Key::Organisation(it.organisation)].into()
         }

@@ -47,6 +47,7 @@ mod signer;
 
 mod credential;
 mod member;
+mod motion;
 mod organisation;
 
 mod case;

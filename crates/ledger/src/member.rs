@@ -5,7 +5,8 @@
 //!
 //! * A member's organisation never changes, and neither does what it signed before a suspension.
 //! * What a group reads for never changes: patients who granted it something rely on that.
-//! * A rotation is signed by the new key as well: a member is never left with a key that nobody holds.
+//! * A rotation is signed by the new key as well: a member is never left with a key that nobody holds. The key so far
+//!   counts on for as long as the rotation says, unless the member is suspended.
 
 use keepwell_types::{
     encoding::List,
@@ -16,12 +17,13 @@ use keepwell_types::{
 
 use crate::{
     decide::{Case, Changes, Halt},
+    organisation::check_overlap,
     signer::known_member,
-    state::{Group, Key, Member},
+    state::{FormerKey, Group, Key, Member},
 };
 
 pub(crate) fn enrol(case: &Case<'_>, it: &MemberEnrol) -> Result<Changes, Halt> {
-    case.by_administrator(it.organisation)?;
+    case.by_administrators(it.organisation)?;
     if case.view.member(it.member)?.is_some() {
         return Err(Rejection::MemberExists(it.member).into());
     }
@@ -32,14 +34,17 @@ pub(crate) fn enrol(case: &Case<'_>, it: &MemberEnrol) -> Result<Changes, Halt> 
         roles: it.roles,
         suspended: false,
         groups: List::new(),
+        former: None,
     };
     Ok(Changes::NONE.put(Key::Member(it.member), member))
 }
 
 pub(crate) fn rotate(case: &Case<'_>, it: &MemberRotate) -> Result<Changes, Halt> {
     let member = known_member(case.view, it.member)?;
-    case.by_administrator_and_new_key(member.organisation, it.member, &it.signing)?;
-    let member = Member { signing: it.signing, sealing: it.sealing, ..member.clone() };
+    case.by_administrators_and_new_key(member.organisation, it.member, &it.signing)?;
+    check_overlap(case.now(), it.overlap_until)?;
+    let former = it.overlap_until.map(|until| FormerKey { signing: member.signing, until });
+    let member = Member { signing: it.signing, sealing: it.sealing, former, ..member.clone() };
     Ok(Changes::NONE.put(Key::Member(it.member), member))
 }
 
@@ -56,7 +61,7 @@ pub(crate) fn assign(case: &Case<'_>, it: &MemberAssign) -> Result<Changes, Halt
 }
 
 pub(crate) fn form_group(case: &Case<'_>, it: &GroupForm) -> Result<Changes, Halt> {
-    case.by_administrator(it.organisation)?;
+    case.by_administrators(it.organisation)?;
     if case.view.group(it.group)?.is_some() {
         return Err(Rejection::GroupExists(it.group).into());
     }
@@ -87,6 +92,6 @@ pub(crate) fn reinstate(case: &Case<'_>, it: &MemberStanding) -> Result<Changes,
 /// The member, whose administrator signed.
 fn administered<'a>(case: &Case<'a>, id: MemberId) -> Result<&'a Member, Halt> {
     let member = known_member(case.view, id)?;
-    case.by_administrator(member.organisation)?;
+    case.by_administrators(member.organisation)?;
     Ok(member)
 }

@@ -1,25 +1,29 @@
-//! Organisations: admitted, suspended and reinstated by the consortium.
+//! Organisations: admitted, suspended, reinstated and expelled by the consortium, and given new keys.
 //!
 //! Each of these is signed by the administrators of more than two thirds of the organisations that are
-//! not suspended, or stands in the genesis file.
+//! not suspended, or is a motion that as many approved, or stands in the genesis file. New keys an organisation
+//! gives itself, as long as enough of its administrators have theirs.
 //!
 //! # Invariants
 //!
-//! * The list of organisations names each of them once, and counts those that are suspended.
+//! * The list of organisations names each of them once, but for those that were expelled, and counts those that are
+//!   suspended.
+//! * Who is expelled never comes back under the same id: what it signed stays its own.
 //! * At least one organisation is not suspended, or nobody could reinstate any.
 //! * No more are in standing than can sign together, or nobody could decide anything.
 
 use keepwell_types::{
     id::OrganisationId,
-    limits::IN_STANDING_MAX,
-    member::{OrganisationAdmit, OrganisationStanding},
+    limits::{ADMINISTRATORS_MAX, IN_STANDING_MAX, KEY_OVERLAP_MS_MAX},
+    member::{Administrators, OrganisationAdmit, OrganisationRotate, OrganisationStanding},
     outcome::Rejection,
+    time::BlockTime,
 };
 
 use crate::{
     decide::{Case, Changes, Halt},
     signer::known_organisation,
-    state::{Key, Organisation, Organisations},
+    state::{FormerKeys, Key, Organisation, Organisations},
 };
 
 pub(crate) fn admit(case: &Case<'_>, it: &OrganisationAdmit) -> Result<Changes, Halt> {
@@ -27,15 +31,18 @@ pub(crate) fn admit(case: &Case<'_>, it: &OrganisationAdmit) -> Result<Changes, 
     if case.view.organisation(it.organisation)?.is_some() {
         return Err(Rejection::OrganisationExists(it.organisation).into());
     }
+    check_sound(&it.administrators)?;
     let mut list = organisations(case)?;
     list.all.push(it.organisation).map_err(|_| Rejection::TooLarge)?;
     check_in_standing(&list)?;
     let organisation = Organisation {
         kind: it.kind,
         name: it.name.clone(),
-        administrator: it.administrator,
+        administrators: it.administrators.clone(),
         custodian: it.custodian,
         suspended: false,
+        expelled_at: None,
+        former: None,
     };
     Ok(Changes::NONE
         .put(Key::Organisations, list)
@@ -45,6 +52,7 @@ pub(crate) fn admit(case: &Case<'_>, it: &OrganisationAdmit) -> Result<Changes, 
 pub(crate) fn suspend(case: &Case<'_>, it: &OrganisationStanding) -> Result<Changes, Halt> {
     let mut list = organisations(case)?;
     let organisation = standing(case, it.organisation)?;
+    check_not_expelled(it.organisation, organisation)?;
     if organisation.suspended {
         return Err(Rejection::OrganisationSuspended(it.organisation).into());
     }
@@ -62,9 +70,66 @@ pub(crate) fn reinstate(case: &Case<'_>, it: &OrganisationStanding) -> Result<Ch
     if !organisation.suspended {
         return Ok(Changes::NONE);
     }
+    check_not_expelled(it.organisation, organisation)?;
     list.suspended -= 1;
     check_in_standing(&list)?;
     Ok(with_standing(it.organisation, organisation, false, list))
+}
+
+/// Expels, suspended or not. Its charts, and what was granted to it, stay as a suspension leaves them.
+pub(crate) fn expel(case: &Case<'_>, it: &OrganisationStanding) -> Result<Changes, Halt> {
+    let mut list = organisations(case)?;
+    let organisation = standing(case, it.organisation)?;
+    check_not_expelled(it.organisation, organisation)?;
+    if organisation.suspended {
+        list.suspended -= 1;
+    } else if list.in_standing() == 1 {
+        return Err(Rejection::LastOrganisation(it.organisation).into());
+    }
+    list.all.retain(|id| *id != it.organisation);
+    let expelled = Organisation { expelled_at: Some(case.now()), ..organisation.clone() };
+    Ok(with_standing(it.organisation, &expelled, true, list))
+}
+
+/// Gives new keys. Those so far count on for as long as is said, so that nobody is shut out between.
+pub(crate) fn rotate(case: &Case<'_>, it: &OrganisationRotate) -> Result<Changes, Halt> {
+    case.by_administrators_or_consortium(it.organisation)?;
+    let organisation = known_organisation(case.view, it.organisation)?;
+    check_not_expelled(it.organisation, organisation)?;
+    check_sound(&it.administrators)?;
+    check_overlap(case.now(), it.overlap_until)?;
+    let (administrators, custodian) = (organisation.administrators.clone(), organisation.custodian);
+    let organisation = Organisation {
+        administrators: it.administrators.clone(),
+        custodian: it.custodian,
+        former: it.overlap_until.map(|until| FormerKeys { administrators, custodian, until }),
+        ..organisation.clone()
+    };
+    Ok(Changes::NONE.put(Key::Organisation(it.organisation), organisation))
+}
+
+/// Whether former keys may count until then.
+pub(crate) fn check_overlap(now: BlockTime, until: Option<BlockTime>) -> Result<(), Rejection> {
+    let Some(until) = until else { return Ok(()) };
+    if until <= now {
+        return Err(Rejection::WindowPassed { until, now });
+    }
+    if until.ms_since(now) > KEY_OVERLAP_MS_MAX {
+        return Err(Rejection::OverlapTooLong { max_ms: KEY_OVERLAP_MS_MAX });
+    }
+    Ok(())
+}
+
+fn check_sound(administrators: &Administrators) -> Result<(), Rejection> {
+    let max = ADMINISTRATORS_MAX as u32;
+    if administrators.are_sound() { Ok(()) } else { Err(Rejection::UnsoundAdministrators { max }) }
+}
+
+fn check_not_expelled(id: OrganisationId, organisation: &Organisation) -> Result<(), Rejection> {
+    match organisation.expelled_at {
+        Some(_) => Err(Rejection::OrganisationExpelled(id)),
+        None => Ok(()),
+    }
 }
 
 /// Whether the administrators of those in standing can still sign one command together.

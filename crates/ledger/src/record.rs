@@ -198,7 +198,7 @@ fn check_custody(
             return Err(Rejection::NotCustodian(by.custodian).into());
         }
         let organisation = organisation_in_standing(case.view, by.custodian)?;
-        if organisation.custodian != Some(by.key) {
+        if !organisation.has_custodian(&by.key, case.now()) {
             return Err(Rejection::CustodianKey(by.custodian).into());
         }
         if by.until <= case.now() {

@@ -44,7 +44,7 @@ use crate::{
     compartment,
     decide::{Case, Changes, Halt},
     signer::{known_chart, member_in_standing},
-    state::{Chart, Guardians, Key, Recoveries, Recovery, RecoveryApproval},
+    state::{Chart, Guardians, Key, Recoveries, Recovery, RecoveryApproval, Taken},
 };
 
 pub(crate) fn start(case: &Case<'_>, it: &RecoveryStart) -> Result<Changes, Halt> {
@@ -128,11 +128,12 @@ pub(crate) fn finish(case: &Case<'_>, it: &RecoveryFinish) -> Result<Changes, Ha
     if case.now() < ready_at {
         return Err(Rejection::RecoveryTooSoon { ready_at }.into());
     }
-    if it.replaces != chart.keys.sheet {
+    // An emergency that is closed moves epochs on under the same sheet.
+    if it.replaces != chart.keys.sheet || it.epochs != chart.epochs {
         return Err(Rejection::LetterOutOfDate(it.chart).into());
     }
     let changes = Changes::NONE
-        .put(Key::Chart(it.chart), taken_over(chart, it)?)
+        .put(Key::Chart(it.chart), taken_over(case, chart, it)?)
         .remove(Key::Guardians(it.chart))
         .remove(Key::Recoveries(it.chart));
     Ok(match recovery.ground {
@@ -148,12 +149,13 @@ fn of_minor(case: &Case<'_>, chart: ChartId) -> Result<bool, Halt> {
 }
 
 /// The chart under the successor's keys. What was left to emergencies opens no epoch from now on.
-fn taken_over(chart: &Chart, it: &RecoveryFinish) -> Result<Chart, Rejection> {
+fn taken_over(case: &Case<'_>, chart: &Chart, it: &RecoveryFinish) -> Result<Chart, Rejection> {
     let mut chart = Chart {
         keys: it.keys,
         emergency: CompartmentSet::EMPTY,
         escrow: None,
         ahead: None,
+        taken: Some(Taken { location: case.location, at: case.now() }),
         ..chart.clone()
     };
     compartment::advance(&mut chart, CompartmentSet::all())?;

@@ -8,10 +8,14 @@
 //!
 //! * The key is compared before anything else of a signer is looked at, so that a stranger learns
 //!   nothing from a refusal, and cannot use up what belongs to someone else.
+//! * Where an organisation needs several administrators, none of them alone acts for it; each asks and is counted
+//!   alone.
 //! * Suspension stops acts. It does not undo what was done, and does not stop patients: whoever has
 //!   claimed a chart controls it whatever becomes of its organisation.
 //! * A proxy acts only by a power that it was given, while it is in force. What no power stands for (keys,
 //!   guardians, proxies, redaction, the end of a chart) is the controller's alone.
+
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use keepwell_crypto::command::Verified;
 use keepwell_types::{
@@ -26,8 +30,11 @@ use keepwell_types::{
 
 use crate::{
     decide::{Case, Halt},
-    state::{Account, Chart, Guardians, Member, Organisation, Proxy, Recovery},
-    view::View,
+    state::{
+        Account, Chart, Guardians, Member, MotionApproval, Organisation, Proxy, RecordEntry,
+        Recovery,
+    },
+    view::{Lacks, View},
 };
 
 /// By what right a command is decided.
@@ -37,6 +44,8 @@ pub(crate) enum Authority<'a> {
     Genesis,
     /// Its signers signed it.
     Signed(&'a Verified),
+    /// These administrators approved it one by one.
+    Approved(&'a [MotionApproval]),
 }
 
 /// Who acts in a chart.
@@ -66,6 +75,17 @@ impl Actor<'_> {
         }
     }
 
+    /// Whether a proxy that asks something about a record in all its versions names the first of them: a later
+    /// one may be in another compartment.
+    pub(crate) fn check_names_first(&self, entry: &RecordEntry) -> Result<(), Rejection> {
+        match self {
+            Self::Proxy { id, .. } if entry.record != entry.original => {
+                Err(Rejection::OutsideProxy(*id))
+            }
+            Self::Proxy { .. } | Self::Controller | Self::Member { .. } => Ok(()),
+        }
+    }
+
     /// Whether the actor may act in these compartments, as far as that is bounded at all.
     pub(crate) fn check_within(&self, compartments: CompartmentSet) -> Result<(), Rejection> {
         match self {
@@ -86,7 +106,11 @@ struct Signer {
 
 impl Signer {
     fn must_have(&self, key: &PublicKey) -> Result<(), Rejection> {
-        if self.key == *key { Ok(()) } else { Err(Rejection::KeyNotOfSigner(self.party)) }
+        self.must(self.key == *key)
+    }
+
+    fn must(&self, has_its_key: bool) -> Result<(), Rejection> {
+        if has_its_key { Ok(()) } else { Err(Rejection::KeyNotOfSigner(self.party)) }
     }
 }
 
@@ -102,7 +126,7 @@ pub fn accountable(
     let signer = signers(command).next().ok_or(Rejection::WrongSigners)?;
     match signer.party {
         Party::Member(id) => {
-            let member = signing_member(view, signer, id)?;
+            let member = signing_member(view, signer, id, now)?;
             Ok((member.organisation, Account::Members))
         }
         Party::Controller(id) => {
@@ -128,29 +152,45 @@ pub fn accountable(
             Ok((known_chart(view, id)?.organisation, Account::Guardians))
         }
         Party::Administrator(id) => {
-            signing_administrator(view, signer, id)?;
+            signing_administrator(view, signer, id, now)?;
             Ok((id, Account::Administrator))
         }
         Party::Custodian(id) => {
-            signing_custodian(view, signer, id)?;
+            signing_custodian(view, signer, id, now)?;
             Ok((id, Account::Custodian))
         }
     }
 }
 
 /// A custodian answers for what it holds, suspended or not.
-fn signing_custodian(view: &View, signer: Signer, id: OrganisationId) -> Result<(), Halt> {
-    let custodian = known_organisation(view, id)?.custodian;
-    Ok(signer.must_have(&custodian.ok_or(Rejection::NotCustodian(id))?)?)
+fn signing_custodian(
+    view: &View,
+    signer: Signer,
+    id: OrganisationId,
+    now: BlockTime,
+) -> Result<(), Halt> {
+    let organisation = known_organisation(view, id)?;
+    organisation.custodian.ok_or(Rejection::NotCustodian(id))?;
+    Ok(signer.must(organisation.has_custodian(&signer.key, now))?)
 }
 
-fn signing_administrator(view: &View, signer: Signer, id: OrganisationId) -> Result<(), Halt> {
-    signer.must_have(&known_organisation(view, id)?.administrator)?;
+fn signing_administrator(
+    view: &View,
+    signer: Signer,
+    id: OrganisationId,
+    now: BlockTime,
+) -> Result<(), Halt> {
+    signer.must(known_organisation(view, id)?.has_administrator(&signer.key, now))?;
     organisation_in_standing(view, id).map(|_| ())
 }
 
-fn signing_member(view: &View, signer: Signer, id: MemberId) -> Result<&Member, Halt> {
-    signer.must_have(&known_member(view, id)?.signing)?;
+fn signing_member(
+    view: &View,
+    signer: Signer,
+    id: MemberId,
+    now: BlockTime,
+) -> Result<&Member, Halt> {
+    signer.must(known_member(view, id)?.signs_with(&signer.key, now))?;
     member_in_standing(view, id)
 }
 
@@ -220,6 +260,17 @@ pub(crate) fn member_in_standing(view: &View, id: MemberId) -> Result<&Member, H
     Ok(member)
 }
 
+/// Whether `key` is an administrator's, at `now`, of an organisation that is not suspended.
+pub(crate) fn administrator_in_standing(
+    view: &View,
+    organisation: OrganisationId,
+    key: &PublicKey,
+    now: BlockTime,
+) -> Result<bool, Lacks> {
+    let entry = view.organisation(organisation)?;
+    Ok(entry.is_some_and(|it| !it.suspended && it.has_administrator(key, now)))
+}
+
 /// An organisation that is not suspended.
 pub(crate) fn organisation_in_standing(
     view: &View,
@@ -264,7 +315,7 @@ impl<'a> Case<'a> {
     pub(crate) fn acting_member(&self) -> Result<(MemberId, &'a Member), Halt> {
         let [signer] = self.exactly()?;
         match signer.party {
-            Party::Member(id) => Ok((id, signing_member(self.view, signer, id)?)),
+            Party::Member(id) => Ok((id, signing_member(self.view, signer, id, self.now())?)),
             Party::Controller(_)
             | Party::Claimant(_)
             | Party::Administrator(_)
@@ -279,7 +330,7 @@ impl<'a> Case<'a> {
     pub(crate) fn acting_custodian(&self) -> Result<OrganisationId, Halt> {
         let [signer] = self.exactly()?;
         let Party::Custodian(id) = signer.party else { return Err(Rejection::WrongSigners.into()) };
-        signing_custodian(self.view, signer, id)?;
+        signing_custodian(self.view, signer, id, self.now())?;
         Ok(id)
     }
 
@@ -355,7 +406,7 @@ impl<'a> Case<'a> {
         match signer.party {
             Party::Guardian(id) if id == chart => signing_guardian(self.view, signer, chart),
             Party::Member(id) => {
-                signing_member(self.view, signer, id)?;
+                signing_member(self.view, signer, id, self.now())?;
                 let Guardians { policy, .. } =
                     self.view.guardians(chart)?.ok_or(stranger.clone())?;
                 Ok(policy.place_of(&Guardian::Member(id)).ok_or(stranger)?)
@@ -385,7 +436,7 @@ impl<'a> Case<'a> {
         let [signer] = self.exactly()?;
         match signer.party {
             Party::Member(id) => {
-                let member = signing_member(self.view, signer, id)?;
+                let member = signing_member(self.view, signer, id, self.now())?;
                 Ok((Actor::Member { id, member }, known_chart(self.view, chart)?))
             }
             Party::Controller(_) | Party::Proxy(..) => {
@@ -399,17 +450,23 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whoever signed alone, in standing; of charts, the controller of `chart` only, or its proxy that may sign.
+    /// Whoever signed alone, or as its administrators an organisation, in standing; of charts, the controller of `chart` only, or its proxy that may sign.
     pub(crate) fn approver(&self, chart: ChartId) -> Result<Party, Halt> {
+        if let Authority::Signed(command) = self.authority
+            && let Some(Party::Administrator(id)) = command.command().signers.first()
+        {
+            self.by_administrators(*id)?;
+            return Ok(Party::Administrator(*id));
+        }
         let [signer] = self.exactly()?;
         match signer.party {
-            Party::Member(id) => signing_member(self.view, signer, id).map(|_| ())?,
+            Party::Member(id) => signing_member(self.view, signer, id, self.now()).map(|_| ())?,
             Party::Controller(_) => self.acting_controller(chart).map(|_| ())?,
-            Party::Administrator(id) => signing_administrator(self.view, signer, id)?,
             Party::Proxy(of, _) if of == chart => {
                 self.actor_with(chart, Power::Sign).map(|_| ())?
             }
-            Party::Claimant(_)
+            Party::Administrator(_)
+            | Party::Claimant(_)
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
@@ -435,57 +492,83 @@ impl<'a> Case<'a> {
         Ok(entry)
     }
 
-    /// The administrator of `organisation` signed, alone, or the genesis file says it.
-    pub(crate) fn by_administrator(&self, organisation: OrganisationId) -> Result<(), Halt> {
+    /// The administrator who signed, alone, and with which key.
+    pub(crate) fn acting_administrator(&self) -> Result<(OrganisationId, PublicKey), Halt> {
+        let [signer] = self.exactly()?;
+        let Party::Administrator(id) = signer.party else {
+            return Err(Rejection::WrongSigners.into());
+        };
+        signing_administrator(self.view, signer, id, self.now())?;
+        Ok((id, signer.key))
+    }
+
+    /// As many administrators of `organisation` as it needs signed, and nobody else, or the genesis file says it.
+    pub(crate) fn by_administrators(&self, organisation: OrganisationId) -> Result<(), Halt> {
         match self.authority {
             Authority::Genesis => known_organisation(self.view, organisation).map(|_| ()),
-            Authority::Signed(_) => {
-                let [signer] = self.exactly()?;
-                self.administrator_of(signer, organisation)
+            Authority::Signed(command) => {
+                self.spoken_for(organisation, &self.signing_administrators(signers(command))?)
+            }
+            Authority::Approved(approvals) => {
+                self.spoken_for(organisation, &self.approving_administrators(approvals)?)
             }
         }
     }
 
-    /// The administrator of the member's organisation and the keeper of the member's new key signed,
+    /// [`Self::by_administrators`], or [`Self::by_consortium`].
+    pub(crate) fn by_administrators_or_consortium(
+        &self,
+        organisation: OrganisationId,
+    ) -> Result<(), Halt> {
+        match self.by_administrators(organisation) {
+            Err(Halt::Rejected(own)) => match self.by_consortium() {
+                // What the organisation itself lacks is nearer to whoever signed.
+                Err(Halt::Rejected(_)) => Err(own.into()),
+                by @ (Ok(()) | Err(Halt::Lacks(_))) => by,
+            },
+            by @ (Ok(()) | Err(Halt::Lacks(_))) => by,
+        }
+    }
+
+    /// The administrators of the member's organisation and the keeper of the member's new key signed,
     /// or the genesis file says it.
-    pub(crate) fn by_administrator_and_new_key(
+    pub(crate) fn by_administrators_and_new_key(
         &self,
         organisation: OrganisationId,
         member: MemberId,
         new: &PublicKey,
     ) -> Result<(), Halt> {
-        match self.authority {
-            Authority::Genesis => Ok(()),
-            Authority::Signed(_) => {
-                let [administrator, keeper] = self.exactly()?;
-                if keeper.party != Party::Member(member) {
-                    return Err(Rejection::WrongSigners.into());
-                }
-                self.administrator_of(administrator, organisation)?;
-                Ok(keeper.must_have(new)?)
-            }
+        let command = match self.authority {
+            Authority::Genesis => return Ok(()),
+            Authority::Signed(command) => command,
+            Authority::Approved(_) => return Err(Rejection::WrongSigners.into()),
+        };
+        let administrators = signers(command).len().saturating_sub(1);
+        let keeper = signers(command).nth(administrators).ok_or(Rejection::WrongSigners)?;
+        if keeper.party != Party::Member(member) {
+            return Err(Rejection::WrongSigners.into());
         }
+        let administrators = signers(command).take(administrators);
+        self.spoken_for(organisation, &self.signing_administrators(administrators)?)?;
+        Ok(keeper.must_have(new)?)
     }
 
-    /// Administrators of more than two thirds of the organisations in standing signed, each once, or
-    /// the genesis file says it.
+    /// Administrators of more than two thirds of the organisations in standing signed, of each as many as it needs,
+    /// or the genesis file says it.
     pub(crate) fn by_consortium(&self) -> Result<(), Halt> {
-        let Authority::Signed(command) = self.authority else { return Ok(()) };
+        let administrators = match self.authority {
+            Authority::Genesis => return Ok(()),
+            Authority::Signed(command) => self.signing_administrators(signers(command))?,
+            Authority::Approved(approvals) => self.approving_administrators(approvals)?,
+        };
+        let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (organisation, key) in administrators {
+            keys.entry(organisation).or_default().push(key);
+        }
         let mut signed = 0;
-        for (place, signer) in signers(command).enumerate() {
-            let again = command.command().signers[..place].contains(&signer.party);
-            match signer.party {
-                Party::Administrator(id) if !again => signing_administrator(self.view, signer, id)?,
-                Party::Administrator(_)
-                | Party::Member(_)
-                | Party::Controller(_)
-                | Party::Claimant(_)
-                | Party::Custodian(_)
-                | Party::Proxy(..)
-                | Party::Guardian(_)
-                | Party::Successor(_) => return Err(Rejection::WrongSigners.into()),
-            }
-            signed += 1;
+        for (organisation, keys) in keys {
+            let entry = known_organisation(self.view, organisation)?;
+            signed += u32::from(entry.is_spoken_for(&keys, self.now()));
         }
         let organisations = self.view.organisations()?;
         let needed = organisations.map_or(1, |it| it.administrators_min());
@@ -495,11 +578,55 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    fn administrator_of(&self, signer: Signer, organisation: OrganisationId) -> Result<(), Halt> {
-        if signer.party != Party::Administrator(organisation) {
+    /// Whether `organisation` is spoken for by these, all of them its own.
+    fn spoken_for(
+        &self,
+        organisation: OrganisationId,
+        administrators: &[(OrganisationId, PublicKey)],
+    ) -> Result<(), Halt> {
+        if administrators.iter().any(|(of, _)| *of != organisation) {
             return Err(Rejection::WrongSigners.into());
         }
-        signing_administrator(self.view, signer, organisation)
+        let keys: Vec<_> = administrators.iter().map(|(_, key)| *key).collect();
+        let entry = known_organisation(self.view, organisation)?;
+        if entry.is_spoken_for(&keys, self.now()) {
+            return Ok(());
+        }
+        let (signed, needed) = (keys.len() as u32, entry.administrators.needed);
+        Err(Rejection::TooFewAdministrators { signed, needed }.into())
+    }
+
+    /// Who signed, if each is an administrator in standing and none is there twice.
+    fn signing_administrators(
+        &self,
+        signers: impl Iterator<Item = Signer>,
+    ) -> Result<Vec<(OrganisationId, PublicKey)>, Halt> {
+        let mut administrators = Vec::new();
+        for signer in signers {
+            let Party::Administrator(id) = signer.party else {
+                return Err(Rejection::WrongSigners.into());
+            };
+            signing_administrator(self.view, signer, id, self.now())?;
+            if administrators.contains(&(id, signer.key)) {
+                return Err(Rejection::WrongSigners.into());
+            }
+            administrators.push((id, signer.key));
+        }
+        Ok(administrators)
+    }
+
+    /// Who approved and may still.
+    fn approving_administrators(
+        &self,
+        approvals: &[MotionApproval],
+    ) -> Result<Vec<(OrganisationId, PublicKey)>, Halt> {
+        let mut administrators = Vec::new();
+        for MotionApproval { organisation, key } in approvals {
+            if administrator_in_standing(self.view, *organisation, key, self.now())? {
+                administrators.push((*organisation, *key));
+            }
+        }
+        Ok(administrators)
     }
 
     /// The signers, if there are exactly `N`; the genesis file has none.

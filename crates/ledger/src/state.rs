@@ -32,20 +32,21 @@ use keepwell_types::{
     guardian::{GuardianPlace, GuardianPolicy, RecoveryGround},
     id::{
         CaseId, ChartId, CommandId, Commitment, Compartment, CredentialId, Digest, Epoch, GrantId,
-        GroupId, LinkId, Location, LogPosition, MemberId, OrganisationId, ProxyId, PublicKey,
-        RecordId, RequestId, TeamId, UniquenessTag, Version,
+        GroupId, LinkId, Location, LogPosition, MemberId, MotionId, OrganisationId, ProxyId,
+        PublicKey, RecordId, RequestId, TeamId, UniquenessTag, Version,
     },
     limits::{
         APPROVERS_MAX, CASE_STATEMENTS_MAX, CASE_TOLD_MAX, COMPARTMENTS, CONTRIBUTORS_MAX,
         COUNTED_ACCESSES_MAX, CREDENTIAL_SCOPE_BYTES_MAX, CREDENTIALS_MAX, CUSTODIANS_MAX,
         EMERGENCIES_MAX, EMERGENCIES_WAITING_MAX, EMERGENCY_MEMBERS_MAX, GRANTS_PER_SUBJECT_MAX,
-        GUARDIANS_MAX, IN_STANDING_MAX, MEMBER_GROUPS_MAX, NAME_BYTES_MAX, OPEN_REQUESTS_MAX,
-        ORGANISATIONS_MAX, PROXIES_MAX, RECORD_CASES_MAX, RECORD_CUSTODIANS_MAX,
-        REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX, STATE_VALUE_BYTES_MAX,
-        TEAM_MEMBERS_MAX, TEAMS_MAX,
+        GUARDIANS_MAX, IN_STANDING_MAX, MEMBER_GROUPS_MAX, MOTION_APPROVALS_MAX, MOTIONS_MAX,
+        NAME_BYTES_MAX, OPEN_REQUESTS_MAX, ORGANISATIONS_MAX, PROXIES_MAX, RECORD_CASES_MAX,
+        RECORD_CUSTODIANS_MAX, REPLAY_IDS_PER_SLOT_MAX, REPLAY_SLOTS, SIGNERS_MAX,
+        STATE_VALUE_BYTES_MAX, TEAM_MEMBERS_MAX, TEAMS_MAX,
     },
     link::LinkReversal,
-    member::{OrganisationKind, Party},
+    member::{Administrators, OrganisationKind, Party},
+    motion::Act,
     proxy::ProxyTerms,
     record::{RecordKind, RedactionGround},
     set::{CompartmentSet, PurposeSet, RestrictionSet, RoleSet},
@@ -148,6 +149,12 @@ pub enum Key {
     /// A link between charts of two organisations.
     #[n(27)]
     Link(#[n(0)] LinkId),
+    /// A motion that waits.
+    #[n(28)]
+    Motion(#[n(0)] MotionId),
+    /// The motions that an organisation's administrators have made and that wait.
+    #[n(29)]
+    OpenMotions(#[n(0)] OrganisationId),
 }
 
 impl Key {
@@ -194,6 +201,8 @@ impl Key {
                 | (Self::EmergencyUse(_), Value::EmergencyUse(_))
                 | (Self::MatchQuota(_), Value::MatchQuota(_))
                 | (Self::Link(_), Value::Link(_))
+                | (Self::Motion(_), Value::Motion(_))
+                | (Self::OpenMotions(_), Value::OpenMotions(_))
         )
     }
 }
@@ -285,6 +294,12 @@ pub enum Value {
     /// Under [`Key::Link`].
     #[n(27)]
     Link(#[n(0)] Link),
+    /// Under [`Key::Motion`].
+    #[n(28)]
+    Motion(#[n(0)] Motion),
+    /// Under [`Key::OpenMotions`].
+    #[n(29)]
+    OpenMotions(#[n(0)] OpenMotions),
 }
 
 impl Value {
@@ -356,6 +371,8 @@ stored! {
     EmergencyUse(EmergencyUse)
     MatchQuota(MatchQuota)
     Link(Link)
+    Motion(Motion)
+    OpenMotions(OpenMotions)
 }
 
 /// The ids of recent commands that share a slot, in the order in which they came.
@@ -452,15 +469,99 @@ pub struct Organisation {
     /// Its public name.
     #[n(1)]
     pub name: Text<NAME_BYTES_MAX>,
-    /// Verifies its administrator.
+    /// Verify its administrators.
     #[n(2)]
-    pub administrator: PublicKey,
+    pub administrators: Administrators,
     /// Verifies its acknowledgements of custody, if it is a custodian.
     #[n(3)]
     pub custodian: Option<PublicKey>,
     /// Whether it and its members are barred from acting.
     #[n(4)]
     pub suspended: bool,
+    /// When it was expelled, if it was; then it is suspended, for good.
+    #[n(5)]
+    pub expelled_at: Option<BlockTime>,
+    /// The keys before its present ones, while they still count.
+    #[n(6)]
+    pub former: Option<FormerKeys>,
+}
+
+/// Keys of an organisation that count beside its present ones.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct FormerKeys {
+    /// Of its administrators.
+    #[n(0)]
+    pub administrators: Administrators,
+    /// For custody.
+    #[n(1)]
+    pub custodian: Option<PublicKey>,
+    /// First instant at which they count no more.
+    #[n(2)]
+    pub until: BlockTime,
+}
+
+impl Organisation {
+    /// Whether `key` is one of its administrators' at `now`.
+    pub fn has_administrator(&self, key: &PublicKey, now: BlockTime) -> bool {
+        let former = self.former_at(now).map(|it| &it.administrators);
+        self.administrators.keys.contains(key) || former.is_some_and(|it| it.keys.contains(key))
+    }
+
+    /// Whether `keys`, each given once, are enough to speak for it at `now`: of its present keys, or of those
+    /// before them while they count. The one kind does not make up for what the other lacks.
+    pub fn is_spoken_for(&self, keys: &[PublicKey], now: BlockTime) -> bool {
+        let enough = |it: &Administrators| {
+            keys.iter().filter(|key| it.keys.contains(key)).count() >= it.needed as usize
+        };
+        enough(&self.administrators)
+            || self.former_at(now).is_some_and(|it| enough(&it.administrators))
+    }
+
+    /// Whether `key` verifies its acknowledgements of custody at `now`.
+    pub fn has_custodian(&self, key: &PublicKey, now: BlockTime) -> bool {
+        let former = self.former_at(now).and_then(|it| it.custodian);
+        self.custodian.as_ref() == Some(key) || former.as_ref() == Some(key)
+    }
+
+    fn former_at(&self, now: BlockTime) -> Option<&FormerKeys> {
+        self.former.as_ref().filter(|it| now < it.until)
+    }
+}
+
+/// What the consortium's administrators are to decide.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Motion {
+    /// Whose administrator made it.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// What is moved.
+    #[n(1)]
+    pub act: Act,
+    /// First instant at which it waits no more.
+    #[n(2)]
+    pub until: BlockTime,
+    /// Who approved it, in that order; no key twice.
+    #[n(3)]
+    pub approvals: List<MotionApproval, MOTION_APPROVALS_MAX>,
+}
+
+/// One administrator's approval of a motion.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct MotionApproval {
+    /// Whose administrator.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// With this key. It counts while it is one.
+    #[n(1)]
+    pub key: PublicKey,
+}
+
+/// The motions of one organisation's administrators that wait.
+#[derive(Clone, Debug, Decode, Default, Encode, Eq, PartialEq, Serialize)]
+pub struct OpenMotions {
+    /// In the order in which they were made.
+    #[n(0)]
+    pub open: List<MotionId, MOTIONS_MAX>,
 }
 
 /// A person or device that acts for an organisation.
@@ -484,6 +585,28 @@ pub struct Member {
     /// The groups of its organisation that it is in.
     #[n(5)]
     pub groups: List<GroupId, MEMBER_GROUPS_MAX>,
+    /// The signing key before its present one, while it still counts.
+    #[n(6)]
+    pub former: Option<FormerKey>,
+}
+
+/// A member's signing key that counts beside its present one.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct FormerKey {
+    /// Verifies its commands.
+    #[n(0)]
+    pub signing: PublicKey,
+    /// First instant at which it counts no more.
+    #[n(1)]
+    pub until: BlockTime,
+}
+
+impl Member {
+    /// Whether `key` verifies its commands at `now`.
+    pub fn signs_with(&self, key: &PublicKey, now: BlockTime) -> bool {
+        let former = self.former.filter(|it| now < it.until);
+        self.signing == *key || former.is_some_and(|it| it.signing == *key)
+    }
 }
 
 /// A group of members of one organisation.
@@ -539,6 +662,20 @@ pub struct Chart {
     /// Keys of epochs to come, by which compartments move on after an emergency.
     #[n(12)]
     pub ahead: Option<KeysAhead>,
+    /// Since when its present keys control it, if it was not opened with them.
+    #[n(13)]
+    pub taken: Option<Taken>,
+}
+
+/// When a chart came to its present keys: by a claim or a recovery.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct Taken {
+    /// By this command.
+    #[n(0)]
+    pub location: Location,
+    /// Then.
+    #[n(1)]
+    pub at: BlockTime,
 }
 
 impl Chart {

@@ -16,17 +16,17 @@ use keepwell_merkle::range::Peaks;
 use keepwell_types::{
     grant::Grantee,
     id::{
-        CaseId, ChartId, GrantId, GroupId, LinkId, LogPosition, MemberId, OrganisationId, RecordId,
-        RequestId, UniquenessTag,
+        CaseId, ChartId, GrantId, GroupId, LinkId, LogPosition, MemberId, MotionId, OrganisationId,
+        RecordId, RequestId, UniquenessTag,
     },
 };
 use thiserror::Error;
 
 use crate::state::{
     Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, EmergencyUse, Grant, Group,
-    Guardians, Key, Link, MatchQuota, Member, OpenRequests, Organisation, Organisations, Proposal,
-    Proxies, Quota, RecordEntry, RecordState, Recoveries, ReplaySlot, Request, Stored, Subject,
-    TagOwner, Teams, Value,
+    Guardians, Key, Link, MatchQuota, Member, Motion, OpenMotions, OpenRequests, Organisation,
+    Organisations, Proposal, Proxies, Quota, RecordEntry, RecordState, Recoveries, ReplaySlot,
+    Request, Stored, Subject, TagOwner, Teams, Value,
 };
 
 /// A key that was read and not loaded.
@@ -81,6 +81,16 @@ impl View {
     /// All organisations.
     pub fn organisations(&self) -> Result<Option<&Organisations>, Lacks> {
         self.read(Key::Organisations)
+    }
+
+    /// A motion that waits.
+    pub fn motion(&self, id: MotionId) -> Result<Option<&Motion>, Lacks> {
+        self.read(Key::Motion(id))
+    }
+
+    /// The motions of an organisation's administrators that wait.
+    pub fn open_motions(&self, id: OrganisationId) -> Result<Option<&OpenMotions>, Lacks> {
+        self.read(Key::OpenMotions(id))
     }
 
     /// A member.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use keepwell_ledger::state::{Case, Key, Value};
 use keepwell_types::{
     case::{CaseKind, DenialGround},
+    id::CaseId,
     limits::{CASE_STATEMENTS_MAX, RECORD_CASES_MAX},
     time::BlockTime,
 };
@@ -31,6 +32,13 @@ fn case(world: &World, name: &str) -> Case {
         Some(Value::Case(case)) => case,
         other => panic!("{other:?}"),
     }
+}
+
+fn cases_of_note(world: &World) -> Vec<CaseId> {
+    let record = world.record("c1", "note").1.original;
+    let key = Key::RecordState(chart_id("c1"), record);
+    let Some(Value::RecordState(state)) = world.stored(&key) else { panic!() };
+    state.cases[..].into()
 }
 
 #[test]
@@ -74,10 +82,7 @@ fn p6_disagreement_and_rebuttal_stay_with_the_record() {
     ",
     );
     assert_eq!(case(&world, "k1").statements.len(), 2);
-    let record = world.record("c1", "note").1.original;
-    let key = Key::RecordState(chart_id("c1"), record);
-    let Some(Value::RecordState(state)) = world.stored(&key) else { panic!() };
-    assert_eq!(state.cases[..], [case_id("k1"), case_id("k2")]);
+    assert_eq!(cases_of_note(&world), [case_id("k1"), case_id("k2")]);
 }
 
 /// Whoever reads the record finds from the state what was said, and custodians what to erase.
@@ -167,6 +172,28 @@ fn p2_p5_each_kind_has_its_own_grounds() {
     assert_eq!(reviewable, [&DenialGround::Endangers]);
 }
 
+/// Whoever had the chart's keys before may have filled the list of a record's cases.
+#[test]
+fn a_claim_makes_room_for_the_patients_own_cases() {
+    let mut world = check(
+        "
+        t0  rex   open   c1 claim=t1000             ok
+        t1  drey  add    note  kind=document        ok
+    ",
+    );
+    for number in 0..RECORD_CASES_MAX {
+        world.run(&format!("t2+{number} c1 case k{number} of=note ok"));
+    }
+    world.run(
+        "
+        t3  c1                 case   mine of=note  too_many_cases
+        t4  code:c1+wallet:c1  claim  c1            ok
+        t5  c1                 case   mine of=note  ok
+    ",
+    );
+    assert_eq!(cases_of_note(&world).last(), Some(&case_id("mine")));
+}
+
 #[test]
 fn cases_and_statements_are_limited() {
     let mut world = check_case("");
@@ -176,12 +203,20 @@ fn cases_and_statements_are_limited() {
     world.run(
         "
         t3  c1    case    more of=note                        too_many_cases
-        t3  c1    case    more kind=access                    ok
+        t3  c1    case    copy kind=access                    ok
         t3  hugh  decide  k0 deny=accurate_and_complete       ok
+        t3  c1    state   k0                                  ok
+        t3  c1    case    more of=note                        too_many_cases
+        t3  hugh  decide  k3                                  ok
+        t4  c1    case    more of=note                        ok
+        t4  c1    case    yet_another of=note                 too_many_cases
     ",
     );
+    assert_eq!(cases_of_note(&world).last(), Some(&case_id("more")));
+    assert!(!cases_of_note(&world).contains(&case_id("k3")), "k3 was decided, with nothing said");
     for who in ["c1", "hugh"] {
-        for _ in 0..CASE_STATEMENTS_MAX / 2 {
+        let said = usize::from(who == "c1");
+        for _ in said..CASE_STATEMENTS_MAX / 2 {
             let ms = world.height.0;
             world.run(&format!("t4+{ms} {who} state k0 ok"));
         }

@@ -232,7 +232,9 @@ fn rules_are_those_of_the_state(world: &World, past: &Past) {
             | Key::Proxies(_)
             | Key::EmergencyUse(_)
             | Key::MatchQuota(_)
-            | Key::Link(_) => false,
+            | Key::Link(_)
+            | Key::Motion(_)
+            | Key::OpenMotions(_) => false,
         };
         if rule {
             assert_eq!(past.value(key).map(Value::encode).as_ref(), Some(bytes), "{key:?}");

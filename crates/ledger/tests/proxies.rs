@@ -115,6 +115,11 @@ fn a_proxy_reaches_no_further_through_versions_and_cases() {
         t3  proxy:cara  add    again compartment=1 amends=mine          ok
         t4  c1          case   k1 of=own                                ok
         t4  proxy:cara  state  k1                                       outside_proxy
+        t5  c1          add    in1 compartment=1 amends=own             ok
+        t6  proxy:cara  case      k2 of=in1                             outside_proxy
+        t6  proxy:cara  restrict  in1 of=processing                     outside_proxy
+        t6  c1          restrict  in1 of=processing                     ok
+        t6  proxy:cara  lift      in1 of=processing                     outside_proxy
     ",
     );
 }
@@ -242,7 +247,8 @@ fn a_proxy_of_a_minor_ends_at_majority() {
     );
 }
 
-/// A claim ends whoever an organisation let act for an adult, and not a minor's parents.
+/// A claim ends whoever an organisation let act for an adult; a minor's parents read on, and do no more until the
+/// patient says so.
 #[test]
 fn a_claim_ends_proxies_that_the_patient_did_not_name() {
     check(
@@ -262,7 +268,10 @@ fn a_claim_ends_proxies_that_the_patient_did_not_name() {
         t1   c1                 name_proxy  mum compartments=1 ends=t100  ok
         t50  code:c1+wallet:c1  claim       c1                         ok
         t51  proxy:mum          read        open                       ok
+        t51  proxy:mum          give        g1 to=carl compartments=1 ends=t100  outside_proxy
         t51  c1                 name_proxy  dad ends=t200              of_age
+        t51  c1                 name_proxy  dad compartments=1 ends=t100   ok
+        t51  proxy:dad          give        g1 to=carl compartments=1 ends=t100  ok
         t99  c1                 end_proxy   mum                        ok
     ",
     );

@@ -42,6 +42,7 @@ fn guardians_bring_a_chart_to_new_keys_after_the_delay() {
         t30-1   next:phone  finish   r1                  recovery_too_soon
         t30-1   next:phone! finish   r1                  ~key_not_of_signer
         t30     next:phone  finish   r1 sheet=another    letter_out_of_date
+        t30     next:phone  finish   r1 epoch=7          letter_out_of_date
         t30     next:phone  finish   r1                  ok
         t31     c1          read     old                 ok
         t31     next:phone  finish   r1                  ~key_not_of_signer
@@ -68,6 +69,26 @@ fn proxies_that_lost_keys_named_end_with_them() {
         t31     proxy:cara  read     old                 ~unknown_proxy
     ",
     );
+}
+
+/// Whoever had the lost keys may have approved that a record be destroyed: that is not the patient's word.
+#[test]
+fn what_lost_keys_approved_redacts_nothing() {
+    let world = check_guarded(
+        "
+        t5      c1          redact   old ground=order    ok
+        t10     @ann        recover  r1                  ok
+        t11     hugh        vouch    r1                  ok
+        t20     @ben        vouch    r1                  ok
+        t30     next:phone  finish   r1                  ok
+        t31     hugh        redact   old ground=error    ok
+        t31     c1          read     old                 ok
+        t32     c1          redact   old ground=order    other_ground
+        t32     c1          redact   old ground=error    ok
+        t33     c1          read     old                 redacted
+    ",
+    );
+    assert_eq!(open_recoveries(&world), 0);
 }
 
 /// The old keys control nothing once the chart has come to new ones.

@@ -20,7 +20,8 @@ use keepwell_types::{
     id::*,
     limits::*,
     link::LinkReversal,
-    member::{OrganisationKind, Party, Role},
+    member::{Administrators, OrganisationAdmit, OrganisationKind, Party, Role},
+    motion::Act,
     proxy::ProxyTerms,
     record::{RecordKind, RedactionGround},
     set::{CompartmentSet, KindSet, PowerSet, PurposeSet, RestrictionSet, RoleSet},
@@ -32,6 +33,7 @@ const CHART: ChartId = ChartId([1; 32]);
 const ORGANISATION: OrganisationId = OrganisationId([2; 16]);
 const MEMBER: MemberId = MemberId([3; 16]);
 const GRANT: GrantId = GrantId([4; 16]);
+const MOTION: MotionId = MotionId([28; 16]);
 const GROUP: GroupId = GroupId([21; 16]);
 const CASE: CaseId = CaseId([26; 16]);
 const TEAM: TeamId = TeamId([22; 16]);
@@ -89,6 +91,8 @@ fn keys() -> Vec<(&'static str, Key)> {
         ("use of emergencies", Key::EmergencyUse(ORGANISATION)),
         ("match quota", Key::MatchQuota(ORGANISATION)),
         ("link", Key::Link(LinkId([27; 16]))),
+        ("motion", Key::Motion(MOTION)),
+        ("open motions", Key::OpenMotions(ORGANISATION)),
     ]
 }
 
@@ -103,7 +107,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("replay slot", ReplaySlot { spent: list(vec![spent]) }.into()),
         ("quota", Quota { minute: 29_920_640, used: 3 }.into()),
         ("organisations", Organisations { all: list(vec![ORGANISATION]), suspended: 0 }.into()),
-        ("organisation", organisation().into()),
+        ("organisation", organisation(1).into()),
         ("member", member(1).into()),
         ("chart", chart(1).into()),
         ("chart log", ChartLog { count: LogPosition(8), head: DIGEST }.into()),
@@ -127,6 +131,8 @@ fn values() -> Vec<(&'static str, Value)> {
         ("use of emergencies", emergency_use(1).into()),
         ("match quota", MatchQuota { period: 20_778, used: 60, total: 1_000 }.into()),
         ("link", link().into()),
+        ("motion", motion(2).into()),
+        ("open motions", OpenMotions { open: list(vec![MOTION]) }.into()),
     ]
 }
 
@@ -164,14 +170,35 @@ fn proxies(count: usize) -> Proxies {
     Proxies { all: list(vec![proxy; count]), of_age_at: Some(TIME) }
 }
 
-fn organisation() -> Organisation {
+fn organisation(keys: usize) -> Organisation {
+    let administrators = administrators(keys);
     Organisation {
         kind: OrganisationKind::Laboratory,
         name: Text::from_string("North Laboratory".into()).unwrap(),
-        administrator: KEY,
+        administrators: administrators.clone(),
         custodian: Some(KEY),
-        suspended: false,
+        suspended: true,
+        expelled_at: Some(TIME),
+        former: Some(FormerKeys { administrators, custodian: Some(KEY), until: TIME }),
     }
+}
+
+fn administrators(count: usize) -> Administrators {
+    Administrators { keys: list(vec![KEY; count]), needed: 1 }
+}
+
+fn motion(approvals: usize) -> Motion {
+    let administrators = administrators(approvals.min(ADMINISTRATORS_MAX));
+    let act = Act::Admit(OrganisationAdmit {
+        organisation: ORGANISATION,
+        kind: OrganisationKind::Laboratory,
+        name: Text::from_string("ä".repeat(NAME_BYTES_MAX / 2)).unwrap(),
+        administrators,
+        custodian: Some(KEY),
+    });
+    let approval = MotionApproval { organisation: ORGANISATION, key: KEY };
+    let (organisation, until) = (ORGANISATION, TIME);
+    Motion { organisation, act, until, approvals: list(vec![approval; approvals]) }
 }
 
 fn member(groups: usize) -> Member {
@@ -182,6 +209,7 @@ fn member(groups: usize) -> Member {
         roles: RoleSet::EMPTY.with(Role::Nurse),
         suspended: true,
         groups: list(vec![GROUP; groups]),
+        former: Some(FormerKey { signing: KEY, until: TIME }),
     }
 }
 
@@ -199,6 +227,7 @@ fn chart(named: usize) -> Chart {
         escrow: Some(DIGEST),
         seeds: Some(DIGEST),
         closed_at: (named > 1).then_some(TIME),
+        taken: (named > 1).then_some(Taken { location: LOCATION, at: TIME }),
         ahead: (named > 1).then_some(KeysAhead { sheet: DIGEST, until: [Epoch(u32::MAX); 16] }),
     }
 }
@@ -463,7 +492,7 @@ fn bytes_that_are_not_a_value_are_refused() {
 #[test]
 fn no_value_outgrows_its_limit() {
     let spent = SpentId { id: CommandId([11; 16]), until: BlockTime(u64::MAX) };
-    let largest: [(&str, Value); 17] = [
+    let largest: [(&str, Value); 19] = [
         ("replay slot", ReplaySlot { spent: list(vec![spent; REPLAY_IDS_PER_SLOT_MAX]) }.into()),
         (
             "organisations",
@@ -485,6 +514,8 @@ fn no_value_outgrows_its_limit() {
         ("recoveries", recoveries(GUARDIANS_MAX).into()),
         ("proxies", proxies(PROXIES_MAX).into()),
         ("use of emergencies", emergency_use(EMERGENCIES_WAITING_MAX).into()),
+        ("organisation", organisation(ADMINISTRATORS_MAX).into()),
+        ("motion", motion(MOTION_APPROVALS_MAX).into()),
     ];
     for (name, value) in largest {
         let bytes = value.encode();

@@ -18,7 +18,7 @@ use keepwell_types::{
     },
     id::OrganisationId,
     limits::{IN_STANDING_MAX, VALIDATORS_MAX},
-    member::{OrganisationAdmit, OrganisationKind},
+    member::{Administrators, OrganisationAdmit, OrganisationKind},
     set::KindSet,
     time::BlockTime,
 };
@@ -169,7 +169,7 @@ fn admit((founder, node): (&Founder, &DemonstrationNode)) -> Result<Payload, Fou
         organisation: node.organisation,
         kind: founder.kind,
         name: Text::from_string(founder.name.clone())?,
-        administrator: SigningKey::from_seed(&node.administrator).public(),
+        administrators: Administrators::one(SigningKey::from_seed(&node.administrator).public()),
         custodian: Some(node.keys.custodian_key()),
     }))
 }

@@ -22,7 +22,7 @@ use keepwell_types::{
         ChainId, ChartId, CommandId, Commitment, Compartment, Digest, Epoch, GrantId, LogPosition,
         MemberId, OrganisationId, Version,
     },
-    member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
+    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::Outcome,
     record::{CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordKind},
     set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
@@ -69,7 +69,7 @@ pub fn founding() -> Vec<Payload> {
         organisation: HOSPITAL,
         kind: OrganisationKind::Hospital,
         name: Text::from_string("Hospital".into()).expect("short"),
-        administrator: key(10).public(),
+        administrators: Administrators::one(key(10).public()),
         custodian: Some(key(11).public()),
     };
     let enrol = MemberEnrol {

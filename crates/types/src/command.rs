@@ -31,8 +31,9 @@ use crate::{
     matching::MatchEvaluate,
     member::{
         GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
-        OrganisationStanding, Party,
+        OrganisationRotate, OrganisationStanding, Party,
     },
+    motion::{MotionApprove, MotionOpen, MotionWithdraw},
     proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd},
     record::{
         RecordAdd, RecordApprove, RecordErased, RecordKeep, RecordRedact, RecordRestrict,
@@ -231,6 +232,21 @@ pub enum Payload {
     /// Reverse a link.
     #[n(60)]
     LinkReverse(#[n(0)] LinkReverse),
+    /// Expel an organisation.
+    #[n(61)]
+    OrganisationExpel(#[n(0)] OrganisationStanding),
+    /// Give an organisation new keys.
+    #[n(62)]
+    OrganisationRotate(#[n(0)] OrganisationRotate),
+    /// Make a motion.
+    #[n(63)]
+    MotionOpen(#[n(0)] MotionOpen),
+    /// Approve a motion.
+    #[n(64)]
+    MotionApprove(#[n(0)] MotionApprove),
+    /// Take a motion back.
+    #[n(65)]
+    MotionWithdraw(#[n(0)] MotionWithdraw),
 }
 
 impl Payload {
@@ -240,6 +256,11 @@ impl Payload {
             Self::OrganisationAdmit(_)
             | Self::OrganisationSuspend(_)
             | Self::OrganisationReinstate(_)
+            | Self::OrganisationExpel(_)
+            | Self::OrganisationRotate(_)
+            | Self::MotionOpen(_)
+            | Self::MotionApprove(_)
+            | Self::MotionWithdraw(_)
             | Self::MemberEnrol(_)
             | Self::MemberRotate(_)
             | Self::MemberAssign(_)
@@ -366,6 +387,11 @@ impl Payload {
             Self::LinkPropose(_) => "link.propose",
             Self::LinkConfirm(_) => "link.confirm",
             Self::LinkReverse(_) => "link.reverse",
+            Self::OrganisationExpel(_) => "organisation.expel",
+            Self::OrganisationRotate(_) => "organisation.rotate",
+            Self::MotionOpen(_) => "motion.open",
+            Self::MotionApprove(_) => "motion.approve",
+            Self::MotionWithdraw(_) => "motion.withdraw",
         }
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     chart::ChartKeys,
     encoding::List,
-    id::{ChartId, Digest, LogPosition, MemberId, PublicKey},
-    limits::{GUARDIAN_GROUPS_MAX, GUARDIANS_MAX},
+    id::{ChartId, Digest, Epoch, LogPosition, MemberId, PublicKey},
+    limits::{COMPARTMENTS, GUARDIAN_GROUPS_MAX, GUARDIANS_MAX},
     set::vocabulary,
 };
 
@@ -185,4 +185,7 @@ pub struct RecoveryFinish {
     /// Root of the key sheet that these take the place of: with another one, the epochs are others.
     #[n(3)]
     pub replaces: Digest,
+    /// The epochs that these follow, of each compartment.
+    #[n(4)]
+    pub epochs: [Epoch; COMPARTMENTS],
 }

@@ -88,6 +88,10 @@ bytes_newtype!(
     ProxyId, 16
 );
 bytes_newtype!(
+    /// A motion of the consortium's administrators, chosen at random by whoever makes it.
+    MotionId, 16
+);
+bytes_newtype!(
     /// A group of members of one organisation, bound to purposes of use.
     GroupId, 16
 );

@@ -38,6 +38,7 @@ pub mod guardian;
 pub mod link;
 pub mod matching;
 pub mod member;
+pub mod motion;
 pub mod outcome;
 pub mod proxy;
 pub mod record;

@@ -29,6 +29,16 @@ pub const ORGANISATIONS_MAX: usize = 1_024;
 /// Organisations in standing at one time: more than two thirds of their administrators sign a decision of
 /// the consortium together, and [`SIGNERS_MAX`] can.
 pub const IN_STANDING_MAX: u32 = 23;
+/// Administrators' keys of one organisation.
+pub const ADMINISTRATORS_MAX: usize = 8;
+/// Motions of one organisation's administrators that wait.
+pub const MOTIONS_MAX: usize = 8;
+/// Longest time that a motion waits, in milliseconds of block time (30 days).
+pub const MOTION_WAIT_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Approvals of one motion that count: every key of every organisation in standing, present and former.
+pub const MOTION_APPROVALS_MAX: usize = 2 * ADMINISTRATORS_MAX * IN_STANDING_MAX as usize;
+/// Longest time that former keys count beside the new ones, in milliseconds of block time (30 days).
+pub const KEY_OVERLAP_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Bytes of an organisation's or consortium's public name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a public address.

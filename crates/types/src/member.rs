@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     encoding::{List, Text},
     id::{ChartId, Digest, GroupId, MemberId, OrganisationId, ProxyId, PublicKey},
-    limits::{MEMBER_GROUPS_MAX, NAME_BYTES_MAX},
+    limits::{ADMINISTRATORS_MAX, MEMBER_GROUPS_MAX, NAME_BYTES_MAX},
     set::{PurposeSet, RoleSet, vocabulary},
+    time::BlockTime,
 };
 
 vocabulary! {
@@ -79,7 +80,7 @@ pub enum Party {
     /// Whoever holds the one-time code of a chart.
     #[n(2)]
     Claimant(#[n(0)] ChartId),
-    /// The administrator of an organisation.
+    /// An administrator of an organisation; several sign for it where it needs several.
     #[n(3)]
     Administrator(#[n(0)] OrganisationId),
     /// What keeps sealed objects for an organisation.
@@ -96,6 +97,31 @@ pub enum Party {
     Successor(#[n(0)] ChartId),
 }
 
+/// Who speaks for an organisation: some of these keys together.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct Administrators {
+    /// Their keys.
+    #[n(0)]
+    pub keys: List<PublicKey, ADMINISTRATORS_MAX>,
+    /// How many of them must sign.
+    #[n(1)]
+    pub needed: u32,
+}
+
+impl Administrators {
+    /// One key alone.
+    pub fn one(key: PublicKey) -> Self {
+        Self { keys: List::from_vec([key].into()).expect("one is within the limit"), needed: 1 }
+    }
+
+    /// Whether enough of them can sign, and one signature is never enough for two.
+    pub fn are_sound(&self) -> bool {
+        let twice = |place: usize, key: &PublicKey| self.keys[..place].contains(key);
+        let distinct = !self.keys.iter().enumerate().any(|(place, key)| twice(place, key));
+        distinct && self.needed > 0 && self.needed as usize <= self.keys.len()
+    }
+}
+
 /// `organisation.admit`: signed by the administrators of more than two thirds of the organisations.
 #[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
 pub struct OrganisationAdmit {
@@ -108,15 +134,34 @@ pub struct OrganisationAdmit {
     /// Its public name.
     #[n(2)]
     pub name: Text<NAME_BYTES_MAX>,
-    /// Verifies its administrator.
+    /// Verify its administrators.
     #[n(3)]
-    pub administrator: PublicKey,
+    pub administrators: Administrators,
     /// Verifies its acknowledgements of custody, if it is a custodian.
     #[n(4)]
     pub custodian: Option<PublicKey>,
 }
 
-/// `organisation.suspend` and `organisation.reinstate`: signed as `organisation.admit` is.
+/// `organisation.rotate`: new keys of an organisation. Signed by its administrators, or as
+/// `organisation.admit` is if too few of them have their keys.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct OrganisationRotate {
+    /// The organisation.
+    #[n(0)]
+    pub organisation: OrganisationId,
+    /// Verify its administrators from now on.
+    #[n(1)]
+    pub administrators: Administrators,
+    /// Verifies its acknowledgements of custody from now on.
+    #[n(2)]
+    pub custodian: Option<PublicKey>,
+    /// First instant at which the keys so far count no more; without it, that is now.
+    #[n(3)]
+    pub overlap_until: Option<BlockTime>,
+}
+
+/// `organisation.suspend`, `organisation.reinstate` and `organisation.expel`: signed as
+/// `organisation.admit` is.
 #[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
 pub struct OrganisationStanding {
     /// The organisation.
@@ -156,6 +201,9 @@ pub struct MemberRotate {
     /// Digest of its new X-Wing key.
     #[n(2)]
     pub sealing: Digest,
+    /// First instant at which the signing key so far counts no more; without it, that is now.
+    #[n(3)]
+    pub overlap_until: Option<BlockTime>,
 }
 
 /// `member.assign`: other roles and groups. Signed by the administrator.

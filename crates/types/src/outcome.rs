@@ -9,8 +9,8 @@ use crate::{
     credential::CredentialKind,
     id::{
         CaseId, ChartId, CommandDigest, Compartment, CredentialId, Epoch, GrantId, GroupId, LinkId,
-        Location, LogPosition, MemberId, OrganisationId, ProxyId, RecordId, RequestId, TeamId,
-        UniquenessTag, Version,
+        Location, LogPosition, MemberId, MotionId, OrganisationId, ProxyId, RecordId, RequestId,
+        TeamId, UniquenessTag, Version,
     },
     member::{Party, Role},
     record::{RecordKind, RedactionGround},
@@ -859,4 +859,61 @@ pub enum Rejection {
         "a link is reversed with what the patient signed if, and only if, consent was withdrawn"
     )]
     LinkWithdrawal,
+    /// Nobody could speak for the organisation, or one could for two.
+    #[n(141)]
+    #[error(
+        "an organisation has one to {max} administrators' keys, none twice, of which at least one and at most all must sign"
+    )]
+    UnsoundAdministrators {
+        /// The limit.
+        #[n(0)]
+        max: u32,
+    },
+    /// Former keys would count for longer than they may.
+    #[n(142)]
+    #[error("former keys count for at most {max_ms} ms beside the new ones: let that end earlier")]
+    OverlapTooLong {
+        /// The limit.
+        #[n(0)]
+        max_ms: u64,
+    },
+    /// The organisation was expelled.
+    #[n(143)]
+    #[error("organisation {0} was expelled, for good; it can be admitted again under another id")]
+    OrganisationExpelled(#[n(0)] OrganisationId),
+    /// The id is taken.
+    #[n(144)]
+    #[error("motion {0} exists already; draw another random id")]
+    MotionExists(#[n(0)] MotionId),
+    /// No motion waits under this id.
+    #[n(145)]
+    #[error("no motion {0} waits: it was carried out or withdrawn, or has waited too long")]
+    NoSuchMotion(#[n(0)] MotionId),
+    /// The signer approves something else.
+    #[n(146)]
+    #[error("motion {0} is about something else than what was signed; look at it again")]
+    OtherMotion(#[n(0)] MotionId),
+    /// The key has approved it.
+    #[n(147)]
+    #[error("motion {0} is approved with this key already")]
+    MotionApproved(#[n(0)] MotionId),
+    /// The motion would wait longer than one may.
+    #[n(148)]
+    #[error("a motion waits at most {max_ms} ms: let it end earlier")]
+    MotionWaitsTooLong {
+        /// The limit.
+        #[n(0)]
+        max_ms: u64,
+    },
+    /// Too many motions of the organisation wait.
+    #[n(149)]
+    #[error("organisation {organisation} has {max} motions that wait; withdraw one of them")]
+    TooManyMotions {
+        /// The organisation.
+        #[n(0)]
+        organisation: OrganisationId,
+        /// The limit.
+        #[n(1)]
+        max: u32,
+    },
 }

@@ -14,7 +14,7 @@ use keepwell_types::{
         EMERGENCY_MS_MAX, IN_STANDING_MAX, MATCH_PERIOD_MS_MIN, MATCH_POINTS_PER_PERIOD_MAX,
         RECOVERY_DELAY_MS_MAX,
     },
-    member::{OrganisationAdmit, OrganisationKind},
+    member::{Administrators, OrganisationAdmit, OrganisationKind},
     record::RecordKind,
     set::KindSet,
     signoff::KindRule,
@@ -75,7 +75,7 @@ fn admissions(count: u32) -> impl Iterator<Item = Payload> {
             organisation: OrganisationId(u128::from(number).to_be_bytes()),
             kind: OrganisationKind::Hospital,
             name: Text::from_string("t".into()).unwrap(),
-            administrator: PublicKey([1; 32]),
+            administrators: Administrators::one(PublicKey([1; 32])),
             custodian: None,
         })
     })

@@ -38,9 +38,10 @@ use keepwell_types::{
     link::{Confirmation, LinkConfirm, LinkPropose, LinkReversal, LinkReverse},
     matching::MatchEvaluate,
     member::{
-        GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationAdmit,
-        OrganisationKind, OrganisationStanding, Party, Role,
+        Administrators, GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding,
+        OrganisationAdmit, OrganisationKind, OrganisationRotate, OrganisationStanding, Party, Role,
     },
+    motion::{Act, MotionApprove, MotionOpen, MotionWithdraw},
     outcome::{Outcome, Rejection, Verdict},
     proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd, ProxyTerms},
     record::{
@@ -62,6 +63,7 @@ const REQUEST: RequestId = RequestId([23; 16]);
 const CASE: CaseId = CaseId([26; 16]);
 const PROXY: ProxyId = ProxyId([27; 16]);
 const LINK: LinkId = LinkId([27; 16]);
+const MOTION: MotionId = MotionId([28; 16]);
 const CREDENTIAL: CredentialId = CredentialId([25; 16]);
 const DIGEST: Digest = Digest([5; 32]);
 const KEY: PublicKey = PublicKey([6; 32]);
@@ -88,13 +90,26 @@ fn terms() -> GrantTerms {
     }
 }
 
+fn administrators() -> Administrators {
+    Administrators { keys: list(vec![KEY, PublicKey([7; 32])]), needed: 2 }
+}
+
+fn organisation_rotate() -> OrganisationRotate {
+    OrganisationRotate {
+        organisation: ORGANISATION,
+        administrators: administrators(),
+        custodian: None,
+        overlap_until: Some(BlockTime(9_000)),
+    }
+}
+
 fn payloads() -> Vec<Payload> {
     vec![
         Payload::OrganisationAdmit(OrganisationAdmit {
             organisation: ORGANISATION,
             kind: OrganisationKind::Laboratory,
             name: Text::from_string("Labor Zürich".into()).unwrap(),
-            administrator: KEY,
+            administrators: administrators(),
             custodian: Some(KEY),
         }),
         Payload::OrganisationSuspend(OrganisationStanding { organisation: ORGANISATION }),
@@ -106,7 +121,12 @@ fn payloads() -> Vec<Payload> {
             sealing: DIGEST,
             roles: RoleSet::EMPTY.with(Role::Nurse),
         }),
-        Payload::MemberRotate(MemberRotate { member: MEMBER, signing: KEY, sealing: DIGEST }),
+        Payload::MemberRotate(MemberRotate {
+            member: MEMBER,
+            signing: KEY,
+            sealing: DIGEST,
+            overlap_until: Some(BlockTime(9_000)),
+        }),
         Payload::MemberAssign(MemberAssign {
             member: MEMBER,
             roles: RoleSet::all(),
@@ -301,6 +321,7 @@ fn payloads() -> Vec<Payload> {
             recovery: NAME.position,
             keys: KEYS,
             replaces: DIGEST,
+            epochs: [Epoch(1); 16],
         }),
         Payload::ProxyAdd(ProxyAdd {
             chart: CHART,
@@ -340,6 +361,18 @@ fn payloads() -> Vec<Payload> {
             reason: LinkReversal::ConsentWithdrawn,
             withdrawal: Some(DIGEST),
         }),
+        Payload::OrganisationExpel(OrganisationStanding { organisation: ORGANISATION }),
+        Payload::OrganisationRotate(organisation_rotate()),
+        Payload::MotionOpen(MotionOpen {
+            motion: MOTION,
+            act: Act::Rotate(organisation_rotate()),
+            until: BlockTime(9_000),
+        }),
+        Payload::MotionApprove(MotionApprove {
+            motion: MOTION,
+            act: Act::Expel(OrganisationStanding { organisation: ORGANISATION }),
+        }),
+        Payload::MotionWithdraw(MotionWithdraw { motion: MOTION }),
     ]
 }
 
@@ -480,7 +513,7 @@ fn encodings_are_frozen() {
 #[test]
 fn every_command_has_a_vector() {
     let payloads = payloads();
-    assert_eq!(payloads.len(), 61);
+    assert_eq!(payloads.len(), 66);
     for (number, payload) in payloads.iter().enumerate() {
         let bytes = encode(payload);
         assert_eq!(number_of(&bytes), number, "{} keeps its number", payload.name());

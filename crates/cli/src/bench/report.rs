@@ -193,6 +193,7 @@ fn member() -> Member {
         roles: RoleSet::EMPTY.with(Role::Clinician),
         suspended: false,
         groups: List::new(),
+        former: None,
     }
 }
 
@@ -214,6 +215,7 @@ fn chart() -> Chart {
         escrow: None,
         seeds: None,
         closed_at: None,
+        taken: None,
         ahead: None,
     }
 }

@@ -285,7 +285,7 @@ fn finish(mut session: Session, chart: ChartId, output: &Output) -> Result<(), F
     let finished = session.client.finish_recovery(wallet, chart);
     let taken = block_on(async { Ok(finished.await?) })?;
     session.remember()?;
-    let left = taken.rotated.map_or(0, |it| it.left_behind.len());
+    let left = taken.rotated.left_behind.len();
     output.result(
         &format!("chart {chart} is this wallet's: every key of it has changed, and what was sealed before opens too. It has no guardians now: name them with `keepwell guardian set`. {left} grantees need another grant."),
         &json!({ "chart": chart, "left_behind": left }),

@@ -31,7 +31,7 @@ use keepwell_types::{
     genesis::Parameters,
     genesis::Trustees,
     id::{CredentialId, Digest, OrganisationId},
-    member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
+    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     record::RecordKind,
     set::{KindSet, RoleSet},
     signoff::KindRule,
@@ -226,7 +226,7 @@ fn board(dir: &Path, operator: &Zeroizing<[u8; 32]>) -> Result<(OrganisationId, 
         organisation,
         kind: OrganisationKind::LicensingBoard,
         name: Text::from_string(name.to_owned()).expect("short"),
-        administrator: SigningKey::from_seed(&seed).public(),
+        administrators: Administrators::one(SigningKey::from_seed(&seed).public()),
         custodian: None,
     };
     Ok((organisation, Payload::OrganisationAdmit(admit)))

@@ -48,6 +48,7 @@ fn chart() -> Chart {
         escrow: None,
         seeds: None,
         closed_at: None,
+        taken: None,
         ahead: None,
     }
 }

@@ -136,6 +136,7 @@ fn a_letter_opens_for_its_receiver_and_its_use() {
         roles: Default::default(),
         suspended: false,
         groups: List::new(),
+        former: None,
     };
     let sheet = book(programme("p"), &[(1, "i1")]).sheet(reader.member()).unwrap();
     let to = (reader.member(), &reader.sealing_public());

@@ -23,7 +23,7 @@ use keepwell_types::{
         CommandId, Compartment, CredentialId, Digest, Epoch, Location, OrganisationId, PublicKey,
     },
     limits::COMPARTMENTS,
-    member::{OrganisationKind, Role},
+    member::{Administrators, OrganisationKind, Role},
     outcome::{Outcome, Rejection, Verdict},
     set::RoleSet,
     time::Window,
@@ -124,6 +124,7 @@ impl Setting {
             escrow: Some(escrow.digest()),
             seeds: None,
             closed_at: None,
+            taken: None,
             ahead: None,
         };
         let member = Member {
@@ -133,13 +134,16 @@ impl Setting {
             roles: RoleSet::EMPTY.with(Role::Clinician),
             suspended: false,
             groups: List::new(),
+            former: None,
         };
         let organisation = Organisation {
             kind: OrganisationKind::Clinic,
             name: Text::from_string("Clinic".into()).unwrap(),
-            administrator: key,
+            administrators: Administrators::one(key),
             custodian: None,
             suspended: false,
+            expelled_at: None,
+            former: None,
         };
         let credential = Credential {
             credential: CredentialId([3; 16]),

@@ -50,6 +50,15 @@ pub(crate) fn redact(case: &Case<'_>, it: &RecordRedact) -> Result<Changes, Halt
         bound: None,
         outstanding: List::new(),
     });
+    // What a former controller approved is not the word of whoever controls the chart now.
+    let is_former = |approval: &RedactionApproval| {
+        let taken = chart.taken.is_some_and(|taken| approval.location < taken.location);
+        approval.organisation.is_none() && taken
+    };
+    redaction.approvals.retain(|approval| !is_former(approval));
+    if redaction.approvals.is_empty() {
+        redaction.ground = it.ground;
+    }
     if redaction.ground != it.ground {
         return Err(Rejection::OtherGround { record, ground: redaction.ground }.into());
     }

@@ -56,6 +56,7 @@ fn asked(
     let (actor, chart) = case.actor_with(it.chart, Power::Restrict)?;
     let entry = named(case.view, it.chart, &it.record)?;
     actor.check_within(CompartmentSet::EMPTY.with(entry.compartment))?;
+    actor.check_names_first(entry)?;
     let (record, original) = (entry.record, entry.original);
     if it.restrictions == RestrictionSet::EMPTY {
         return Err(Rejection::EmptyTerms.into());

@@ -35,7 +35,7 @@ use keepwell_types::{
     encoding::{List, Text},
     genesis::{EmergencyRule, OwnOrganisation, Parameters, RecoveryRule},
     id::*,
-    member::{MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
+    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Verdict},
     set::{KindSet, RoleSet},
     time::{BlockTime, Window},
@@ -369,7 +369,7 @@ pub(crate) fn admit(name: &str, custodian: bool) -> Payload {
             _ => OrganisationKind::Hospital,
         },
         name: Text::from_string(name.into()).unwrap(),
-        administrator: key(&format!("administrator:{name}")).public(),
+        administrators: Administrators::one(key(&format!("administrator:{name}")).public()),
         custodian: custodian.then(|| key(&format!("custodian:{name}")).public()),
     })
 }
@@ -414,6 +414,10 @@ pub(crate) fn team_id(name: &str) -> TeamId {
 
 pub(crate) fn group_id(name: &str) -> GroupId {
     GroupId(hashed_16("group", name))
+}
+
+pub(crate) fn motion_id(name: &str) -> MotionId {
+    MotionId(hashed_16("motion", name))
 }
 
 pub(crate) fn case_id(name: &str) -> CaseId {

@@ -7,7 +7,7 @@ use keepwell_crypto::{
     custody::{sign_custody, version_of},
     sign::SigningKey,
 };
-use keepwell_ledger::state::{Key, Value};
+use keepwell_ledger::state::{Chart, Key, Value};
 use keepwell_types::{
     access::{
         AccessOpen, BreakGlass, EmergencyClose, EmergencyReason, EmergencyReview, EmergencySecond,
@@ -32,13 +32,14 @@ use keepwell_types::{
         RecoveryFinish, RecoveryStart,
     },
     id::*,
-    limits::SEALED_BYTES_MAX,
+    limits::{COMPARTMENTS, SEALED_BYTES_MAX},
     link::{Confirmation, LinkConfirm, LinkPropose, LinkReversal, LinkReverse},
     matching::MatchEvaluate,
     member::{
-        GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, OrganisationStanding,
-        Party, Role,
+        Administrators, GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding,
+        OrganisationRotate, OrganisationStanding, Party, Role,
     },
+    motion::{Act, MotionApprove, MotionOpen, MotionWithdraw},
     proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd, ProxyTerms},
     record::{
         Amended, CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordApprove, RecordErased,
@@ -51,7 +52,7 @@ use keepwell_types::{
 
 use super::{
     START, World, admit, case_id, chart_id, credential_id, grant_id, group_id, hashed, key,
-    link_id, member_id, organisation_id, proxy_id, request_id, sign_as, team_id,
+    link_id, member_id, motion_id, organisation_id, proxy_id, request_id, sign_as, team_id,
 };
 
 /// Compartments that need separate consent in charts of scripts.
@@ -153,6 +154,40 @@ impl Line {
         }
     }
 
+    /// `act=expel:clinic`.
+    fn act(&self) -> Act {
+        let (verb, name) = self.detail("act").unwrap().split_once(':').unwrap();
+        let it = OrganisationStanding { organisation: organisation_id(name) };
+        match verb {
+            "admit" => {
+                let Payload::OrganisationAdmit(it) = admit(name, true) else {
+                    unreachable!("that is what it makes")
+                };
+                Act::Admit(it)
+            }
+            "suspend" => Act::Suspend(it),
+            "reinstate" => Act::Reinstate(it),
+            "expel" => Act::Expel(it),
+            "rotate" => Act::Rotate(self.organisation_rotate(name)),
+            other => panic!("no such act: {other}"),
+        }
+    }
+
+    /// `keys=ann,bob needed=2 custodian=new overlap=t50`: keys named for the organisation.
+    fn organisation_rotate(&self, name: &str) -> OrganisationRotate {
+        let named = |who: &str| key(&format!("administrator:{name}:{who}")).public();
+        let keys = self.detail("keys").unwrap_or("ann").split(',').filter(|it| !it.is_empty());
+        let keys = List::from_vec(keys.map(named).collect()).unwrap();
+        let needed = self.detail("needed").unwrap_or("1").parse().unwrap();
+        let custodian = self.detail("custodian").unwrap_or(name);
+        OrganisationRotate {
+            organisation: organisation_id(name),
+            administrators: Administrators { keys, needed },
+            custodian: Some(key(&format!("custodian:{custodian}")).public()),
+            overlap_until: self.detail("overlap").map(instant),
+        }
+    }
+
     fn detail(&self, name: &str) -> Option<&str> {
         self.details.get(name).map(String::as_str)
     }
@@ -183,6 +218,9 @@ impl Line {
             "reinstate_organisation" => {
                 Payload::OrganisationReinstate(OrganisationStanding { organisation })
             }
+            "expel_organisation" => {
+                Payload::OrganisationExpel(OrganisationStanding { organisation })
+            }
             "enrol" => Payload::MemberEnrol(MemberEnrol {
                 member,
                 organisation: organisation_id(self.detail("of").unwrap()),
@@ -194,7 +232,21 @@ impl Line {
                 member,
                 signing: key(&format!("new:{}", self.what)).public(),
                 sealing: Digest(hashed("sealing:new", &self.what)),
+                overlap_until: self.detail("overlap").map(instant),
             }),
+            "rotate_organisation" => {
+                Payload::OrganisationRotate(self.organisation_rotate(&self.what))
+            }
+            "move" => Payload::MotionOpen(MotionOpen {
+                motion: motion_id(&self.what),
+                act: self.act(),
+                until: instant(self.detail("until").unwrap_or("t1000")),
+            }),
+            "agree" => Payload::MotionApprove(MotionApprove {
+                motion: motion_id(&self.what),
+                act: self.act(),
+            }),
+            "drop" => Payload::MotionWithdraw(MotionWithdraw { motion: motion_id(&self.what) }),
             "assign" => Payload::MemberAssign(MemberAssign {
                 member,
                 roles: self.roles(),
@@ -414,6 +466,10 @@ impl Line {
                 replaces: match self.detail("sheet") {
                     Some(sheet) => Digest(hashed("sheet", sheet)),
                     None => sheet_of(world, self.chart()),
+                },
+                epochs: match self.detail("epoch") {
+                    Some(epoch) => [Epoch(epoch.parse().unwrap()); 16],
+                    None => epochs_of(world, self.chart()),
                 },
             }),
             "name_proxy" => Payload::ProxyAdd(ProxyAdd {
@@ -740,6 +796,12 @@ pub(crate) fn party(name: &str) -> (Party, String) {
     if let Some(proxy) = name.strip_prefix("proxy:") {
         return (Party::Proxy(chart_id("c1"), proxy_id(proxy)), name.into());
     }
+    if let Some((organisation, _)) = name.split_once(':') {
+        return (
+            Party::Administrator(organisation_id(organisation)),
+            format!("administrator:{name}"),
+        );
+    }
     let is_chart = name.starts_with('c') && name[1..].parse::<u32>().is_ok();
     let is_organisation =
         ["hospital", "clinic", "lab", "insurer", "pharmacy", "board", "medboard", "otherboard"]
@@ -837,13 +899,20 @@ fn rule_of(world: &World, chart: ChartId, record: RecordId) -> Option<ApprovalRu
 
 /// The root of the sheet that a chart has by now.
 fn sheet_of(world: &World, chart: ChartId) -> Digest {
+    entry_of(world, chart).map_or(Digest([0; 32]), |entry| entry.keys.sheet)
+}
+
+fn epochs_of(world: &World, chart: ChartId) -> [Epoch; COMPARTMENTS] {
+    entry_of(world, chart).map_or([Epoch(0); COMPARTMENTS], |entry| entry.epochs)
+}
+
+fn entry_of(world: &World, chart: ChartId) -> Option<Chart> {
     let view = world.block.as_ref().expect("a block is open").view();
     let loaded = view.chart(chart).ok().flatten().cloned();
-    let entry = loaded.or_else(|| match world.stored(&Key::Chart(chart)) {
+    loaded.or_else(|| match world.stored(&Key::Chart(chart)) {
         Some(Value::Chart(entry)) => Some(entry),
         Some(_) | None => None,
-    });
-    entry.map_or(Digest([0; 32]), |entry| entry.keys.sheet)
+    })
 }
 
 fn chart_keys(seed: &str) -> ChartKeys {

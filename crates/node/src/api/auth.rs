@@ -224,13 +224,13 @@ async fn standing(
     party: Party,
     verified: &VerifiedRequest,
 ) -> Result<Caller, ApiError> {
-    let key = *verified.key();
+    let (key, now) = (*verified.key(), node.core.tip().time());
     match party {
         Party::Member(id) => {
             let Some(Value::Member(member)) = node.value(Key::Member(id)).await? else {
                 return Err(not_signers_key());
             };
-            check_key(member.signing, key)?;
+            check_its_key(member.signs_with(&key, now))?;
             let suspended = member.suspended || node.is_suspended(member.organisation).await?;
             check_standing(suspended)?;
             let organisation = member.organisation;
@@ -240,7 +240,7 @@ async fn standing(
             let Some(Value::Chart(chart)) = node.value(Key::Chart(id)).await? else {
                 return Err(not_signers_key());
             };
-            check_key(chart.keys.signing, key)?;
+            check_its_key(chart.keys.signing == key)?;
             Ok(Caller { party, organisation: None, accountable: chart.organisation })
         }
         Party::Proxy(chart, _) | Party::Guardian(chart) | Party::Successor(chart) => {
@@ -252,7 +252,7 @@ async fn standing(
             let Some(Value::Organisation(entry)) = node.value(Key::Organisation(id)).await? else {
                 return Err(not_signers_key());
             };
-            check_key(entry.administrator, key)?;
+            check_its_key(entry.has_administrator(&key, now))?;
             check_standing(entry.suspended)?;
             Ok(Caller { party, organisation: Some(id), accountable: id })
         }
@@ -260,7 +260,7 @@ async fn standing(
             let Some(Value::Organisation(entry)) = node.value(Key::Organisation(id)).await? else {
                 return Err(not_signers_key());
             };
-            check_key(entry.custodian.ok_or_else(not_signers_key)?, key)?;
+            check_its_key(entry.has_custodian(&key, now))?;
             Ok(Caller { party, organisation: Some(id), accountable: id })
         }
         Party::Claimant(_) => {
@@ -303,11 +303,11 @@ async fn check_key_for_chart(
         | Party::Administrator(_)
         | Party::Custodian(_) => false,
     };
-    if is_its_key { Ok(()) } else { Err(not_signers_key()) }
+    check_its_key(is_its_key)
 }
 
-fn check_key(expected: PublicKey, given: PublicKey) -> Result<(), ApiError> {
-    if expected == given { Ok(()) } else { Err(not_signers_key()) }
+fn check_its_key(is_its_key: bool) -> Result<(), ApiError> {
+    if is_its_key { Ok(()) } else { Err(not_signers_key()) }
 }
 
 fn check_standing(suspended: bool) -> Result<(), ApiError> {

@@ -106,6 +106,7 @@ fn chart() -> Chart {
         escrow: None,
         seeds: None,
         closed_at: None,
+        taken: None,
         ahead: None,
     }
 }
@@ -141,6 +142,7 @@ fn looks(lines: impl IntoIterator<Item = LogLine>) -> Looks {
                 roles: RoleSet::EMPTY,
                 suspended: false,
                 groups: List::new(),
+                former: None,
             })),
             _ => None,
         }
