@@ -4,7 +4,8 @@
 //! DIR/profile.toml     genesis file, what unlocks the keys, nodes, names of compartments
 //! DIR/member.key       a person or device of an organisation, or
 //! DIR/agent/           an organisation's key agent, or
-//! DIR/wallet/          a patient
+//! DIR/wallet/          a patient, or
+//! DIR/administrator.key    who speaks for an organisation
 //! ```
 //!
 //! A profile holds no secret: keys are in their own files, encrypted.
@@ -20,8 +21,12 @@ use keepwell_client::{
     Client, Consortium,
     chart::Meanings,
     emergency::TrusteeEndpoint,
-    identity::{Actor, ChartHolder, MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
+    identity::{
+        Actor, AdministratorIdentity, ChartHolder, MemberIdentity, OrganisationAgent, Seeds,
+        Unlock, Wallet,
+    },
     node::Endpoint,
+    verify::TipSeen,
 };
 use keepwell_crypto::keys::ChartSecret;
 use keepwell_node::keys::read_operator_key;
@@ -97,12 +102,37 @@ impl Profile {
         fs::write(&path, text).map_err(Failure::at(path))
     }
 
-    fn consortium(&self, folder: &Path) -> Result<Consortium, Failure> {
+    /// A profile with the genesis file and nodes of another.
+    pub(crate) fn like(like: &Path, operator_file: Option<PathBuf>) -> Result<Self, Failure> {
+        let mut profile = Self::read(like)?;
+        let genesis = like.join(&profile.genesis);
+        profile.genesis = fs::canonicalize(&genesis).map_err(Failure::at(genesis))?;
+        profile.operator_file = operator_file
+            .map(|path| fs::canonicalize(&path).map_err(Failure::at(path)))
+            .transpose()?;
+        Ok(profile)
+    }
+
+    /// The same, for another folder.
+    pub(crate) fn moved(&self, folder: &Path) -> Result<Self, Failure> {
+        Self::like(folder, self.operator_file.as_ref().map(|file| folder.join(file)))
+    }
+
+    pub(crate) fn consortium(&self, folder: &Path) -> Result<Consortium, Failure> {
         let path = folder.join(&self.genesis);
         Ok(Consortium::read(&fs::read(&path).map_err(Failure::at(path))?)?)
     }
 
-    fn unlock(&self, folder: &Path) -> Result<Unlock, Failure> {
+    /// Whoever asks the profile's nodes and trustees, having seen the ledger so far.
+    fn client(&self, folder: &Path, seen: Option<TipSeen>) -> Result<Client, Failure> {
+        let consortium = Arc::new(self.consortium(folder)?);
+        let endpoint = |it: &Node| Endpoint { organisation: it.organisation, url: it.url.clone() };
+        let trustee = |it: &Trustee| TrusteeEndpoint { trustee: it.trustee, url: it.url.clone() };
+        let client = Client::new(consortium, self.nodes.iter().map(endpoint).collect(), seen)?;
+        Ok(client.with_trustees(self.trustees.iter().map(trustee).collect())?)
+    }
+
+    pub(crate) fn unlock(&self, folder: &Path) -> Result<Unlock, Failure> {
         match &self.operator_file {
             Some(file) => read_operator(&folder.join(file)),
             None => passphrase().map(Unlock::Passphrase),
@@ -127,6 +157,14 @@ pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Unlock, Failure> {
         return Err(Failure::Misused("the two passphrases differ; type the same one twice".into()));
     }
     Ok(first)
+}
+
+/// What new keys are locked with: an operator's key, or a passphrase.
+pub(crate) fn new_unlock(operator_file: Option<&Path>) -> Result<Unlock, Failure> {
+    match operator_file {
+        Some(path) => read_operator(path),
+        None => new_passphrase(None),
+    }
 }
 
 /// Reads an operator's key.
@@ -174,6 +212,36 @@ impl Identity {
     }
 }
 
+/// The file of an administrator's key in a profile.
+pub(crate) const ADMINISTRATOR_KEY: &str = "administrator.key";
+
+/// An administrator, and a client that asks for them.
+pub(crate) struct Office {
+    pub(crate) client: Client,
+    pub(crate) administrator: AdministratorIdentity,
+}
+
+impl Office {
+    /// Reads the profile in `folder`, opens the administrator's key, and gets ready to ask.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
+        let profile = Profile::read(folder)?;
+        let path = folder.join(ADMINISTRATOR_KEY);
+        if !path.exists() {
+            let reason = format!(
+                "it holds no {ADMINISTRATOR_KEY}: this is for an organisation's administrators; make one with `keepwell organisation key`"
+            );
+            return Err(Failure::Profile { path: folder.to_path_buf(), reason });
+        }
+        let administrator = AdministratorIdentity::open(&path, &profile.unlock(folder)?)?;
+        Ok(Self { client: profile.client(folder, None)?, administrator })
+    }
+
+    /// Signs as the administrator.
+    pub(crate) fn actor(&self) -> Actor {
+        self.administrator.actor()
+    }
+}
+
 /// A command's identity, and a client that asks for it.
 pub(crate) struct Session {
     pub(crate) client: Client,
@@ -185,31 +253,46 @@ impl As {
     pub(crate) fn session(&self) -> Result<Session, Failure> {
         Session::open(&self.profile)
     }
+
+    /// The same, for what only administrators do.
+    pub(crate) fn office(&self) -> Result<Office, Failure> {
+        Office::open(&self.profile)
+    }
+
+    /// The same, for what anyone may ask.
+    pub(crate) fn asker(&self) -> Result<(Client, Actor), Failure> {
+        if self.profile.join(ADMINISTRATOR_KEY).exists() {
+            let office = self.office()?;
+            let actor = office.actor();
+            return Ok((office.client, actor));
+        }
+        let session = self.session()?;
+        let actor = session.asker()?;
+        Ok((session.client, actor))
+    }
 }
 
 impl Session {
     /// Reads the profile in `folder`, opens its keys, and gets ready to ask.
     pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
         let profile = Profile::read(folder)?;
-        let consortium = Arc::new(profile.consortium(folder)?);
         let identity = Identity::open(folder, &profile.unlock(folder)?)?;
         let seen = match &identity {
             Identity::Member(_) => None,
             Identity::Agent(agent) => agent.tip(),
             Identity::Wallet(wallet) => wallet.tip(),
         };
-        let endpoints = profile
-            .nodes
-            .into_iter()
-            .map(|node| Endpoint { organisation: node.organisation, url: node.url })
-            .collect();
-        let trustees = profile
-            .trustees
-            .into_iter()
-            .map(|it| TrusteeEndpoint { trustee: it.trustee, url: it.url })
-            .collect();
-        let client = Client::new(consortium, endpoints, seen)?.with_trustees(trustees)?;
-        Ok(Self { client, identity })
+        Ok(Self { client: profile.client(folder, seen)?, identity })
+    }
+
+    /// Who asks about what is no chart's: a patient as the controller of any chart.
+    pub(crate) fn asker(&self) -> Result<Actor, Failure> {
+        let Identity::Wallet(wallet) = &self.identity else { return Ok(self.member()?.actor()) };
+        let chart = wallet.charts().first().map(|it| it.chart());
+        let chart = chart.ok_or_else(|| {
+            Failure::Misused("this wallet has no chart to ask with; claim one".into())
+        })?;
+        self.actor(chart)
     }
 
     /// Signs for this chart: as its controller where the keys are here, else as the member.

@@ -11,10 +11,27 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 25] = [
+const COMMANDS: [(&str, &[&str]); 27] = [
     ("pilot", &[]),
     ("node", &[]),
     ("wallet", &["new", "export", "import", "show"]),
+    (
+        "organisation",
+        &[
+            "list",
+            "show",
+            "key",
+            "admit",
+            "suspend",
+            "reinstate",
+            "expel",
+            "rotate",
+            "motions",
+            "approve",
+            "withdraw",
+        ],
+    ),
+    ("member", &["new", "enrol", "show", "assign", "suspend", "reinstate", "rotate"]),
     ("chart", &["open", "claim", "renew-letter", "minor", "close", "show"]),
     (
         "record",

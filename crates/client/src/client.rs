@@ -303,7 +303,7 @@ impl Client {
             chain: self.consortium.chain(),
             id: draft.id,
             window: draft.window,
-            signers: List::from_vec(parties).expect("callers name one or two signers"),
+            signers: List::from_vec(parties).map_err(|_| UsageError::TooManySigners)?,
             payload,
         };
         let digest = command_digest(&command);

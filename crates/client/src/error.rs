@@ -136,6 +136,14 @@ pub enum UsageError {
         "the sign-off has no free seat where this signer could say {0}; see its rule with `keepwell record signatures`"
     )]
     NoSeat(Meaning),
+    /// Nobody could speak for the organisation, or one could for two.
+    #[error(
+        "an organisation has one to eight administrators' keys, none twice, of which at least one and at most all must sign"
+    )]
+    UnsoundAdministrators,
+    /// More parties than can sign one command.
+    #[error("at most 16 parties sign one command; let administrators approve a motion instead")]
+    TooManySigners,
     /// The group is not on the ledger.
     #[error("group {0} is not on the ledger; check its id, or ask its organisation to form it")]
     NoSuchGroup(GroupId),

@@ -6,6 +6,7 @@
 //! agent/      agent.key       member, seed, root           an organisation's key agent
 //!             agent.index     charts, claim codes
 //! member.key                  member, seed                 a person or device of an organisation
+//! administrator.key           organisation, seed           who speaks for an organisation
 //! *.book                      tokens, links                what such a member keeps of matching
 //!
 //! backup                      wallet.key under a passphrase of its own, wallet.index
@@ -487,6 +488,9 @@ pub struct MemberIdentity {
     organisation: OrganisationId,
     #[n(3)]
     seed: SecretBytes<32>,
+    /// What the signing key derives from since it was changed.
+    #[n(4)]
+    signing: Option<SecretBytes<32>>,
 }
 
 impl MemberIdentity {
@@ -494,7 +498,13 @@ impl MemberIdentity {
     pub fn generate(chain: ChainId, organisation: OrganisationId) -> Self {
         let mut id = [0; MemberId::LEN];
         rng().fill_bytes(&mut id);
-        Self { chain, member: MemberId(id), organisation, seed: SecretBytes::random() }
+        let seed = SecretBytes::random();
+        Self { chain, member: MemberId(id), organisation, seed, signing: None }
+    }
+
+    /// The same member with a new signing key. What is sealed to it opens as before.
+    pub fn renewed(&self) -> Self {
+        Self { signing: Some(SecretBytes::random()), ..self.clone() }
     }
 
     /// Writes it to a file that is not there yet.
@@ -532,12 +542,19 @@ impl MemberIdentity {
 
     /// Signs as this member.
     pub fn actor(&self) -> Actor {
-        Actor::new(Party::Member(self.member), self.secret().signing())
+        Actor::new(Party::Member(self.member), self.signing())
     }
 
     /// Verifies what it signs.
     pub fn signing_public(&self) -> PublicKey {
-        self.secret().signing().public()
+        self.signing().public()
+    }
+
+    fn signing(&self) -> SigningKey {
+        match &self.signing {
+            Some(seed) => MemberSecret::from_bytes(&seed.0).signing(),
+            None => self.secret().signing(),
+        }
     }
 
     /// Opens what is sealed to it.
@@ -569,6 +586,67 @@ impl MemberIdentity {
 
     fn secret(&self) -> MemberSecret {
         MemberSecret::from_bytes(&self.seed.0)
+    }
+}
+
+/// An administrator of an organisation: one of those who speak for it.
+#[derive(Clone, Debug, Decode, Encode)]
+pub struct AdministratorIdentity {
+    #[n(0)]
+    organisation: OrganisationId,
+    #[n(1)]
+    seed: SecretBytes<32>,
+}
+
+impl AdministratorIdentity {
+    /// Draws an organisation's id and the key of its first administrator, for the consortium to admit.
+    pub fn found() -> Self {
+        let mut id = [0; OrganisationId::LEN];
+        rng().fill_bytes(&mut id);
+        Self::generate(OrganisationId(id))
+    }
+
+    /// Draws an administrator's key. It counts once the ledger names it.
+    pub fn generate(organisation: OrganisationId) -> Self {
+        Self { organisation, seed: SecretBytes::random() }
+    }
+
+    /// The administrator whose key has this seed.
+    pub fn from_seed(organisation: OrganisationId, seed: &[u8; 32]) -> Self {
+        Self { organisation, seed: SecretBytes::new(seed) }
+    }
+
+    /// Writes it to a file that is not there yet.
+    pub fn create(
+        &self,
+        path: &Path,
+        unlock: &Unlock,
+        demonstration: bool,
+    ) -> Result<(), FileError> {
+        let label = format!("administrator of {}", self.organisation);
+        let secret = Zeroizing::new(keepwell_types::encode(self));
+        write_key(path, about(KeyKind::Administrator, &label, demonstration), &secret, unlock)
+    }
+
+    /// Reads it from its file.
+    pub fn open(path: &Path, unlock: &Unlock) -> Result<Self, FileError> {
+        let secret = read_key(path, KeyKind::Administrator, unlock)?;
+        keepwell_types::decode(&secret, secret.len()).map_err(|_| damaged(path))
+    }
+
+    /// For which organisation it speaks.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.organisation
+    }
+
+    /// Signs as this administrator.
+    pub fn actor(&self) -> Actor {
+        Actor::new(Party::Administrator(self.organisation), SigningKey::from_seed(&self.seed.0))
+    }
+
+    /// Verifies what it signs.
+    pub fn public(&self) -> PublicKey {
+        SigningKey::from_seed(&self.seed.0).public()
     }
 }
 

@@ -9,7 +9,7 @@
 //!  author  open  grant  chart  audit  anchor  what is asked
 //!  record  request  signoff  case  credential
 //!  challenge  guardian  proxy  emergency  explain  report
-//!  matching  link  letter
+//!  matching  link  letter  member  governance
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -52,6 +52,7 @@ pub mod chart;
 pub mod credential;
 pub mod delegate;
 pub mod emergency;
+pub mod governance;
 pub mod grant;
 pub mod guardian;
 pub mod letter;

@@ -5,10 +5,10 @@ use std::{pin::Pin, sync::atomic::Ordering};
 use commonware_glue::simulate::{
     exit::ExitCondition, property::Property, tracker::ProgressTracker,
 };
-use keepwell_engine::block::EngineKey;
+use keepwell_engine::{block::EngineKey, reader::entry_at};
 use keepwell_types::{id::Height, limits::BLOCK_AHEAD_MS_MAX, time::BlockTime};
 
-use crate::consortium::State;
+use crate::{consortium::State, history::Model};
 
 type Verdict<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
@@ -25,6 +25,14 @@ pub struct NothingAcknowledgedIsLost;
 /// The state of every validator is what the header of its newest block says, and proves it.
 #[derive(Clone, Copy)]
 pub struct RootsAreEqual;
+
+/// Every access in a history came to what the rules before it in the chain say: none was opened that they forbid, and
+/// none refused that they allow.
+#[derive(Clone, Copy)]
+pub struct AccessesAreWhatRulesSay(
+    /// At least so many were checked, and one in ten of them was accepted.
+    pub usize,
+);
 
 /// Commands were acknowledged at all.
 #[derive(Clone, Copy)]
@@ -183,6 +191,41 @@ impl Property<EngineKey, State> for CommandsAreServed {
             let served = states.first().map_or(0, |it| it.acknowledged.all().len());
             if served < self.0 {
                 return Err(format!("{served} commands were acknowledged, {} expected", self.0));
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for AccessesAreWhatRulesSay {
+    fn name(&self) -> &'static str {
+        "accesses are what rules say"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let highest = states.iter().max_by_key(|it| it.core.tip().height());
+            let Some((state, reader)) = highest.and_then(|it| Some((it, it.reader.upgrade()?)))
+            else {
+                return Err("no validator is there to be asked".into());
+            };
+            let mut model = Model::default();
+            for height in (1..=state.core.tip().height().0).map(Height) {
+                let block = reader.block(height).await.map_err(|error| error.to_string())?;
+                let line = state.core.index.block(height).map_err(|error| error.to_string())?;
+                let outcomes = line.ok_or("a final block has no outcomes")?.outcomes;
+                for (outcome, at) in outcomes.iter().zip(0..) {
+                    let entry = entry_at(&block, at).map_err(|error| error.to_string())?;
+                    model.take(&entry, outcome.verdict.is_accepted(), outcome.time)?;
+                }
+            }
+            let (checked, accepted) = model.checked;
+            if checked < self.0 || accepted * 10 < checked {
+                return Err(format!("{checked} accesses were checked, {accepted} accepted"));
             }
             Ok(())
         })

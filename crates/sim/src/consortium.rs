@@ -24,6 +24,7 @@ use commonware_runtime::{
 use commonware_utils::{Acknowledgement as _, ordered::Set};
 use keepwell_crypto::command::chain_id;
 use keepwell_engine::{
+    admission::Admission,
     application::{Scheme, now},
     block::{Block, EngineKey},
     core::Core,
@@ -32,16 +33,22 @@ use keepwell_engine::{
 };
 use keepwell_merkle::certificate::consensus_namespace;
 use keepwell_types::{
+    command::SignedCommand,
     encoding::{List, Text},
     genesis::{CommitteeKeys, GENESIS_VERSION, Genesis, Validator},
     id::{Digest, OrganisationId, PublicKey},
     time::BlockTime,
 };
 
-use crate::traffic::{Acknowledged, PARAMETERS, Traffic, founding};
+use crate::{
+    history::{self, Histories},
+    traffic::{Acknowledged, PARAMETERS, Traffic, founding},
+};
 
 /// How often each client sends a command.
 const PACE: Duration = Duration::from_millis(300);
+/// How often each client of a history does.
+const HISTORY_PACE: Duration = Duration::from_millis(80);
 
 /// The definition of the simulated consortium.
 #[derive(Clone)]
@@ -52,6 +59,8 @@ pub struct Consortium {
     /// How often each validator has started.
     starts: Arc<Mutex<Vec<u64>>>,
     clock_skews_ms: Vec<i64>,
+    /// Whether clients write histories of consent as well.
+    histories: bool,
     /// What clients were told.
     pub acknowledged: Acknowledged,
     /// How far a final block was ahead of the clock, at most, in milliseconds.
@@ -84,12 +93,14 @@ impl Consortium {
                 shares: List::new(),
             },
             parameters: PARAMETERS,
-            entries: List::from_vec(founding()).expect("few"),
+            entries: List::from_vec(founding().into_iter().chain(history::founding()).collect())
+                .expect("few"),
             trustees: None,
             matching: None,
         };
         Self {
             clock_skews_ms: vec![0; keys.len()],
+            histories: false,
             starts: Arc::new(Mutex::new(vec![0; keys.len()])),
             keys,
             genesis,
@@ -103,6 +114,13 @@ impl Consortium {
     #[must_use]
     pub fn with_clock_skew(mut self, validator: usize, skew_ms: i64) -> Self {
         self.clock_skews_ms[validator] = skew_ms;
+        self
+    }
+
+    /// Clients of each validator write histories of consent as well.
+    #[must_use]
+    pub const fn with_histories(mut self) -> Self {
+        self.histories = true;
         self
     }
 
@@ -192,7 +210,7 @@ impl EngineDefinition for Consortium {
         let mut settings =
             Settings::local(format!("validator-{index}"), self.index_folder(index, start));
         settings.clock_skew_ms = self.clock_skews_ms[index];
-        let client = init.context.child("client");
+        let clients = init.context.child("client");
         let listener = Listener {
             runtime: Arc::new(init.context.child("listener")),
             ahead_ms: self.ahead_ms.clone(),
@@ -211,23 +229,20 @@ impl EngineDefinition for Consortium {
         .await
         .expect("the index opens");
 
-        let acknowledged = self.acknowledged.clone();
-        let admission = validator.admission.clone();
         let seed = start * 100 + index as u64;
-        client.spawn(move |runtime| async move {
-            let mut traffic = Traffic::new(chain, seed);
-            loop {
-                runtime.sleep(PACE).await;
-                let command = traffic.next(now(&runtime));
-                let id = command.command.id;
-                let (admission, acknowledged) = (admission.clone(), acknowledged.clone());
-                runtime.child("submit").spawn(move |_| async move {
-                    if let Ok(outcome) = admission.submit(command.encode()).await {
-                        acknowledged.all().insert(id, outcome);
-                    }
-                });
-            }
-        });
+        let (admission, acknowledged) = (validator.admission.clone(), self.acknowledged.clone());
+        let mut traffic = Traffic::new(chain, seed);
+        let mut histories = Histories::new(chain, seed);
+        let client = Client { admission, acknowledged };
+        if self.histories {
+            let client = client.clone();
+            clients.child("histories").spawn(move |runtime| {
+                client.keep_asking(runtime, HISTORY_PACE, move |now| histories.next(now))
+            });
+        }
+        clients
+            .child("traffic")
+            .spawn(move |runtime| client.keep_asking(runtime, PACE, move |now| traffic.next(now)));
         let state = State {
             core: validator.core,
             reader: Arc::downgrade(&validator.reader),
@@ -239,6 +254,34 @@ impl EngineDefinition for Consortium {
 
     fn start(engine: Handle<()>) -> Handle<()> {
         engine
+    }
+}
+
+/// Sends commands to one validator, and waits for none of them.
+#[derive(Clone)]
+struct Client {
+    admission: Admission,
+    acknowledged: Acknowledged,
+}
+
+impl Client {
+    async fn keep_asking(
+        self,
+        runtime: Context,
+        pace: Duration,
+        mut next: impl FnMut(BlockTime) -> SignedCommand,
+    ) {
+        loop {
+            runtime.sleep(pace).await;
+            let command = next(now(&runtime));
+            let id = command.command.id;
+            let Self { admission, acknowledged } = self.clone();
+            runtime.child("submit").spawn(move |_| async move {
+                if let Ok(outcome) = admission.submit(command.encode()).await {
+                    acknowledged.all().insert(id, outcome);
+                }
+            });
+        }
     }
 }
 

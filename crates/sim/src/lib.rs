@@ -11,4 +11,5 @@
 
 pub mod checkers;
 pub mod consortium;
+pub mod history;
 pub mod traffic;

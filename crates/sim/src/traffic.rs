@@ -59,7 +59,7 @@ pub struct Traffic {
     records: u64,
 }
 
-fn key(name: u8) -> SigningKey {
+pub(crate) fn key(name: u8) -> SigningKey {
     SigningKey::from_seed(&[name; 32])
 }
 

@@ -15,8 +15,8 @@ use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConf
 use commonware_utils::probability;
 use keepwell_sim::{
     checkers::{
-        AliveAt, CommandsAreServed, NothingAcknowledgedIsLost, OneHistory, RootsAreEqual,
-        TimeIsKept,
+        AccessesAreWhatRulesSay, AliveAt, CommandsAreServed, NothingAcknowledgedIsLost, OneHistory,
+        RootsAreEqual, TimeIsKept,
     },
     consortium::Consortium,
 };
@@ -85,6 +85,27 @@ fn crashes_and_restarts() {
             })
             .exit_condition(alive_at(40))
     });
+}
+
+/// Whatever crashes and whatever order it brings, nobody opens what the rules so far forbid, and nobody is refused
+/// what they allow.
+#[test]
+fn histories_of_consent_with_crashes() {
+    check_with(
+        "histories of consent with crashes",
+        || Consortium::new(4).with_histories(),
+        |consortium| {
+            PlanBuilder::new(consortium)
+                .link(GOOD)
+                .crash(Crash::Random {
+                    frequency: Duration::from_secs(4),
+                    downtime: Duration::from_secs(2),
+                    count: 1,
+                })
+                .property(AccessesAreWhatRulesSay(200))
+                .exit_condition(alive_at(40))
+        },
+    );
 }
 
 #[test]

@@ -269,16 +269,7 @@ async fn issue(
 
 async fn list(session: &Session, member: MemberId, output: &Output) -> Result<(), Failure> {
     let client = &session.client;
-    let actor = match &session.identity {
-        crate::profile::Identity::Wallet(wallet) => {
-            let chart = wallet.charts().first().map(|it| it.chart());
-            let chart = chart.ok_or_else(|| misused("this wallet has no chart to ask with"))?;
-            session.actor(chart)?
-        }
-        crate::profile::Identity::Member(_) | crate::profile::Identity::Agent(_) => {
-            session.member()?.actor()
-        }
-    };
+    let actor = session.asker()?;
     let credentials = client.credentials(&actor, member).await?;
     let now = client.tip().await?.header().time;
     let mut lines = Vec::new();

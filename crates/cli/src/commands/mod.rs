@@ -5,6 +5,9 @@ pub(crate) mod trustee;
 
 pub(crate) mod wallet;
 
+pub(crate) mod member;
+pub(crate) mod organisation;
+
 pub(crate) mod case;
 pub(crate) mod chart;
 pub(crate) mod credential;

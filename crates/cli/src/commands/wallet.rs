@@ -1,19 +1,16 @@
 //! `keepwell wallet`: a patient's keys.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use keepwell_client::identity::{Unlock, Wallet as Keys};
+use keepwell_client::identity::Wallet as Keys;
 use serde_json::{Value, json};
 
 use crate::{
     failure::Failure,
     output::Output,
     profile::{
-        As, Identity, Profile, Session, new_passphrase, passphrase, passphrase_of, read_operator,
+        As, Identity, Profile, Session, new_passphrase, new_unlock, passphrase_of, read_operator,
     },
     runtime::block_on,
 };
@@ -89,7 +86,7 @@ impl Wallet {
                 export(&who.session()?, &out, passphrase_file.as_deref(), output)
             }
             What::Import { from, passphrase_file, dir, like, operator_file } => {
-                let profile = profile_like(&like, operator_file.clone())?;
+                let profile = Profile::like(&like, operator_file.clone())?;
                 let lock = passphrase_of(passphrase_file.as_deref())?;
                 let unlock = match &operator_file {
                     Some(path) => read_operator(path)?,
@@ -105,11 +102,8 @@ impl Wallet {
                 Ok(())
             }
             What::New { dir, like, operator_file } => {
-                let profile = profile_like(&like, operator_file.clone())?;
-                let unlock = match &operator_file {
-                    Some(path) => read_operator(path)?,
-                    None => Unlock::Passphrase(passphrase()?),
-                };
+                let profile = Profile::like(&like, operator_file.clone())?;
+                let unlock = new_unlock(operator_file.as_deref())?;
                 // Keys first: they are never overwritten, and neither is the profile beside them.
                 Keys::create(&dir.join("wallet"), &unlock, false)?;
                 profile.write(&dir)?;
@@ -140,16 +134,6 @@ impl Wallet {
             }
         }
     }
-}
-
-/// A profile with the genesis file and nodes of another.
-fn profile_like(like: &Path, operator_file: Option<PathBuf>) -> Result<Profile, Failure> {
-    let mut profile = Profile::read(like)?;
-    let genesis = like.join(&profile.genesis);
-    profile.genesis = fs::canonicalize(&genesis).map_err(Failure::at(genesis))?;
-    profile.operator_file =
-        operator_file.map(|path| fs::canonicalize(&path).map_err(Failure::at(path))).transpose()?;
-    Ok(profile)
 }
 
 fn export(

@@ -12,13 +12,12 @@ use std::{
 
 use keepwell_client::{
     Client, Consortium,
-    identity::{Actor, MemberIdentity, OrganisationAgent, TrusteeIdentity, Unlock},
+    identity::{
+        Actor, AdministratorIdentity, MemberIdentity, OrganisationAgent, TrusteeIdentity, Unlock,
+    },
     node::Endpoint,
 };
-use keepwell_crypto::{
-    keyfile::{About, KeyFile, KeyKind},
-    sign::SigningKey,
-};
+use keepwell_crypto::sign::SigningKey;
 use keepwell_node::{
     genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found as make},
     keys::Unlock as NodeUnlock,
@@ -31,7 +30,7 @@ use keepwell_types::{
     genesis::Parameters,
     genesis::Trustees,
     id::{CredentialId, Digest, OrganisationId},
-    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
+    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Role},
     record::RecordKind,
     set::{KindSet, RoleSet},
     signoff::KindRule,
@@ -44,7 +43,7 @@ use zeroize::Zeroizing;
 use super::{organisation_folder, organisation_id, person_folder};
 use crate::{
     failure::Failure,
-    profile::{Node, Profile, Trustee, read_operator},
+    profile::{ADMINISTRATOR_KEY, Node, Profile, Trustee, read_operator},
 };
 
 /// One of the pilot's organisations.
@@ -135,7 +134,7 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
 
     let operator = operator_key(dir)?;
     genesis.trustees = Some(trustees(dir)?);
-    let (board, admission) = board(dir, &operator)?;
+    let (board, admission) = board(dir)?;
     genesis.entries.push(admission).map_err(|error| Failure::Misused(error.to_string()))?;
     let (ports, trustee_ports) = ports.split_at(2 * ORGANISATIONS.len());
     let ports: Vec<_> = ports.chunks(2).map(|pair| (pair[0], pair[1])).collect();
@@ -150,7 +149,7 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
         let _ = fs::remove_dir_all(&keys);
         let unlock = NodeUnlock::Operator(operator.clone());
         node.keys.store(&mut rng(), &keys, &unlock, organisation.name, true)?;
-        store_administrator(&keys, organisation.name, &node.administrator, &operator)?;
+        store_administrator(dir, organisation.slug, node.organisation, &node.administrator)?;
         let config = NodeToml {
             folder: "node".into(),
             genesis: "../../genesis.cbor".into(),
@@ -213,15 +212,13 @@ fn trustees(dir: &Path) -> Result<Trustees, Failure> {
 }
 
 /// Makes the licensing board's keys; the genesis file admits it.
-fn board(dir: &Path, operator: &Zeroizing<[u8; 32]>) -> Result<(OrganisationId, Payload), Failure> {
+fn board(dir: &Path) -> Result<(OrganisationId, Payload), Failure> {
     let (slug, name) = BOARD;
-    let keys = organisation_folder(dir, slug).join("keys");
-    fs::create_dir_all(&keys).map_err(Failure::at(&keys))?;
     let (mut seed, mut organisation) = (Zeroizing::new([0; 32]), [0; 16]);
     rng().fill_bytes(&mut *seed);
     rng().fill_bytes(&mut organisation);
-    store_administrator(&keys, name, &seed, operator)?;
     let organisation = OrganisationId(organisation);
+    store_administrator(dir, slug, organisation, &seed)?;
     let admit = OrganisationAdmit {
         organisation,
         kind: OrganisationKind::LicensingBoard,
@@ -299,36 +296,28 @@ fn operator_key(dir: &Path) -> Result<Zeroizing<[u8; 32]>, Failure> {
     Ok(key)
 }
 
-fn about_administrator(name: &str) -> About {
-    let label = Text::from_string(format!("administrator of {name}")).expect("short");
-    About { kind: KeyKind::Administrator, label, demonstration: true }
+/// Where an organisation's administrator has its profile.
+fn administrator_folder(dir: &Path, slug: &str) -> PathBuf {
+    person_folder(dir, &format!("{slug}-administrator"))
 }
 
 fn store_administrator(
-    keys: &Path,
-    name: &str,
+    dir: &Path,
+    slug: &str,
+    organisation: OrganisationId,
     seed: &Zeroizing<[u8; 32]>,
-    operator: &Zeroizing<[u8; 32]>,
 ) -> Result<(), Failure> {
-    let file =
-        KeyFile::with_operator_key(&mut rng(), about_administrator(name), &seed[..], operator)
-            .map_err(|error| Failure::Misused(error.to_string()))?;
-    let path = keys.join("administrator.key");
-    fs::write(&path, file.encode()).map_err(Failure::at(path))
+    let folder = administrator_folder(dir, slug);
+    // A founding that was cut off left keys of another consortium.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(Failure::at(&folder))?;
+    let identity = AdministratorIdentity::from_seed(organisation, seed);
+    Ok(identity.create(&folder.join(ADMINISTRATOR_KEY), &unlock(dir)?, true)?)
 }
 
 fn administrator(dir: &Path, slug: &str) -> Result<Actor, Failure> {
-    let path = organisation_folder(dir, slug).join("keys/administrator.key");
-    let refused = |reason: String| Failure::Profile { path: path.clone(), reason };
-    let file = KeyFile::decode(&fs::read(&path).map_err(Failure::at(&path))?)
-        .map_err(|error| refused(error.to_string()))?;
-    let seed = file
-        .open_with_operator_key(&*operator_key(dir)?)
-        .map_err(|error| refused(error.to_string()))?;
-    let seed =
-        <[u8; 32]>::try_from(seed.as_slice()).map_err(|_| refused("it is damaged".into()))?;
-    let key = SigningKey::from_seed(&Zeroizing::new(seed));
-    Ok(Actor::new(Party::Administrator(organisation_id(dir, slug)?), key))
+    let path = administrator_folder(dir, slug).join(ADMINISTRATOR_KEY);
+    Ok(AdministratorIdentity::open(&path, &unlock(dir)?)?.actor())
 }
 
 /// A profile of the pilot, for a folder two levels below it.
@@ -372,6 +361,9 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
         .collect();
     let client = Client::new(consortium, endpoints, None)?;
     let unlock = unlock(dir)?;
+    for slug in ORGANISATIONS.iter().map(|it| it.slug).chain([BOARD.0]) {
+        profile.write(&administrator_folder(dir, slug))?;
+    }
 
     let agent =
         member(&client, dir, "hospital", [Role::KeyAgent, Role::Gateway, Role::Registrar]).await?;

@@ -30,6 +30,7 @@ pub mod charts;
 pub mod events;
 pub mod logs;
 pub mod members;
+pub mod organisations;
 pub mod rules;
 
 pub mod custody;
@@ -144,7 +145,10 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/members/{member}/credentials", get(charts::credentials))
         .route("/v1/members/{member}/key", get(members::key).put(members::put_key))
         .route("/v1/members/{member}", get(charts::member))
+        .route("/v1/organisations", get(organisations::list))
         .route("/v1/organisations/{organisation}", get(charts::organisation))
+        .route("/v1/organisations/{organisation}/motions", get(organisations::motions))
+        .route("/v1/motions/{motion}", get(organisations::motion))
         .route("/v1/charts/{chart}/log", get(logs::page))
         .route("/v1/charts/{chart}/log/{position}", get(logs::entry))
         .route("/v1/charts/{chart}/log/{position}/receipt", get(logs::receipt))
@@ -217,6 +221,9 @@ pub fn router(node: Arc<Node>) -> Router {
         members::key,
         charts::member,
         charts::organisation,
+        organisations::list,
+        organisations::motions,
+        organisations::motion,
         logs::page,
         logs::entry,
         logs::receipt,
