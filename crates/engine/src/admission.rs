@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use commonware_codec::{Copying, Decode as _, Encode as _, RangeCfg};
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, Handle, Spawner};
-use futures::{FutureExt as _, pin_mut, select};
+use futures::{FutureExt as _, pin_mut, select_biased};
 use keepwell_crypto::command::{SignatureError, Verified, verify_all};
 use keepwell_ledger::{Halt, Lacks, View, accountable, state::Key};
 use keepwell_types::{
@@ -175,7 +175,8 @@ where
                 let from_peers = peers.recv().fuse();
                 let from_clients = clients.recv_many(&mut batch, BATCH_MAX).fuse();
                 pin_mut!(from_peers, from_clients);
-                select! {
+                // In this order: `select!` draws lots of its own, and a run would not follow from its seed.
+                select_biased! {
                     message = from_peers => match message {
                         Ok((_, message)) => read_forwarded(message.as_ref()),
                         Err(_) => return,
@@ -184,6 +185,12 @@ where
                 }
             };
             batch.extend(forwarded.into_iter().map(|bytes| Offer { bytes, answer: None }));
+            // However much peers send, what clients offered meanwhile is in this batch.
+            while batch.len() < BATCH_MAX
+                && let Ok(offer) = clients.try_recv()
+            {
+                batch.push(offer);
+            }
             self.admit(std::mem::take(&mut batch)).await;
         }
     }

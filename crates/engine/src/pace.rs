@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use commonware_consensus::{Application as ConsensusApplication, marshal::ancestry::Ancestry};
 use commonware_cryptography::Digested;
 use commonware_runtime::Clock;
-use futures::{FutureExt as _, pin_mut, select};
+use futures::{FutureExt as _, pin_mut, select_biased};
 use keepwell_types::id::BlockId;
 
 use crate::{
@@ -64,10 +64,11 @@ impl<A> Paced<A> {
             let again = runtime.sleep(again).fuse();
             let mut arrival = arrival.fuse();
             pin_mut!(again);
-            select! {
+            // In this order: `select!` draws lots of its own, and a run would not follow from its seed.
+            select_biased! {
+                () = heartbeat => return,
                 () = arrival => {}
                 () = again => {}
-                () = heartbeat => return,
             }
         }
     }

@@ -30,7 +30,7 @@ pub struct RootsAreEqual;
 /// none refused that they allow.
 #[derive(Clone, Copy)]
 pub struct AccessesAreWhatRulesSay(
-    /// At least so many were checked, and one in ten of them was accepted.
+    /// At least so many were checked, and one in twenty of them was accepted.
     pub usize,
 );
 
@@ -224,7 +224,7 @@ impl Property<EngineKey, State> for AccessesAreWhatRulesSay {
                 }
             }
             let (checked, accepted) = model.checked;
-            if checked < self.0 || accepted * 10 < checked {
+            if checked < self.0 || accepted * 20 < checked {
                 return Err(format!("{checked} accesses were checked, {accepted} accepted"));
             }
             Ok(())

@@ -21,7 +21,7 @@ use commonware_glue::simulate::{
 use commonware_runtime::{
     Clock as _, Handle, Quota, Spawner as _, Supervisor as _, deterministic::Context,
 };
-use commonware_utils::{Acknowledgement as _, ordered::Set};
+use commonware_utils::{Acknowledgement as _, channel::oneshot, ordered::Set};
 use keepwell_crypto::command::chain_id;
 use keepwell_engine::{
     admission::Admission,
@@ -36,7 +36,7 @@ use keepwell_types::{
     command::SignedCommand,
     encoding::{List, Text},
     genesis::{CommitteeKeys, GENESIS_VERSION, Genesis, Validator},
-    id::{Digest, OrganisationId, PublicKey},
+    id::{ChainId, Digest, OrganisationId, PublicKey},
     time::BlockTime,
 };
 
@@ -210,50 +210,75 @@ impl EngineDefinition for Consortium {
         let mut settings =
             Settings::local(format!("validator-{index}"), self.index_folder(index, start));
         settings.clock_skew_ms = self.clock_skews_ms[index];
-        let clients = init.context.child("client");
-        let listener = Listener {
-            runtime: Arc::new(init.context.child("listener")),
-            ahead_ms: self.ahead_ms.clone(),
-        };
-        let validator = wiring::start(
-            init.context,
-            init.public_key.clone(),
-            scheme,
-            self.genesis.clone(),
-            init.oracle.manager(),
-            init.oracle.control(init.public_key.clone()),
-            Channels::new(init.channels),
-            settings,
-            Some(MonitorReporter::new(init.public_key.clone(), init.monitor, listener)),
-        )
-        .await
-        .expect("the index opens");
-
-        let seed = start * 100 + index as u64;
-        let (admission, acknowledged) = (validator.admission.clone(), self.acknowledged.clone());
-        let mut traffic = Traffic::new(chain, seed);
-        let mut histories = Histories::new(chain, seed);
-        let client = Client { admission, acknowledged };
-        if self.histories {
-            let client = client.clone();
-            clients.child("histories").spawn(move |runtime| {
-                client.keep_asking(runtime, HISTORY_PACE, move |now| histories.next(now))
-            });
-        }
-        clients
-            .child("traffic")
-            .spawn(move |runtime| client.keep_asking(runtime, PACE, move |now| traffic.next(now)));
-        let state = State {
-            core: validator.core,
-            reader: Arc::downgrade(&validator.reader),
+        let (manager, control) =
+            (init.oracle.manager(), init.oracle.control(init.public_key.clone()));
+        let (own, monitor, channels) =
+            (init.public_key.clone(), init.monitor, Channels::new(init.channels));
+        let (genesis, ahead_ms) = (self.genesis.clone(), self.ahead_ms.clone());
+        let asks = Asks {
+            chain,
+            seed: start * 100 + index as u64,
+            histories: self.histories,
             acknowledged: self.acknowledged.clone(),
-            ahead_ms: self.ahead_ms.clone(),
         };
-        (validator.handle, state)
+        let (started, parts) = oneshot::channel();
+        // One task is the parent of all others, so that a crash ends every one of them at once.
+        let life = init.context.spawn(move |context| async move {
+            let clients = context.child("client");
+            let runtime = Arc::new(context.child("listener"));
+            let listener =
+                MonitorReporter::new(own.clone(), monitor, Listener { runtime, ahead_ms });
+            let validator = wiring::start(
+                context,
+                own,
+                scheme,
+                genesis,
+                manager,
+                control,
+                channels,
+                settings,
+                Some(listener),
+            )
+            .await
+            .expect("the index opens");
+            asks.begin(&clients, &validator.admission);
+            let parts = (validator.core, Arc::downgrade(&validator.reader));
+            let _ = started.send(parts);
+            let _ = validator.handle.await;
+            drop(validator.reader);
+        });
+        let (core, reader) = parts.await.expect("a validator that starts says so");
+        let (acknowledged, ahead_ms) = (self.acknowledged.clone(), self.ahead_ms.clone());
+        (life, State { core, reader, acknowledged, ahead_ms })
     }
 
     fn start(engine: Handle<()>) -> Handle<()> {
         engine
+    }
+}
+
+/// What the clients of one validator ask.
+struct Asks {
+    chain: ChainId,
+    seed: u64,
+    histories: bool,
+    acknowledged: Acknowledged,
+}
+
+impl Asks {
+    fn begin(self, clients: &Context, admission: &Admission) {
+        let Self { chain, seed, histories, acknowledged } = self;
+        let client = Client { admission: admission.clone(), acknowledged };
+        if histories {
+            let (client, mut histories) = (client.clone(), Histories::new(chain, seed));
+            clients.child("histories").spawn(move |runtime| {
+                client.keep_asking(runtime, HISTORY_PACE, move |now| histories.next(now))
+            });
+        }
+        let mut traffic = Traffic::new(chain, seed);
+        clients
+            .child("traffic")
+            .spawn(move |runtime| client.keep_asking(runtime, PACE, move |now| traffic.next(now)));
     }
 }
 

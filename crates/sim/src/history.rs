@@ -60,9 +60,9 @@ const COMPARTMENTS: [u8; 2] = [5, 6];
 const STEPS: u64 = 30;
 /// How long a command may wait, in milliseconds.
 const WINDOW_MS: u64 = 60_000;
-/// Latest beginning of a rule, and longest time for which it holds, in milliseconds: some begin and some end while a
+/// Latest beginning of a rule, in milliseconds; it holds up to four times as long. Most begin, and some end, while a
 /// history goes on.
-const RULE_MS: u64 = 20_000;
+const RULE_MS: u64 = 2_500;
 
 /// Admits and enrols whoever asks.
 pub fn founding() -> impl Iterator<Item = Payload> {
@@ -109,15 +109,15 @@ impl Histories {
         let chart = ChartId(self.drawn("chart", history).0);
         let reader = READERS[self.draw("reader", 3)];
         let patient = (Party::Controller(chart), self.controller.clone());
-        let (signer, payload) = match self.draw("step", 10) {
+        let (signer, payload) = match self.draw("step", 20) {
             _ if step == 0 => ((Party::Member(CLINICIAN), key(12)), self.chart_open(chart)),
-            0..=3 => (patient, self.give(chart, step, now)),
-            4 => {
+            0..=8 => (patient, self.give(chart, step, now)),
+            9..=10 => {
                 let given = self.draw("which", step) as u64;
                 let grant = self.grant(history, given);
                 (patient, Payload::GrantRevoke(GrantRevoke { chart, grant }))
             }
-            5 => {
+            11 => {
                 let organisation = [CLINIC, INSURER][self.draw("whose", 2)];
                 let revoke = GrantRevokeOrganisation { chart, organisation };
                 (patient, Payload::GrantRevokeOrganisation(revoke))
@@ -172,8 +172,9 @@ impl Histories {
     }
 
     fn give(&self, chart: ChartId, step: u64, now: BlockTime) -> Payload {
-        let from = now.plus_ms(self.draw("from", RULE_MS) as u64);
-        let until = from.plus_ms(1 + self.draw("until", RULE_MS) as u64);
+        let early = self.draw("early", 2) as u64;
+        let from = now.plus_ms(early * self.draw("from", RULE_MS) as u64);
+        let until = from.plus_ms(1 + self.draw("until", 4 * RULE_MS) as u64);
         Payload::GrantGive(GrantGive {
             chart,
             grant: self.grant(self.made / STEPS, step),

@@ -37,9 +37,13 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell organisation list --as ./ana
+  keepwell organisation show --as ./ana ORGANISATION
   keepwell organisation key --like ./hospital-administrator --to ./second
   keepwell organisation rotate --as ./hospital-administrator --key KEY --key KEY --needed 2 --overlap-days 7
+  keepwell organisation admit --as ./hospital-administrator --name 'Corner Pharmacy' --kind pharmacy --key KEY ORGANISATION
   keepwell organisation suspend --as ./hospital-administrator ORGANISATION
+  keepwell organisation reinstate --as ./hospital-administrator ORGANISATION
+  keepwell organisation expel --as ./hospital-administrator ORGANISATION
   keepwell organisation motions --as ./clinic-administrator
   keepwell organisation approve --as ./clinic-administrator MOTION
   keepwell organisation withdraw --as ./hospital-administrator MOTION")]
