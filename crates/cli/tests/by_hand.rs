@@ -258,7 +258,9 @@ impl Story<'_> {
                     .map(|row| row["position"].to_string())
                     .collect();
                 assert_eq!(listed, positions);
-                for field in ["record", "kind", "compartment", "name", "time", "sealed_bytes"] {
+                for field in
+                    ["record", "kind", "compartment", "name", "time", "sealed_bytes", "author"]
+                {
                     assert!(!rows[0][field].is_null(), "{field}");
                 }
             }

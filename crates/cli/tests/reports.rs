@@ -118,8 +118,10 @@ fn reports_over_a_chart_that_was_read() {
     explanations_name_the_rule_that_decides(&scene);
     who_may_read_is_the_patient_and_the_grantee(&scene);
     a_dry_run_changes_nothing(&scene);
-    g7_everything_is_one_folder(&scene);
+    p3_g2_g7_everything_is_one_folder(&scene);
     b3_the_officer_sees_what_the_hospital_answers_for(&scene);
+    b2_the_four_factors_stand_in_the_report(&scene);
+    e1_a_patient_views_inserts_rectifies_ports_restricts_and_opts_out(&scene);
     assert!(pilot.process.interrupt().success(), "{}", pilot.process.said());
 }
 
@@ -234,7 +236,8 @@ fn a_dry_run_changes_nothing(scene: &Scene<'_>) {
     assert_eq!(list.stdout.lines().count(), 1, "{list:#?}");
 }
 
-fn g7_everything_is_one_folder(scene: &Scene<'_>) {
+/// A copy in the form it came in, with who received what of it and for which purposes.
+fn p3_g2_g7_everything_is_one_folder(scene: &Scene<'_>) {
     let to = scene.file("everything");
     scene.report("export", &["--to", &to]).ok();
     let folder = Path::new(&to);
@@ -247,6 +250,10 @@ fn g7_everything_is_one_folder(scene: &Scene<'_>) {
     }
     let index = fs::read_to_string(folder.join("index.html")).unwrap();
     assert!(index.contains(&format!("records/{}.json", scene.position)), "{index}");
+    let looked = fs::read_to_string(folder.join("looked.csv")).unwrap();
+    assert!(looked.contains(&scene.member) && looked.contains("TREAT"), "{looked}");
+    let grants = fs::read_to_string(folder.join("grants.json")).unwrap();
+    assert!(grants.contains(&scene.grant), "{grants}");
     let receipt = folder.join(format!("receipts/{}.receipt", scene.position));
     let receipt = receipt.to_str().unwrap();
     keepwell(&["verify", "--genesis", &scene.pilot.genesis(), receipt]).ok();
@@ -295,4 +302,54 @@ fn b3_the_officer_sees_what_the_hospital_answers_for(scene: &Scene<'_>) {
     let clinician = scene.pilot.person("clinician");
     let other = ["report", "accesses", "--as", &clinician, "--from", "2020-01-01"];
     keepwell(&other).refused(&["privacy officers and auditors"]);
+}
+
+/// 45 CFR 164.402(2): what kind of data, who had it, whether it was acquired, and what was done about it.
+fn b2_the_four_factors_stand_in_the_report(scene: &Scene<'_>) {
+    let officer = scene.pilot.person("officer");
+    let lost = ["--member", &scene.member, "--since", "2020-01-01", "--unlocked"];
+    let report = json(&[&["report", "blast-radius", "--as", &officer][..], &lost].concat());
+    let tables = report["tables"].as_array().unwrap();
+    let factors = tables.iter().find(|it| text(&it["name"]).contains("Risk assessment")).unwrap();
+    let factors = factors["rows"].as_array().unwrap();
+    assert_eq!(factors.len(), 4, "{report:#}");
+    assert!(factors.iter().all(|it| !text(&it["shown"]).is_empty()), "{report:#}");
+    let acquired = factors.iter().any(|it| text(&it["shown"]).contains("accesses, of"));
+    assert!(acquired, "what was opened is counted: {report:#}");
+}
+
+/// What a patient does with a record of their own, each by hand.
+fn e1_a_patient_views_inserts_rectifies_ports_restricts_and_opts_out(scene: &Scene<'_>) {
+    let (wallet, officer) = (scene.wallet(), scene.pilot.person("officer"));
+    // View.
+    let seen = scene.file("seen.json");
+    scene.pilot.get(&wallet, &scene.chart, &scene.position, Path::new(&seen)).ok();
+    assert_eq!(fs::read(&seen).unwrap(), NOTE);
+    // Insert: marked as the patient's own.
+    fs::write(scene.file("diary.txt"), "slept well").unwrap();
+    let added = scene.pilot.add(&wallet, &scene.chart, Path::new(&scene.file("diary.txt")));
+    let own = text(&added.ok().json()["position"]);
+    let listed = json(&["record", "list", "--as", &wallet, &scene.chart]);
+    let of = |position: &str| {
+        let at = |it: &&Value| text(&it["position"]) == position;
+        listed.as_array().unwrap().iter().find(at).unwrap().clone()
+    };
+    assert!(of(&own)["author"].to_string().contains("controller"), "{listed:#}");
+    assert!(of(&scene.position)["author"].to_string().contains("member"), "{listed:#}");
+    // Rectify: the hospital's own by a case, with its clock.
+    let answers = text(&json(&["wallet", "show", "--as", &officer])["member"]);
+    let asks = ["--kind", "amendment", "--to", &answers, "--text", "it was the left hand"];
+    let case =
+        scene.ask(&["case", "open"], &[&asks[..], &["--position", &scene.position]].concat());
+    assert!(case["case"].is_string(), "{case:#}");
+    // Port: that it comes out as it went in is shown with the whole folder.
+    scene.report("export", &["--to", &scene.file("ported")]).ok();
+    // Restrict, and see who looked.
+    let restrict = ["record", "restrict", "--as", &wallet, "--chart", &scene.chart];
+    keepwell(&[&restrict[..], &["--position", &scene.position, "processing"]].concat()).ok();
+    assert!(!rows(&scene.report("looked", &["--json"]).ok().json(), 0).is_empty());
+    // Opt out: nobody is let in any more, in an emergency neither.
+    scene.ask(&["grant", "revoke"], &[&scene.grant]);
+    scene.ask(&["emergency", "prepare"], &["--nothing"]);
+    scene.open().refused(&["refused"]);
 }

@@ -43,6 +43,12 @@ pub(super) enum Figure {
     ReportMemoryMib,
     /// CPU of all four validators for one evaluation of matching, ms.
     MatchingMs,
+    /// Deciding an access with many grants ÷ with one.
+    DecisionGrants,
+    /// Deciding an access with many members ÷ with one.
+    DecisionMembers,
+    /// CPU of a validator for opening a chart ÷ that of as many capsule checks and batched shares.
+    OpeningCpu,
 }
 
 /// Which way is better.
@@ -57,7 +63,7 @@ pub(super) enum Better {
 
 impl Figure {
     /// All, in the order of the table.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::VerifyShare,
         Self::PostgresGlobal,
         Self::PostgresPatient,
@@ -72,6 +78,9 @@ impl Figure {
         Self::ReportSeconds,
         Self::ReportMemoryMib,
         Self::MatchingMs,
+        Self::DecisionGrants,
+        Self::DecisionMembers,
+        Self::OpeningCpu,
     ];
 
     /// What it says, in words.
@@ -101,6 +110,11 @@ impl Figure {
             Self::ReportSeconds => "accounting over 10⁶ accesses of one chart, as HTML, s",
             Self::ReportMemoryMib => "the most memory of that accounting, MiB",
             Self::MatchingMs => "one evaluation of matching: CPU of four validators together, ms",
+            Self::DecisionGrants => "deciding an access: 10⁴ grants in the chart ÷ one",
+            Self::DecisionMembers => "deciding an access: 10⁴ members in the organisation ÷ one",
+            Self::OpeningCpu => {
+                "opening a chart of 1,000 records: CPU per validator ÷ 1,000 × (capsule check + batched share)"
+            }
         }
     }
 
@@ -119,6 +133,8 @@ impl Figure {
             Self::ReportSeconds => 5.0,
             Self::ReportMemoryMib => 256.0,
             Self::MatchingMs => 5.0,
+            Self::DecisionGrants | Self::DecisionMembers => 1.5,
+            Self::OpeningCpu => 1.3,
         }
     }
 
@@ -134,9 +150,13 @@ impl Figure {
             Self::SealRate => Some(0.9),
             Self::MemoryMib => Some(200.0),
             Self::IdleCpuPercent => Some(0.2),
-            Self::IdleBlocks | Self::GrowthRate | Self::ReportSeconds | Self::ReportMemoryMib => {
-                None
-            }
+            Self::IdleBlocks
+            | Self::GrowthRate
+            | Self::ReportSeconds
+            | Self::ReportMemoryMib
+            | Self::DecisionGrants
+            | Self::DecisionMembers
+            | Self::OpeningCpu => None,
         }
     }
 
@@ -156,7 +176,10 @@ impl Figure {
             | Self::IdleBlocks
             | Self::ReportSeconds
             | Self::ReportMemoryMib
-            | Self::MatchingMs => Better::Lower,
+            | Self::MatchingMs
+            | Self::DecisionGrants
+            | Self::DecisionMembers
+            | Self::OpeningCpu => Better::Lower,
         }
     }
 

@@ -6,7 +6,8 @@
 //! repeat it.
 //!
 //! ```text
-//! load  latency  seal  idle  growth  compare      what is measured; `matching` and `report` need no validators
+//! load  latency  opening  seal  idle  growth  compare      what is measured; `matching`, `decision` and `report`
+//!                                                         need no validators
 //!    \     |       |    |      /       |
 //!     drive, check, workload           |          clients in a closed loop; what they send
 //!          |                           |
@@ -38,11 +39,13 @@ mod patient;
 mod workload;
 
 mod compare;
+mod decision;
 mod growth;
 mod idle;
 mod latency;
 mod load;
 mod matching;
+mod opening;
 mod report;
 mod seal;
 
@@ -94,6 +97,8 @@ enum What {
     Seal(seal::Seal),
     Idle(idle::Idle),
     Matching(matching::Matching),
+    Decision(decision::Decision),
+    Opening(opening::Opening),
     Growth(growth::Growth),
     Report(report::Report),
     Compare(compare::Compare),
@@ -285,6 +290,8 @@ impl What {
             Self::Seal(it) => it.run(lines).await,
             Self::Idle(it) => it.run(lines).await,
             Self::Matching(it) => it.run(lines),
+            Self::Decision(it) => it.run(lines),
+            Self::Opening(it) => it.run(lines).await,
             Self::Growth(it) => it.run(lines).await,
             Self::Report(it) => it.run(lines),
             Self::Compare(it) => it.run(lines).await,
@@ -305,6 +312,8 @@ impl All {
             seal::Seal::at(place.clone()).run_against(&limits, lines).await?;
             idle::Idle { place: place.clone(), seconds: 20 }.run(lines).await?;
             matching::Matching::USUAL.run(lines)?;
+            decision::Decision::USUAL.run(lines)?;
+            opening::Opening::at(place.clone()).run(lines).await?;
         }
         if self.records == 0 {
             return Ok(());

@@ -61,6 +61,11 @@ impl Patient {
         self.holder.chart()
     }
 
+    /// The compartments that its records are in.
+    pub(super) fn compartments(&self) -> CompartmentSet {
+        CompartmentSet::EMPTY.with(self.compartment)
+    }
+
     /// A record of this patient, before it is sealed.
     pub(super) const fn record(&self) -> NewRecord {
         NewRecord::new(self.compartment, RecordKind::Document)

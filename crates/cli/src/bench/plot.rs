@@ -107,6 +107,9 @@ const fn name(figure: Figure) -> &'static str {
         Figure::ReportSeconds => "accounting over 10⁶ accesses, s",
         Figure::ReportMemoryMib => "its memory, MiB",
         Figure::MatchingMs => "one evaluation of matching, ms of CPU",
+        Figure::DecisionGrants => "decision: 10⁴ grants ÷ one",
+        Figure::DecisionMembers => "decision: 10⁴ members ÷ one",
+        Figure::OpeningCpu => "opening 1,000 records: CPU ÷ shares",
     }
 }
 

@@ -19,6 +19,7 @@ use keepwell_client::{
 use keepwell_types::{
     access::{Purpose, RecordName},
     id::{ChartId, LogPosition, RecordId, Version},
+    member::Party,
     record::{Amended, RecordKind, RedactionGround, Restriction},
     set::RestrictionSet,
     signoff::{ApprovalRule, Meaning},
@@ -386,6 +387,20 @@ async fn add(
     Ok(())
 }
 
+/// What is the patient's own is marked as such.
+const fn author(party: Party) -> &'static str {
+    match party {
+        Party::Controller(_) => "controller",
+        Party::Proxy(..) => "proxy",
+        Party::Member(_) => "member",
+        Party::Claimant(_)
+        | Party::Administrator(_)
+        | Party::Custodian(_)
+        | Party::Guardian(_)
+        | Party::Successor(_) => "other",
+    }
+}
+
 async fn list(session: &Session, chart: ChartId, output: &Output) -> Result<(), Failure> {
     let actor = session.actor(chart)?;
     let records = session.client.records(&actor, chart, LogMark::START).await?;
@@ -402,6 +417,7 @@ async fn list(session: &Session, chart: ChartId, output: &Output) -> Result<(), 
                 "name": name(it.compartment),
                 "time": it.time,
                 "sealed_bytes": it.sealed_bytes,
+                "author": it.author,
             })
         })
         .collect();
@@ -411,13 +427,14 @@ async fn list(session: &Session, chart: ChartId, output: &Output) -> Result<(), 
             let named = name(it.compartment)
                 .map_or_else(|| it.compartment.index().to_string(), str::to_owned);
             format!(
-                "{:>6}  v{:<2} {}  {:<13} {:<20} {:>10} B  {}",
+                "{:>6}  v{:<2} {}  {:<13} {:<20} {:>10} B  {:<10} {}",
                 it.name.position,
                 it.version,
                 it.time,
                 it.kind.as_str(),
                 named,
                 it.sealed_bytes,
+                author(it.author),
                 it.name.record
             )
         })
