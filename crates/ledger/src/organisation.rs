@@ -8,6 +8,7 @@
 //!
 //! * The list of organisations names each of them once, but for those that were expelled, and counts those that are
 //!   suspended.
+//! * Former keys that still count give nobody new ones: whoever has lost them to a thief replaces them for good.
 //! * Who is expelled never comes back under the same id: what it signed stays its own.
 //! * At least one organisation is not suspended, or nobody could reinstate any.
 //! * No more are in standing than can sign together, or nobody could decide anything.
@@ -93,7 +94,7 @@ pub(crate) fn expel(case: &Case<'_>, it: &OrganisationStanding) -> Result<Change
 
 /// Gives new keys. Those so far count on for as long as is said, so that nobody is shut out between.
 pub(crate) fn rotate(case: &Case<'_>, it: &OrganisationRotate) -> Result<Changes, Halt> {
-    case.by_administrators_or_consortium(it.organisation)?;
+    case.by_present_administrators_or_consortium(it.organisation)?;
     let organisation = known_organisation(case.view, it.organisation)?;
     check_not_expelled(it.organisation, organisation)?;
     check_sound(&it.administrators)?;

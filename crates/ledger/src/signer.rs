@@ -504,23 +504,16 @@ impl<'a> Case<'a> {
 
     /// As many administrators of `organisation` as it needs signed, and nobody else, or the genesis file says it.
     pub(crate) fn by_administrators(&self, organisation: OrganisationId) -> Result<(), Halt> {
-        match self.authority {
-            Authority::Genesis => known_organisation(self.view, organisation).map(|_| ()),
-            Authority::Signed(command) => {
-                self.spoken_for(organisation, &self.signing_administrators(signers(command))?)
-            }
-            Authority::Approved(approvals) => {
-                self.spoken_for(organisation, &self.approving_administrators(approvals)?)
-            }
-        }
+        let enough = |it: &Organisation, keys: &[PublicKey]| it.is_spoken_for(keys, self.now());
+        self.by_enough(organisation, enough)
     }
 
-    /// [`Self::by_administrators`], or [`Self::by_consortium`].
-    pub(crate) fn by_administrators_or_consortium(
+    /// [`Self::by_administrators`] with present keys, or [`Self::by_consortium`].
+    pub(crate) fn by_present_administrators_or_consortium(
         &self,
         organisation: OrganisationId,
     ) -> Result<(), Halt> {
-        match self.by_administrators(organisation) {
+        match self.by_enough(organisation, Organisation::is_presently_spoken_for) {
             Err(Halt::Rejected(own)) => match self.by_consortium() {
                 // What the organisation itself lacks is nearer to whoever signed.
                 Err(Halt::Rejected(_)) => Err(own.into()),
@@ -528,6 +521,19 @@ impl<'a> Case<'a> {
             },
             by @ (Ok(()) | Err(Halt::Lacks(_))) => by,
         }
+    }
+
+    fn by_enough(
+        &self,
+        organisation: OrganisationId,
+        enough: impl Fn(&Organisation, &[PublicKey]) -> bool,
+    ) -> Result<(), Halt> {
+        let administrators = match self.authority {
+            Authority::Genesis => return known_organisation(self.view, organisation).map(|_| ()),
+            Authority::Signed(command) => self.signing_administrators(signers(command))?,
+            Authority::Approved(approvals) => self.approving_administrators(approvals)?,
+        };
+        self.spoken_for(organisation, &administrators, enough)
     }
 
     /// The administrators of the member's organisation and the keeper of the member's new key signed,
@@ -549,7 +555,8 @@ impl<'a> Case<'a> {
             return Err(Rejection::WrongSigners.into());
         }
         let administrators = signers(command).take(administrators);
-        self.spoken_for(organisation, &self.signing_administrators(administrators)?)?;
+        let enough = |it: &Organisation, keys: &[PublicKey]| it.is_spoken_for(keys, self.now());
+        self.spoken_for(organisation, &self.signing_administrators(administrators)?, enough)?;
         Ok(keeper.must_have(new)?)
     }
 
@@ -583,13 +590,14 @@ impl<'a> Case<'a> {
         &self,
         organisation: OrganisationId,
         administrators: &[(OrganisationId, PublicKey)],
+        enough: impl Fn(&Organisation, &[PublicKey]) -> bool,
     ) -> Result<(), Halt> {
         if administrators.iter().any(|(of, _)| *of != organisation) {
             return Err(Rejection::WrongSigners.into());
         }
         let keys: Vec<_> = administrators.iter().map(|(_, key)| *key).collect();
         let entry = known_organisation(self.view, organisation)?;
-        if entry.is_spoken_for(&keys, self.now()) {
+        if enough(entry, &keys) {
             return Ok(());
         }
         let (signed, needed) = (keys.len() as u32, entry.administrators.needed);

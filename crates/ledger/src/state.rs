@@ -510,11 +510,13 @@ impl Organisation {
     /// Whether `keys`, each given once, are enough to speak for it at `now`: of its present keys, or of those
     /// before them while they count. The one kind does not make up for what the other lacks.
     pub fn is_spoken_for(&self, keys: &[PublicKey], now: BlockTime) -> bool {
-        let enough = |it: &Administrators| {
-            keys.iter().filter(|key| it.keys.contains(key)).count() >= it.needed as usize
-        };
-        enough(&self.administrators)
-            || self.former_at(now).is_some_and(|it| enough(&it.administrators))
+        self.is_presently_spoken_for(keys)
+            || self.former_at(now).is_some_and(|it| are_enough(&it.administrators, keys))
+    }
+
+    /// Whether `keys`, each given once, are enough of its present ones.
+    pub fn is_presently_spoken_for(&self, keys: &[PublicKey]) -> bool {
+        are_enough(&self.administrators, keys)
     }
 
     /// Whether `key` verifies its acknowledgements of custody at `now`.
@@ -526,6 +528,11 @@ impl Organisation {
     fn former_at(&self, now: BlockTime) -> Option<&FormerKeys> {
         self.former.as_ref().filter(|it| now < it.until)
     }
+}
+
+fn are_enough(administrators: &Administrators, keys: &[PublicKey]) -> bool {
+    let of_them = keys.iter().filter(|key| administrators.keys.contains(key));
+    of_them.count() >= administrators.needed as usize
 }
 
 /// What the consortium's administrators are to decide.

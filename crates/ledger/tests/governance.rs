@@ -246,6 +246,10 @@ fn former_keys_count_until_the_overlap_ends() {
         t2      hospital:ann  suspend  nora                                too_few_administrators
         t2      hospital:ann+hospital:bob  suspend  nora                   ok
         t2      drey      add        note                                  ok
+        t3      hospital  rotate_organisation hospital keys=eve            too_few_administrators
+        t3      hospital  move   m1 act=rotate:hospital keys=eve           ok
+        t3      hospital:ann  agree  m1 act=rotate:hospital keys=eve       ok
+        t4      hospital:bob  agree  m1 act=rotate:hospital keys=ann,bob needed=2  other_motion
         t50-1   hospital  reinstate  nora                                  ok
         t50     hospital  suspend    nora                                  ~key_not_of_signer
         t50     drey      add        more                                  custodian_key

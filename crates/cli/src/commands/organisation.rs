@@ -18,6 +18,7 @@ use keepwell_types::{
     command::Payload,
     encoding::Text,
     id::{MotionId, OrganisationId, PublicKey},
+    limits::KEY_OVERLAP_MS_MAX,
     member::{OrganisationAdmit, OrganisationKind, OrganisationRotate, OrganisationStanding},
     motion::Act,
     time::BlockTime,
@@ -32,6 +33,10 @@ use crate::{
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Days for which a motion for new keys waits.
+const MOTION_DAYS: u64 = 14;
+/// Days for which former keys count at most, from the block on that carries the rotation out.
+const OVERLAP_DAYS_MAX: u64 = KEY_OVERLAP_MS_MAX / DAY_MS;
 
 /// See the organisations of the consortium; as their administrators, decide together who is one
 #[derive(Args)]
@@ -245,6 +250,13 @@ impl Admit {
 
 impl Rotate {
     fn run(self, output: &Output) -> Result<(), Failure> {
+        let waits = if self.motion { MOTION_DAYS } else { 0 };
+        if self.overlap_days.saturating_add(waits) > OVERLAP_DAYS_MAX {
+            return Err(Failure::Misused(format!(
+                "former keys count for at most {} days here; a motion may wait {waits} of {OVERLAP_DAYS_MAX}",
+                OVERLAP_DAYS_MAX - waits
+            )));
+        }
         let office = self.who.office()?;
         let with = with_others(&self.with)?;
         block_on(async {
@@ -253,15 +265,16 @@ impl Rotate {
             let (client, actor) = (&office.client, office.actor());
             let now = client.tip().await?.header().time;
             let entry = client.organisation(&actor, organisation).await?;
+            // A motion may be carried out as late as it waits.
             let overlap = self.overlap_days.saturating_mul(DAY_MS);
             let rotate = OrganisationRotate {
                 organisation,
                 administrators: administrators(self.keys.keys, self.keys.needed)?,
                 custodian: self.custodian.or(entry.custodian),
-                overlap_until: (overlap > 0).then(|| now.plus_ms(overlap)),
+                overlap_until: (overlap > 0).then(|| now.plus_ms(waits * DAY_MS + overlap)),
             };
             if self.motion {
-                return open(&office, Act::Rotate(rotate), 14, output).await;
+                return open(&office, Act::Rotate(rotate), MOTION_DAYS, output).await;
             }
             let signers: Vec<&Actor> = [&actor].into_iter().chain(&with).collect();
             let until = rotate.overlap_until;
