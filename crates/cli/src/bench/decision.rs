@@ -215,7 +215,7 @@ fn chart_open() -> Payload {
     Payload::ChartOpen(ChartOpen {
         chart: CHART,
         keys,
-        separate_consent: CompartmentSet::EMPTY,
+        separate_consent: CompartmentSet::from_bits(0xf000).expect("known compartments"),
         custodians: List::from_vec(vec![CLINIC]).expect("one custodian"),
         contributors: List::new(),
         claim: None,
