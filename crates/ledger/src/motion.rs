@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use keepwell_types::{
     encoding::List,
     id::{MotionId, OrganisationId},
-    limits::{MOTION_WAIT_MS_MAX, MOTIONS_MAX},
+    limits::{MOTION_APPROVALS_MAX, MOTION_WAIT_MS_MAX, MOTIONS_MAX},
     motion::{Act, MotionApprove, MotionOpen, MotionWithdraw},
     outcome::Rejection,
 };
@@ -100,10 +100,10 @@ fn carried_out(case: &Case<'_>, motion: &Motion) -> Result<Option<Changes>, Halt
 }
 
 /// The approvals whose keys still count.
-fn counting<const MAX: usize>(
+fn counting(
     case: &Case<'_>,
     motion: &Motion,
-) -> Result<List<MotionApproval, MAX>, Halt> {
+) -> Result<List<MotionApproval, MOTION_APPROVALS_MAX>, Halt> {
     let mut counting = List::new();
     for approval in motion.approvals.iter() {
         let (organisation, key) = (approval.organisation, &approval.key);

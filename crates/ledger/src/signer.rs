@@ -531,7 +531,12 @@ impl<'a> Case<'a> {
         let administrators = match self.authority {
             Authority::Genesis => return known_organisation(self.view, organisation).map(|_| ()),
             Authority::Signed(command) => self.signing_administrators(signers(command))?,
-            Authority::Approved(approvals) => self.approving_administrators(approvals)?,
+            Authority::Approved(approvals) => {
+                // Others may approve it as well, and do not speak for this one.
+                let mut own = self.approving_administrators(approvals)?;
+                own.retain(|(of, _)| *of == organisation);
+                own
+            }
         };
         self.spoken_for(organisation, &administrators, enough)
     }

@@ -231,6 +231,27 @@ fn the_consortium_gives_an_organisation_new_keys() {
     );
 }
 
+/// Nobody needs to be in one place for it; and who is asked first, the organisation or the others, is all one.
+#[test]
+fn an_organisation_is_given_new_keys_by_a_motion_of_others() {
+    check(
+        "
+        t1  clinic        move   m1 act=rotate:hospital keys=ann           ok
+        t2  lab           agree  m1 act=rotate:hospital keys=ann           ok
+        t2  hospital      suspend  drey                                    ok
+        t3  insurer       agree  m1 act=rotate:hospital keys=ann           ok
+        t4  hospital      reinstate  drey                                  ~key_not_of_signer
+        t4  hospital:ann  reinstate  drey                                  ok
+        t5  hospital:ann  rotate_organisation hospital keys=ann,bob needed=2  ok
+        t6  hospital:ann  move   m2 act=rotate:hospital keys=kim           ok
+        t6  clinic        agree  m2 act=rotate:hospital keys=kim           ok
+        t7  hospital:ann  reinstate  drey                                  too_few_administrators
+        t7  hospital:bob  agree  m2 act=rotate:hospital keys=kim           ok
+        t8  hospital:kim  suspend  drey                                    ok
+    ",
+    );
+}
+
 /// Old and new keys count for a while, so that nobody is shut out between; then the new ones alone.
 #[test]
 fn former_keys_count_until_the_overlap_ends() {
