@@ -184,13 +184,7 @@ where
                     count = from_clients => if count == 0 { return } else { Vec::new() },
                 }
             };
-            batch.extend(forwarded.into_iter().map(|bytes| Offer { bytes, answer: None }));
-            // However much peers send, what clients offered meanwhile is in this batch.
-            while batch.len() < BATCH_MAX
-                && let Ok(offer) = clients.try_recv()
-            {
-                batch.push(offer);
-            }
+            fill(&mut batch, forwarded, &mut clients);
             self.admit(std::mem::take(&mut batch)).await;
         }
     }
@@ -387,6 +381,18 @@ where
     }
 }
 
+/// Adds what a peer forwarded to a batch, and what clients have offered meanwhile: as many as if no peer had sent
+/// anything, however much it sent.
+fn fill(batch: &mut Vec<Offer>, forwarded: Vec<Vec<u8>>, clients: &mut mpsc::Receiver<Offer>) {
+    let max = BATCH_MAX + forwarded.len();
+    batch.extend(forwarded.into_iter().map(|bytes| Offer { bytes, answer: None }));
+    while batch.len() < max
+        && let Ok(offer) = clients.try_recv()
+    {
+        batch.push(offer);
+    }
+}
+
 enum Placed {
     /// It waits for a block.
     Waits { outcome: OutcomeOf },
@@ -425,4 +431,29 @@ fn reply(
 pub fn read_forwarded(message: &[u8]) -> Vec<Vec<u8>> {
     let config = (RangeCfg::new(0..=BATCH_MAX), (RangeCfg::new(0..=COMMAND_BYTES_MAX), ()));
     Vec::<Vec<u8>>::decode_cfg(Copying(message), &config).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(clients: usize) -> mpsc::Receiver<Offer> {
+        let (sender, receiver) = mpsc::channel(OFFERS_MAX);
+        for _ in 0..clients {
+            let (answer, _) = oneshot::channel();
+            assert!(sender.try_send(Offer { bytes: vec![], answer: Some(answer) }).is_ok());
+        }
+        receiver
+    }
+
+    /// A peer that never stops sending full messages takes no client's place.
+    #[test]
+    fn what_peers_send_keeps_no_client_waiting() {
+        for (forwarded, clients) in [(0, 3), (1, 3), (BATCH_MAX, 3), (BATCH_MAX, BATCH_MAX + 1)] {
+            let mut batch = Vec::new();
+            fill(&mut batch, vec![vec![]; forwarded], &mut offered(clients));
+            let taken = batch.iter().filter(|it| it.answer.is_some()).count();
+            assert_eq!(taken, clients.min(BATCH_MAX), "{forwarded} forwarded, {clients} offered");
+        }
+    }
 }
