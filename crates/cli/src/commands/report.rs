@@ -616,7 +616,13 @@ fn did(did: &Did) -> (String, String) {
         }
         Did::Suspend(member) => (format!("suspended member {member}"), String::new()),
         Did::Reinstate(member) => (format!("reinstated member {member}"), String::new()),
-        Did::Rotate(member) => (format!("gave member {member} new keys"), String::new()),
+        Did::Rotate { member, overlap_until: None } => {
+            (format!("gave member {member} new keys"), String::new())
+        }
+        Did::Rotate { member, overlap_until: Some(until) } => (
+            format!("gave member {member} new keys; those before count until {until}"),
+            String::new(),
+        ),
     }
 }
 

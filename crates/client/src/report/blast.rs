@@ -9,7 +9,8 @@
 //! * A safe harbour is said to hold only with the evidence for it. Where something is not known the answer is that it
 //!   is not shown.
 //! * What counts is the time from when the key may have been in other hands until the ledger had another one in its
-//!   place; the first instant counts, the last one not. A suspension ends nothing that a reinstatement brings back.
+//!   place, and that one alone; the first instant counts, the last one not. A suspension ends nothing that a
+//!   reinstatement brings back. Who of two holders of keys that count together did something is not asked.
 //!
 //! Not here: what could have been released ([`crate::explain`] tells it, chart by chart).
 
@@ -90,18 +91,17 @@ pub struct Blast<'a> {
 
 /// What follows from an incident over the acts of the organisation.
 pub fn blast(acts: &Acts, incident: Incident) -> Blast<'_> {
-    let Force { replaced, ended } = force(acts, incident);
+    let force = force(acts, incident);
     let is_in = |act: &&Act| {
         let by_key = matches!((incident.lost, act.by), (Lost::Key(member), Party::Member(by)) if member == by);
-        // Of two acts in one block, only their places tell which came first.
-        by_key && incident.since <= act.time && replaced.is_none_or(|at| act.location < at)
+        by_key && incident.since <= act.time && force.covers(act)
     };
     let reads = |act: &&Act| matches!(act.did, Did::Open { .. });
     let (opened, refused): (Vec<_>, Vec<_>) =
         acts.acts.iter().filter(is_in).filter(reads).partition(|act| act.refused.is_none());
     let charts: BTreeSet<_> = opened.iter().filter_map(|act| act.did.chart()).collect();
-    let (harbour, evidence) = harbour(incident, !opened.is_empty(), ended.is_some());
-    Blast { incident, ended, opened, refused, charts, harbour, evidence }
+    let (harbour, evidence) = harbour(incident, !opened.is_empty(), force.ended.is_some());
+    Blast { incident, ended: force.ended, opened, refused, charts, harbour, evidence }
 }
 
 /// How long a lost key was in force.
@@ -109,8 +109,18 @@ pub fn blast(acts: &Acts, incident: Incident) -> Blast<'_> {
 struct Force {
     /// Where another key came in its place.
     replaced: Option<Location>,
+    /// First instant at which another key counted alone, if both did for a while.
+    overlap: Option<BlockTime>,
     /// Since when it is out of force, by a suspension or by another key.
     ended: Option<BlockTime>,
+}
+
+impl Force {
+    fn covers(&self, act: &Act) -> bool {
+        // Of two acts in one block, only their places tell which came first.
+        self.replaced.is_none_or(|at| act.location < at)
+            && self.overlap.is_none_or(|until| act.time < until)
+    }
 }
 
 fn force(acts: &Acts, incident: Incident) -> Force {
@@ -121,18 +131,26 @@ fn force(acts: &Acts, incident: Incident) -> Force {
         is_about && incident.since <= act.time
     };
     for act in acts.acts.iter().filter(about) {
+        if !force.covers(act) {
+            break;
+        }
         match act.did {
             Did::Suspend(_) => force.ended = force.ended.or(Some(act.time)),
             Did::Reinstate(_) => force.ended = None,
-            Did::Rotate(_) => {
+            // Another key after that one leaves no room for the key that was lost.
+            Did::Rotate { overlap_until: Some(until), .. } if force.overlap.is_none() => {
+                force.overlap = Some(until);
+            }
+            Did::Rotate { .. } => {
                 let ended = force.ended.or(Some(act.time));
-                return Force { replaced: Some(act.location), ended };
+                return Force { replaced: Some(act.location), ended, ..force };
             }
             Did::Open { .. } | Did::BreakGlass { .. } | Did::Second { .. } | Did::Review { .. } => {
             }
         }
     }
-    force
+    let over = force.overlap.filter(|until| *until <= acts.window.until);
+    Force { ended: force.ended.or(over), ..force }
 }
 
 fn harbour(incident: Incident, opened: bool, ended: bool) -> (Harbour, Vec<&'static str>) {
@@ -179,7 +197,7 @@ fn harbour(incident: Incident, opened: bool, ended: bool) -> (Harbour, Vec<&'sta
         Lost::Key(_) => (
             Harbour::NotShown,
             vec![
-                "the key is still in force and may be used at any moment: suspend the member, or give it a new key, then ask again",
+                "the key is still in force and may be used at any moment: suspend the member, or give it a new key with no overlap, then ask again",
             ],
         ),
     }
@@ -214,6 +232,10 @@ mod tests {
 
     const THIEF: MemberId = MemberId([1; 16]);
 
+    fn rotated(overlap_until: Option<BlockTime>) -> Did {
+        Did::Rotate { member: THIEF, overlap_until }
+    }
+
     fn acts(events: &[(u64, &str)]) -> Acts {
         let act = |(index, &(time, what)): (u32, &(u64, &str))| {
             let (chart, purpose) = (ChartId([3; 32]), Purpose::Treatment);
@@ -227,7 +249,9 @@ mod tests {
                 "other" => (Party::Member(MemberId([2; 16])), open, false),
                 "suspended" => (administrator, Did::Suspend(THIEF), false),
                 "reinstated" => (administrator, Did::Reinstate(THIEF), false),
-                "rotated" => (administrator, Did::Rotate(THIEF), false),
+                "rotated" => (administrator, rotated(None), false),
+                "rotated until 18" => (administrator, rotated(Some(BlockTime(18))), false),
+                "rotated until 101" => (administrator, rotated(Some(BlockTime(101))), false),
                 other => panic!("{other}"),
             };
             let refused = refused.then(|| Box::new(Rejection::NotGranted));
@@ -272,6 +296,21 @@ mod tests {
                 DoesNotHold,
             ),
             (&[(15, "rotated"), (16, "opens")], stolen(true, false), Holds),
+            (&[(15, "rotated until 18"), (17, "opens")], stolen(true, false), DoesNotHold),
+            (&[(15, "rotated until 18"), (18, "opens")], stolen(true, false), Holds),
+            (&[(15, "rotated until 101")], stolen(true, false), NotShown),
+            (&[(15, "rotated until 101"), (16, "suspended")], stolen(true, false), Holds),
+            (&[(15, "rotated until 101"), (16, "rotated until 101")], stolen(true, false), Holds),
+            (
+                &[(15, "rotated until 101"), (16, "rotated until 101"), (17, "opens")],
+                stolen(true, false),
+                Holds,
+            ),
+            (
+                &[(15, "suspended"), (16, "rotated until 18"), (19, "reinstated")],
+                stolen(true, false),
+                Holds,
+            ),
             (&[], Incident { lost: Lost::Custody, ..stolen(true, false) }, Holds),
             (&[], Incident { lost: Lost::Validator, ..stolen(true, false) }, Holds),
             (&[], Incident { lost: Lost::Validator, ..stolen(false, true) }, DoesNotHold),

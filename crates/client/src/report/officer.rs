@@ -114,7 +114,12 @@ pub enum Did {
     /// A member was reinstated.
     Reinstate(MemberId),
     /// A member has new keys.
-    Rotate(MemberId),
+    Rotate {
+        /// Which.
+        member: MemberId,
+        /// Until when those before them count beside them.
+        overlap_until: Option<BlockTime>,
+    },
 }
 
 impl Did {
@@ -125,14 +130,16 @@ impl Did {
             | Self::BreakGlass { chart, .. }
             | Self::Second { chart, .. }
             | Self::Review { chart, .. } => Some(*chart),
-            Self::Suspend(_) | Self::Reinstate(_) | Self::Rotate(_) => None,
+            Self::Suspend(_) | Self::Reinstate(_) | Self::Rotate { .. } => None,
         }
     }
 
     /// The member whose standing or keys it changes.
     pub const fn member(&self) -> Option<MemberId> {
         match self {
-            Self::Suspend(member) | Self::Reinstate(member) | Self::Rotate(member) => Some(*member),
+            Self::Suspend(member)
+            | Self::Reinstate(member)
+            | Self::Rotate { member, overlap_until: _ } => Some(*member),
             Self::Open { .. }
             | Self::BreakGlass { .. }
             | Self::Second { .. }
@@ -217,7 +224,9 @@ pub fn act_of(
         }
         Payload::MemberSuspend(it) => Did::Suspend(it.member),
         Payload::MemberReinstate(it) => Did::Reinstate(it.member),
-        Payload::MemberRotate(it) => Did::Rotate(it.member),
+        Payload::MemberRotate(it) => {
+            Did::Rotate { member: it.member, overlap_until: it.overlap_until }
+        }
         _ => return None,
     };
     let refused = match verdict {
