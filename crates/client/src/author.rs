@@ -40,7 +40,7 @@ use keepwell_crypto::{
     seal::SealingPublic,
     sheet,
 };
-use keepwell_ledger::state::Chart;
+use keepwell_ledger::state::{Chart, Organisation};
 use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
     chart::{AheadSheet, KeyLine},
@@ -90,7 +90,7 @@ pub struct Authoring {
     id: ChartId,
     chart: Chart,
     keys: Vec<(Epoch, SealingPublic)>,
-    custodians: BTreeMap<OrganisationId, PublicKey>,
+    custodians: BTreeMap<OrganisationId, Organisation>,
 }
 
 impl Authoring {
@@ -179,8 +179,7 @@ impl Client {
         let keys = keys.collect::<Result<_, ClientError>>()?;
         let mut custodians = BTreeMap::new();
         for custodian in &chart.custodians {
-            let organisation = self.organisation(actor, *custodian).await?;
-            custodians.extend(organisation.custodian.map(|key| (*custodian, key)));
+            custodians.insert(*custodian, self.organisation(actor, *custodian).await?);
         }
         Ok(Authoring { id, chart, keys, custodians })
     }
@@ -362,7 +361,10 @@ impl Upload<'_> {
             Ask::with_body(Method::PUT, target, Some(self.actor), bytes, ACKNOWLEDGEMENT_BYTES_MAX);
         let answers = join_all(stored.custodians.iter().map(async |&custodian| {
             let bytes = self.client.ask_custodian(custodian, &ask).await?;
-            let key = self.authoring.custodians.get(&custodian);
+            let is_its_key = |key: &PublicKey| {
+                let entry = self.authoring.custodians.get(&custodian);
+                entry.is_some_and(|it| it.has_custodian(key, now()))
+            };
             let statement = |until| CustodyStatement {
                 chain: self.client.consortium().chain(),
                 custodian,
@@ -372,7 +374,8 @@ impl Upload<'_> {
                 sealed_bytes: stored.sealed_bytes,
                 until,
             };
-            checked_acknowledgement(&bytes, statement, key).ok_or(CustodyProblem::Acknowledgement)
+            checked_acknowledgement(&bytes, statement, is_its_key)
+                .ok_or(CustodyProblem::Acknowledgement)
         }))
         .await;
         let (mut custody, mut faults) = (Vec::new(), stored.faults);
@@ -393,14 +396,14 @@ impl Upload<'_> {
 fn checked_acknowledgement(
     bytes: &[u8],
     statement: impl FnOnce(BlockTime) -> CustodyStatement,
-    key: Option<&PublicKey>,
+    is_its_key: impl Fn(&PublicKey) -> bool,
 ) -> Option<CustodyAcknowledgement> {
     let given: CustodyAcknowledgement =
         keepwell_types::decode(bytes, ACKNOWLEDGEMENT_BYTES_MAX).ok()?;
     let statement = statement(given.until);
-    let key = key.filter(|key| **key == given.key && statement.custodian == given.custodian)?;
-    verify_custody(key, &statement, &given.signature).ok()?;
-    Some(given)
+    let is_its_word = statement.custodian == given.custodian && is_its_key(&given.key);
+    let verified = verify_custody(&given.key, &statement, &given.signature).is_ok();
+    (is_its_word && verified).then_some(given)
 }
 
 /// Returns a while after the upload's end.

@@ -21,14 +21,15 @@ use keepwell_crypto::{
 use keepwell_ledger::state::Member;
 use keepwell_types::{
     encoding::Blob,
-    id::{ChainId, Digest, MemberId, Signature},
+    id::{ChainId, Digest, MemberId, PublicKey, Signature},
+    time::BlockTime,
 };
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
 use crate::{
     Client,
-    client::rng,
+    client::{now, rng},
     error::{ClientError, UsageError},
     identity::MemberIdentity,
 };
@@ -116,14 +117,24 @@ impl Letter {
         Ok(letter)
     }
 
-    /// What it says, if `writer` has signed it.
-    pub fn read<T>(&self, chain: &ChainId, purpose: &str, writer: &Member) -> Result<T, UsageError>
+    /// What it says, if `writer` has signed it with a key that counts at `now`.
+    pub fn read<T>(
+        &self,
+        chain: &ChainId,
+        purpose: &str,
+        writer: &Member,
+        now: BlockTime,
+    ) -> Result<T, UsageError>
     where
         T: Encode<()> + for<'b> Decode<'b, ()>,
     {
         let message = message(purpose, chain, self.from, self.to, &self.body);
-        sign::verify(&writer.signing, SIGNATURE_DOMAIN, message.as_bytes(), &self.signature)
-            .map_err(|_| UsageError::Letter)?;
+        let signed_with = |key: &PublicKey| {
+            sign::verify(key, SIGNATURE_DOMAIN, message.as_bytes(), &self.signature).is_ok()
+        };
+        if !writer.keys_at(now).any(signed_with) {
+            return Err(UsageError::Letter);
+        }
         keepwell_types::decode(&self.body, LETTER_BODY_BYTES_MAX)
             .map_err(|error| UsageError::NotA { what: "a letter of that kind", error })
     }
@@ -154,7 +165,7 @@ impl Client {
     {
         let letter = Letter::open(receiver, purpose, bytes)?;
         let writer = self.writer_of(receiver, &letter).await?;
-        let value = letter.read(&receiver.chain(), purpose, &writer.entry)?;
+        let value = letter.read(&receiver.chain(), purpose, &writer.entry, now())?;
         Ok((writer, value))
     }
 

@@ -17,6 +17,7 @@
 //! Not here: who may change what (the families), and how a database proves it (`keepwell-engine`).
 
 use alloc::vec::Vec;
+use core::iter;
 
 use keepwell_crypto::hash;
 use keepwell_merkle::{chart_log, range::Peaks};
@@ -611,8 +612,13 @@ pub struct FormerKey {
 impl Member {
     /// Whether `key` verifies its commands at `now`.
     pub fn signs_with(&self, key: &PublicKey, now: BlockTime) -> bool {
-        let former = self.former.filter(|it| now < it.until);
-        self.signing == *key || former.is_some_and(|it| it.signing == *key)
+        self.keys_at(now).any(|it| it == key)
+    }
+
+    /// The keys that verify its commands at `now`, the present one first.
+    pub fn keys_at(&self, now: BlockTime) -> impl Iterator<Item = &PublicKey> {
+        let former = self.former.as_ref().filter(move |it| now < it.until);
+        iter::once(&self.signing).chain(former.map(|it| &it.signing))
     }
 }
 

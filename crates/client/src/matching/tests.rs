@@ -1,6 +1,10 @@
 //! Tokens that agree and tokens that must not, and validators that lie.
 
-use keepwell_types::id::{CommandDigest, Height};
+use keepwell_ledger::state::{FormerKey, Member};
+use keepwell_types::{
+    id::{CommandDigest, Height},
+    time::BlockTime,
+};
 
 use super::*;
 use crate::{
@@ -8,6 +12,7 @@ use crate::{
     testing::{Answers, World, organisation, serve},
 };
 
+const NOW: BlockTime = BlockTime(1_000);
 const SELF: MemberId = MemberId([1; 16]);
 const OTHER: MemberId = MemberId([2; 16]);
 
@@ -129,7 +134,7 @@ fn a_letter_opens_for_its_receiver_and_its_use() {
     let chain = ChainId([7; 32]);
     let member = |place| MemberIdentity::generate(chain, organisation(place));
     let (writer, reader, stranger) = (member(0), member(1), member(2));
-    let entry = |identity: &MemberIdentity| keepwell_ledger::state::Member {
+    let entry = |identity: &MemberIdentity| Member {
         organisation: identity.organisation(),
         signing: identity.signing_public(),
         sealing: identity.sealing_digest(),
@@ -143,11 +148,19 @@ fn a_letter_opens_for_its_receiver_and_its_use() {
     let bytes = Letter::write(&writer, to, SHEET_DOMAIN, &sheet).unwrap();
 
     let letter = Letter::open(&reader, SHEET_DOMAIN, &bytes).unwrap();
-    let read: TokenSheet = letter.read(&chain, SHEET_DOMAIN, &entry(&writer)).unwrap();
+    let read: TokenSheet = letter.read(&chain, SHEET_DOMAIN, &entry(&writer), NOW).unwrap();
     assert_eq!(read, sheet);
-    let forged = letter.read::<TokenSheet>(&chain, SHEET_DOMAIN, &entry(&stranger));
+    let forged = letter.read::<TokenSheet>(&chain, SHEET_DOMAIN, &entry(&stranger), NOW);
     assert!(matches!(forged, Err(UsageError::Letter)), "signed by someone else");
-    assert!(letter.read::<TokenSheet>(&ChainId([8; 32]), SHEET_DOMAIN, &entry(&writer)).is_err());
+    let elsewhere = ChainId([8; 32]);
+    assert!(letter.read::<TokenSheet>(&elsewhere, SHEET_DOMAIN, &entry(&writer), NOW).is_err());
+    // Whoever wrote it has another key by now: what was on its way is read while the former one counts.
+    let former = FormerKey { signing: writer.signing_public(), until: NOW.plus_ms(1) };
+    let renewed = Member { former: Some(former), ..entry(&stranger) };
+    let read: TokenSheet = letter.read(&chain, SHEET_DOMAIN, &renewed, NOW).unwrap();
+    assert_eq!(read, sheet);
+    let late = letter.read::<TokenSheet>(&chain, SHEET_DOMAIN, &renewed, NOW.plus_ms(1));
+    assert!(matches!(late, Err(UsageError::Letter)), "the former key counts no more");
 
     assert!(Letter::open(&stranger, SHEET_DOMAIN, &bytes).is_err());
     assert!(Letter::open(&reader, "keepwell/client/link-letter/v1", &bytes).is_err());
