@@ -4,6 +4,7 @@
 
 #[path = "../../node/tests/common/mod.rs"]
 mod common;
+mod support;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -14,8 +15,7 @@ use keepwell_client::{
     chart::Arrangement,
     emergency::{EmergencyOpening, OpenedInEmergency, TrusteeEndpoint},
     error::{LedgerError, TrusteeError},
-    identity::{Actor, MemberIdentity, TrusteeIdentity, Unlock, Wallet},
-    node::Endpoint,
+    identity::{MemberIdentity, TrusteeIdentity, Wallet},
     open::{Opening, What},
     trustee::Trustee,
     verify::LogMark,
@@ -29,26 +29,22 @@ use keepwell_types::{
     genesis::{Genesis, Trustees},
     grant::{Effect, GrantTerms, Grantee},
     id::{ChartId, Compartment, CredentialId, Digest, LogPosition, OrganisationId},
-    member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
+    member::{Administrators, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::Rejection,
     record::RecordKind,
-    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
+    set::{CompartmentSet, KindSet, PurposeSet},
     time::Window,
 };
+use support::{enrol, enrol_at, unlock};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     time::sleep,
 };
-use zeroize::Zeroizing;
 
 const NAMES: [(&str, bool); 3] = [("normal", false), ("psychiatry", false), ("notes", true)];
 const BOARD: OrganisationId = OrganisationId([0xb0; 16]);
 const HOUR_MS: u64 = 3_600_000;
-
-fn unlock() -> Unlock {
-    Unlock::OperatorKey(Zeroizing::new([1; 32]))
-}
 
 /// The genesis file names three trustees and a licensing board.
 fn say_more(genesis: &mut Genesis, trustees: &[TrusteeIdentity], board: &Person) {
@@ -109,14 +105,7 @@ async fn read_body(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 fn client(nodes: &Nodes, trustees: Vec<TrusteeEndpoint>) -> Client {
-    let consortium = Arc::new(Consortium::new(nodes.genesis.clone()).unwrap());
-    let endpoints = nodes
-        .urls
-        .iter()
-        .zip(&nodes.organisations)
-        .map(|(url, organisation)| Endpoint { organisation: *organisation, url: url.clone() })
-        .collect();
-    Client::new(consortium, endpoints, None).unwrap().with_trustees(trustees).unwrap()
+    support::client(nodes).with_trustees(trustees).unwrap()
 }
 
 async fn trustees(nodes: &Nodes, identities: &[TrusteeIdentity]) -> Vec<TrusteeEndpoint> {
@@ -129,25 +118,6 @@ async fn trustees(nodes: &Nodes, identities: &[TrusteeIdentity]) -> Vec<TrusteeE
         endpoints.push(TrusteeEndpoint { trustee, url });
     }
     endpoints
-}
-
-async fn enrol(
-    client: &Client,
-    nodes: &Nodes,
-    (administrator, organisation): (&Person, OrganisationId),
-    role: Role,
-) -> MemberIdentity {
-    let identity = MemberIdentity::generate(nodes.chain, organisation);
-    let payload = Payload::MemberEnrol(MemberEnrol {
-        member: identity.member(),
-        organisation,
-        signing: identity.signing_public(),
-        sealing: identity.sealing_digest(),
-        roles: RoleSet::EMPTY.with(role),
-    });
-    let administrator = Actor::new(administrator.party, administrator.key.clone());
-    client.command(&administrator, payload).await.unwrap();
-    identity
 }
 
 async fn license(client: &Client, licensor: &MemberIdentity, to: &MemberIdentity, number: u8) {
@@ -188,13 +158,13 @@ impl Cast {
     ) -> Self {
         let alone = client(nodes, endpoints[..1].to_vec());
         let client = client(nodes, endpoints);
-        let of = |at: usize| (&nodes.administrators[at], nodes.organisations[at]);
-        let licensor = enrol(&client, nodes, (board, BOARD), Role::Licensor).await;
-        let registrar = enrol(&client, nodes, of(0), Role::Registrar).await;
-        let author = enrol(&client, nodes, of(0), Role::Clinician).await;
-        let clinician = enrol(&client, nodes, of(1), Role::Clinician).await;
-        let second = enrol(&client, nodes, of(0), Role::Clinician).await;
-        let officer = enrol(&client, nodes, of(1), Role::PrivacyOfficer).await;
+        let _of = |at: usize| (&nodes.administrators[at], nodes.organisations[at]);
+        let licensor = enrol_at(&client, BOARD, board, &[Role::Licensor]).await;
+        let registrar = enrol(&client, nodes, 0, &[Role::Registrar]).await;
+        let author = enrol(&client, nodes, 0, &[Role::Clinician]).await;
+        let clinician = enrol(&client, nodes, 1, &[Role::Clinician]).await;
+        let second = enrol(&client, nodes, 0, &[Role::Clinician]).await;
+        let officer = enrol(&client, nodes, 1, &[Role::PrivacyOfficer]).await;
         license(&client, &licensor, &clinician, 1).await;
         license(&client, &licensor, &second, 2).await;
         let mut wallet = Wallet::create(&path.join("wallet"), &unlock(), true).unwrap();

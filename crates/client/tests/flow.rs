@@ -4,67 +4,36 @@
 
 #[path = "../../node/tests/common/mod.rs"]
 mod common;
+mod support;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use common::consortium::{self, Consortium as Nodes, now};
 use keepwell_client::{
-    Client, ClientError, Consortium,
+    ClientError,
     author::NewRecord,
     challenge::Challenged,
     chart::{Arrangement, ClaimLetter},
     error::{CustodyProblem, LedgerError},
     grant::{GrantNotice, Recipient},
-    identity::{Actor, MemberIdentity, OrganisationAgent, Seeds, Unlock, Wallet},
-    node::Endpoint,
+    identity::{OrganisationAgent, Seeds, Wallet},
     open::{Opening, What},
     verify::LogMark,
 };
 use keepwell_types::{
     access::Purpose,
-    command::Payload,
     encoding::List,
     grant::{Effect, GrantTerms, Grantee},
-    member::{MemberEnrol, Role},
+    member::Role,
     outcome::Rejection,
     record::RecordKind,
-    set::{CompartmentSet, KindSet, PurposeSet, RoleSet},
+    set::{CompartmentSet, KindSet, PurposeSet},
     time::Window,
 };
-use zeroize::Zeroizing;
+use support::{client, enrol, unlock};
 
 const NAMES: [(&str, bool); 3] =
     [("normal", false), ("psychiatry", false), ("substance-use", true)];
-
-fn unlock() -> Unlock {
-    Unlock::OperatorKey(Zeroizing::new([1; 32]))
-}
-
-async fn enrol(client: &Client, nodes: &Nodes, at: usize, roles: &[Role]) -> MemberIdentity {
-    let identity = MemberIdentity::generate(nodes.chain, nodes.organisations[at]);
-    let payload = Payload::MemberEnrol(MemberEnrol {
-        member: identity.member(),
-        organisation: identity.organisation(),
-        signing: identity.signing_public(),
-        sealing: identity.sealing_digest(),
-        roles: RoleSet::from_iter(roles.iter().copied()),
-    });
-    let administrator = &nodes.administrators[at];
-    let administrator = Actor::new(administrator.party, administrator.key.clone());
-    client.command(&administrator, payload).await.unwrap();
-    identity
-}
-
-fn client(nodes: &Nodes) -> Client {
-    let consortium = Arc::new(Consortium::new(nodes.genesis.clone()).unwrap());
-    let endpoints = nodes
-        .urls
-        .iter()
-        .zip(&nodes.organisations)
-        .map(|(url, organisation)| Endpoint { organisation: *organisation, url: url.clone() })
-        .collect();
-    Client::new(consortium, endpoints, None).unwrap()
-}
 
 #[test]
 fn the_life_of_a_record() {

@@ -5,17 +5,12 @@
 
 #[path = "../../node/tests/common/mod.rs"]
 mod common;
+mod support;
 
-use std::sync::Arc;
-
-use common::consortium::{self, Consortium as Nodes, Person};
+use common::consortium::{self, Consortium as Nodes};
 use keepwell_client::{
-    Client, ClientError, Consortium,
-    client::Decided,
-    error::LedgerError,
     governance::{administrators, approving},
-    identity::{Actor, AdministratorIdentity, MemberIdentity},
-    node::Endpoint,
+    identity::{AdministratorIdentity, MemberIdentity},
 };
 use keepwell_types::{
     command::Payload,
@@ -24,30 +19,9 @@ use keepwell_types::{
     outcome::Rejection,
     set::RoleSet,
 };
-
-fn client(nodes: &Nodes) -> Client {
-    let consortium = Arc::new(Consortium::new(nodes.genesis.clone()).unwrap());
-    let endpoints = nodes
-        .urls
-        .iter()
-        .zip(&nodes.organisations)
-        .map(|(url, organisation)| Endpoint { organisation: *organisation, url: url.clone() })
-        .collect();
-    Client::new(consortium, endpoints, None).unwrap()
-}
-
-fn actor(person: &Person) -> Actor {
-    Actor::new(person.party, person.key.clone())
-}
+use support::{actor, client, refused};
 
 #[track_caller]
-fn refused(result: Result<Decided, ClientError>) -> Rejection {
-    match result {
-        Err(ClientError::Ledger(LedgerError::Rejected { rejection, .. })) => rejection,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn organisations_decide_by_motions_and_change_their_keys() {
     let folder = tempfile::tempdir().unwrap();

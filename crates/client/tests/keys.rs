@@ -4,73 +4,40 @@
 
 #[path = "../../node/tests/common/mod.rs"]
 mod common;
+mod support;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use common::consortium::{self, Consortium as Nodes, now};
 use keepwell_client::{
-    Client, ClientError, Consortium,
+    Client, ClientError,
     author::NewRecord,
     chart::Arrangement,
     delegate::Offer,
-    error::{KeyError, LedgerError},
+    error::KeyError,
     guardian::{GuardianKeys, Named, NamedGroup},
-    identity::{Actor, ChartHolder, MemberIdentity, Unlock, Wallet},
-    node::Endpoint,
+    identity::{ChartHolder, MemberIdentity, Wallet},
     open::{Opening, What},
     proxy::ProxyLetter,
     verify::LogMark,
 };
 use keepwell_types::{
     access::Purpose,
-    command::Payload,
     guardian::RecoveryGround,
     id::{ChartId, Compartment},
-    member::{MemberEnrol, Party, Role},
+    member::{Party, Role},
     outcome::Rejection,
     proxy::{Power, ProxyTerms},
     record::RecordKind,
-    set::{CompartmentSet, PowerSet, RoleSet},
+    set::{CompartmentSet, PowerSet},
     time::Window,
 };
-use zeroize::Zeroizing;
+use support::{client, enrol, refused, unlock};
 
 const NAMES: [(&str, bool); 2] = [("normal", false), ("psychiatry", false)];
 
-fn unlock() -> Unlock {
-    Unlock::OperatorKey(Zeroizing::new([1; 32]))
-}
-
 fn wallet(path: &Path, name: &str) -> Wallet {
     Wallet::create(&path.join(name), &unlock(), true).unwrap()
-}
-
-async fn enrol(client: &Client, nodes: &Nodes, at: usize, role: Role) -> MemberIdentity {
-    let identity = MemberIdentity::generate(nodes.chain, nodes.organisations[at]);
-    let payload = Payload::MemberEnrol(MemberEnrol {
-        member: identity.member(),
-        organisation: identity.organisation(),
-        signing: identity.signing_public(),
-        sealing: identity.sealing_digest(),
-        roles: RoleSet::EMPTY.with(role),
-    });
-    let administrator = &nodes.administrators[at];
-    let administrator = Actor::new(administrator.party, administrator.key.clone());
-    client.command(&administrator, payload).await.unwrap();
-    let (member, key) = (identity.member(), identity.sealing_public());
-    client.publish_member_key(&identity.actor(), member, &key).await.unwrap();
-    identity
-}
-
-fn client(nodes: &Nodes) -> Client {
-    let consortium = Arc::new(Consortium::new(nodes.genesis.clone()).unwrap());
-    let endpoints = nodes
-        .urls
-        .iter()
-        .zip(&nodes.organisations)
-        .map(|(url, organisation)| Endpoint { organisation: *organisation, url: url.clone() })
-        .collect();
-    Client::new(consortium, endpoints, None).unwrap()
 }
 
 /// A chart that a wallet opened, with a record in each of two compartments.
@@ -117,13 +84,6 @@ async fn read(
     Ok(contents)
 }
 
-fn rejection<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Rejection {
-    match result {
-        Err(ClientError::Ledger(LedgerError::Rejected { rejection, .. })) => rejection,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn guardians_bring_a_chart_to_a_new_wallet() {
     let folder = tempfile::tempdir().unwrap();
@@ -137,8 +97,8 @@ fn guardians_bring_a_chart_to_a_new_wallet() {
 
 async fn recover(nodes: &Nodes, path: &Path) {
     let client = client(nodes);
-    let author = enrol(&client, nodes, 0, Role::Clinician).await;
-    let officer = enrol(&client, nodes, 1, Role::PrivacyOfficer).await;
+    let author = enrol(&client, nodes, 0, &[Role::Clinician]).await;
+    let officer = enrol(&client, nodes, 1, &[Role::PrivacyOfficer]).await;
     let mut patient = wallet(path, "patient");
     let (chart, compartments) = chart_of(&client, nodes, &mut patient, &author).await;
     let all: CompartmentSet = compartments.into_iter().collect();
@@ -155,7 +115,7 @@ async fn recover(nodes: &Nodes, path: &Path) {
     client.set_guardians(&patient, chart, (&groups, 2), None).await.unwrap();
 
     // Nobody else sees who guards.
-    let other = enrol(&client, nodes, 2, Role::Clinician).await;
+    let other = enrol(&client, nodes, 2, &[Role::Clinician]).await;
     assert!(client.guardians(&other.actor(), chart).await.is_err());
     assert!(client.guardians(&officer.actor(), chart).await.unwrap().is_some());
 
@@ -190,7 +150,7 @@ async fn recover(nodes: &Nodes, path: &Path) {
                 break;
             }
             too_soon => {
-                let why = rejection(too_soon);
+                let why = refused(too_soon);
                 assert!(matches!(why, Rejection::RecoveryTooSoon { .. }), "{why:?}");
                 assert!(new.chart(chart).is_err(), "what was refused leaves nothing behind");
                 tokio::time::sleep(Duration::from_millis(300)).await;
@@ -227,7 +187,7 @@ fn a_caregiver_acts_in_its_compartments_and_the_patient_sees_it() {
 
 async fn care(nodes: &Nodes, path: &Path) {
     let client = client(nodes);
-    let author = enrol(&client, nodes, 0, Role::Clinician).await;
+    let author = enrol(&client, nodes, 0, &[Role::Clinician]).await;
     let mut patient = wallet(path, "patient");
     let (chart, [normal, psychiatry]) = chart_of(&client, nodes, &mut patient, &author).await;
     let given = CompartmentSet::EMPTY.with(normal);
@@ -248,7 +208,7 @@ async fn care(nodes: &Nodes, path: &Path) {
     let proxy = carer.holder(chart).unwrap();
     assert_eq!(read(&client, &proxy, given).await.unwrap(), [b"one"]);
     let both = given.with(psychiatry);
-    let outside = rejection(read(&client, &proxy, both).await);
+    let outside = refused(read(&client, &proxy, both).await);
     assert_eq!(outside, Rejection::OutsideProxy(named.proxy));
     let authoring = client.authoring(&proxy.actor(), chart).await.unwrap();
     let diary = NewRecord::new(normal, RecordKind::Document);

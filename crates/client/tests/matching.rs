@@ -5,20 +5,20 @@
 
 #[path = "../../node/tests/common/mod.rs"]
 mod common;
+mod support;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use common::consortium::{self, Consortium as Nodes, Person, error_of, now};
 use keepwell_client::{
-    Client, ClientError, Consortium,
+    Client, ClientError,
     author::NewRecord,
     chart::Arrangement,
     client::Draft,
     error::{LedgerError, UsageError},
-    identity::{Actor, MemberIdentity, OrganisationAgent, Unlock, Wallet},
+    identity::{MemberIdentity, OrganisationAgent, Wallet},
     link::{KeptLinks, PatientsWord, Refiled},
     matching::{ProgrammeOf, RuledToken, TokenBook},
-    node::Endpoint,
 };
 use keepwell_crypto::{
     matching::{BlindedPoint, Input, Programme, blind},
@@ -34,48 +34,15 @@ use keepwell_types::{
     limits::MATCH_POINTS_MAX,
     link::LinkReversal,
     matching::{MatchEvaluate, MatchRule},
-    member::{MemberEnrol, OrganisationStanding, Role},
+    member::{OrganisationStanding, Role},
     outcome::Rejection,
     record::RecordKind,
-    set::RoleSet,
     wire::MatchRequest,
 };
 use reqwest::Method;
-use zeroize::Zeroizing;
+use support::{client, enrol, unlock};
 
 const NAMES: [(&str, bool); 1] = [("normal", false)];
-
-fn unlock() -> Unlock {
-    Unlock::OperatorKey(Zeroizing::new([1; 32]))
-}
-
-async fn enrol(client: &Client, nodes: &Nodes, at: usize, roles: &[Role]) -> MemberIdentity {
-    let identity = MemberIdentity::generate(nodes.chain, nodes.organisations[at]);
-    let payload = Payload::MemberEnrol(MemberEnrol {
-        member: identity.member(),
-        organisation: identity.organisation(),
-        signing: identity.signing_public(),
-        sealing: identity.sealing_digest(),
-        roles: RoleSet::from_iter(roles.iter().copied()),
-    });
-    let administrator = &nodes.administrators[at];
-    let administrator = Actor::new(administrator.party, administrator.key.clone());
-    client.command(&administrator, payload).await.unwrap();
-    let (member, key) = (identity.member(), identity.sealing_public());
-    client.publish_member_key(&administrator, member, &key).await.unwrap();
-    identity
-}
-
-fn client(nodes: &Nodes) -> Client {
-    let consortium = Arc::new(Consortium::new(nodes.genesis.clone()).unwrap());
-    let endpoints = nodes
-        .urls
-        .iter()
-        .zip(&nodes.organisations)
-        .map(|(url, organisation)| Endpoint { organisation: *organisation, url: url.clone() })
-        .collect();
-    Client::new(consortium, endpoints, None).unwrap()
-}
 
 #[test]
 fn a_person_is_matched_linked_and_unlinked() {

@@ -4,60 +4,28 @@
 
 #[path = "../../node/tests/common/mod.rs"]
 mod common;
+mod support;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use common::consortium::{self, Consortium as Nodes};
 use keepwell_client::{
-    Client, ClientError, Consortium,
+    Client, ClientError,
     author::NewRecord,
     chart::Arrangement,
     client::Decided,
-    error::{LedgerError, UsageError},
-    identity::{Actor, MemberIdentity, OrganisationAgent, Unlock, Wallet},
-    node::Endpoint,
+    error::UsageError,
+    identity::{Actor, OrganisationAgent, Wallet},
     signoff::{SignatureFile, signatures_in},
 };
 use keepwell_types::{
-    command::Payload,
     id::{ChartId, LogPosition},
-    member::{MemberEnrol, Role},
+    member::Role,
     outcome::Rejection,
     record::RecordKind,
-    set::RoleSet,
     signoff::Meaning,
 };
-use zeroize::Zeroizing;
-
-fn unlock() -> Unlock {
-    Unlock::OperatorKey(Zeroizing::new([1; 32]))
-}
-
-fn client(nodes: &Nodes) -> Client {
-    let consortium = Arc::new(Consortium::new(nodes.genesis.clone()).unwrap());
-    let endpoints = nodes
-        .urls
-        .iter()
-        .zip(&nodes.organisations)
-        .map(|(url, organisation)| Endpoint { organisation: *organisation, url: url.clone() })
-        .collect();
-    Client::new(consortium, endpoints, None).unwrap()
-}
-
-async fn enrol(client: &Client, nodes: &Nodes, at: usize, roles: &[Role]) -> MemberIdentity {
-    let identity = MemberIdentity::generate(nodes.chain, nodes.organisations[at]);
-    let payload = Payload::MemberEnrol(MemberEnrol {
-        member: identity.member(),
-        organisation: identity.organisation(),
-        signing: identity.signing_public(),
-        sealing: identity.sealing_digest(),
-        roles: RoleSet::from_iter(roles.iter().copied()),
-    });
-    let administrator = &nodes.administrators[at];
-    let administrator = Actor::new(administrator.party, administrator.key.clone());
-    client.command(&administrator, payload).await.unwrap();
-    identity
-}
+use support::{client, enrol, refused, unlock};
 
 #[test]
 fn t4_t5_every_party_has_a_copy_that_it_can_verify() {
@@ -68,13 +36,6 @@ fn t4_t5_every_party_has_a_copy_that_it_can_verify() {
         sign_off(&nodes, &path).await;
         nodes.stop().await;
     });
-}
-
-fn refused(result: Result<Decided, ClientError>) -> Rejection {
-    match result {
-        Err(ClientError::Ledger(LedgerError::Rejected { rejection, .. })) => rejection,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Signs with this meaning, at the seat that fits.

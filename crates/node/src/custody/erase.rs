@@ -12,15 +12,16 @@ use std::sync::Arc;
 use keepwell_crypto::command::sign;
 use keepwell_engine::{
     admission::{Admission, Refused},
+    block::Block,
     core::Core,
-    reader::{ReadError, Reader},
+    reader::{ReadError, Reader, entry_at},
 };
-use keepwell_ledger::state::{Key, RecordState, Value};
+use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     access::RecordName,
     command::{COMMAND_VERSION, Command, Payload, SignedCommand},
     encoding::List,
-    id::{ChartId, CommandId, LogPosition, RecordId},
+    id::{ChartId, CommandId, Height, Location, LogPosition, RecordId},
     member::Party,
     outcome::Verdict,
     record::RecordErased,
@@ -41,6 +42,8 @@ use crate::random::rng;
 const RETRY: Duration = Duration::from_secs(5);
 /// How long the command may wait for a block, in milliseconds of block time.
 const WINDOW_MS: u64 = 120_000;
+/// Cases that are read from the state together.
+const CASES_AT_ONCE: usize = 256;
 
 #[derive(Debug, Error)]
 enum EraseError {
@@ -108,7 +111,7 @@ impl Eraser<'_> {
         for object in self.versions_of(chart, original)? {
             self.custody.erase(&object).await?;
         }
-        for object in self.words_of(chart, &state).await? {
+        for object in self.words_about(chart, original).await? {
             self.custody.delete_small(&object).await?;
         }
         if redaction.outstanding.contains(&self.custody.organisation) {
@@ -150,19 +153,47 @@ impl Eraser<'_> {
     }
 
     /// What was said in the cases about a record: it may repeat what the record says.
-    async fn words_of(
+    ///
+    /// The record's own list names only the cases that go with it; the log has them all.
+    async fn words_about(
         &self,
         chart: ChartId,
-        state: &RecordState,
+        original: RecordId,
     ) -> Result<Vec<SmallObject>, EraseError> {
-        let keys: Vec<_> = state.cases.iter().map(|case| Key::Case(chart, *case)).collect();
         let mut words = Vec::new();
-        for value in self.reader.state(&keys).await?.into_iter().flatten() {
-            let Value::Case(case) = value else { continue };
-            let object = |digest| SmallObject { chart, kind: SmallKind::Words, digest };
-            words.extend(case.words().map(object));
+        for keys in self.cases_of(chart).await?.chunks(CASES_AT_ONCE) {
+            for value in self.reader.state(keys).await?.into_iter().flatten() {
+                let Value::Case(case) = value else { continue };
+                if case.record == Some(original) {
+                    let object = |digest| SmallObject { chart, kind: SmallKind::Words, digest };
+                    words.extend(case.words().map(object));
+                }
+            }
         }
         Ok(words)
+    }
+
+    /// Every case that was opened in a chart.
+    async fn cases_of(&self, chart: ChartId) -> Result<Vec<Key>, EraseError> {
+        let mut cases = Vec::new();
+        let mut read: Option<(Height, Block)> = None;
+        for position in (0..).map(LogPosition) {
+            let line = self.core.index.log(chart, position).map_err(|_| ReadError::Storage)?;
+            let Some(line) = line else { break };
+            if line.record.is_some() {
+                continue;
+            }
+            let Location { height, index } = line.location;
+            let block = match read.take() {
+                Some((of, block)) if of == height => block,
+                Some(_) | None => self.reader.block(height).await?,
+            };
+            if let Payload::CaseOpen(it) = entry_at(&block, index)?.payload() {
+                cases.push(Key::Case(chart, it.case));
+            }
+            read = Some((height, block));
+        }
+        Ok(cases)
     }
 
     async fn say(&self, erased: RecordErased) -> Result<(), EraseError> {
