@@ -222,11 +222,16 @@ pub(crate) struct Office {
 }
 
 impl Office {
+    /// Whether the profile in `folder` is an administrator's.
+    pub(crate) fn is_at(folder: &Path) -> bool {
+        folder.join(ADMINISTRATOR_KEY).exists()
+    }
+
     /// Reads the profile in `folder`, opens the administrator's key, and gets ready to ask.
     pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
         let profile = Profile::read(folder)?;
         let path = folder.join(ADMINISTRATOR_KEY);
-        if !path.exists() {
+        if !Self::is_at(folder) {
             let reason = format!(
                 "it holds no {ADMINISTRATOR_KEY}: this is for an organisation's administrators; make one with `keepwell organisation key`"
             );
@@ -261,7 +266,7 @@ impl As {
 
     /// The same, for what anyone may ask.
     pub(crate) fn asker(&self) -> Result<(Client, Actor), Failure> {
-        if self.profile.join(ADMINISTRATOR_KEY).exists() {
+        if Office::is_at(&self.profile) {
             let office = self.office()?;
             let actor = office.actor();
             return Ok((office.client, actor));

@@ -390,11 +390,8 @@ fn check_keys(genesis: &Genesis, keys: &NodeKeys) -> Result<OrganisationId, Node
         let Payload::OrganisationAdmit(it) = entry else { return None };
         it.custodian.filter(|_| it.organisation == validator.organisation)
     });
-    // The organisation may have changed it since. What it signs is checked where it counts, on the ledger.
-    if custodian.is_some_and(|it| it != keys.custodian_key()) {
-        tracing::warn!(
-            "the custodian key is not the genesis file's: what it signs counts if the ledger names it by now"
-        );
+    if let Some(expected) = custodian {
+        check_key("custodian", keys.custodian_key(), expected)?;
     }
     Ok(validator.organisation)
 }

@@ -27,7 +27,8 @@ pub const GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Organisations of one consortium, suspended ones included.
 pub const ORGANISATIONS_MAX: usize = 1_024;
 /// Organisations in standing at one time: more than two thirds of their administrators sign a decision of
-/// the consortium together, and [`SIGNERS_MAX`] can.
+/// the consortium together, and [`SIGNERS_MAX`] can. Motions could carry more; a consortium that found one
+/// waiting for ever would have no other way.
 pub const IN_STANDING_MAX: u32 = 23;
 /// Administrators' keys of one organisation.
 pub const ADMINISTRATORS_MAX: usize = 8;

@@ -887,7 +887,9 @@ pub enum Rejection {
     MotionExists(#[n(0)] MotionId),
     /// No motion waits under this id.
     #[n(145)]
-    #[error("no motion {0} waits: it was carried out or withdrawn, or has waited too long")]
+    #[error(
+        "no motion {0} waits: it was carried out or withdrawn, or has waited too long; `keepwell organisation motions` lists those that wait"
+    )]
     NoSuchMotion(#[n(0)] MotionId),
     /// The signer approves something else.
     #[n(146)]
@@ -895,7 +897,7 @@ pub enum Rejection {
     OtherMotion(#[n(0)] MotionId),
     /// The key has approved it.
     #[n(147)]
-    #[error("motion {0} is approved with this key already")]
+    #[error("motion {0} is approved with this key already; it waits for other administrators")]
     MotionApproved(#[n(0)] MotionId),
     /// The motion would wait longer than one may.
     #[n(148)]

@@ -26,7 +26,7 @@ use crate::{
     commands::organisation::{height, with_others},
     failure::Failure,
     output::Output,
-    profile::{As, Office, Profile, Session, new_unlock},
+    profile::{As, Identity, Office, Profile, Session, new_unlock},
     runtime::block_on,
 };
 
@@ -194,10 +194,10 @@ fn new(like: &Like<'_>, to: &Path, request: &Path, output: &Output) -> Result<()
     let chain = profile.consortium(to)?.chain();
     let organisation = match like.organisation {
         Some(organisation) => organisation,
-        None => match Office::open(like.profile) {
-            Ok(office) => office.administrator.organisation(),
-            Err(_) => Session::open(like.profile)?.member()?.organisation(),
-        },
+        None if Office::is_at(like.profile) => {
+            Office::open(like.profile)?.administrator.organisation()
+        }
+        None => Session::open(like.profile)?.member()?.organisation(),
     };
     let unlock = new_unlock(like.operator_file.as_deref())?;
     let identity = MemberIdentity::generate(chain, organisation);
@@ -267,6 +267,12 @@ impl Administrators {
 
     fn rotate(self, days: u64, from: &Path, to: &Path, output: &Output) -> Result<(), Failure> {
         let of = Session::open(from)?;
+        if matches!(of.identity, Identity::Agent(_)) {
+            return Err(Failure::Misused(format!(
+                "{} holds charts beside the member's key, and a new profile would not have them; suspend the member if its key was stolen",
+                from.display()
+            )));
+        }
         let former = of.member()?;
         let profile = Profile::read(from)?.moved(from)?;
         let (unlock, path) = (profile.unlock(to)?, to.join(MEMBER_KEY));
@@ -302,9 +308,14 @@ impl Administrators {
             Ok::<_, Failure>(client.administer(&signers, Payload::MemberRotate(rotate)).await?)
         })?;
         let (member, height) = (renewed.member(), height(&decided));
+        let former = match days {
+            0 => "its key so far counts no more".to_owned(),
+            1 => "its key so far counts for one more day".to_owned(),
+            days => format!("its key so far counts for {days} more days"),
+        };
         output.result(
             &format!(
-                "member {member} signs with {} from block {height} on; its key so far counts for {days} more days",
+                "member {member} signs with {} from block {height} on; {former}",
                 to.display()
             ),
             &json!({ "member": member, "height": height, "profile": to }),

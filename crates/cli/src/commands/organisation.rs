@@ -156,9 +156,6 @@ struct Admit {
     kind: OrganisationKind,
     #[command(flatten)]
     keys: Keys,
-    /// The key with which it acknowledges custody, if it is to keep sealed objects
-    #[arg(long, value_name = "KEY")]
-    custodian: Option<PublicKey>,
     /// Its id, as `organisation key` printed it
     organisation: OrganisationId,
 }
@@ -176,9 +173,6 @@ struct Rotate {
     /// Days for which the keys so far count beside the new ones; 0 ends them at once
     #[arg(long, default_value_t = 7)]
     overlap_days: u64,
-    /// A new key for custody; without it the key stays
-    #[arg(long, value_name = "KEY")]
-    custodian: Option<PublicKey>,
     /// Move it, for others to approve: where its administrators sit apart, or lost their keys
     #[arg(long)]
     motion: bool,
@@ -242,7 +236,8 @@ impl Admit {
             kind: self.kind,
             name,
             administrators: administrators(self.keys.keys, self.keys.needed)?,
-            custodian: self.custodian,
+            // It has no node of its own: custodians are founders.
+            custodian: None,
         };
         block_on(open(&self.who.office()?, Act::Admit(admit), self.days, output))
     }
@@ -270,7 +265,7 @@ impl Rotate {
             let rotate = OrganisationRotate {
                 organisation,
                 administrators: administrators(self.keys.keys, self.keys.needed)?,
-                custodian: self.custodian.or(entry.custodian),
+                custodian: entry.custodian,
                 overlap_until: (overlap > 0).then(|| now.plus_ms(waits * DAY_MS + overlap)),
             };
             if self.motion {
