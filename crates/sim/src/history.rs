@@ -12,11 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use keepwell_crypto::{
-    command::sign,
-    hash::{self},
-    sign::SigningKey,
-};
+use keepwell_crypto::{command::sign, hash, sign::SigningKey};
 use keepwell_types::{
     access::{AccessOpen, Purpose, Target},
     chart::{ChartKeys, ChartOpen},
@@ -218,6 +214,9 @@ fn compartments(bits: usize) -> CompartmentSet {
     some(bits, &COMPARTMENTS).fold(CompartmentSet::EMPTY, |set, index| set.with(of(index)))
 }
 
+/// Who asks: of which organisation, with which role.
+type Reader = (MemberId, OrganisationId, Role);
+
 /// What the chain has said of each chart's rules so far.
 #[derive(Default)]
 pub struct Model {
@@ -247,7 +246,7 @@ impl Rule {
 
     fn applies(
         &self,
-        (member, organisation, role): (MemberId, OrganisationId, Role),
+        (member, organisation, role): Reader,
         purpose: Purpose,
         now: BlockTime,
     ) -> bool {
@@ -266,6 +265,23 @@ impl Rule {
             && self.terms.window.from <= now
             && now < self.terms.window.until
     }
+}
+
+/// Whether the nearest of the rules that apply all allow it, and there is one.
+fn is_allowed(
+    rules: &[Rule],
+    compartment: Compartment,
+    reader: Reader,
+    purpose: Purpose,
+    now: BlockTime,
+) -> bool {
+    let applies = |rule: &&Rule| {
+        rule.terms.compartments.contains(compartment) && rule.applies(reader, purpose, now)
+    };
+    let applying: Vec<_> = rules.iter().filter(applies).collect();
+    let Some(nearest) = applying.iter().map(|rule| rule.level()).min() else { return false };
+    let mut deciding = applying.iter().filter(|rule| rule.level() == nearest);
+    deciding.all(|rule| rule.terms.effect == Effect::Allow)
 }
 
 impl Model {
@@ -298,21 +314,11 @@ impl Model {
                 let Some(reader) = READERS.iter().find(|reader| reader.0 == *by) else {
                     return Ok(());
                 };
-                let reader = (reader.0, reader.1, reader.2);
                 let Target::Compartments { compartments, .. } = it.target else { return Ok(()) };
-                let expected = compartments.iter().all(|it_| {
-                    let of = |rule: &&Rule| rule.terms.compartments.contains(it_);
-                    let applying: Vec<_> = rules
-                        .iter()
-                        .filter(of)
-                        .filter(|rule| rule.applies(reader, it.purpose, now))
-                        .collect();
-                    let nearest = applying.iter().map(|rule| rule.level()).min();
-                    let mut deciding =
-                        applying.iter().filter(|rule| Some(rule.level()) == nearest).peekable();
-                    deciding.peek().is_some()
-                        && deciding.all(|rule| rule.terms.effect == Effect::Allow)
-                });
+                let reader = (reader.0, reader.1, reader.2);
+                let expected = compartments
+                    .iter()
+                    .all(|compartment| is_allowed(rules, compartment, reader, it.purpose, now));
                 if expected != accepted {
                     let id = signed.command.id;
                     return Err(format!(
