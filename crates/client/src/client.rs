@@ -29,7 +29,9 @@ use keepwell_types::{
     limits::{COMMAND_BYTES_MAX, RECEIPT_BYTES_MAX, STATE_VALUE_BYTES_MAX},
     outcome::{Outcome, Verdict},
     time::{BlockTime, Window},
-    wire::{LOG_PAGE_MAX, LogEntry, LogPage, StateProof},
+    wire::{
+        LOG_PAGE_MAX, LogEntry, LogPage, OPENED_PAGE_MAX, OpenedPage, PlacedReceipt, StateProof,
+    },
 };
 use minicbor::{Decode, Encode};
 use rand_core::{Rng as _, UnwrapErr};
@@ -67,6 +69,8 @@ const STATE_PROOF_BYTES_MAX: usize = RECEIPT_BYTES_MAX + 3 * STATE_VALUE_BYTES_M
 pub(crate) const LOG_ENTRY_BYTES_MAX: usize = COMMAND_BYTES_MAX + 1_024;
 /// Bytes of one page of a log.
 const LOG_PAGE_BYTES_MAX: usize = STATE_PROOF_BYTES_MAX + LOG_PAGE_MAX * LOG_ENTRY_BYTES_MAX;
+/// Bytes of one page of the records that an access asks for.
+const OPENED_PAGE_BYTES_MAX: usize = OPENED_PAGE_MAX * (RECEIPT_BYTES_MAX + 16) + 64;
 
 /// The clock of this computer.
 pub(crate) fn now() -> BlockTime {
@@ -530,20 +534,28 @@ impl Client {
         shown(self.ask(&ask, |bytes| check(decode(bytes, LOG_ENTRY_BYTES_MAX)?)).await)
     }
 
-    /// The receipt of one entry of a chart's log, for the reader of an accepted access that asks for it.
-    /// The entry is proven; that it stands at this position is not.
-    pub(crate) async fn log_receipt<T>(
+    /// Records that an accepted access of the actor's asks for, from a position on, and where the next page begins.
+    /// Each entry is proven; that it stands at its position, and that none was left out, is not.
+    pub(crate) async fn opened_page<T>(
         &self,
         actor: &Actor,
-        (chart, position): (ChartId, LogPosition),
-        access: LogPosition,
-        check: impl Fn(&VerifiedReceipt) -> Result<T, ProofFault>,
-    ) -> Result<Shown<T>, ClientError> {
-        let target = format!("/v1/charts/{chart}/log/{position}/receipt?access={access}");
-        let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
-        let check =
-            |bytes: &[u8]| check(&Receipt::decode(bytes)?.verify_by(self.consortium.validators())?);
-        shown(self.ask(&ask, check).await)
+        (chart, access): (ChartId, LogPosition),
+        from: LogPosition,
+        check: impl Fn(LogPosition, &[(LogPosition, VerifiedReceipt)]) -> Result<T, ProofFault>,
+    ) -> Result<T, ClientError> {
+        let target = format!("/v1/charts/{chart}/log/{access}/records?from={from}");
+        let ask = Ask::get(target, Some(actor), OPENED_PAGE_BYTES_MAX);
+        let check = |bytes: &[u8]| {
+            let page: OpenedPage = decode(bytes, OPENED_PAGE_BYTES_MAX)?;
+            let verified = |placed: &PlacedReceipt| {
+                let receipt = Receipt::decode(&placed.receipt)?;
+                Ok((placed.position, receipt.verify_by(self.consortium.validators())?))
+            };
+            let records: Vec<_> =
+                page.records.iter().map(verified).collect::<Result<_, ProofFault>>()?;
+            check(page.next, &records)
+        };
+        self.ask(&ask, check).await
     }
 
     /// Asks one node after the other until one answers; late ones again after a pause.

@@ -274,8 +274,10 @@ pub enum UsageError {
         "the key given for the grantee is not the one on the ledger; get the key from the grantee again"
     )]
     OtherGranteeKey,
-    /// A grantee that is not one member has no key that seeds could be sealed to.
-    #[error("an allowing grant is sealed to the key of its grantee's key agent; give that key")]
+    /// A member's grant without its key, or one that is to be sealed to somebody else.
+    #[error(
+        "the key of a grant is sealed to its member, or to a key agent of its organisation; name that one"
+    )]
     NoGranteeKey,
     /// The consortium has no trustees.
     #[error("this consortium's genesis file names no trustees: nothing can be left to emergencies")]
@@ -419,6 +421,11 @@ pub enum KeyError {
         /// How they fail.
         error: OpenError,
     },
+    /// A grant whose keys go by letter.
+    #[error(
+        "grant {0} brings no keys with it: ask whoever gave it for a letter with them (`keepwell grant keys`), and open with that"
+    )]
+    GrantWithoutKeys(GrantId),
     /// The capsule does not open.
     #[error(
         "the capsule of record {record} does not open with the key of its compartment: its author sealed it to another key ({error})"
@@ -591,6 +598,9 @@ pub enum CustodyProblem {
     /// What it gave is not what the ledger names.
     #[error("it gave something else than the ledger names")]
     OtherObject,
+    /// It has no capsule of the record.
+    #[error("it has no capsule of the record, and without one its body is noise")]
+    NoCapsule,
     /// Its capsule is not the one on the ledger.
     #[error("its capsule is not the one that the ledger commits to")]
     Capsule,

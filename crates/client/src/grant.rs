@@ -28,13 +28,13 @@ use keepwell_crypto::{
     grant::{Binding, SEEDS_MAX, SealedSeeds, open_seeds, seal_seeds, table_digest},
     seal::{OpenError, SealingKey, SealingPublic},
 };
-use keepwell_ledger::state::{Chart, Grant};
+use keepwell_ledger::state::{Chart, Grant, Member};
 use keepwell_types::{
     command::Payload,
     encoding::List,
     grant::{
-        Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantRevoke, GrantRevokeOrganisation,
-        GrantTerms, Grantee, TeamArrange,
+        Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRevoke,
+        GrantRevokeOrganisation, GrantTerms, Grantee, TeamArrange,
     },
     id::{ChainId, ChartId, Digest, GrantId, LogPosition, MemberId, OrganisationId, TeamId},
     member::Role,
@@ -160,7 +160,9 @@ pub fn open_for(
 }
 
 impl Client {
-    /// Gives a grant. What allows something needs `to`; what forbids needs nobody's key.
+    /// Gives a grant. What allows a member something needs `to`. For an organisation or a role `to` may be its key
+    /// agent; readers of a grant without `to` are written letters with keys ([`crate::key_letter`]). What forbids
+    /// needs nobody's key.
     pub async fn give_grant(
         &self,
         holder: &ChartHolder,
@@ -188,7 +190,18 @@ impl Client {
             return Ok(NO_SEEDS);
         }
         let (actor, id) = (holder.actor(), holder.chart());
-        let to = to.ok_or(UsageError::NoGranteeKey)?;
+        let to = match (to, terms.grantee) {
+            (Some(to), _) => to,
+            (None, Grantee::Member(_)) => return Err(UsageError::NoGranteeKey.into()),
+            (
+                None,
+                Grantee::Role { .. }
+                | Grantee::Organisation(_)
+                | Grantee::Everyone
+                | Grantee::Team(_)
+                | Grantee::Group(_),
+            ) => return Ok(NO_SEEDS),
+        };
         self.check_recipient(&actor, terms.grantee, to).await?;
         let chart = self.chart(&actor, id).await?;
         let seeds = holder.seeds(&chart, terms.compartments);
@@ -217,10 +230,25 @@ impl Client {
         if !fits {
             return Err(UsageError::NoGranteeKey.into());
         }
-        if member.sealing != to.key.digest() {
-            return Err(UsageError::OtherGranteeKey.into());
-        }
-        Ok(())
+        Ok(is_key_of(&member, &to.key)?)
+    }
+
+    /// Whether the key is the one that the ledger has for the member.
+    pub(crate) async fn check_key(&self, actor: &Actor, to: &Recipient) -> Result<(), ClientError> {
+        Ok(is_key_of(&self.member(actor, to.member).await?, &to.key)?)
+    }
+
+    /// Passes a grant on to another member, on these terms. Its keys go with a letter: whoever passes a grant on may
+    /// store nothing in the chart.
+    pub async fn pass_grant(
+        &self,
+        actor: &Actor,
+        (chart, from): (ChartId, GrantId),
+        terms: GrantTerms,
+    ) -> Result<(GrantId, Decided), ClientError> {
+        let grant = GrantId(random());
+        let pass = GrantPass { chart, from, grant, terms, seeds: NO_SEEDS };
+        Ok((grant, self.command(actor, Payload::GrantPass(pass)).await?))
     }
 
     /// Leaves a grant with less.
@@ -280,10 +308,14 @@ impl Client {
         let log = self.log(&actor, id, LogMark::START).await?;
         let now = log.header().header().time;
         let (mut lines, mut left_behind) = (BTreeMap::new(), Vec::new());
-        let mut in_force = Vec::new();
+        let (mut in_force, mut ended) = (Vec::new(), BTreeSet::new());
         for (grant, signed) in given(&log) {
             let entry = self.grant(&actor, id, grant).await?;
-            if entry.revoked_at.is_none() && now < entry.terms.window.until {
+            // What was passed on ends with what it comes from, which was given before it.
+            let with_ground = entry.passed.is_some_and(|passed| ended.contains(&passed.from));
+            if with_ground || entry.revoked_at.is_some() || entry.terms.window.until <= now {
+                ended.insert(grant);
+            } else {
                 in_force.push((grant, signed, entry));
             }
         }
@@ -375,6 +407,9 @@ impl Client {
     ) -> Result<(Grant, Seeds), ClientError> {
         let entry = self.grant(actor, id, grant).await?;
         let chart: Chart = self.chart(actor, id).await?;
+        if entry.seeds == NO_SEEDS {
+            return Err(KeyError::GrantWithoutKeys(grant).into());
+        }
         let newest = self.newest_seeds(actor, (id, grant), &chart, entry.seeds).await;
         let sealed = self.seeds(actor, id, &chart, newest).await?;
         let chain = self.consortium().chain();
@@ -382,6 +417,10 @@ impl Client {
         let seeds = open_for(&chain, (id, grant), terms, key, &sealed)?;
         Ok((entry, seeds))
     }
+}
+
+fn is_key_of(member: &Member, key: &SealingPublic) -> Result<(), UsageError> {
+    if member.sealing == key.digest() { Ok(()) } else { Err(UsageError::OtherGranteeKey) }
 }
 
 /// The grants that were given, in answer to a request and by passing on included, in order.

@@ -223,6 +223,13 @@ impl Seeds {
         self.0.get(&(compartment, epoch))
     }
 
+    /// Those of some compartments.
+    pub fn within(&self, compartments: CompartmentSet) -> Self {
+        let mut within = self.clone();
+        within.0.retain(|(compartment, _), _| compartments.contains(*compartment));
+        within
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -734,7 +741,7 @@ impl AgentChart {
     }
 }
 
-#[derive(Debug, Decode, Default, Encode)]
+#[derive(Clone, Debug, Decode, Default, Encode)]
 struct AgentIndex {
     /// In ascending order of their ids.
     #[n(0)]
@@ -772,12 +779,33 @@ impl OrganisationAgent {
         unlock: &Unlock,
         demonstration: bool,
     ) -> Result<Self, FileError> {
-        let label = format!("key agent {} of {}", identity.member, identity.organisation);
         let secret = AgentSecret { identity, root: SecretBytes::random() };
+        Self::begin(folder, secret, AgentIndex::default(), (unlock, demonstration))
+    }
+
+    /// The same agent in another folder, with a new signing key of its member and all charts so far. The charts that
+    /// the one here opens afterwards are not in it.
+    pub fn renewed(
+        &self,
+        folder: &Path,
+        unlock: &Unlock,
+        demonstration: bool,
+    ) -> Result<Self, FileError> {
+        let secret = AgentSecret { identity: self.identity.renewed(), root: self.root.clone() };
+        Self::begin(folder, secret, self.index.clone(), (unlock, demonstration))
+    }
+
+    fn begin(
+        folder: &Path,
+        secret: AgentSecret,
+        index: AgentIndex,
+        (unlock, demonstration): (&Unlock, bool),
+    ) -> Result<Self, FileError> {
         let bytes = Zeroizing::new(keepwell_types::encode(&secret));
         let AgentSecret { identity, root } = secret;
+        let label = format!("key agent {} of {}", identity.member, identity.organisation);
         let vault = Vault::begin(folder, AGENT)?;
-        let agent = Self { vault, identity, root, index: AgentIndex::default() };
+        let agent = Self { vault, identity, root, index };
         agent.save()?;
         agent.vault.write_key(about(KeyKind::Root, &label, demonstration), &bytes, unlock)?;
         Ok(agent)

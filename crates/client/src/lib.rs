@@ -9,7 +9,7 @@
 //!  author  open  grant  chart  audit  anchor  what is asked
 //!  record  request  signoff  case  credential
 //!  challenge  guardian  proxy  emergency  explain  report
-//!  matching  link  letter  member  governance
+//!  matching  link  letter  key_letter  member  governance
 //!                |
 //!             client ---- verify              asks nodes; checks answers
 //!                |
@@ -55,6 +55,7 @@ pub mod emergency;
 pub mod governance;
 pub mod grant;
 pub mod guardian;
+pub mod key_letter;
 pub mod letter;
 pub mod link;
 pub mod matching;

@@ -16,14 +16,14 @@
 //!   capsule or a chunk, with custodian and record. Whoever is left serves.
 //! * What [`Client::read`] hands out is authentic, chunk by chunk; it is whole once it returns.
 //!
-//! A reader from elsewhere may not follow the chart's log, so it asks for the receipt of each record that
+//! A reader from elsewhere may not follow the chart's log, so it asks for the receipts of the records that
 //! it opens: that proves everything which is said of the record but its place in the log, and validators
 //! release only for the record that really stands there. Such a reader cannot tell whether a node kept a
 //! record back; whoever may follow the log can.
 //!
 //! Not here: whether the access is allowed, which the ledger decides.
 
-use std::{ops::Range, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use bytes::{Buf as _, BytesMut};
 use futures::{StreamExt as _, stream, stream::FuturesUnordered};
@@ -36,7 +36,7 @@ use keepwell_crypto::{
     seal::{OpenError, SealingKey},
     threshold::ReleaseSecret,
 };
-use keepwell_merkle::receipt::VerifiedReceipt;
+use keepwell_merkle::receipt::{Receipt, VerifiedReceipt};
 use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
     command::{Entry, Payload},
@@ -45,13 +45,16 @@ use keepwell_types::{
         ChainId, ChartId, Commitment, CommitteeId, Compartment, Epoch, LogPosition, OrganisationId,
         PublicKey, RecordId, Version,
     },
-    limits::{ACCESS_RECORDS_MAX, CAPSULE_BYTES_MAX, RELEASE_CAPSULES_MAX},
+    limits::{ACCESS_RECORDS_MAX, CAPSULE_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX},
     member::Party,
     outcome::Outcome,
     record::{Label, RecordKind},
     set::CompartmentSet,
     time::BlockTime,
-    wire::{ReleaseAnswer, ReleaseItem, ReleaseRequest, SEALED_SHARE_BYTES_MAX},
+    wire::{
+        CapsuleAnswer, CapsuleRequest, ReleaseAnswer, ReleaseItem, ReleaseRequest,
+        SEALED_SHARE_BYTES_MAX,
+    },
 };
 use reqwest::Method;
 use tokio::{
@@ -62,7 +65,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Client,
-    client::{Decided, Draft, Shown, rng},
+    client::{Decided, Draft, rng},
     error::{
         ClientError, CustodyError, CustodyFault, CustodyProblem, KeyError, ReleaseError,
         SealedObject, UsageError, ValidatorFault, ValidatorProblem,
@@ -72,8 +75,10 @@ use crate::{
     verify::{LogLine, LogMark, ProofFault, VerifiedLog},
 };
 
-/// Entries and capsules that are fetched at one time.
-const FETCHES: usize = 16;
+/// Batches of capsules that are fetched at one time.
+const FETCHES: usize = 4;
+/// Bytes of the capsules of one batch.
+const CAPSULES_BYTES_MAX: usize = (CAPSULE_BYTES_MAX + 8) * RELEASE_CAPSULES_MAX + 64;
 /// How often a validator that is behind is asked.
 const TRIES: usize = 4;
 /// How long between.
@@ -190,19 +195,53 @@ pub fn records_in(log: &VerifiedLog) -> impl Iterator<Item = RecordFacts> {
     log.lines().iter().filter_map(RecordFacts::of_line)
 }
 
-/// What a proven entry says of the record that it added, if it added one to this chart. An access that
-/// names the record at `position` says which it is.
-pub fn record_of(
-    chart: ChartId,
-    (position, named): (LogPosition, Option<RecordId>),
-    proven: &VerifiedReceipt,
-) -> Result<Option<RecordFacts>, ProofFault> {
-    let facts = RecordFacts::of(position, proven.entry(), proven.outcome());
-    let is_other = |facts: &RecordFacts| named.is_some_and(|named| named != facts.name.record);
-    if proven.entry().payload().chart() != Some(chart) || facts.as_ref().is_some_and(is_other) {
-        return Err(ProofFault::OtherRecord(position));
+/// First position from which on an access to `target` asks for nothing.
+fn end_of(target: &Target) -> LogPosition {
+    match target {
+        Target::Records(names) => {
+            let last = names.iter().map(|name| name.position).max();
+            last.map_or(LogPosition(0), |last| LogPosition(last.0.saturating_add(1)))
+        }
+        Target::Compartments { until, .. } => *until,
     }
-    Ok(facts)
+}
+
+/// The records on a page of what an access asks for, which looked at the log `from` here and up to `next`.
+pub fn records_on(
+    chart: ChartId,
+    target: &Target,
+    (from, next): (LogPosition, LogPosition),
+    records: &[(LogPosition, VerifiedReceipt)],
+) -> Result<Vec<RecordFacts>, ProofFault> {
+    if next <= from || next > end_of(target) {
+        return Err(ProofFault::OpenedPage);
+    }
+    let mut least = from;
+    let mut page = Vec::with_capacity(records.len());
+    for (position, proven) in records {
+        if *position < least || next <= *position {
+            return Err(ProofFault::OpenedPage);
+        }
+        least = LogPosition(position.0 + 1);
+        page.push(record_of(chart, target, *position, proven)?);
+    }
+    Ok(page)
+}
+
+/// The record that a receipt proves, if an access to `target` asks for it.
+fn record_of(
+    chart: ChartId,
+    target: &Target,
+    position: LogPosition,
+    proven: &VerifiedReceipt,
+) -> Result<RecordFacts, ProofFault> {
+    let facts = RecordFacts::of(position, proven.entry(), proven.outcome());
+    let asked_for = |facts: &RecordFacts| match target {
+        Target::Records(names) => names.contains(&facts.name),
+        Target::Compartments { compartments, .. } => compartments.contains(facts.compartment),
+    };
+    let of_chart = proven.entry().payload().chart() == Some(chart);
+    facts.filter(|facts| of_chart && asked_for(facts)).ok_or(ProofFault::OtherRecord(position))
 }
 
 /// Checks a capsule that a custodian gave.
@@ -312,6 +351,42 @@ pub struct ReadReport {
     pub faults: Vec<CustodyFault>,
 }
 
+/// What was fetched for an access.
+#[derive(Default)]
+struct Fetched {
+    /// In the order of the log.
+    sealed: Vec<Sealed>,
+    withheld: Vec<Withheld>,
+    /// Custodians that gave something wrong, of records that another one gave.
+    custodians: Vec<CustodyFault>,
+}
+
+/// A record whose capsule is to be fetched.
+struct Fetch {
+    facts: RecordFacts,
+    /// What was wrong with its custodians so far, in their order.
+    faults: Vec<CustodyFault>,
+}
+
+impl Fetch {
+    fn unreadable(self) -> Withheld {
+        let (object, faults) = (self.facts.object(), self.faults);
+        Withheld { facts: self.facts, error: CustodyError::Unreadable { object, faults }.into() }
+    }
+}
+
+/// What one custodian is asked for, in batches as large as it gives at one time.
+fn in_batches(
+    (custodian, fetches): (OrganisationId, Vec<Fetch>),
+) -> impl Iterator<Item = (OrganisationId, Vec<Fetch>)> {
+    let mut fetches = fetches.into_iter();
+    let batch = move || {
+        let batch: Vec<_> = fetches.by_ref().take(RELEASE_CAPSULES_MAX).collect();
+        (!batch.is_empty()).then_some((custodian, batch))
+    };
+    std::iter::from_fn(batch)
+}
+
 /// A record with its capsule.
 struct Sealed {
     facts: RecordFacts,
@@ -335,6 +410,25 @@ impl Client {
         known: LogMark,
     ) -> Result<Vec<RecordFacts>, ClientError> {
         Ok(records_in(&self.log(actor, chart, known).await?).collect())
+    }
+
+    /// One record of a chart whose log the actor may not read: for its author, and for a privacy officer of the
+    /// author's organisation. The entry is proven; that it stands at this position is not.
+    pub async fn record_at(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        position: LogPosition,
+    ) -> Result<RecordFacts, ClientError> {
+        let target = format!("/v1/charts/{chart}/log/{position}/receipt");
+        let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
+        let (compartments, until) = (CompartmentSet::all(), LogPosition(u64::MAX));
+        let any = Target::Compartments { compartments, until };
+        let validators = self.consortium().validators();
+        let check = |bytes: &[u8]| {
+            record_of(chart, &any, position, &Receipt::decode(bytes)?.verify_by(validators)?)
+        };
+        self.ask(&ask, check).await
     }
 
     /// Opens records: one access, which stands on the ledger whether it is allowed or not.
@@ -374,7 +468,8 @@ impl Client {
             validators: Vec::new(),
         };
         let facts = self.facts(reading, &opened.decided).await?;
-        let sealed = self.capsules(reading, facts, &mut opened).await;
+        let Fetched { sealed, withheld, custodians } = self.capsules(reading, facts).await;
+        (opened.withheld, opened.custodians) = (withheld, custodians);
         let mut batches = sealed.into_iter().peekable();
         while batches.peek().is_some() {
             let batch: Vec<_> = batches.by_ref().take(RELEASE_CAPSULES_MAX).collect();
@@ -438,101 +533,117 @@ impl Client {
         let Payload::AccessOpen(access) = decided.verified().entry().payload() else {
             return Ok(Vec::new());
         };
-        let (compartments, until) = match &access.target {
-            Target::Records(names) => {
-                let places = names.iter().map(|name| (name.position, Some(name.record)));
-                return self.shown(reading, places).await;
-            }
-            Target::Compartments { compartments, until } => (*compartments, *until),
-        };
         let Opening { actor, chart, .. } = *reading.opening;
-        let facts: Vec<_> = match self.log(actor, chart, LogMark::START).await {
-            Ok(log) => records_in(&log).filter(|it| it.name.position < until).collect(),
-            Err(ClientError::Node(error)) if error.fault.is_forbidden() => {
-                self.shown(reading, (0..until.0).map(|at| (LogPosition(at), None))).await?
-            }
-            Err(error) => return Err(error),
+        let Target::Compartments { compartments, until } = &access.target else {
+            return self.shown(reading, &access.target).await;
         };
-        Ok(facts.into_iter().filter(|it| compartments.contains(it.compartment)).collect())
+        match self.log(actor, chart, LogMark::START).await {
+            Ok(log) => Ok(records_in(&log)
+                .filter(|it| it.name.position < *until && compartments.contains(it.compartment))
+                .collect()),
+            Err(ClientError::Node(error)) if error.fault.is_forbidden() => {
+                self.shown(reading, &access.target).await
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// The records among these positions, as a node proves them to the reader of the access.
+    /// The records that an access asks for, as a node proves them to its reader.
     async fn shown(
         &self,
         reading: &Reading<'_>,
-        places: impl Iterator<Item = (LogPosition, Option<RecordId>)>,
+        target: &Target,
     ) -> Result<Vec<RecordFacts>, ClientError> {
         let Opening { actor, chart, .. } = *reading.opening;
-        let mut entries = stream::iter(places)
-            .map(async |place| {
-                // What is no record is shown to its actors too: the access itself, for one.
-                let check = |proven: &VerifiedReceipt| record_of(chart, place, proven);
-                self.log_receipt(actor, (chart, place.0), reading.position, check).await
-            })
-            .buffered(FETCHES);
-        let mut facts = Vec::new();
-        while let Some(shown) = entries.next().await {
-            if let Shown::Entry(Some(record)) = shown? {
-                facts.push(record);
-            }
+        let (mut from, mut facts) = (LogPosition(0), Vec::new());
+        while from < end_of(target) {
+            let check = |next, records: &[(LogPosition, VerifiedReceipt)]| {
+                Ok((next, records_on(chart, target, (from, next), records)?))
+            };
+            let (next, page) =
+                self.opened_page(actor, (chart, reading.position), from, check).await?;
+            facts.extend(page);
+            from = next;
         }
         Ok(facts)
     }
 
-    /// The capsules of records whose key the reader holds.
-    async fn capsules(
-        &self,
-        reading: &Reading<'_>,
-        facts: Vec<RecordFacts>,
-        opened: &mut Opened,
-    ) -> Vec<Sealed> {
-        let mut fetched = stream::iter(facts)
-            .map(async |facts| {
-                let mut faults = Vec::new();
-                let capsule = self.capsule(reading, &facts, &mut faults).await;
-                (facts, capsule, faults)
-            })
-            .buffered(FETCHES);
-        let mut sealed = Vec::new();
-        while let Some((facts, capsule, faults)) = fetched.next().await {
-            opened.custodians.extend(faults);
-            match capsule {
-                Ok(capsule) => sealed.push(Sealed { facts, capsule }),
-                Err(error) => opened.withheld.push(Withheld { facts, error }),
+    /// The capsules of records whose key the reader holds, each from the first of its custodians that gives it.
+    async fn capsules(&self, reading: &Reading<'_>, facts: Vec<RecordFacts>) -> Fetched {
+        let mut fetched = Fetched::default();
+        let seeds = reading.opening.seeds;
+        let mut waiting = Vec::with_capacity(facts.len());
+        for facts in facts {
+            let (compartment, epoch) = (facts.compartment, facts.epoch);
+            if seeds.get(compartment, epoch).is_some() {
+                waiting.push(Fetch { facts, faults: Vec::new() });
+            } else {
+                let error = KeyError::NoSeed { compartment, epoch }.into();
+                fetched.withheld.push(Withheld { facts, error });
             }
         }
-        sealed
+        while !waiting.is_empty() {
+            let mut of: BTreeMap<_, Vec<_>> = BTreeMap::new();
+            for fetch in waiting.drain(..) {
+                match fetch.facts.custodians.get(fetch.faults.len()) {
+                    Some(custodian) => of.entry(*custodian).or_default().push(fetch),
+                    None => fetched.withheld.push(fetch.unreadable()),
+                }
+            }
+            let mut answers = stream::iter(of.into_iter().flat_map(in_batches))
+                .map(async |(custodian, batch)| {
+                    let capsules = self.ask_capsules(reading, custodian, &batch).await;
+                    (custodian, batch, capsules)
+                })
+                .buffered(FETCHES);
+            while let Some((custodian, batch, capsules)) = answers.next().await {
+                for (mut fetch, capsule) in batch.into_iter().zip(capsules) {
+                    match capsule {
+                        Ok(capsule) => {
+                            fetched.custodians.extend(fetch.faults);
+                            fetched.sealed.push(Sealed { facts: fetch.facts, capsule });
+                        }
+                        Err(problem) => {
+                            fetch.faults.push(fetch.facts.fault(custodian, problem));
+                            waiting.push(fetch);
+                        }
+                    }
+                }
+            }
+        }
+        fetched.sealed.sort_by_key(|it| it.facts.name.position);
+        fetched
     }
 
-    async fn capsule(
+    /// Asks one custodian for the capsules of a batch.
+    async fn ask_capsules(
         &self,
         reading: &Reading<'_>,
-        facts: &RecordFacts,
-        faults: &mut Vec<CustodyFault>,
-    ) -> Result<SaltedCapsule, ClientError> {
-        let Opening { actor, chart, seeds, .. } = *reading.opening;
-        let (compartment, epoch) = (facts.compartment, facts.epoch);
-        if seeds.get(compartment, epoch).is_none() {
-            return Err(KeyError::NoSeed { compartment, epoch }.into());
-        }
-        let target = object_target(chart, facts.name.position, "capsule", reading.position);
-        let ask = Ask::get(target, Some(actor), CAPSULE_BYTES_MAX);
+        custodian: OrganisationId,
+        batch: &[Fetch],
+    ) -> Vec<Result<SaltedCapsule, CustodyProblem>> {
+        let Opening { actor, chart, .. } = *reading.opening;
+        let positions = batch.iter().map(|it| it.facts.name.position).collect();
+        let positions = List::from_vec(positions).expect("batches are cut to size");
+        let body = keepwell_types::encode(&CapsuleRequest { positions });
+        let target = format!("/v1/charts/{chart}/capsules?access={}", reading.position);
+        let ask = Ask::with_body(Method::POST, target, Some(actor), body, CAPSULES_BYTES_MAX);
+        let answer = self.ask_custodian(custodian, &ask).await.and_then(|bytes| {
+            let answer: Option<CapsuleAnswer> =
+                keepwell_types::decode(&bytes, CAPSULES_BYTES_MAX).ok();
+            let whole = answer.filter(|it| it.capsules.len() == batch.len());
+            whole.ok_or(CustodyProblem::OtherObject)
+        });
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(problem) => return vec![Err(problem); batch.len()],
+        };
         let (chain, committee) = (self.consortium().chain(), self.consortium().committee().id());
-        let mut own = Vec::new();
-        for &custodian in &facts.custodians {
-            let checked = match self.ask_custodian(custodian, &ask).await {
-                Ok(bytes) => check_capsule(&chain, chart, &committee, facts, &bytes),
-                Err(problem) => Err(problem),
-            };
-            match checked {
-                Ok(capsule) => {
-                    faults.extend(own);
-                    return Ok(capsule);
-                }
-                Err(problem) => own.push(facts.fault(custodian, problem)),
-            }
-        }
-        Err(CustodyError::Unreadable { object: facts.object(), faults: own }.into())
+        let check = |(fetch, bytes): (&Fetch, &Option<Blob<CAPSULE_BYTES_MAX>>)| {
+            let bytes = bytes.as_ref().ok_or(CustodyProblem::NoCapsule)?;
+            check_capsule(&chain, chart, &committee, &fetch.facts, bytes)
+        };
+        batch.iter().zip(answer.capsules.iter()).map(check).collect()
     }
 
     /// Opens as many of a batch as validators release: where they refuse a batch, each half is asked for
@@ -678,9 +789,9 @@ impl Client {
     }
 }
 
-/// The target under which an object of a record is asked for.
-fn object_target(chart: ChartId, at: LogPosition, part: &str, access: LogPosition) -> String {
-    format!("/v1/charts/{chart}/records/{at}/{part}?access={access}")
+/// The target under which the body of a record is asked for.
+fn body_target(chart: ChartId, at: LogPosition, access: LogPosition) -> String {
+    format!("/v1/charts/{chart}/records/{at}/body?access={access}")
 }
 
 fn request_of(reading: &Reading<'_>, batch: &[Sealed]) -> Vec<u8> {
@@ -878,7 +989,7 @@ impl<'a> BodyReader<'a> {
         let nodes = self.client.nodes();
         let node = nodes.of(custodian).ok_or(CustodyProblem::NoAddress)?;
         let OpenedRecord { chart, access, facts, .. } = self.record;
-        let target = object_target(*chart, facts.name.position, "body", *access);
+        let target = body_target(*chart, facts.name.position, *access);
         let pieces = nodes.get_stream(node, self.actor, &target, from).await?;
         Ok(Source { pieces, rest: BytesMut::new(), next })
     }

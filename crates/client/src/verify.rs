@@ -102,9 +102,14 @@ pub enum ProofFault {
         "the page of accesses does not go on where the last one ended, or shows what does not stand in its stretch; ask another node"
     )]
     AccessPage,
+    /// A page of the records that an access asks for.
+    #[error(
+        "the page of records does not go on where the last one ended, or shows what does not stand in its stretch; ask another node"
+    )]
+    OpenedPage,
     /// A receipt of another entry than the one that was asked for.
     #[error(
-        "the receipt for position {0} of the log is of another chart or record; ask another node"
+        "the receipt for position {0} of the log is of another chart, or of no record that was asked for; ask another node"
     )]
     OtherRecord(LogPosition),
 }

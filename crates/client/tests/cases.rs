@@ -40,7 +40,7 @@ use keepwell_types::{
     set::{CompartmentSet, KindSet, PurposeSet},
     time::Window,
 };
-use support::{client, enrol_at, refused, unlock};
+use support::{client, enrol, enrol_at, refused, unlock};
 
 const NAMES: [(&str, bool); 2] = [("normal", false), ("psychiatry", false)];
 const ASKED: &str = "The allergy to penicillin is not mine.";
@@ -79,7 +79,7 @@ impl Scene {
             OrganisationAgent::create(&path.join("agent"), agent, &unlock(), true).unwrap();
         let arrangement = Arrangement {
             custodians: vec![nodes.organisations[0], nodes.organisations[2]],
-            contributors: vec![],
+            contributors: vec![nodes.organisations[1]],
         };
         let until = now().plus_ms(3_600_000);
         let opened =
@@ -163,6 +163,7 @@ fn p5_p6_g6_an_amendment_from_the_request_to_the_last_recipient() {
         disagreement(&scene, &nodes).await;
         acceptance(&scene, &nodes).await;
         redaction(&scene).await;
+        redaction_elsewhere(&scene, &nodes).await;
         credentials(&scene, &nodes).await;
         nodes.stop().await;
     });
@@ -295,6 +296,36 @@ async fn redaction(scene: &Scene) {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     panic!("the custodians have not said that they erased");
+}
+
+/// What a contributor added is redacted with its own officer, who sees that one entry and not the chart.
+async fn redaction_elsewhere(scene: &Scene, nodes: &Nodes) {
+    let Scene { client, officer, clinician, holder, chart, .. } = scene;
+    let own = enrol(client, nodes, 1, &[Role::PrivacyOfficer]).await;
+    let stranger = enrol(client, nodes, 2, &[Role::PrivacyOfficer]).await;
+    let actor = clinician.actor();
+    let authoring = client.authoring(&actor, *chart).await.unwrap();
+    let records = client.records(&holder.actor(), *chart, LogMark::START).await.unwrap();
+    let new = NewRecord::new(records[0].compartment, RecordKind::Document);
+    let added = client.add_record(&actor, &authoring, &new, (&b"elsewhere"[..], 9)).await.unwrap();
+    let position = client.position(&actor, *chart, &added.decided).await.unwrap();
+    let facts = client.record_at(&own.actor(), *chart, position).await.unwrap();
+    assert_eq!(facts.name, RecordName { position, record: added.record });
+    for (who, at) in [(&stranger, position), (&own, scene.record.position)] {
+        let refused = client.record_at(&who.actor(), *chart, at).await;
+        assert!(matches!(refused, Err(ClientError::Node(ref it)) if it.fault.is_forbidden()));
+    }
+    let ground = RedactionGround::PatientWish;
+    for actor in [holder.actor(), officer.actor()] {
+        client.redact_record(&actor, *chart, facts.name, ground).await.unwrap();
+    }
+    let state = client.record_state(&holder.actor(), *chart, added.record).await.unwrap().0;
+    assert!(!state.is_redacted(), "the author's organisation has not approved");
+    let by_stranger = client.redact_record(&stranger.actor(), *chart, facts.name, ground).await;
+    refused(by_stranger);
+    client.redact_record(&own.actor(), *chart, facts.name, ground).await.unwrap();
+    let state = client.record_state(&holder.actor(), *chart, added.record).await.unwrap().0;
+    assert!(state.is_redacted());
 }
 
 /// A board issues, a member shows, another board's word is taken; what is false is not.

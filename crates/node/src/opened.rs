@@ -50,6 +50,17 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// First position from which on it asks for nothing.
+    pub fn end(&self) -> LogPosition {
+        match &self.open.target {
+            Target::Records(names) => {
+                let last = names.iter().map(|name| name.position).max();
+                last.map_or(LogPosition(0), |last| LogPosition(last.0.saturating_add(1)))
+            }
+            Target::Compartments { until, .. } => *until,
+        }
+    }
+
     /// Whether it asks for the record that stands at `position`.
     pub fn covers(&self, position: LogPosition, record: &RecordEntry) -> bool {
         match &self.open.target {

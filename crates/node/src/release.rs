@@ -276,7 +276,14 @@ impl ReleaseService {
             position: opened.position,
             time: opened.time,
         };
+        // What every record needs is read at one time: each key that is lacking below begins the check again.
+        let keys: Vec<_> = records
+            .iter()
+            .map(|(_, entry)| Key::RecordState(opened.open.chart, entry.original))
+            .collect();
         let mut view = View::new();
+        let values = self.reader.state(&keys).await?;
+        keys.into_iter().zip(values).for_each(|(key, value)| view.load(key, value));
         loop {
             let parameters = &self.core.genesis.parameters;
             match release_check(&view, parameters, tip.time(), &access, records) {

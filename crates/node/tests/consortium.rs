@@ -56,8 +56,8 @@ use keepwell_types::{
     set::{CompartmentSet, RoleSet},
     time::{BlockTime, Window},
     wire::{
-        AccessPage, LogEntry, LogPage, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request,
-        StateProof,
+        AccessPage, CapsuleAnswer, CapsuleRequest, LogEntry, LogPage, OpenedPage, ReleaseAnswer,
+        ReleaseItem, ReleaseRequest, Request, StateProof,
     },
 };
 use reqwest::{Method, StatusCode};
@@ -253,6 +253,54 @@ impl World {
         let receipt = self.consortium.submit(HOSPITAL, &sign(command, &[&author.key])).await;
         assert!(receipt.outcome().verdict.is_accepted(), "{:?}", receipt.outcome());
         self.position(draft.object.chart, draft.object.record)
+    }
+
+    /// The capsule at a position, from the hospital; or the status and the error.
+    async fn capsule(
+        &self,
+        asker: &Person,
+        chart: ChartId,
+        position: LogPosition,
+        by: &str,
+    ) -> Result<Vec<u8>, (u16, String)> {
+        let request = CapsuleRequest { positions: List::from_vec(vec![position]).unwrap() };
+        let (path, body) = (format!("/v1/charts/{chart}/capsules{by}"), encode(&request));
+        let answer = self.consortium.ask(HOSPITAL, asker, Method::POST, &path, body).await;
+        if answer.status() != StatusCode::OK {
+            return Err(error_of(answer).await);
+        }
+        let bytes = answer.bytes().await.unwrap();
+        let answer: CapsuleAnswer = keepwell_types::decode(&bytes, 1 << 20).unwrap();
+        Ok(answer.capsules[0].as_ref().unwrap().to_vec())
+    }
+
+    /// The records of an access to one record: shown to its reader, page by page, and to nobody else.
+    async fn check_records_of(
+        &self,
+        reader: &Person,
+        chart: ChartId,
+        (access, position): (LogPosition, LogPosition),
+    ) {
+        let path = format!("/v1/charts/{chart}/log/{access}/records");
+        let page = async |from: u64| {
+            let answer = self.consortium.get(CLINIC, reader, &format!("{path}?from={from}")).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            let bytes = answer.bytes().await.unwrap();
+            keepwell_types::decode::<OpenedPage>(&bytes, 1 << 24).unwrap()
+        };
+        let after = LogPosition(position.0 + 1);
+        for (from, places) in [(0, &[position][..]), (position.0, &[position]), (after.0, &[])] {
+            let page = page(from).await;
+            let shown: Vec<_> = page.records.iter().map(|it| it.position).collect();
+            assert_eq!((&shown[..], page.next), (places, after), "from {from}");
+        }
+        let no_access = format!("/v1/charts/{chart}/log/{position}/records");
+        for (asker, path) in
+            [(&self.consortium.administrators[CLINIC], &path), (reader, &no_access)]
+        {
+            let answer = self.consortium.get(CLINIC, asker, path).await;
+            assert_eq!(error_of(answer).await, (403, "forbidden".to_owned()));
+        }
     }
 
     /// Where the record stands in its chart's log.
@@ -466,8 +514,10 @@ async fn life_of_a_record(world: &World) -> (Chart, Draft) {
     let object = format!("/v1/charts/{}/records/{position}", chart.id);
     let answer = consortium.get(LABORATORY, &chart.controller, &format!("{object}/body")).await;
     assert_eq!(answer.bytes().await.unwrap(), draft.sealed.body);
-    let answer = consortium.get(HOSPITAL, clinician, &format!("{object}/capsule")).await;
-    assert_eq!(answer.bytes().await.unwrap(), draft.sealed.capsule.encode());
+    let sealed = draft.sealed.capsule.encode();
+    assert_eq!(world.capsule(clinician, chart.id, position, "").await.unwrap(), sealed);
+    let by_colleague = world.capsule(colleague, chart.id, position, "").await;
+    assert_eq!(by_colleague.unwrap_err(), (403, "forbidden".to_owned()));
     let answer = consortium.get(HOSPITAL, colleague, &format!("{object}/body")).await;
     assert_eq!(error_of(answer).await.0, 403);
     let header = consortium.authorization(HOSPITAL, clinician, &format!("GET {object}/body"), &[]);
@@ -502,9 +552,13 @@ async fn life_of_a_record(world: &World) -> (Chart, Draft) {
     consortium.accepted(CLINIC, give(grant), &[&chart.controller]).await;
     let (access, opened, accepted) = world.open(colleague, chart.id, name, &key).await;
     assert!(accepted);
-    let answer =
-        consortium.get(HOSPITAL, colleague, &format!("{object}/capsule{}", by(access))).await;
-    assert_eq!(answer.bytes().await.unwrap(), capsule.encode());
+    let by_access = by(access);
+    assert_eq!(world.capsule(colleague, chart.id, position, &by_access).await.unwrap(), sealed);
+    let other = world.capsule(colleague, chart.id, LogPosition(0), &by_access).await;
+    assert_eq!(other.unwrap_err(), (403, "forbidden".to_owned()), "what it does not ask for");
+    let borrowed = world.capsule(&chart.controller, chart.id, position, &by_access).await;
+    assert_eq!(borrowed.unwrap(), sealed, "at home no access is needed");
+    world.check_records_of(colleague, chart.id, (access, position)).await;
     let answer = consortium.get(HOSPITAL, clinician, &format!("{object}/body{}", by(access))).await;
     assert_eq!(status(answer).await, 200, "at home no access is needed");
     let capsules = [capsule.clone()];
@@ -899,7 +953,7 @@ async fn pages(world: &World) {
     assert!(text("/v1/ready").await.contains("height"));
     let description: serde_json::Value =
         serde_json::from_str(&text("/v1/openapi.json").await).unwrap();
-    assert_eq!(description["paths"].as_object().unwrap().len(), 49);
+    assert_eq!(description["paths"].as_object().unwrap().len(), 50);
     let answer = consortium.open_page(HOSPITAL, "/v1/genesis").await;
     assert_eq!(answer.bytes().await.unwrap(), consortium.genesis.encode());
     let answer = consortium.open_page(HOSPITAL, "/v1/tip").await;

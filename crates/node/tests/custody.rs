@@ -69,7 +69,7 @@ async fn a_sealed_object_is_acknowledged_and_comes_back() {
         let promised = NOW..NOW.plus_ms(UNNAMED_MS_MAX);
         assert!(promised.contains(&acknowledged.until), "nothing is promised that is not kept");
         verify_custody(&acknowledged.key, &statement, &acknowledged.signature).unwrap();
-        assert_eq!(place.custody.capsule(&object).await.unwrap(), capsule);
+        assert_eq!(place.custody.capsule(&object).await.unwrap().unwrap(), capsule);
         let body = place.custody.body(&object, None).await.unwrap();
         assert_eq!(body.len, sealed.body.len() as u64);
     }
@@ -172,7 +172,7 @@ async fn what_was_acknowledged_never_changes() {
         let capsule =
             place.custody.put_capsule(object, AUTHOR.party, other.capsule.encode().into()).await;
         assert!(matches!(capsule, Err(CustodyError::Exists)));
-        let capsule = place.custody.capsule(&object).await.unwrap();
+        let capsule = place.custody.capsule(&object).await.unwrap().unwrap();
         assert_eq!(capsule, sealed.capsule.encode());
     }
 }

@@ -175,7 +175,7 @@ async fn a_sealed_object_comes_back_whole_and_in_stretches() {
         let middle = sealed.body.len() / 2;
         let stretch = GetRange::Bounded(middle as u64..middle as u64 + 10);
         assert_eq!(read(&place, &object, Some(stretch)).await, sealed.body[middle..middle + 10]);
-        let capsule = place.custody.capsule(&object).await.unwrap();
+        let capsule = place.custody.capsule(&object).await.unwrap().unwrap();
         assert_eq!(capsule, sealed.capsule.encode());
     }
     assert!(server.objects().iter().all(|path| path.to_string_lossy().contains("hospital")));

@@ -94,6 +94,22 @@ pub struct ReleaseItem {
     pub capsule: Blob<CAPSULE_BYTES_MAX>,
 }
 
+/// A wish for capsules of records of one chart.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct CapsuleRequest {
+    /// Where the records stand in the chart's log.
+    #[n(0)]
+    pub positions: List<LogPosition, RELEASE_CAPSULES_MAX>,
+}
+
+/// What a custodian has of a [`CapsuleRequest`].
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct CapsuleAnswer {
+    /// The salted capsules, in the order of the request; nothing for one that it does not have.
+    #[n(0)]
+    pub capsules: List<Option<Blob<CAPSULE_BYTES_MAX>>, RELEASE_CAPSULES_MAX>,
+}
+
 /// Bytes of one validator's sealed shares: 32 for each capsule, proof and tag.
 pub const SEALED_SHARE_BYTES_MAX: usize = 32 * RELEASE_CAPSULES_MAX + 256;
 
@@ -254,6 +270,31 @@ pub struct AccessPage {
     /// Receipts of the entries, encoded, in their order.
     #[n(3)]
     pub receipts: List<Blob<RECEIPT_BYTES_MAX>, ACCESS_PAGE_MAX>,
+}
+
+/// Records on one [`OpenedPage`].
+pub const OPENED_PAGE_MAX: usize = 128;
+
+/// Records that an accepted access asks for, from a stretch of the chart's log.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct OpenedPage {
+    /// First position that was not looked at: where the next page begins.
+    #[n(0)]
+    pub next: LogPosition,
+    /// In the order of the log.
+    #[n(1)]
+    pub records: List<PlacedReceipt, OPENED_PAGE_MAX>,
+}
+
+/// The receipt of an entry, and where the node says that it stands.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct PlacedReceipt {
+    /// In the chart's log. The receipt does not prove it.
+    #[n(0)]
+    pub position: LogPosition,
+    /// The receipt, encoded.
+    #[n(1)]
+    pub receipt: Blob<RECEIPT_BYTES_MAX>,
 }
 
 /// Grants in one [`SeedTable`].

@@ -24,7 +24,7 @@ use keepwell_types::{
     command::Payload,
     credential::{CredentialIssue, CredentialKind, CredentialStanding},
     decode, encode,
-    encoding::{List, Text},
+    encoding::{Blob, List, Text},
     grant::{
         Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRequest, GrantRevoke,
         GrantRevokeOrganisation, GrantTerms, GrantWithdraw, Grantee, RefusalReason, RequestReason,
@@ -52,6 +52,11 @@ use keepwell_types::{
     set::{CompartmentSet, KindSet, PowerSet, PurposeSet, RestrictionSet, RoleSet},
     signoff::{ApprovalRule, Meaning},
     time::{BlockTime, Window},
+    wire::{
+        AccessPage, CapsuleAnswer, CapsuleRequest, LogPage, MatchAnswer, MatchRequest, OpenedPage,
+        PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
+        SeedTableLine, SignedRequest, StateProof, TrusteeRequest,
+    },
 };
 
 const CHART: ChartId = ChartId([1; 32]);
@@ -485,7 +490,113 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     vectors.insert("link.confirm patient".into(), encode(&Payload::LinkConfirm(patient)));
     let quota = Rejection::MatchQuota { organisation: ORGANISATION, max: 5_000, left: 3 };
     vectors.insert("outcome rejected match quota".into(), encode(&rejected(quota)));
+    vectors.extend(messages());
     vectors
+}
+
+fn blob<const MAX: usize>(byte: u8, len: usize) -> Blob<MAX> {
+    Blob::from_vec(vec![byte; len]).unwrap()
+}
+
+/// What clients and nodes say to each other.
+fn messages() -> BTreeMap<String, Vec<u8>> {
+    let mut vectors = BTreeMap::new();
+    let mut add = |name: &str, bytes| vectors.insert(format!("message {name}"), bytes);
+    let command = CommandDigest([9; 32]);
+    let request = Request {
+        chain: ChainId([12; 32]),
+        node: ORGANISATION,
+        party: Party::Member(MEMBER),
+        id: CommandId([13; 16]),
+        at: BlockTime(9_000),
+        target: Text::from_string("GET /v1/charts/01".into()).unwrap(),
+        body: DIGEST,
+    };
+    let signature = Signature([10; 64]);
+    let signed = SignedRequest { request, suite: Suite::One, key: KEY, signature };
+    add("signed request", encode(&signed));
+    let item = ReleaseItem { position: NAME.position, capsule: blob(30, 3) };
+    let release = ReleaseRequest {
+        chart: CHART,
+        access: LogPosition(9),
+        reader_key: blob(31, 2),
+        items: list(vec![item]),
+    };
+    add("release request", encode(&release));
+    let (encapsulated, sealed) = (blob(32, 2), blob(33, 2));
+    let released = ReleaseAnswer { access: command, share: 3, encapsulated, sealed, signature };
+    add("release answer", encode(&released));
+    let capsules = CapsuleRequest { positions: list(vec![NAME.position, LogPosition(8)]) };
+    add("capsule request", encode(&capsules));
+    let capsules = CapsuleAnswer { capsules: list(vec![Some(blob(30, 3)), None]) };
+    add("capsule answer", encode(&capsules));
+    let placed = PlacedReceipt { position: NAME.position, receipt: blob(34, 2) };
+    let opened = OpenedPage { next: LogPosition(8), records: list(vec![placed]) };
+    add("opened page", encode(&opened));
+    let (from, next) =
+        (Location { height: Height(2), index: 1 }, Location { height: Height(3), index: 0 });
+    let receipts = list(vec![blob(34, 2)]);
+    add("access page", encode(&AccessPage { from, next, tip: Height(9), receipts }));
+    let proof =
+        || StateProof { certified: blob(35, 2), value: Some(blob(36, 2)), proof: blob(37, 2) };
+    add("state proof", encode(&proof()));
+    add("state proof of nothing", encode(&StateProof { value: None, ..proof() }));
+    let page =
+        LogPage { head: proof(), from: LogPosition(0), before: DIGEST, entries: list(vec![]) };
+    add("log page", encode(&page));
+    let (evaluation, requester_key) = (from, blob(31, 2));
+    let points = list(vec![DIGEST]);
+    add("match request", encode(&MatchRequest { evaluation, requester_key, points }));
+    let (encapsulated, sealed) = (blob(32, 2), blob(33, 2));
+    let evaluated = MatchAnswer { evaluation: command, share: 3, encapsulated, sealed, signature };
+    add("match answer", encode(&evaluated));
+    let trustee = TrusteeRequest {
+        access: blob(34, 2),
+        emergency: LogPosition(4),
+        reader_key: blob(31, 2),
+        escrow: blob(38, 2),
+        chart: proof(),
+        emergencies: proof(),
+        member: proof(),
+        organisation: proof(),
+        credentials: proof(),
+    };
+    add("trustee request", encode(&trustee));
+    let line = SeedTableLine { grant: GRANT, seeds: DIGEST };
+    add("seed table", encode(&SeedTable { lines: list(vec![line]) }));
+    vectors
+}
+
+/// Each message decodes to what it was, and none that is cut off or too long does.
+#[test]
+fn messages_are_whole_or_refused() {
+    fn check<T>(name: &str)
+    where
+        T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+    {
+        let bytes = messages().remove(&format!("message {name}")).expect(name);
+        let again = decode::<T>(&bytes, 1 << 16).map(|it| encode(&it));
+        assert_eq!(again.as_ref(), Ok(&bytes), "{name}");
+        for len in 0..bytes.len() {
+            assert!(decode::<T>(&bytes[..len], 1 << 16).is_err(), "{name}: {len} bytes");
+        }
+        assert!(decode::<T>(&[&bytes[..], &[0]].concat(), 1 << 16).is_err(), "{name}: more");
+        assert!(decode::<T>(&bytes, bytes.len() - 1).is_err(), "{name}: over the limit");
+    }
+    check::<SignedRequest>("signed request");
+    check::<ReleaseRequest>("release request");
+    check::<ReleaseAnswer>("release answer");
+    check::<CapsuleRequest>("capsule request");
+    check::<CapsuleAnswer>("capsule answer");
+    check::<OpenedPage>("opened page");
+    check::<AccessPage>("access page");
+    check::<StateProof>("state proof");
+    check::<StateProof>("state proof of nothing");
+    check::<LogPage>("log page");
+    check::<MatchRequest>("match request");
+    check::<MatchAnswer>("match answer");
+    check::<TrusteeRequest>("trustee request");
+    check::<SeedTable>("seed table");
 }
 
 fn path() -> PathBuf {

@@ -12,6 +12,7 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use keepwell_client::{
+    ClientError,
     author::NewRecord,
     open::{Opening, RecordFacts, What as Wanted},
     verify::LogMark,
@@ -261,12 +262,18 @@ impl Which {
         let (session, chart) = (self.who.session()?, self.chart);
         let state = block_on(async {
             let actor = session.actor(chart)?;
-            let (facts, original) =
-                facts_and_original(&session, chart, LogPosition(self.position)).await?;
+            let facts = facts(&session, chart, LogPosition(self.position)).await?;
             session.client.redact_record(&actor, chart, facts.name, ground).await?;
-            Ok(session.client.record_state(&actor, chart, original).await?.0)
+            // Of a record from elsewhere an officer sees that it was added, and not what becomes of it.
+            match facts_and_original(&session, chart, facts.name.position).await {
+                Ok((_, original)) => {
+                    Ok(Some(session.client.record_state(&actor, chart, original).await?.0))
+                }
+                Err(_) => Ok(None),
+            }
         })?;
-        let said = match state.redaction.as_ref().and_then(|redaction| redaction.bound) {
+        let redaction = state.as_ref().and_then(|state| state.redaction.as_ref());
+        let said = match redaction.and_then(|redaction| redaction.bound) {
             Some(bound) => format!(
                 "the record is redacted: nobody reads it any more, and its custodians erase it until {}",
                 bound.erase_until
@@ -323,7 +330,13 @@ pub(crate) async fn facts(
     chart: ChartId,
     position: LogPosition,
 ) -> Result<RecordFacts, Failure> {
-    Ok(facts_and_original(session, chart, position).await?.0)
+    match facts_and_original(session, chart, position).await {
+        // An officer of the author's organisation may see the one entry, and not the log.
+        Err(Failure::Client(ClientError::Node(error))) if error.fault.is_forbidden() => {
+            Ok(session.client.record_at(&session.actor(chart)?, chart, position).await?)
+        }
+        found => Ok(found?.0),
+    }
 }
 
 /// The record at a position, and its first version.

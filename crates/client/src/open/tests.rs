@@ -108,7 +108,7 @@ impl Sample {
     async fn client(&self, world: &World, bodies: [Vec<u8>; 2]) -> Client {
         let mut urls = Vec::new();
         for body in bodies {
-            let target = object_target(CHART, POSITION, "body", ACCESS);
+            let target = body_target(CHART, POSITION, ACCESS);
             urls.push(serve(Answers::from([(format!("GET {target}"), body)])).await);
         }
         world.client(urls)
@@ -449,16 +449,22 @@ fn what_is_said_of_a_record_is_proven() {
     let verify = |receipt: Receipt| receipt.verify_by(world.consortium.validators());
     let good = receipt(&world, Verdict::Accepted);
     let proven = verify(good.clone()).unwrap();
-    let facts = record_of(CHART, (POSITION, None), &proven).unwrap().unwrap();
+    let all = Target::Compartments { compartments: CompartmentSet::all(), until: LogPosition(9) };
+    let facts = record_of(CHART, &all, POSITION, &proven).unwrap();
     assert_eq!((facts.name.position, facts.sealed_bytes), (POSITION, 100));
     assert_eq!((facts.kind, facts.time), (RecordKind::Result, good.outcome.time));
-    let named = Some(facts.name.record);
-    assert_eq!(record_of(CHART, (POSITION, named), &proven), Ok(Some(facts)));
+    let named = |record| Target::Records(list([RecordName { position: POSITION, record }]));
+    let own = named(facts.name.record);
+    assert_eq!(record_of(CHART, &own, POSITION, &proven), Ok(facts));
     let other = Err(ProofFault::OtherRecord(POSITION));
-    assert_eq!(record_of(CHART, (POSITION, Some(RecordId([9; 32]))), &proven), other);
-    assert_eq!(record_of(ChartId([1; 32]), (POSITION, None), &proven), other);
-    let refused = receipt(&world, Verdict::Rejected(Rejection::NotGranted));
-    assert_eq!(record_of(CHART, (POSITION, None), &verify(refused).unwrap()), Ok(None));
+    assert_eq!(record_of(CHART, &named(RecordId([9; 32])), POSITION, &proven), other);
+    assert_eq!(record_of(ChartId([1; 32]), &all, POSITION, &proven), other);
+    let elsewhere = Err(ProofFault::OtherRecord(LogPosition(4)));
+    assert_eq!(record_of(CHART, &own, LogPosition(4), &proven), elsewhere);
+    let none = Target::Compartments { compartments: CompartmentSet::EMPTY, until: LogPosition(9) };
+    assert_eq!(record_of(CHART, &none, POSITION, &proven), other);
+    let refused = verify(receipt(&world, Verdict::Rejected(Rejection::NotGranted))).unwrap();
+    assert_eq!(record_of(CHART, &all, POSITION, &refused), other);
 
     // A node that lies well signs the entry anew and makes the outcome fit.
     let change = |change: fn(&mut RecordAdd)| {
@@ -480,4 +486,107 @@ fn what_is_said_of_a_record_is_proven() {
     ] {
         assert!(verify(receipt).is_err(), "{what}");
     }
+}
+
+/// A node that shows a record twice, goes backwards or leaves its stretch is asked nothing more.
+#[test]
+fn a_page_of_records_goes_on_and_keeps_to_its_stretch() {
+    let world = World::new("pages");
+    let proven = receipt(&world, Verdict::Accepted).verify_by(world.consortium.validators());
+    let proven = proven.unwrap();
+    let all = Target::Compartments { compartments: CompartmentSet::all(), until: LogPosition(9) };
+    for (from, next, places, good) in [
+        (0, 9, &[3][..], true),
+        (0, 4, &[3], true),
+        (3, 4, &[3], true),
+        (0, 9, &[], true),
+        (0, 9, &[1, 3, 8], true),
+        (0, 9, &[3, 3], false),
+        (0, 9, &[3, 1], false),
+        (0, 3, &[3], false),
+        (4, 9, &[3], false),
+        (0, 0, &[], false),
+        (5, 4, &[], false),
+        (0, 10, &[], false),
+        (0, u64::MAX, &[u64::MAX], false),
+    ] {
+        let records: Vec<_> = places.iter().map(|at| (LogPosition(*at), proven.clone())).collect();
+        let stretch = (LogPosition(from), LogPosition(next));
+        let read = records_on(CHART, &all, stretch, &records);
+        assert_eq!(read.is_ok(), good, "{from}..{next} {places:?}: {read:?}");
+    }
+}
+
+/// Fetches the capsules of three records from two custodians that answer this.
+async fn fetch(world: &World, samples: &[Sample], answers: [Option<Vec<u8>>; 2]) -> Fetched {
+    let mut urls = Vec::new();
+    for answer in answers {
+        let target = format!("POST /v1/charts/{CHART}/capsules?access={ACCESS}");
+        let answers = answer.map(|answer| (target, answer));
+        urls.push(serve(Answers::from_iter(answers)).await);
+    }
+    let client = world.client(urls);
+    let (actor, what) = (actor(), What::Compartments(CompartmentSet::all(), None));
+    let opening = Opening {
+        actor: &actor,
+        chart: CHART,
+        what: &what,
+        purpose: Purpose::Treatment,
+        seeds: &samples[0].seeds,
+    };
+    let key = SealingKey::generate(&mut rng());
+    let access = Released {
+        chain: world.chain(),
+        command: CommandDigest([5; 32]),
+        reader_key: key.public().digest(),
+    };
+    let reading = Reading { opening: &opening, key, access, position: ACCESS };
+    let mut facts: Vec<_> = samples.iter().map(|it| it.facts.clone()).collect();
+    for (place, facts) in (0..).zip(&mut facts) {
+        facts.name.position = LogPosition(place);
+    }
+    // Of the last one the reader has no seed.
+    facts.last_mut().unwrap().epoch = Epoch(1);
+    client.capsules(&reading, facts).await
+}
+
+/// Where the records stand that were fetched, and those that were not.
+fn places(fetched: &Fetched) -> (Vec<u64>, Vec<u64>) {
+    let at = |facts: &RecordFacts| facts.name.position.0;
+    let sealed = fetched.sealed.iter().map(|it| at(&it.facts)).collect();
+    (sealed, fetched.withheld.iter().map(|it| at(&it.facts)).collect())
+}
+
+#[tokio::test]
+async fn capsules_come_from_whichever_custodian_gives_the_ledgers_own() {
+    let world = World::new("capsules");
+    let samples: Vec<_> = (1..=4).map(|record| sample(&world, record, 10)).collect();
+    let capsule = |place: usize| Some(Blob::from_vec(samples[place].capsule.encode()).unwrap());
+    let answer = |capsules: Vec<_>| {
+        let capsules = list(capsules);
+        Some(keepwell_types::encode(&CapsuleAnswer { capsules }))
+    };
+    let good = || answer((0..3).map(capsule).collect());
+    let fetched = fetch(&world, &samples, [good(), None]).await;
+    assert_eq!(places(&fetched), (vec![0, 1, 2], vec![3]));
+    assert!(fetched.custodians.is_empty());
+
+    // The first has one of them only, and gives another's for the second.
+    let bad = answer(vec![capsule(0), capsule(0), None]);
+    let rest = answer(vec![capsule(1), capsule(2)]);
+    let fetched = fetch(&world, &samples, [bad.clone(), rest]).await;
+    assert_eq!(places(&fetched), (vec![0, 1, 2], vec![3]));
+    let problems: Vec<_> = fetched.custodians.iter().map(|it| it.problem.clone()).collect();
+    assert_eq!(problems, [CustodyProblem::Capsule, CustodyProblem::NoCapsule]);
+
+    // One that answers nonsense, or less than it was asked for, is passed over.
+    let few = answer(vec![capsule(0), capsule(1)]);
+    for first in [few, Some(b"garbage".to_vec()), None] {
+        let fetched = fetch(&world, &samples, [first, good()]).await;
+        assert_eq!(places(&fetched), (vec![0, 1, 2], vec![3]));
+        assert_eq!(fetched.custodians.len(), 3);
+    }
+    // Where neither has a record, that one stays closed, and the others open.
+    let fetched = fetch(&world, &samples, [bad, answer(vec![None, capsule(2)])]).await;
+    assert_eq!(places(&fetched), (vec![0, 2], vec![3, 1]));
 }

@@ -32,6 +32,7 @@ fn name<T>(result: Result<T, ProofFault>) -> &'static str {
         Err(ProofFault::Kind) => "kind",
         Err(ProofFault::OtherRecord(_)) => "other_record",
         Err(ProofFault::AccessPage) => "access_page",
+        Err(ProofFault::OpenedPage) => "opened_page",
         Err(ProofFault::Tip(fault)) => match fault {
             TipFault::Stale { .. } => "stale",
             TipFault::Behind { .. } => "behind",

@@ -12,11 +12,14 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
+use keepwell_engine::reader::ReadError;
 use keepwell_ledger::state::{Chart, RecordEntry};
 use keepwell_types::{
+    encoding::{Blob, List},
     id::{ChartId, Digest, Height, LogPosition, RecordId, Version},
-    limits::CAPSULE_BYTES_MAX,
+    limits::{CAPSULE_BYTES_MAX, RELEASE_CAPSULES_MAX},
     member::Party,
+    wire::{CapsuleAnswer, CapsuleRequest},
 };
 use object_store::GetRange;
 use serde::{Deserialize, Serialize};
@@ -37,9 +40,11 @@ use crate::{
         quota::Author,
         store::{RecordObject, SmallKind, SmallObject},
     },
-    opened::opened,
+    opened::{Opened, opened},
 };
 
+/// Bytes of a request for capsules: positions alone.
+const CAPSULE_REQUEST_BYTES_MAX: usize = 9 * RELEASE_CAPSULES_MAX + 64;
 /// Age of an access, in milliseconds of block time, from which on a custodian serves nothing for it.
 const ACCESS_AGE_MS_MAX: u64 = UNNAMED_MS_MAX;
 
@@ -228,6 +233,37 @@ pub fn record_at(
     line.and_then(|line| line.record).ok_or_else(|| ApiError::not_found("the record"))
 }
 
+fn no_access() -> ApiError {
+    ApiError::forbidden(
+        "the chart's controller and organisation, and the reader of an accepted access of the last 24 hours that asks for it (`access`)",
+    )
+}
+
+/// The accepted access at `access`, if it is the caller's and younger than a day.
+pub async fn access_of(
+    node: &Node,
+    caller: &Caller,
+    chart: ChartId,
+    access: Option<LogPosition>,
+) -> Result<Opened, ApiError> {
+    let access = access.ok_or_else(no_access)?;
+    let opened = opened(&node.core, &*node.reader, chart, access).await.map_err(|_| no_access())?;
+    let age_ms = node.core.tip().time().ms_since(opened.time);
+    let is_good = opened.reader == caller.party() && age_ms < ACCESS_AGE_MS_MAX;
+    if is_good { Ok(opened) } else { Err(no_access()) }
+}
+
+/// The record at a position, if an access asks for it.
+fn covered(
+    node: &Node,
+    chart: ChartId,
+    position: LogPosition,
+    opened: &Opened,
+) -> Result<RecordEntry, ApiError> {
+    let record = record_at(node, chart, position).map_err(|_| no_access())?;
+    if opened.covers(position, &record) { Ok(record) } else { Err(no_access()) }
+}
+
 /// The record at a position, if the accepted access at `access` is the caller's, asks for it, and is
 /// younger than a day.
 pub async fn check_access(
@@ -237,43 +273,54 @@ pub async fn check_access(
     position: LogPosition,
     access: Option<LogPosition>,
 ) -> Result<RecordEntry, ApiError> {
-    let forbidden = || {
-        ApiError::forbidden(
-            "the chart's controller and organisation, and the reader of an accepted access of the last 24 hours that asks for it (`access`)",
-        )
-    };
-    let access = access.ok_or_else(forbidden)?;
-    let opened = opened(&node.core, &*node.reader, chart, access).await.map_err(|_| forbidden())?;
-    let age_ms = node.core.tip().time().ms_since(opened.time);
-    let record = record_at(node, chart, position).map_err(|_| forbidden())?;
-    let covered = opened.reader == caller.party() && opened.covers(position, &record);
-    if covered && age_ms < ACCESS_AGE_MS_MAX { Ok(record) } else { Err(forbidden()) }
+    covered(node, chart, position, &access_of(node, caller, chart, access).await?)
 }
 
-/// A record's capsule. Signed by those at home in the chart, a custodian's administrator, or the reader
-/// of an accepted access.
-#[utoipa::path(get, path = "/v1/charts/{chart}/records/{position}/capsule",
+/// Capsules of records, as many as are released at one time. Signed by those at home in the chart, a
+/// custodian's administrator, or the reader of an accepted access that asks for all of them.
+#[utoipa::path(post, path = "/v1/charts/{chart}/capsules",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
-        ("position" = u64, Path, description = "Place of its `record.add` in the log"),
         ("access" = Option<u64>, Query, description = "Place of an accepted access of the asker"),
     ),
+    request_body(content_type = "application/cbor", description = "CapsuleRequest"),
     responses(
-        (status = 200, content_type = "application/cbor", description = "SaltedCapsule"),
+        (status = 200, content_type = "application/cbor", description = "CapsuleAnswer"),
+        (status = 400, body = super::error::ErrorBody),
         (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
         (status = 404, body = super::error::ErrorBody),
     ))]
-pub async fn capsule(
+pub async fn capsules(
     State(node): State<Arc<Node>>,
-    caller: Caller,
-    Segments((chart, position)): Segments<(ChartId, LogPosition)>,
+    Segments(chart): Segments<ChartId>,
     Params(by): Params<By>,
+    accept: Accept,
+    Signed { caller, body }: Signed<CAPSULE_REQUEST_BYTES_MAX>,
 ) -> Result<Response, ApiError> {
-    let object = record_for(&node, &caller, chart, position, by.access).await?;
-    Ok(cbor(node.custody.capsule(&object).await?.into()))
+    let request: CapsuleRequest = keepwell_types::decode(&body, CAPSULE_REQUEST_BYTES_MAX)
+        .map_err(|error| ApiError::malformed(format!("not a request for capsules: {error}")))?;
+    let entry = node.chart(chart).await?;
+    let by_access = if caller.is_at_home(chart, &entry) || is_custodian(&caller, &entry) {
+        None
+    } else {
+        Some(access_of(&node, &caller, chart, by.access).await?)
+    };
+    let mut capsules = List::new();
+    for position in request.positions.iter() {
+        let record = match &by_access {
+            None => record_at(&node, chart, *position)?,
+            Some(opened) => covered(&node, chart, *position, opened)?,
+        };
+        let object = RecordObject { chart, record: record.record, version: record.version };
+        let capsule = node.custody.capsule(&object).await?;
+        let capsule = capsule.map(|bytes| Blob::from_vec(bytes.into()));
+        let capsule = capsule.transpose().map_err(|_| ReadError::Storage)?;
+        capsules.push(capsule).expect("as many as were asked for");
+    }
+    Ok(accept.answer(&CapsuleAnswer { capsules }))
 }
 
-/// A record's body, or a stretch of it (`range: bytes=`). Signed as for the capsule.
+/// A record's body, or a stretch of it (`range: bytes=`). Signed as for capsules.
 #[utoipa::path(get, path = "/v1/charts/{chart}/records/{position}/body",
     params(
         ("chart" = String, Path, description = "ChartId in hexadecimal digits"),

@@ -19,10 +19,10 @@ use keepwell_ledger::{
 use keepwell_merkle::chart_log;
 use keepwell_types::{
     access::Purpose,
-    encoding::List,
+    encoding::{Blob, List},
     id::{ChartId, Compartment, Digest, LogPosition, MemberId},
     record::RecordKind,
-    wire::{LOG_PAGE_MAX, LogEntry, LogPage},
+    wire::{LOG_PAGE_MAX, LogEntry, LogPage, OPENED_PAGE_MAX, OpenedPage, PlacedReceipt},
 };
 use serde::Deserialize;
 
@@ -30,13 +30,15 @@ use super::{
     Node,
     auth::Caller,
     charts::prove,
-    custody::{check_access, record_at},
+    custody::{access_of, check_access, record_at},
     error::ApiError,
     form::{Accept, Params, Segments},
     receipts::may_see,
 };
 use crate::opened::log_entry;
 
+/// Positions that one page of an access's records looks at.
+const STRETCH_MAX: u64 = 4 * 1024;
 /// Heads of logs that are remembered.
 const HEADS_MAX: usize = 64 * 1024;
 
@@ -152,6 +154,52 @@ pub async fn receipt(
     let LogEntry { outcome, .. } = visible(&node, &caller, chart, position, by.access).await?;
     let receipt = node.receipts.receipt(outcome.location).await?;
     Ok(accept.answer(&receipt.ok_or(ReadError::NotHere)?))
+}
+
+/// Which stretch.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stretch {
+    from: Option<LogPosition>,
+}
+
+/// The records that an accepted access asks for, each with its receipt. Signed by the reader of the access.
+#[utoipa::path(get, path = "/v1/charts/{chart}/log/{position}/records",
+    params(
+        ("chart" = String, Path, description = "ChartId in hexadecimal digits"),
+        ("position" = u64, Path, description = "Place of the access in the log"),
+        ("from" = Option<u64>, Query, description = "First position to look at; 0 unless given"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "OpenedPage"),
+        (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 404, body = super::error::ErrorBody),
+    ))]
+pub async fn records(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    accept: Accept,
+    Segments((chart, position)): Segments<(ChartId, LogPosition)>,
+    Params(stretch): Params<Stretch>,
+) -> Result<Response, ApiError> {
+    let opened = access_of(&node, &caller, chart, Some(position)).await?;
+    let from = stretch.from.unwrap_or(LogPosition(0));
+    let until = opened.end().0.min(from.0.saturating_add(STRETCH_MAX));
+    let (mut next, mut records) = (from, Vec::new());
+    while next.0 < until && records.len() < OPENED_PAGE_MAX {
+        let Some(line) = node.core.index.log(chart, next)? else {
+            next = opened.end();
+            break;
+        };
+        if line.record.is_some_and(|record| opened.covers(next, &record)) {
+            let receipt = node.receipts.receipt(line.location).await?.ok_or(ReadError::NotHere)?;
+            let receipt = Blob::from_vec(receipt.encode()).map_err(|_| ReadError::Storage)?;
+            records.push(PlacedReceipt { position: next, receipt });
+        }
+        next = LogPosition(next.0 + 1);
+    }
+    let records = List::from_vec(records).map_err(|_| ReadError::Storage)?;
+    Ok(accept.answer(&OpenedPage { next, records }))
 }
 
 /// The entry at a position, if the caller may see it.

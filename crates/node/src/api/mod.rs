@@ -152,13 +152,14 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/charts/{chart}/log", get(logs::page))
         .route("/v1/charts/{chart}/log/{position}", get(logs::entry))
         .route("/v1/charts/{chart}/log/{position}/receipt", get(logs::receipt))
+        .route("/v1/charts/{chart}/log/{position}/records", get(logs::records))
         .route("/v1/charts/{chart}/explain", get(logs::explain))
         .route("/v1/release", post(release::release))
         .route("/v1/match", post(matching::evaluate))
         .route("/v1/links/{link}", get(matching::link))
         .route("/v1/organisations/{organisation}/match-quota", get(matching::quota))
         .route("/v1/charts/{chart}/records/{record}/{version}/capsule", put(custody::put_capsule))
-        .route("/v1/charts/{chart}/records/{position}/capsule", get(custody::capsule))
+        .route("/v1/charts/{chart}/capsules", post(custody::capsules))
         .route("/v1/charts/{chart}/sealed", put(custody::put_small))
         .route("/v1/charts/{chart}/sealed/{digest}", get(custody::small))
         .layer(middleware::from_fn(server::in_time));
@@ -227,6 +228,7 @@ pub fn router(node: Arc<Node>) -> Router {
         logs::page,
         logs::entry,
         logs::receipt,
+        logs::records,
         logs::explain,
         events::blocks,
         events::chart,
@@ -236,7 +238,7 @@ pub fn router(node: Arc<Node>) -> Router {
         matching::quota,
         custody::put_body,
         custody::put_capsule,
-        custody::capsule,
+        custody::capsules,
         custody::body,
         custody::challenge,
         custody::put_small,

@@ -94,7 +94,7 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
         Err(error) if error.code() == "not_found" => false,
         Err(error) => return Err(error),
     };
-    if is_at_home || is_to_review(node, caller, entry).await? {
+    if is_at_home || answers_for(node, caller, entry).await? {
         return Ok(true);
     }
     match signed_off(entry) {
@@ -137,11 +137,13 @@ async fn is_by_own_organisation(
     }
 }
 
-/// Whether the caller reviews the emergency that an entry began.
-async fn is_to_review(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
-    let (Entry::Signed(signed), Payload::BreakGlass(_)) = (entry, entry.payload()) else {
+/// Whether the caller is a privacy officer who answers for what a member did in another organisation's chart: reviews
+/// the emergency that an entry began, or has a say in what becomes of the record that it added.
+async fn answers_for(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
+    let Entry::Signed(signed) = entry else { return Ok(false) };
+    if !matches!(entry.payload(), Payload::BreakGlass(_) | Payload::RecordAdd(_)) {
         return Ok(false);
-    };
+    }
     let Some(Party::Member(member)) = signed.command.signers.first() else { return Ok(false) };
     match node.value(Key::Member(*member)).await? {
         Some(Value::Member(it)) => Ok(is_officer(node, caller, it.organisation).await?),

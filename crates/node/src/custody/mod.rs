@@ -371,8 +371,12 @@ impl Custody {
     }
 
     /// The capsule of a record's version.
-    pub async fn capsule(&self, object: &RecordObject) -> Result<Bytes, CustodyError> {
-        Ok(self.store.get(&object.capsule()).await?)
+    pub async fn capsule(&self, object: &RecordObject) -> Result<Option<Bytes>, CustodyError> {
+        match self.store.get(&object.capsule()).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(StoreError::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The body of a record's version, or a stretch of it.
@@ -485,11 +489,8 @@ impl Custody {
         &self,
         object: &RecordObject,
     ) -> Result<Option<SaltedCapsule>, CustodyError> {
-        match self.store.get(&object.capsule()).await {
-            Ok(bytes) => Ok(Some(SaltedCapsule::decode(&bytes)?)),
-            Err(StoreError::NotFound) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let capsule = self.capsule(object).await?;
+        Ok(capsule.map(|bytes| SaltedCapsule::decode(&bytes)).transpose()?)
     }
 
     /// Takes an object for as long as the value lives.
