@@ -15,23 +15,31 @@ use keepwell_crypto::{
     command::{self, command_digest, genesis_digest, record_id_of},
     dealing::{Dealing, Numbers},
     grant::{Binding, SealedSeeds, open_seeds, seal_seeds},
+    guardian::{self, Group, GuardianEscrow, HandedShare},
     hash::{self, digest},
     keyfile::{About, Cost, KeyFile, KeyFileError, KeyKind},
-    keys::{ChartSecret, ClaimCode, ClaimCodeError, MemberSecret},
+    keys::{CaseKey, ChartSecret, ClaimCode, ClaimCodeError, MemberSecret},
     padding::padded_len,
-    release::Collector,
+    release::{Access, Collector},
     seal::{self, OpenError, SealingKey},
     sheet,
     sign::{self, SigningKey},
     threshold::{self, Committee, ReleaseSecret},
+    trustee::{AnswerCollector, ChartEscrow, Left, Opens, TrusteeAnswer, TrusteeGroup, TrusteeKey},
+    words::{CaseWords, Readers, Subject, seal_words},
 };
 use keepwell_types::{
     anchor::AnchorAdd,
     command::{COMMAND_VERSION, Command, Payload},
     encode,
     encoding::{List, Text},
+    genesis::{Trustee, Trustees},
     grant::{Effect, GrantTerms, Grantee},
-    id::{CommandId, Digest, Epoch, GrantId, MemberId, PublicKey, RecordId, Signature},
+    guardian::GuardianPlace,
+    id::{
+        CaseId, CommandDigest, CommandId, Digest, Epoch, GrantId, MemberId, PublicKey, RecordId,
+        Signature,
+    },
     limits::COMPARTMENTS,
     member::Party,
     set::{CompartmentSet, KindSet, PurposeSet},
@@ -604,6 +612,226 @@ fn grants() {
         "refused": negative,
     });
     check("grant", &vectors);
+}
+
+/// What is said in a case: for whoever has its key, handed to a member or attached to a record.
+#[test]
+fn words() {
+    let rng = &mut CountingRng::new("vectors: words");
+    let (case, member, record) = (CaseId([6; 16]), MemberId([1; 16]), RecordId([8; 32]));
+    let subject = Subject { chain: &CHAIN, chart: &CHART, case: &case };
+    let key = CaseKey::from_bytes(&[4; 32]);
+    let (sealing, dek) = (MemberSecret::from_bytes(&[2; 32]).sealing(), Dek::from_bytes(&[5; 32]));
+    let (members, records) = ([(member, sealing.public())], [(record, &dek)]);
+    let readers = Readers { members: &members, records: &records };
+    let text = "Der Befund ist nicht meiner: “Käse”.";
+    let sealed = seal_words(rng, &subject, &key, text, readers).unwrap();
+    assert_eq!(sealed.open(&subject, &key).unwrap().as_str(), text);
+    assert!(sealed.key_of_member(&subject, member, &sealing).unwrap() == key);
+    assert!(sealed.key_of_record(&subject, record, &dek).unwrap() == key);
+
+    let bytes = sealed.encode();
+    let other_case = CaseId([7; 16]);
+    let moved = Subject { case: &other_case, ..subject };
+    let (other_key, other_dek) = (CaseKey::from_bytes(&[9; 32]), Dek::from_bytes(&[9; 32]));
+    let damaged = |at: usize| CaseWords::decode(&flipped(&bytes, at));
+    let negative = [
+        refused("another key", hex([9; 32]), sealed.open(&subject, &other_key)),
+        refused("another case", json!({ "case": other_case }), sealed.open(&moved, &key)),
+        refused(
+            "handed in another case",
+            json!({ "case": other_case }),
+            sealed.key_of_member(&moved, member, &sealing).map(|_| ()),
+        ),
+        refused(
+            "not handed to this member",
+            json!({ "member": MemberId([3; 16]) }),
+            sealed.key_of_member(&subject, MemberId([3; 16]), &sealing).map(|_| ()),
+        ),
+        refused(
+            "another data key",
+            hex([9; 32]),
+            sealed.key_of_record(&subject, record, &other_dek).map(|_| ()),
+        ),
+        refused(
+            "not attached to this record",
+            json!({ "record": RecordId([9; 32]) }),
+            sealed.key_of_record(&subject, RecordId([9; 32]), &dek).map(|_| ()),
+        ),
+        refused("another suite", hex(flipped(&bytes, 1)), damaged(1).map(|_| ())),
+        refused("cut off", hex(&bytes[..40]), CaseWords::decode(&bytes[..40]).map(|_| ())),
+    ];
+    let vectors = json!({
+        "chain": CHAIN,
+        "chart": CHART,
+        "case": case,
+        "case_key": hex([4; 32]),
+        "text": text,
+        "member": member,
+        "member_secret": hex([2; 32]),
+        "record": record,
+        "data_key": hex([5; 32]),
+        "sealed": hex(&bytes),
+        "digest": sealed.digest(),
+        "refused": negative,
+    });
+    check("words", &vectors);
+}
+
+/// What guardians hold together: one of two friends, and two of three of a clinic's.
+#[test]
+fn guardians() {
+    let rng = &mut CountingRng::new("vectors: guardians");
+    let keys: Vec<_> = (20..25).map(|it| MemberSecret::from_bytes(&[it; 32]).sealing()).collect();
+    let publics: Vec<_> = keys.iter().map(SealingKey::public).collect();
+    let groups = [
+        Group { threshold: 1, guardians: publics[..2].to_vec() },
+        Group { threshold: 2, guardians: publics[2..].to_vec() },
+    ];
+    let binding = guardian::Binding { chain: &CHAIN, chart: &CHART };
+    let secret = [3; 80];
+    let escrow = GuardianEscrow::deal(rng, &binding, &secret, 2, &groups).unwrap();
+    let successor = MemberSecret::from_bytes(&[30; 32]).sealing();
+    let places = [(0, 1, 1), (1, 0, 2), (1, 2, 4)];
+    let handed = places.map(|(group, place, key)| {
+        let at = GuardianPlace { group, place };
+        let handed = escrow.hand_over(rng, &binding, at, &keys[key], &successor.public()).unwrap();
+        (at, handed)
+    });
+    let open = |(at, handed): &(GuardianPlace, HandedShare)| {
+        (*at, handed.open(&binding, *at, &successor).unwrap())
+    };
+    let shares: Vec<_> = handed.iter().map(open).collect();
+    assert_eq!(escrow.recover(&binding, &shares).unwrap().as_slice(), &secret);
+
+    let bytes = escrow.encode();
+    let other_chart = keepwell_types::id::ChartId([9; 32]);
+    let moved = guardian::Binding { chart: &other_chart, ..binding };
+    let elsewhere = GuardianPlace { group: 1, place: 1 };
+    let negative = [
+        refused("one group alone", json!(["0/1"]), escrow.recover(&binding, &shares[..1])),
+        refused(
+            "one of two in a group",
+            json!(["0/1", "1/0"]),
+            escrow.recover(&binding, &shares[..2]),
+        ),
+        refused("another chart", json!({ "chart": other_chart }), escrow.recover(&moved, &shares)),
+        refused(
+            "another guardian's key",
+            hex([20; 32]),
+            escrow.hand_over(rng, &binding, elsewhere, &keys[0], &successor.public()).map(|_| ()),
+        ),
+        refused(
+            "handed at another place",
+            json!({ "group": 1, "place": 1 }),
+            handed[1].1.open(&binding, elsewhere, &successor).map(|_| ()),
+        ),
+        refused(
+            "handed to another successor",
+            hex([20; 32]),
+            handed[0].1.open(&binding, handed[0].0, &keys[0]).map(|_| ()),
+        ),
+        refused("cut off", hex(&bytes[..40]), GuardianEscrow::decode(&bytes[..40]).map(|_| ())),
+    ];
+    let shown: Vec<_> = handed
+        .iter()
+        .map(|(at, handed)| {
+            json!({ "group": at.group, "place": at.place, "handed": hex(handed.encode()), "digest": handed.digest() })
+        })
+        .collect();
+    let vectors = json!({
+        "chain": CHAIN,
+        "chart": CHART,
+        "guardian_secrets": (20..25).map(|it| hex([it; 32])).collect::<Vec<_>>(),
+        "groups": [{ "of": 2, "threshold": 1 }, { "of": 3, "threshold": 2 }],
+        "groups_min": 2,
+        "secret": hex(secret),
+        "successor_secret": hex([30; 32]),
+        "escrow": hex(&bytes),
+        "digest": escrow.digest(),
+        "handed": shown,
+        "refused": negative,
+    });
+    check("guardians", &vectors);
+}
+
+/// What a chart leaves to emergencies, and what two of three trustees give of it for one access.
+#[test]
+fn trustees() {
+    let rng = &mut CountingRng::new("vectors: trustees");
+    let secrets = [40, 41, 42].map(|it| MemberSecret::from_bytes(&[it; 32]));
+    let trustee = |secret: &MemberSecret| Trustee {
+        name: Text::from_string("Trustee".into()).unwrap(),
+        sealing: secret.sealing().public().to_blob(),
+        signing: secret.signing().public(),
+        organisation: None,
+    };
+    let all = List::from_vec(secrets.iter().map(trustee).collect()).unwrap();
+    let trustees = Trustees { threshold: 2, trustees: all };
+    let group = TrusteeGroup::new(&trustees).unwrap();
+    let chart = ChartSecret::derive(&ROOT, CHART);
+    let left = |index, from: u32| Left {
+        compartment: compartment(index),
+        from: Epoch(from),
+        seeds: (from..from + 2).map(|at| chart.epoch_seed(compartment(index), Epoch(at))).collect(),
+    };
+    let lines = [left(2, 0), left(2, 2), left(5, 0)];
+    let escrow = ChartEscrow::deal(rng, &CHAIN, CHART, &group, &lines).unwrap();
+
+    let reader = MemberSecret::from_bytes(&[50; 32]).sealing();
+    let access = Access {
+        chain: CHAIN,
+        command: CommandDigest([9; 32]),
+        reader_key: reader.public().digest(),
+    };
+    let mut epochs = [Epoch(0); COMPARTMENTS];
+    epochs[2] = Epoch(1);
+    let compartments = CompartmentSet::EMPTY.with(compartment(2));
+    let opens = Opens { access: &access, compartments, epochs: &epochs };
+    let mut answer = |at: usize| {
+        let key = TrusteeKey::new(&trustees, &secrets[at]).unwrap();
+        key.answer(rng, &opens, &escrow, &reader.public()).unwrap()
+    };
+    let answers = [answer(0), answer(2)];
+    let collector = || AnswerCollector::new(&group, &opens, &escrow, &reader);
+    let collect = |answers: &[TrusteeAnswer]| {
+        let mut collector = collector();
+        answers.iter().try_for_each(|it| collector.add(it)).unwrap();
+        collector.finish()
+    };
+    let seeds = collect(&answers).unwrap();
+    assert_eq!(seeds.len(), 2, "of epochs that have begun, of the compartment that was asked for");
+
+    let (bytes, given) = (escrow.encode(), answers[0].encode());
+    let damaged = TrusteeAnswer::decode(&flipped(&given, given.len() - 1)).unwrap();
+    let negative = [
+        refused("one trustee alone", json!([1]), collect(&answers[..1])),
+        refused("signature damaged", hex(damaged.encode()), collector().add(&damaged)),
+        refused("escrow cut off", hex(&bytes[..40]), ChartEscrow::decode(&bytes[..40])),
+        refused("answer cut off", hex(&given[..40]), TrusteeAnswer::decode(&given[..40])),
+    ];
+    let shown: Vec<_> = seeds
+        .iter()
+        .map(|(compartment, epoch, seed)| {
+            json!({ "compartment": compartment, "epoch": epoch, "seed": hex(seed.as_bytes()) })
+        })
+        .collect();
+    let vectors = json!({
+        "chain": CHAIN,
+        "chart": CHART,
+        "trustees": hex(encode(&trustees)),
+        "trustee_secrets": [hex([40; 32]), hex([41; 32]), hex([42; 32])],
+        "escrow": hex(&bytes),
+        "digest": escrow.digest(),
+        "access": { "command": access.command, "reader_key": access.reader_key },
+        "reader_secret": hex([50; 32]),
+        "compartments": compartments,
+        "epochs": epochs,
+        "answers": answers.iter().map(|it| hex(it.encode())).collect::<Vec<_>>(),
+        "seeds": shown,
+        "refused": negative,
+    });
+    check("trustees", &vectors);
 }
 
 #[test]
