@@ -88,8 +88,9 @@ use keepwell_types::{
     signoff::ApprovalRule,
     time::{BlockTime, Window},
     wire::{
-        AccessPage, LogEntry, LogPage, MatchRequest, ReleaseAnswer, ReleaseItem, ReleaseRequest,
-        Request, SeedTable, SeedTableLine, StateProof, TrusteeRequest,
+        AccessPage, CapsuleAnswer, CapsuleRequest, LogEntry, LogPage, MatchRequest, OpenedPage,
+        PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
+        SeedTableLine, StateProof, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -137,6 +138,8 @@ fn make() -> Inputs {
         ("body", [0, 1, 1_000, 100_000].map(body).to_vec()),
         ("bundle", bundles()),
         ("capsule", vec![capsule().encode()]),
+        ("capsule_answer", vec![encode(&capsule_answer())]),
+        ("capsule_request", vec![encode(&capsule_request())]),
         ("case_words", vec![case_words().encode()]),
         ("certificate", vec![encode(&certified(header(9)).certificate)]),
         ("challenge_answer", challenge_answers()),
@@ -156,6 +159,7 @@ fn make() -> Inputs {
         ("history_path", vec![peaks().encode(), encode(&path())]),
         ("index_line", index_lines()),
         ("key_file", vec![key_file()]),
+        ("key_letter", vec![key_letter()]),
         ("key_sheet", vec![encode(&sheet::sheet(&chart_secret(), CHART, &[Epoch(0); 16]))]),
         ("label", [vec![encode(&label())], frozen::<Label>(ENCODINGS)].concat()),
         ("log_page", vec![encode(&log_page())]),
@@ -167,6 +171,7 @@ fn make() -> Inputs {
         ("release_answer", vec![encode(&release_answer())]),
         ("release_request", vec![encode(&release_request())]),
         ("offer", vec![Offer::make(CHAIN, CHART, &chart_secret()).encode()]),
+        ("opened_page", vec![encode(&opened_page())]),
         ("proxy_letter", vec![proxy_letter()]),
         ("request", vec![encode(&signed_request())]),
         ("seed_table", vec![encode(&seed_table())]),
@@ -785,6 +790,20 @@ fn access_page() -> AccessPage {
     AccessPage { from, next, tip: Height(1), receipts: List::new() }
 }
 
+fn opened_page() -> OpenedPage {
+    let placed = |receipt| PlacedReceipt { position: LogPosition(1), receipt: blob(receipt) };
+    let records = receipts().vectors.iter().take(1).cloned().map(placed).collect();
+    OpenedPage { next: LogPosition(2), records: list(records) }
+}
+
+fn capsule_request() -> CapsuleRequest {
+    CapsuleRequest { positions: list(vec![LogPosition(1), LogPosition(7)]) }
+}
+
+fn capsule_answer() -> CapsuleAnswer {
+    CapsuleAnswer { capsules: list(vec![Some(blob(capsule().encode())), None]) }
+}
+
 fn log_page() -> LogPage {
     let (from, before) = (LogPosition(0), chart_log::EMPTY);
     LogPage { head: state_proof(CHART), from, before, entries: list(log()) }
@@ -901,6 +920,11 @@ fn guardian_escrow() -> Vec<u8> {
 }
 
 /// Of the right shape, sealed to nobody.
+fn key_letter() -> Vec<u8> {
+    let sealed = (blob::<1_120>(vec![36; 1_120]), blob::<7_000>(vec![37; 600]));
+    encode(&(1_u8, CHART, MemberId([28; 16]), sealed))
+}
+
 fn proxy_letter() -> Vec<u8> {
     let sealed = (blob::<1_120>(vec![36; 1_120]), blob::<7_000>(vec![37; 600]));
     encode(&(1_u8, CHART, ProxyId([27; 16]), sealed))

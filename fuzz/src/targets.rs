@@ -6,9 +6,11 @@ use keepwell_client::{
     chart::{ClaimLetter, Meanings},
     delegate::Offer,
     grant::GrantNotice,
+    key_letter::KeyLetter,
     letter::Letter,
     link::{LinkLetter, PatientsWord, Refiled},
     matching::{TokenBook, TokenSheet},
+    open::records_on,
     proxy::ProxyLetter,
     record::ErasureCertificate,
     report::officer::check_page,
@@ -51,14 +53,14 @@ use keepwell_merkle::{
 };
 use keepwell_node::config::NodeConfig;
 use keepwell_types::{
-    access::Purpose,
+    access::{Purpose, Target as Asked},
     block::{Certificate, Header},
     challenge::ChallengeAnswer,
     chart::KeySheet,
     command::{Entry, SignedCommand},
     encoding::{DecodeError, List},
     genesis::Genesis,
-    id::{ChartId, Digest, GrantId, Location, MemberId},
+    id::{ChartId, Digest, GrantId, Location, LogPosition, MemberId},
     limits::{
         CAPSULE_BYTES_MAX, CHALLENGE_ANSWER_BYTES_MAX, COMMAND_BYTES_MAX, HEADER_BYTES_MAX,
         RECEIPT_BYTES_MAX, VALIDATORS_MAX,
@@ -66,11 +68,12 @@ use keepwell_types::{
     member::Role,
     outcome::{Outcome, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, Label, RecordKind},
+    set::CompartmentSet,
     signoff::ApprovalRule,
     time::BlockTime,
     wire::{
-        AccessPage, LogPage, MatchAnswer, MatchRequest, ReleaseAnswer, ReleaseRequest, SeedTable,
-        SignedRequest, StateProof, TrusteeRequest,
+        AccessPage, CapsuleAnswer, CapsuleRequest, LogPage, MatchAnswer, MatchRequest, OpenedPage,
+        ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -84,7 +87,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 50] = [
+pub const ALL: [(&str, Target); 54] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -92,6 +95,8 @@ pub const ALL: [(&str, Target); 50] = [
     ("body", body),
     ("bundle", bundle),
     ("capsule", capsule),
+    ("capsule_answer", capsule_answer),
+    ("capsule_request", capsule_request),
     ("case_words", case_words),
     ("certificate", certificate),
     ("challenge_answer", challenge_answer),
@@ -111,6 +116,7 @@ pub const ALL: [(&str, Target); 50] = [
     ("history_path", history_path),
     ("index_line", index_line),
     ("key_file", key_file),
+    ("key_letter", key_letter),
     ("key_sheet", key_sheet),
     ("label", label),
     ("log_page", log_page),
@@ -119,6 +125,7 @@ pub const ALL: [(&str, Target); 50] = [
     ("node_config", node_config),
     ("outcome", outcome),
     ("offer", offer),
+    ("opened_page", opened_page),
     ("proxy_letter", proxy_letter),
     ("receipt", receipt),
     ("release_answer", release_answer),
@@ -371,6 +378,12 @@ pub fn offer(bytes: &[u8]) -> bool {
     true
 }
 
+pub fn key_letter(bytes: &[u8]) -> bool {
+    let Ok(letter) = KeyLetter::decode(bytes) else { return false };
+    assert_eq!(letter.encode(), bytes, "a letter has two encodings");
+    true
+}
+
 pub fn proxy_letter(bytes: &[u8]) -> bool {
     let Ok(letter) = ProxyLetter::decode(bytes) else { return false };
     assert_eq!(letter.encode(), bytes, "a letter has two encodings");
@@ -599,6 +612,15 @@ pub fn release_request(bytes: &[u8]) -> bool {
     request.items.iter().filter(|item| capsule(&item.capsule)).count() == request.items.len()
 }
 
+pub fn capsule_request(bytes: &[u8]) -> bool {
+    decode::<CapsuleRequest>(bytes, MESSAGE_BYTES_MAX).is_some()
+}
+
+pub fn capsule_answer(bytes: &[u8]) -> bool {
+    let Some(answer) = decode::<CapsuleAnswer>(bytes, MESSAGE_BYTES_MAX) else { return false };
+    answer.capsules.iter().flatten().filter(|it| capsule(it)).count() > 0
+}
+
 pub fn release_answer(bytes: &[u8]) -> bool {
     let Some(answer) = decode::<ReleaseAnswer>(bytes, MESSAGE_BYTES_MAX) else { return false };
     let _ = Partial::from_bytes(&answer.sealed);
@@ -672,6 +694,18 @@ pub fn access_page(bytes: &[u8]) -> bool {
     }
     assert!(page.from < page.next || page.next.height > page.tip, "a page that stands still");
     true
+}
+
+/// The bytes are a node's answer: records that an access asks for, each with its receipt.
+pub fn opened_page(bytes: &[u8]) -> bool {
+    let Some(page) = decode::<OpenedPage>(bytes, MESSAGE_BYTES_MAX) else { return false };
+    let until = LogPosition(100);
+    let target = Asked::Compartments { compartments: CompartmentSet::all(), until };
+    if records_on(seeds::CHART, &target, (LogPosition(0), page.next), &[]).is_err() {
+        return false;
+    }
+    assert!(LogPosition(0) < page.next && page.next <= until, "a page that stands still");
+    page.records.iter().filter(|it| receipt(&it.receipt)).count() == page.records.len()
 }
 
 /// The bytes are a node's answer: a stretch of a chart's log, with proof of the log's end.
