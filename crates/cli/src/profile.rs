@@ -198,7 +198,7 @@ impl Identity {
     /// Opens the keys in `folder`.
     pub(crate) fn open(folder: &Path, unlock: &Unlock) -> Result<Self, Failure> {
         let (member, agent, wallet) =
-            (folder.join("member.key"), folder.join("agent"), folder.join("wallet"));
+            (folder.join(MEMBER_KEY), folder.join(AGENT), folder.join("wallet"));
         if member.exists() {
             Ok(Self::Member(MemberIdentity::open(&member, unlock)?))
         } else if agent.exists() {
@@ -210,8 +210,23 @@ impl Identity {
             Err(Failure::Profile { path: folder.to_path_buf(), reason })
         }
     }
+
+    /// The member that signs.
+    pub(crate) fn member(&self) -> Result<&MemberIdentity, Failure> {
+        match self {
+            Self::Member(member) => Ok(member),
+            Self::Agent(agent) => Ok(agent.identity()),
+            Self::Wallet(_) => {
+                Err(Failure::Misused("this needs a member's profile, and this is a wallet".into()))
+            }
+        }
+    }
 }
 
+/// The file of a member's key in a profile.
+pub(crate) const MEMBER_KEY: &str = "member.key";
+/// The folder of a key agent in a profile.
+pub(crate) const AGENT: &str = "agent";
 /// The file of an administrator's key in a profile.
 pub(crate) const ADMINISTRATOR_KEY: &str = "administrator.key";
 
@@ -320,13 +335,7 @@ impl Session {
 
     /// The member that signs, for what a patient cannot do.
     pub(crate) fn member(&self) -> Result<&MemberIdentity, Failure> {
-        match &self.identity {
-            Identity::Member(member) => Ok(member),
-            Identity::Agent(agent) => Ok(agent.identity()),
-            Identity::Wallet(_) => {
-                Err(Failure::Misused("this needs a member's profile, and this is a wallet".into()))
-            }
-        }
+        self.identity.member()
     }
 
     /// The keys of a chart's controller.

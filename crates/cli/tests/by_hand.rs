@@ -103,6 +103,7 @@ impl Story<'_> {
         let positions = self.add_and_get(&chart);
         self.share(&chart, positions);
         self.ask_and_answer(&chart);
+        self.share_with_many(&chart);
         self.amend_and_redact(&chart);
         self.break_the_glass(&chart);
         self.prove(&chart);
@@ -381,6 +382,77 @@ impl Story<'_> {
         let revoke = [&revoke[..], &["--organisation", &clinic]].concat();
         self.form.run(&revoke, [("after block ", "/height")]);
         self.form.refused(&normal, "no grant allows this");
+    }
+
+    /// A role is granted something, its readers get letters with the keys, one passes it on, and another is forbidden.
+    fn share_with_many(&self, chart: &str) {
+        let wallet = self.file("wallet");
+        let [clinician, officer] = ["clinician", "clinic-officer"].map(|it| self.pilot.person(it));
+        let member = |who: &str| {
+            let [member] =
+                self.form.run(&["wallet", "show", "--as", who], [("member ", "/member")]);
+            member
+        };
+        let (by_clinician, by_officer) = (member(&clinician), member(&officer));
+        let shown = keepwell(&["chart", "show", "--as", &wallet, chart]).ok();
+        let normal = shown.word_after("normal is compartment ");
+        let clinic = self.pilot.organisation("clinic");
+        let grant = |act| ["grant", act, "--as", &wallet, "--chart", chart];
+        let run = |command: &[&str], rest: &[&str], fact| {
+            let [value] = self.form.run(&[command, rest].concat(), [fact]);
+            value
+        };
+        let role = ["--organisation", &clinic, "--role", "clinician", "--compartment", "normal"];
+        let both = ["--purpose", "TREAT", "--purpose", "HPAYMT", "--onward"];
+        let give = [&role[..], &both].concat();
+        let given = run(&grant("give"), &give, ("grant ", "/grant"));
+        let open = |who: &str, with: &str, what: &str| {
+            let begin = ["open", "--as", who, "--chart", chart, "--compartment", &normal];
+            [&begin[..], &[with, what]].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let opens = |arguments: &[String]| {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            self.form.run(&arguments, [("by the access at position ", "/access")]);
+        };
+        let refused = |arguments: &[String], words| {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            self.form.refused(&arguments, words);
+        };
+        refused(&open(&clinician, "--grant", &given), "brings no keys with it");
+
+        let (letter, other) = (self.file("clinician.keys"), self.file("officer.keys"));
+        let public = |who: &str| format!("{who}/member.pub");
+        let key = public(&clinician);
+        let keys = ["--to", &by_clinician, "--key", &key, "--letter", &letter];
+        let keys = [&keys[..], &["--compartment", "normal"]].concat();
+        run(&grant("keys"), &keys, ("keys for member ", "/to"));
+        opens(&open(&clinician, "--letter", &letter));
+        refused(&open(&officer, "--letter", &letter), "no letter of that kind to you");
+
+        // A letter permits nothing; a grant that is passed on does.
+        let pass = ["grant", "pass", "--as", &clinician, "--chart", chart, "--with", &letter];
+        let to = ["--to", &by_officer, "--letter", &other, &given];
+        let passed = run(&pass, &to, ("grant ", "/grant"));
+        opens(&open(&officer, "--letter", &other));
+        let again = ["grant", "pass", "--as", &officer, "--chart", chart, "--with", &other];
+        let (key, lost) = (public(&clinician), self.file("lost.keys"));
+        let back = ["--to", &by_clinician, "--key", &key, "--letter", &lost, &passed];
+        self.form.refused(&[&again[..], &back].concat(), "may not be passed on");
+
+        let deny = ["--deny", "--to", &by_officer, "--compartment", "normal"];
+        run(&grant("give"), &deny, ("from block ", "/height"));
+        refused(&open(&officer, "--letter", &other), "refused: ");
+        opens(&open(&clinician, "--letter", &letter));
+
+        let less = ["--days", "1", "--purpose", "HPAYMT", &given];
+        run(&grant("limit"), &less, ("from block ", "/height"));
+        refused(&open(&clinician, "--letter", &letter), "refused: ");
+        let payment = [
+            &open(&clinician, "--letter", &letter)[..],
+            &["--purpose", "HPAYMT"].map(str::to_owned),
+        ];
+        opens(&payment.concat());
+        run(&grant("revoke"), &[&given], ("opened with it after ", "/ended"));
     }
 
     /// A note is put right, hidden, and erased; and there is a file that proves the last.

@@ -31,7 +31,7 @@ const COMMANDS: [(&str, &[&str]); 27] = [
             "withdraw",
         ],
     ),
-    ("member", &["new", "enrol", "show", "assign", "suspend", "reinstate", "rotate"]),
+    ("member", &["new", "enrol", "show", "assign", "group", "suspend", "reinstate", "rotate"]),
     ("chart", &["open", "claim", "renew-letter", "minor", "close", "show"]),
     (
         "record",
@@ -52,7 +52,10 @@ const COMMANDS: [(&str, &[&str]); 27] = [
     ),
     (
         "grant",
-        &["give", "list", "revoke", "request", "requests", "answer", "withdraw", "team", "dry-run"],
+        &[
+            "give", "list", "revoke", "request", "requests", "answer", "withdraw", "team", "pass",
+            "keys", "limit",
+        ],
     ),
     ("guardian", &["offer", "set", "show"]),
     ("recover", &["offer", "start", "approve", "withdraw", "status", "veto", "finish"]),

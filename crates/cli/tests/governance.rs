@@ -80,6 +80,33 @@ fn administrators_enrol_change_keys_and_decide_together() {
     anchor(&carl, "r5").refused(&["key"]);
     anchor(&next, "r6").ok();
 
+    // A key agent's charts go with its new key.
+    let custodians = ["hospital", "laboratory"].map(|it| place.organisation(it));
+    let (agent, renewed) = (place.person("agent"), file("agent-2027"));
+    let chart = |who: &str, letter: &str| {
+        let open = ["chart", "open", "--as", who, "--custodian", &custodians[0]];
+        let open = [&open[..], &["--custodian", &custodians[1], "--letter", letter]].concat();
+        text(&said(&open), "/chart")
+    };
+    let opened = chart(&agent, &file("before.letter"));
+    said(&[
+        "member",
+        "rotate",
+        "--as",
+        &hospital,
+        "--overlap-days",
+        "0",
+        "--from",
+        &agent,
+        "--to",
+        &renewed,
+    ]);
+    said(&["chart", "renew-letter", "--as", &renewed, "--letter", &file("after.letter"), &opened]);
+    chart(&renewed, &file("new.letter"));
+    let open = ["chart", "open", "--as", &agent, "--custodian", &custodians[0]];
+    let open = [&open[..], &["--custodian", &custodians[1], "--letter", &file("late.letter")]];
+    keepwell(&open.concat()).refused(&["key"]);
+
     // Two administrators of the hospital, both of whom must sign.
     let hospital_id = place.organisation("hospital");
     let second = file("second");

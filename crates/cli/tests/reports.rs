@@ -222,10 +222,10 @@ fn a_dry_run_changes_nothing(scene: &Scene<'_>) {
     assert_eq!(changed[0]["turn"], "loses");
     let clinic = scene.pilot.organisation("clinic");
     let rule = ["--organisation", &clinic, "--compartment", "normal", "--purpose", "HPAYMT"];
-    let won = scene.ask(&["grant", "dry-run"], &rule);
+    let won = scene.ask(&["grant", "give", "--dry-run"], &rule);
     assert_eq!(rows(&won, 0)[0]["turn"], "gains", "{won:#}");
-    let member = ["--deny", "--member", &scene.member, "--compartment", "normal"];
-    let denied = scene.ask(&["grant", "dry-run"], &member);
+    let member = ["--deny", "--to", &scene.member, "--compartment", "normal"];
+    let denied = scene.ask(&["grant", "give", "--dry-run"], &member);
     assert_eq!(rows(&denied, 0)[0]["turn"], "loses", "{denied:#}");
     // What the ledger would refuse is refused in its words, and nothing of all that was sent.
     let wallet = scene.wallet();

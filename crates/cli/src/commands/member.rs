@@ -1,4 +1,4 @@
-//! `keepwell member`: new, enrol, show, assign, suspend, reinstate, rotate.
+//! `keepwell member`: new, enrol, show, assign, group, suspend, reinstate, rotate.
 
 use std::{
     fs,
@@ -11,14 +11,17 @@ use keepwell_client::{
     identity::{Actor, MemberIdentity},
 };
 use keepwell_crypto::seal::SealingPublic;
+use keepwell_node::random::rng;
 use keepwell_types::{
+    access::Purpose,
     chart::COMPARTMENT_KEY_BYTES,
     command::Payload,
     encoding::List,
     id::{GroupId, MemberId, OrganisationId, PublicKey},
-    member::{MemberAssign, MemberEnrol, MemberRotate, MemberStanding, Role},
-    set::RoleSet,
+    member::{GroupForm, MemberAssign, MemberEnrol, MemberRotate, MemberStanding, Role},
+    set::{PurposeSet, RoleSet},
 };
+use rand_core::Rng as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -26,12 +29,11 @@ use crate::{
     commands::organisation::{height, with_others},
     failure::Failure,
     output::Output,
-    profile::{As, Identity, Office, Profile, Session, new_unlock},
+    profile::{AGENT, As, Identity, MEMBER_KEY, Office, Profile, Session, new_unlock},
     runtime::block_on,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-const MEMBER_KEY: &str = "member.key";
 
 /// Enrol people and devices of an organisation, say what they do, and bar them; as its administrator
 #[derive(Args)]
@@ -40,6 +42,7 @@ const MEMBER_KEY: &str = "member.key";
   keepwell member enrol --as ./hospital-administrator --role clinician carl.member
   keepwell member show --as ./hospital-administrator MEMBER
   keepwell member assign --as ./hospital-administrator --role clinician --role privacy_officer MEMBER
+  keepwell member group --as ./hospital-administrator --purpose TREAT
   keepwell member suspend --as ./hospital-administrator MEMBER
   keepwell member reinstate --as ./hospital-administrator MEMBER
   keepwell member rotate --as ./hospital-administrator --overlap-days 7 --from ./carl --to ./carl-2027")]
@@ -97,6 +100,14 @@ enum What {
         groups: Vec<GroupId>,
         /// The member
         member: MemberId,
+    },
+    /// Form a group, such as a tumour board, which patients can grant to; `member assign` says who is in it
+    Group {
+        #[command(flatten)]
+        by: Administrators,
+        /// What it reads for, for good; may be given several times
+        #[arg(long = "purpose", required = true)]
+        purposes: Vec<Purpose>,
     },
     /// Bar a member from acting, from the next block on
     Suspend {
@@ -167,6 +178,7 @@ impl Member {
                 let assign = MemberAssign { member, roles, groups };
                 by.change(Payload::MemberAssign(assign), member, "does other work", output)
             }
+            What::Group { by, purposes } => by.form(&purposes, output),
             What::Suspend { by, member } => {
                 let payload = Payload::MemberSuspend(MemberStanding { member });
                 by.change(payload, member, "is suspended", output)
@@ -247,6 +259,20 @@ impl Administrators {
         Ok(())
     }
 
+    fn form(self, purposes: &[Purpose], output: &Output) -> Result<(), Failure> {
+        let mut group = GroupId([0; 16]);
+        rng().fill_bytes(&mut group.0);
+        let organisation = self.who.office()?.administrator.organisation();
+        let purposes = purposes.iter().copied().collect::<PurposeSet>();
+        let form = GroupForm { group, organisation, purposes };
+        let (_, height) = self.administer(Payload::GroupForm(form))?;
+        output.result(
+            &format!("group {group} is there from block {height} on, with nobody in it yet; `keepwell member assign --group {group}` adds a member"),
+            &json!({ "group": group, "organisation": organisation, "height": height }),
+        );
+        Ok(())
+    }
+
     fn enrol(self, roles: &[Role], path: &Path, output: &Output) -> Result<(), Failure> {
         let (Request { member, signing, .. }, sealing) = read_request(path)?;
         let organisation = self.who.office()?.administrator.organisation();
@@ -267,25 +293,8 @@ impl Administrators {
 
     fn rotate(self, days: u64, from: &Path, to: &Path, output: &Output) -> Result<(), Failure> {
         let of = Session::open(from)?;
-        if matches!(of.identity, Identity::Agent(_)) {
-            return Err(Failure::Misused(format!(
-                "{} holds charts beside the member's key, and a new profile would not have them; suspend the member if its key was stolen",
-                from.display()
-            )));
-        }
         let former = of.member()?;
-        let profile = Profile::read(from)?.moved(from)?;
-        let (unlock, path) = (profile.unlock(to)?, to.join(MEMBER_KEY));
-        let renewed = if path.exists() {
-            MemberIdentity::open(&path, &unlock)?
-        } else {
-            let renewed = former.renewed();
-            fs::create_dir_all(to).map_err(Failure::at(to))?;
-            // The key is on disk before it counts.
-            renewed.create(&path, &unlock, false)?;
-            profile.write(to)?;
-            renewed
-        };
+        let renewed = renewed(&of, from, to)?;
         if renewed.member() != former.member() {
             return Err(Failure::Misused(format!(
                 "{} has the keys of another member; name another folder",
@@ -308,6 +317,13 @@ impl Administrators {
             Ok::<_, Failure>(client.administer(&signers, Payload::MemberRotate(rotate)).await?)
         })?;
         let (member, height) = (renewed.member(), height(&decided));
+        if matches!(of.identity, Identity::Agent(_)) {
+            output.warn(&format!(
+                "use {} alone from now on: it has the charts so far, and not those that {} opens after this",
+                to.display(),
+                from.display()
+            ));
+        }
         let former = match days {
             0 => "its key so far counts no more".to_owned(),
             1 => "its key so far counts for one more day".to_owned(),
@@ -322,6 +338,27 @@ impl Administrators {
         );
         Ok(())
     }
+}
+
+/// The member of the profile in `from` with a new signing key, which is on disk, in `to`, before it counts.
+fn renewed(of: &Session, from: &Path, to: &Path) -> Result<MemberIdentity, Failure> {
+    let profile = Profile::read(from)?.moved(from)?;
+    let unlock = profile.unlock(to)?;
+    let (key, agent) = (to.join(MEMBER_KEY), to.join(AGENT));
+    if key.exists() || agent.exists() {
+        return Ok(Identity::open(to, &unlock)?.member()?.clone());
+    }
+    fs::create_dir_all(to).map_err(Failure::at(to))?;
+    let renewed = match &of.identity {
+        Identity::Agent(charts) => charts.renewed(&agent, &unlock, false)?.identity().clone(),
+        Identity::Member(_) | Identity::Wallet(_) => {
+            let renewed = of.member()?.renewed();
+            renewed.create(&key, &unlock, false)?;
+            renewed
+        }
+    };
+    profile.write(to)?;
+    Ok(renewed)
 }
 
 fn read_request(path: &Path) -> Result<(Request, SealingPublic), Failure> {

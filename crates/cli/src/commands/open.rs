@@ -10,11 +10,12 @@ use keepwell_client::{
 use keepwell_types::{
     access::Purpose,
     id::{ChartId, Compartment, GrantId},
+    set::CompartmentSet,
 };
 use serde_json::json;
 
 use crate::{
-    commands::case::attached,
+    commands::{case::attached, grant::keys_of},
     failure::Failure,
     output::Output,
     profile::{As, Session},
@@ -34,9 +35,12 @@ pub(crate) struct Open {
     /// The chart
     #[arg(long)]
     chart: ChartId,
-    /// The grant, for readers who do not control the chart
+    /// The grant that brought the keys, for readers who do not control the chart
     #[arg(long)]
     grant: Option<GrantId>,
+    /// A letter with the keys, where they did not come with a grant
+    #[arg(long, value_name = "FILE", conflicts_with = "grant")]
+    letter: Option<PathBuf>,
     /// Which compartments: names or numbers; may be given several times
     #[arg(long = "compartment", required = true)]
     compartments: Vec<String>,
@@ -54,23 +58,16 @@ impl Open {
         let chart = self.chart;
         block_on(async {
             let actor = session.actor(chart)?;
-            let (seeds, compartments) = match self.grant {
-                Some(grant) => {
-                    let key = session.member()?.sealing();
-                    let (entry, seeds) =
-                        session.client.accept_grant(&actor, &key, (chart, grant), None).await?;
-                    let wanted = self
-                        .compartments
-                        .iter()
-                        .map(|word| number(word))
-                        .collect::<Result<_, _>>()?;
-                    let _ = entry;
-                    (seeds, wanted)
-                }
-                None => {
-                    let wanted = super::compartments(&session, chart, &self.compartments)?;
-                    (session.own_seeds(chart, wanted).await?, wanted)
-                }
+            let (seeds, compartments) = if self.grant.is_some() || self.letter.is_some() {
+                let wanted = self.compartments.iter().map(|word| number(word)).collect::<Result<
+                    CompartmentSet,
+                    _,
+                >>(
+                )?;
+                (keys_of(&session, chart, self.grant, self.letter.as_deref()).await?, wanted)
+            } else {
+                let wanted = super::compartments(&session, chart, &self.compartments)?;
+                (session.own_seeds(chart, wanted).await?, wanted)
             };
             let what = What::Compartments(compartments, None);
             let opening =
