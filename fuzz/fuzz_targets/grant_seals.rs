@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    keepwell_fuzz::targets::grant_seals(bytes);
+    keepwell_fuzz_targets::targets::grant_seals(bytes);
 });

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    keepwell_fuzz::targets::sign_off_rule(bytes);
+    keepwell_fuzz_targets::targets::sign_off_rule(bytes);
 });

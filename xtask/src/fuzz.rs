@@ -4,13 +4,11 @@ use std::{fs, path::Path};
 
 use crate::{
     arguments::Grammar,
-    process::{Call, Failure, root, target},
+    process::{Call, Failure, root},
     tools,
 };
 
 const SECONDS: u32 = 30;
-
-const MANIFEST: &str = "fuzz/Cargo.toml";
 
 const GRAMMAR: Grammar = Grammar {
     help: "\
@@ -45,27 +43,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let seconds = seconds(&given.all("--seconds"))?;
     let chosen = choose(&targets, &given.words)?;
     tools()?;
-    plain("run")?.args(["--example", "seeds"]).run()?;
+    let seeds = "run --quiet --locked --package keepwell-fuzz-targets --example seeds";
+    Call::cargo().args(seeds.split(' ')).run()?;
     for (index, name) in chosen.iter().enumerate() {
         println!("\n[{}/{}] {name}: {seconds} s", index + 1, chosen.len());
         one(name, seconds)?;
     }
     println!("\n{} targets ran {seconds} s each and found nothing", chosen.len());
     Ok(())
-}
-
-/// Gives each target its seeds.
-pub(crate) fn seeds() -> Result<(), Failure> {
-    plain("test")?.run()
-}
-
-/// Cargo on the targets without the fuzzer: needs neither nightly nor g++, and shares what the workspace
-/// has built.
-fn plain(verb: &str) -> Result<Call, Failure> {
-    let folder = target()?.to_string_lossy().into_owned();
-    Ok(Call::cargo()
-        .args([verb, "--quiet", "--manifest-path", MANIFEST, "--no-default-features"])
-        .env("CARGO_TARGET_DIR", &folder))
 }
 
 fn one(name: &str, seconds: u32) -> Result<(), Failure> {

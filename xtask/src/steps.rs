@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     arguments::Grammar,
-    deny, fuzz,
+    deny,
     process::{Call, Failure},
     purity, tools, tour,
 };
@@ -45,16 +45,15 @@ struct Step {
 }
 
 /// From the quickest answer to the slowest.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 7] = [
     Step { name: "tools", what: "compilers and tools are at hand", run: || passed(tools::run()) },
     Step { name: "fmt", what: "code is formatted", run: fmt },
     Step { name: "purity", what: "floors 0 and 1 are pure", run: || passed(purity::check()) },
     Step { name: "clippy", what: "no lint in any target", run: clippy },
-    Step { name: "tests", what: "unit, property, vector, simulation and CLI tests", run: tests },
     Step {
-        name: "seeds",
-        what: "fuzz targets hold for their seeds",
-        run: || passed(fuzz::seeds()),
+        name: "tests",
+        what: "unit, property, vector, simulation, fuzz seed and CLI tests",
+        run: tests,
     },
     Step { name: "tour", what: "the life of a record, end to end", run: || passed(tour::run()) },
     Step { name: "deny", what: "licences, bans, sources, advisories", run: deny::run },

@@ -197,9 +197,9 @@ fn key(seed: u8) -> SigningKey {
 }
 
 /// Frozen encodings: `name: bytes`.
-const ENCODINGS: &str = include_str!("../../vectors/types/encodings.txt");
+const ENCODINGS: &str = include_str!("../../../vectors/types/encodings.txt");
 /// Frozen entries of the state.
-const VALUES: &str = include_str!("../../vectors/ledger/values.txt");
+const VALUES: &str = include_str!("../../../vectors/ledger/values.txt");
 
 /// Those of the frozen lines that are a `T`.
 fn frozen<T>(lines: &str) -> Vec<Vec<u8>>
@@ -251,7 +251,7 @@ impl Proofs {
 pub fn receipts() -> &'static Proofs {
     static RECEIPTS: OnceLock<Proofs> = OnceLock::new();
     RECEIPTS.get_or_init(|| {
-        let lines = include_str!("../../vectors/merkle/receipts.txt");
+        let lines = include_str!("../../../vectors/merkle/receipts.txt");
         Proofs::read(lines, |bytes| Receipt::decode(bytes).is_ok())
     })
 }
@@ -260,7 +260,7 @@ pub fn receipts() -> &'static Proofs {
 pub fn document_receipts() -> &'static Proofs {
     static RECEIPTS: OnceLock<Proofs> = OnceLock::new();
     RECEIPTS.get_or_init(|| {
-        let lines = include_str!("../../vectors/merkle/documents.txt");
+        let lines = include_str!("../../../vectors/merkle/documents.txt");
         Proofs::read(lines, |bytes| DocumentReceipt::decode(bytes).is_ok())
     })
 }
@@ -1100,7 +1100,7 @@ mod tests {
         let targets: BTreeSet<_> = targets::ALL.iter().map(|(name, _)| name.to_string()).collect();
         let seeds: BTreeSet<_> = super::all().keys().map(|name| name.to_string()).collect();
         assert_eq!(seeds, targets);
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
         let programs = fs::read_dir(folder).expect("the programs are there").map(|entry| {
             let path = entry.expect("the folder is read").path();
             path.file_stem().expect("a file has a name").to_string_lossy().into_owned()

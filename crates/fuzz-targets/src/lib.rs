@@ -1,4 +1,5 @@
-//! Fuzz targets: one for each decoder.
+//! Fuzz targets: one for each decoder. Here is what they ask and where their inputs begin; the programs that
+//! the fuzzer runs are in `fuzz/`, which only names them, since they need a nightly compiler.
 //!
 //! A target gives the decoder whatever the fuzzer made, and holds it to more than "does not panic":
 //! what is accepted has one encoding, and what carries a proof is refused unless it is the seed that was

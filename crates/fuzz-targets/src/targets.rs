@@ -1,4 +1,5 @@
 //! What each decoder is held to. A target says whether the decoder took the bytes.
+#![expect(missing_docs, reason = "a target has the name of what its decoder reads")]
 
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_consensus::CertifiableBlock as _;
