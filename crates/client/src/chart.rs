@@ -58,13 +58,11 @@ use crate::{
     error::{ClientError, KeyError, LedgerError, UsageError},
     grant::Rotated,
     identity::{Actor, ChartHolder, FileError, KnownChart, OrganisationAgent, SecretBytes, Wallet},
-    sealed::Sealed,
+    sealed::{Sealed, Version1},
 };
 
 const MEANINGS_DOMAIN: &str = "keepwell/client/meanings/v1";
 const LETTER_DOMAIN: &str = "keepwell/client/claim-letter/v1";
-/// The one version of claim letters.
-const LETTER_VERSION: u8 = 1;
 /// Bytes of a claim letter.
 const LETTER_BYTES_MAX: usize = 8 * 1024;
 
@@ -243,7 +241,7 @@ pub(crate) fn keys_at(
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
 pub struct ClaimLetter {
     #[n(0)]
-    version: u8,
+    version: Version1,
     #[n(1)]
     chain: ChainId,
     #[n(2)]
@@ -282,19 +280,13 @@ impl ClaimLetter {
         let parts: [&[u8]; 2] = [&chain.0, &chart.0];
         let to = letter_key(&chain, &chart, code).public();
         let sealed = Sealed::seal(&to, LETTER_DOMAIN, &parts, &handover);
-        Self { version: LETTER_VERSION, chain, chart, organisation, until, sealed }
+        Self { version: Version1, chain, chart, organisation, until, sealed }
     }
 
     /// Decodes canonical bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, UsageError> {
-        let what = "a claim letter of this version";
-        let letter: Self = keepwell_types::decode(bytes, LETTER_BYTES_MAX)
-            .map_err(|error| UsageError::NotA { what, error })?;
-        if letter.version != LETTER_VERSION {
-            let error = keepwell_types::DecodeError::Malformed { at: 1 };
-            return Err(UsageError::NotA { what, error });
-        }
-        Ok(letter)
+        keepwell_types::decode(bytes, LETTER_BYTES_MAX)
+            .map_err(|error| UsageError::NotA { what: "a claim letter of this version", error })
     }
 
     /// Its canonical bytes.
@@ -646,9 +638,12 @@ mod tests {
         assert!(matches!(letter.open(&other), Err(KeyError::Letter)));
         let moved = ClaimLetter { chart: ChartId([9; 32]), ..letter.clone() };
         assert!(matches!(moved.open(&code), Err(KeyError::Letter)));
-        let later = ClaimLetter { version: 2, ..letter.clone() };
-        assert!(ClaimLetter::decode(&later.encode()).is_err());
-        let bytes = letter.encode();
+        let mut bytes = letter.encode();
+        // The first field, after the head of the array.
+        assert_eq!(bytes[1], 1);
+        bytes[1] = 2;
+        assert!(ClaimLetter::decode(&bytes).is_err());
+        bytes[1] = 1;
         assert!(ClaimLetter::decode(&bytes[..bytes.len() - 1]).is_err());
     }
 }

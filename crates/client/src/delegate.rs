@@ -25,11 +25,9 @@ use keepwell_types::{
 };
 use minicbor::{Decode, Encode};
 
-use crate::error::UsageError;
+use crate::{error::UsageError, sealed::Version1};
 
 const DOMAIN: &str = "keepwell/client/offer/v1";
-/// The one version of offers.
-const OFFER_VERSION: u8 = 1;
 /// Bytes of an offer.
 pub const OFFER_BYTES_MAX: usize = 2_048;
 
@@ -45,7 +43,7 @@ pub struct Offer {
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
 struct Terms {
     #[n(0)]
-    version: u8,
+    version: Version1,
     #[n(1)]
     chain: ChainId,
     #[n(2)]
@@ -70,7 +68,7 @@ impl Offer {
     pub fn make(chain: ChainId, chart: ChartId, secret: &ChartSecret) -> Self {
         let (key, sealing): (SigningKey, _) = (secret.signing(), secret.sealing().public());
         let (signing, written) = (key.public(), sealing.to_blob());
-        let terms = Terms { version: OFFER_VERSION, chain, chart, signing, sealing: written };
+        let terms = Terms { version: Version1, chain, chart, signing, sealing: written };
         let signature = key.sign(DOMAIN, &encode(&terms));
         Self { terms, sealing, signature }
     }
@@ -79,7 +77,7 @@ impl Offer {
     pub fn read(bytes: &[u8], chain: ChainId, chart: ChartId) -> Result<Self, UsageError> {
         let Written { terms, signature } = keepwell_types::decode(bytes, OFFER_BYTES_MAX)
             .map_err(|error| UsageError::NotA { what: "an offer", error })?;
-        let fits = terms.version == OFFER_VERSION && (terms.chain, terms.chart) == (chain, chart);
+        let fits = (terms.chain, terms.chart) == (chain, chart);
         let signed = verify(&terms.signing, DOMAIN, &encode(&terms), &signature).is_ok();
         let sealing = SealingPublic::from_bytes(&terms.sealing).ok();
         match sealing.filter(|_| fits && signed) {

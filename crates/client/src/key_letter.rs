@@ -32,12 +32,10 @@ use crate::{
     error::{ClientError, UsageError},
     grant::Recipient,
     identity::{Actor, MemberIdentity, SecretBytes, Seeds},
-    sealed::Sealed,
+    sealed::{Sealed, Version1},
 };
 
 const DOMAIN: &str = "keepwell/client/key-letter/v1";
-/// The one version of letters with keys.
-const VERSION: u8 = 1;
 /// Bytes of a letter with keys.
 pub const KEY_LETTER_BYTES_MAX: usize = 64 * 1024;
 
@@ -45,7 +43,7 @@ pub const KEY_LETTER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
 pub struct KeyLetter {
     #[n(0)]
-    version: u8,
+    version: Version1,
     #[n(1)]
     chart: ChartId,
     #[n(2)]
@@ -92,7 +90,7 @@ impl KeyLetter {
             .map_err(|_| UsageError::TooManyEpochs)?;
         let keys = Keys { seeds, meanings: meanings.of(compartments) };
         let sealed = Sealed::seal(key, DOMAIN, &[&chain.0, &chart.0, &to.0], &keys);
-        Ok(Self { version: VERSION, chart, to, sealed })
+        Ok(Self { version: Version1, chart, to, sealed })
     }
 
     /// Opens a letter for its reader: the seeds, and what their compartments are for.
@@ -110,14 +108,8 @@ impl KeyLetter {
 
     /// Decodes canonical bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, UsageError> {
-        let what = "a letter with keys";
-        let letter: Self = keepwell_types::decode(bytes, KEY_LETTER_BYTES_MAX)
-            .map_err(|error| UsageError::NotA { what, error })?;
-        if letter.version != VERSION {
-            let error = keepwell_types::DecodeError::Malformed { at: 1 };
-            return Err(UsageError::NotA { what, error });
-        }
-        Ok(letter)
+        keepwell_types::decode(bytes, KEY_LETTER_BYTES_MAX)
+            .map_err(|error| UsageError::NotA { what: "a letter with keys", error })
     }
 
     /// Its canonical bytes.
@@ -201,11 +193,12 @@ mod tests {
     fn a_letter_has_room_for_as_many_keys_as_a_grant() {
         let reader = MemberIdentity::generate(CHAIN, OrganisationId([3; 16]));
         let to = (reader.member(), &reader.sealing_public());
-        let most = seeds(SEEDS_MAX as u32);
-        let letter = KeyLetter::seal(&CHAIN, CHART, to, &most, &Meanings::default()).unwrap();
+        let most = SEEDS_MAX as u32;
+        let letter =
+            KeyLetter::seal(&CHAIN, CHART, to, &seeds(most), &Meanings::default()).unwrap();
         let read = KeyLetter::decode(&letter.encode()).unwrap();
         assert_eq!(read.open(&reader).unwrap().0.len(), SEEDS_MAX);
-        let more = KeyLetter::seal(&CHAIN, CHART, to, &seeds(1_025), &Meanings::default());
+        let more = KeyLetter::seal(&CHAIN, CHART, to, &seeds(most + 1), &Meanings::default());
         assert!(matches!(more, Err(UsageError::TooManyEpochs)));
     }
 }

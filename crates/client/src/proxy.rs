@@ -34,13 +34,11 @@ use crate::{
     error::{ClientError, KeyError, UsageError},
     identity::{Actor, ChartHolder, KnownChart, Wallet},
     masters::Masters,
-    sealed::Sealed,
+    sealed::{Sealed, Version1},
     verify::{LogLine, LogMark, VerifiedLog},
 };
 
 const LETTER_DOMAIN: &str = "keepwell/client/proxy-letter/v1";
-/// The one version of letters to proxies.
-const LETTER_VERSION: u8 = 1;
 /// Bytes of a letter to a proxy.
 pub const PROXY_LETTER_BYTES_MAX: usize = 64 * 1024;
 
@@ -48,7 +46,7 @@ pub const PROXY_LETTER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
 pub struct ProxyLetter {
     #[n(0)]
-    version: u8,
+    version: Version1,
     #[n(1)]
     chart: ChartId,
     #[n(2)]
@@ -62,19 +60,13 @@ impl ProxyLetter {
         let chart = to.chart();
         let parts: [&[u8]; 3] = [&chain.0, &chart.0, &proxy.0];
         let sealed = Sealed::seal(to.sealing(), LETTER_DOMAIN, &parts, masters);
-        Self { version: LETTER_VERSION, chart, proxy, sealed }
+        Self { version: Version1, chart, proxy, sealed }
     }
 
     /// Decodes canonical bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, UsageError> {
-        let what = "a letter to a proxy";
-        let letter: Self = keepwell_types::decode(bytes, PROXY_LETTER_BYTES_MAX)
-            .map_err(|error| UsageError::NotA { what, error })?;
-        if letter.version != LETTER_VERSION {
-            let error = keepwell_types::DecodeError::Malformed { at: 1 };
-            return Err(UsageError::NotA { what, error });
-        }
-        Ok(letter)
+        keepwell_types::decode(bytes, PROXY_LETTER_BYTES_MAX)
+            .map_err(|error| UsageError::NotA { what: "a letter to a proxy", error })
     }
 
     /// Its canonical bytes.

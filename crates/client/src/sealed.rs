@@ -1,8 +1,8 @@
-//! Values sealed to a public key, as they are handed from person to person.
+//! Values sealed to a public key, as they are handed from person to person, and the version that letters begin with.
 
 use keepwell_crypto::seal::{self, ENCAPSULATED_BYTES, OpenError, SealingKey, SealingPublic};
 use keepwell_types::encoding::Blob;
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, Encoder, encode};
 use zeroize::Zeroizing;
 
 use crate::client::rng;
@@ -11,6 +11,30 @@ use crate::client::rng;
 const SEALED_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of its ciphertext: what the encapsulation and the frame leave.
 const CIPHERTEXT_BYTES_MAX: usize = SEALED_BYTES_MAX - ENCAPSULATED_BYTES - 16;
+
+/// The version of a letter, of which there is one so far: another is refused as the letter is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Version1;
+
+impl<C> Encode<C> for Version1 {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.u8(1)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Version1 {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let at = d.position();
+        match d.u8()? {
+            1 => Ok(Self),
+            _ => Err(minicbor::decode::Error::message("a later version").at(at)),
+        }
+    }
+}
 
 /// A value that one key opens, in one context.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
@@ -56,5 +80,19 @@ impl Sealed {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         keepwell_types::encode(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_version() {
+        assert_eq!(keepwell_types::encode(&Version1), [1]);
+        assert_eq!(keepwell_types::decode(&[1], 1), Ok(Version1));
+        for other in [&[0][..], &[2], &[0x18, 1], &[0x20], &[0x61, b'1'], &[]] {
+            assert!(keepwell_types::decode::<Version1>(other, 2).is_err(), "{other:?}");
+        }
     }
 }

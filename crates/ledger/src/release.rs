@@ -14,7 +14,7 @@
 //! the one in it (`keepwell-node`).
 
 use keepwell_types::{
-    access::{AccessOpen, RecordName, Target},
+    access::{AccessOpen, RecordName},
     genesis::Parameters,
     id::{ChainId, ChartId, CommitteeId, Compartment, Epoch, LogPosition, RecordId, Version},
     limits::RELEASE_AGE_MS_MAX,
@@ -109,7 +109,8 @@ pub fn release_check(
     };
     let consent = Consent::of(view, parameters, chart, reader, question)?;
     for (position, entry) in records {
-        if !asks_for(&access.open.target, *position, entry) {
+        let name = RecordName { position: *position, record: entry.record };
+        if !access.open.target.asks_for(name, entry.compartment) {
             return Err(ReleaseRefusal::NotAsked(entry.record).into());
         }
         if !bounds.contains(entry.compartment) {
@@ -160,15 +161,6 @@ fn reader_fault(halt: Halt) -> ReleaseHalt {
     match halt {
         Halt::Lacks(lacks) => lacks.into(),
         Halt::Rejected(rejection) => ReleaseRefusal::Reader(rejection).into(),
-    }
-}
-
-fn asks_for(target: &Target, position: LogPosition, entry: &RecordEntry) -> bool {
-    match target {
-        Target::Records(names) => names.contains(&RecordName { position, record: entry.record }),
-        Target::Compartments { compartments, until } => {
-            position < *until && compartments.contains(entry.compartment)
-        }
     }
 }
 

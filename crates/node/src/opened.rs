@@ -9,7 +9,7 @@ use keepwell_engine::{
 };
 use keepwell_ledger::state::RecordEntry;
 use keepwell_types::{
-    access::{AccessOpen, RecordName, Target},
+    access::{AccessOpen, RecordName},
     command::{Entry, Payload},
     id::{ChartId, CommandDigest, LogPosition},
     member::Party,
@@ -50,27 +50,10 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// First position from which on it asks for nothing.
-    pub fn end(&self) -> LogPosition {
-        match &self.open.target {
-            Target::Records(names) => {
-                let last = names.iter().map(|name| name.position).max();
-                last.map_or(LogPosition(0), |last| LogPosition(last.0.saturating_add(1)))
-            }
-            Target::Compartments { until, .. } => *until,
-        }
-    }
-
     /// Whether it asks for the record that stands at `position`.
-    pub fn covers(&self, position: LogPosition, record: &RecordEntry) -> bool {
-        match &self.open.target {
-            Target::Records(names) => {
-                names.contains(&RecordName { position, record: record.record })
-            }
-            Target::Compartments { compartments, until } => {
-                position < *until && compartments.contains(record.compartment)
-            }
-        }
+    pub fn covers(&self, position: LogPosition, entry: &RecordEntry) -> bool {
+        let name = RecordName { position, record: entry.record };
+        self.open.target.asks_for(name, entry.compartment)
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     encoding::List,
-    id::{ChartId, Digest, LogPosition, RecordId},
+    id::{ChartId, Compartment, Digest, LogPosition, RecordId},
     limits::ACCESS_RECORDS_MAX,
     set::{CompartmentSet, vocabulary},
     time::BlockTime,
@@ -73,6 +73,29 @@ pub enum Target {
         #[n(1)]
         until: LogPosition,
     },
+}
+
+impl Target {
+    /// First position from which on nothing is asked for.
+    pub fn end(&self) -> LogPosition {
+        match self {
+            Self::Records(names) => {
+                let last = names.iter().map(|name| name.position).max();
+                last.map_or(LogPosition(0), |last| LogPosition(last.0.saturating_add(1)))
+            }
+            Self::Compartments { until, .. } => *until,
+        }
+    }
+
+    /// Whether a record of this compartment is asked for.
+    pub fn asks_for(&self, name: RecordName, compartment: Compartment) -> bool {
+        match self {
+            Self::Records(names) => names.contains(&name),
+            Self::Compartments { compartments, until } => {
+                name.position < *until && compartments.contains(compartment)
+            }
+        }
+    }
 }
 
 /// `access.open`: a wish to read, and its audit entry.
@@ -172,4 +195,45 @@ pub struct EmergencyClose {
     /// Where the glass was broken, in the chart's log.
     #[n(1)]
     pub emergency: LogPosition,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    const fn name(position: u64, record: u8) -> RecordName {
+        RecordName { position: LogPosition(position), record: RecordId([record; 32]) }
+    }
+
+    const fn compartment(index: u8) -> Compartment {
+        match Compartment::new(index) {
+            Some(compartment) => compartment,
+            None => panic!("there are fewer compartments"),
+        }
+    }
+
+    #[test]
+    fn records_are_asked_for_by_place_and_id() {
+        let names = vec![name(7, 1), name(3, 2)];
+        let target = Target::Records(List::from_vec(names).expect("two are not too many"));
+        assert_eq!(target.end(), LogPosition(8));
+        assert!(target.asks_for(name(3, 2), compartment(0)));
+        assert!(!target.asks_for(name(3, 1), compartment(0)));
+        assert!(!target.asks_for(name(4, 2), compartment(0)));
+        assert_eq!(Target::Records(List::new()).end(), LogPosition(0));
+        let last = List::from_vec(vec![name(u64::MAX, 1)]).expect("one is not too many");
+        assert_eq!(Target::Records(last).end(), LogPosition(u64::MAX));
+    }
+
+    #[test]
+    fn a_compartment_is_asked_for_up_to_a_position() {
+        let compartments = [compartment(3)].into_iter().collect();
+        let target = Target::Compartments { compartments, until: LogPosition(5) };
+        assert_eq!(target.end(), LogPosition(5));
+        assert!(target.asks_for(name(4, 1), compartment(3)));
+        assert!(!target.asks_for(name(5, 1), compartment(3)));
+        assert!(!target.asks_for(name(4, 1), compartment(2)));
+    }
 }

@@ -184,11 +184,11 @@ pub async fn records(
 ) -> Result<Response, ApiError> {
     let opened = access_of(&node, &caller, chart, Some(position)).await?;
     let from = stretch.from.unwrap_or(LogPosition(0));
-    let until = opened.end().0.min(from.0.saturating_add(STRETCH_MAX));
+    let until = opened.open.target.end().0.min(from.0.saturating_add(STRETCH_MAX));
     let (mut next, mut records) = (from, Vec::new());
     while next.0 < until && records.len() < OPENED_PAGE_MAX {
         let Some(line) = node.core.index.log(chart, next)? else {
-            next = opened.end();
+            next = opened.open.target.end();
             break;
         };
         if line.record.is_some_and(|record| opened.covers(next, &record)) {
