@@ -269,7 +269,10 @@ impl Which {
                 Ok((_, original)) => {
                     Ok(Some(session.client.record_state(&actor, chart, original).await?.0))
                 }
-                Err(_) => Ok(None),
+                Err(Failure::Client(ClientError::Node(error))) if error.fault.is_forbidden() => {
+                    Ok(None)
+                }
+                Err(error) => Err(error),
             }
         })?;
         let redaction = state.as_ref().and_then(|state| state.redaction.as_ref());

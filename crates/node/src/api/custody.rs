@@ -12,7 +12,6 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use keepwell_engine::reader::ReadError;
 use keepwell_ledger::state::{Chart, RecordEntry};
 use keepwell_types::{
     encoding::{Blob, List},
@@ -312,9 +311,12 @@ pub async fn capsules(
             Some(opened) => covered(&node, chart, *position, opened)?,
         };
         let object = RecordObject { chart, record: record.record, version: record.version };
-        let capsule = node.custody.capsule(&object).await?;
-        let capsule = capsule.map(|bytes| Blob::from_vec(bytes.into()));
-        let capsule = capsule.transpose().map_err(|_| ReadError::Storage)?;
+        let capsule = node.custody.capsule(&object).await.unwrap_or_else(|error| {
+            // One that cannot be read does not keep the others from their reader; another custodian may have it.
+            tracing::error!(%error, "a capsule could not be read");
+            None
+        });
+        let capsule = capsule.and_then(|bytes| Blob::from_vec(bytes.into()).ok());
         capsules.push(capsule).expect("as many as were asked for");
     }
     Ok(accept.answer(&CapsuleAnswer { capsules }))

@@ -6,6 +6,9 @@
 //! * The custodian says that it erased after it has, of every version, and of all words in cases about the
 //!   record. A crash in between erases again.
 //! * Whatever fails is tried again until the ledger has the custodian's word.
+//!
+//! Which cases are about a record is read from the blocks of its chart's log, since a record's own list drops the
+//! oldest. So a custodian has every block; one that began from a state alone would need an index of cases first.
 
 use std::sync::Arc;
 
