@@ -369,6 +369,10 @@ impl Story<'_> {
         self.form.run(&normal, [("by the access at position ", "/access")]);
         let psychiatry = [&open[..], &["--compartment", &psychiatry]].concat();
         self.form.refused(&psychiatry, "no grant allows this");
+        // The keys were sealed under more than is left, and open all the same.
+        let limit = ["grant", "limit", "--as", &wallet, "--chart", chart, "--days", "1", &grant];
+        self.form.run(&limit, [("from block ", "/height")]);
+        self.form.run(&normal, [("by the access at position ", "/access")]);
 
         let [again] = self.form.run(&[&request[..], &both].concat(), [("request ", "/request")]);
         let no = [&answer[..], &["--refuse", "not_needed", &again]].concat();
@@ -430,11 +434,11 @@ impl Story<'_> {
         refused(&open(&officer, "--letter", &letter), "no letter of that kind to you");
 
         // A letter permits nothing; a grant that is passed on does.
-        let pass = ["grant", "pass", "--as", &clinician, "--chart", chart, "--with", &letter];
+        let pass = ["grant", "pass", "--as", &clinician, "--chart", chart, "--keys", &letter];
         let to = ["--to", &by_officer, "--letter", &other, &given];
         let passed = run(&pass, &to, ("grant ", "/grant"));
         opens(&open(&officer, "--letter", &other));
-        let again = ["grant", "pass", "--as", &officer, "--chart", chart, "--with", &other];
+        let again = ["grant", "pass", "--as", &officer, "--chart", chart, "--keys", &other];
         let (key, lost) = (public(&clinician), self.file("lost.keys"));
         let back = ["--to", &by_clinician, "--key", &key, "--letter", &lost, &passed];
         self.form.refused(&[&again[..], &back].concat(), "may not be passed on");

@@ -534,6 +534,26 @@ impl Client {
         shown(self.ask(&ask, |bytes| check(decode(bytes, LOG_ENTRY_BYTES_MAX)?)).await)
     }
 
+    /// What `take` has of the entry at a position of a chart's log, for those who may see it. The entry is proven; that
+    /// it stands at this position is not.
+    pub(crate) async fn entry_at<T>(
+        &self,
+        actor: &Actor,
+        (chart, position): (ChartId, LogPosition),
+        take: impl Fn(&Receipt, &VerifiedReceipt) -> Option<T>,
+    ) -> Result<T, ClientError> {
+        let target = format!("/v1/charts/{chart}/log/{position}/receipt");
+        let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
+        let check = |bytes: &[u8]| {
+            let receipt = Receipt::decode(bytes)?;
+            let proven = receipt.clone().verify_by(self.consortium.validators())?;
+            let of_chart = proven.entry().payload().chart() == Some(chart);
+            let taken = if of_chart { take(&receipt, &proven) } else { None };
+            taken.ok_or(ProofFault::OtherEntry(position))
+        };
+        self.ask(&ask, check).await
+    }
+
     /// Records that an accepted access of the actor's asks for, from a position on, and where the next page begins.
     /// Each entry is proven; that it stands at its position, and that none was left out, is not.
     pub(crate) async fn opened_page<T>(

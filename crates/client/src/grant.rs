@@ -11,11 +11,13 @@
 //!
 //! * Seeds are sealed to a key whose digest the ledger has for the grantee, never to one that someone
 //!   just handed over.
-//! * Seeds open under the terms that were signed, byte for byte. Terms that were changed on the way give
-//!   the grantee nothing.
-//! * A prohibition carries no seeds.
-//! * After a rotation whoever reads on has the new seeds, sealed under the terms that were signed, and
-//!   whoever does not has the old ones: they open what was added before, with an access that is allowed.
+//! * Seeds open under the terms that were signed, byte for byte, also when the grant was limited since. Terms that were
+//!   changed on the way give the grantee nothing.
+//! * A prohibition carries no seeds, nor does a grant to many that names no key agent, or one that was passed on: their
+//!   readers are written letters ([`crate::key_letter`]).
+//! * After a rotation whoever reads on by a grant of its own has the new seeds, sealed under the terms that were
+//!   signed; other readers are to be given them again ([`Rotated::left_behind`]). Whoever reads no more has the old
+//!   ones: they open what was added before, with an access that is allowed.
 //!
 //! The notice tells the grantee what to look for, since chart and grant have random ids. It is sealed:
 //! its meanings say which compartment is psychiatry.
@@ -29,15 +31,17 @@ use keepwell_crypto::{
     seal::{OpenError, SealingKey, SealingPublic},
 };
 use keepwell_ledger::state::{Chart, Grant, Member};
+use keepwell_merkle::receipt::{Receipt, VerifiedReceipt};
 use keepwell_types::{
     command::Payload,
     encoding::List,
     grant::{
-        Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRevoke,
-        GrantRevokeOrganisation, GrantTerms, Grantee, TeamArrange,
+        Effect, GrantGive, GrantLimit, GrantPass, GrantRevoke, GrantRevokeOrganisation, GrantTerms,
+        Grantee, TeamArrange,
     },
     id::{ChainId, ChartId, Digest, GrantId, LogPosition, MemberId, OrganisationId, TeamId},
     member::Role,
+    set::CompartmentSet,
     wire::{SeedTable, SeedTableLine},
 };
 use minicbor::{Decode, Encode};
@@ -120,7 +124,8 @@ pub struct Rotated {
     /// The proof.
     pub decided: Decided,
     /// Grants in force whose grantees have no new seeds: no key of theirs is known, they are no single member,
-    /// the grant was passed on, or something is forbidden to them. Who shall read on is given another grant.
+    /// the grant was passed on, or something is forbidden to them. Who shall read on is given another grant, or
+    /// written a letter with the new keys.
     pub left_behind: Vec<GrantId>,
 }
 
@@ -273,6 +278,25 @@ impl Client {
         self.command(&holder.actor(), payload).await
     }
 
+    /// Gives new keys to the compartments that a grant has lost, and to the grantees who read on. What was tried before
+    /// and cut off is completed; where nothing is left to do there is no rotation.
+    pub async fn rotate_lost(
+        &self,
+        holder: &ChartHolder,
+        grant: GrantId,
+    ) -> Result<Option<Rotated>, ClientError> {
+        let log = self.log(&holder.actor(), holder.chart(), LogMark::START).await?;
+        let lost = Lost::by(grant, &log);
+        if !lost.with_old_keys.is_empty() {
+            return Ok(Some(self.rotate_compartments(holder, lost.with_old_keys).await?));
+        }
+        if !lost.ever.is_empty() {
+            // An earlier try may have rotated, and been cut off before the keys were published.
+            self.publish_keys(holder).await?;
+        }
+        Ok(None)
+    }
+
     /// Ends, for every reader of an organisation, all that was granted in the chart so far.
     pub async fn revoke_organisation(
         &self,
@@ -396,8 +420,8 @@ impl Client {
 
     /// Takes up a grant: fetches the sealed seeds and opens them with the grantee's key.
     ///
-    /// `terms` are those of the notice. Without a notice the terms on the ledger are tried, which are the
-    /// ones that were signed unless the grant was limited since.
+    /// `terms` are those of the notice. Without a notice they are asked for: what stands in the state are not those
+    /// that were signed, once the grant was limited.
     pub async fn accept_grant(
         &self,
         actor: &Actor,
@@ -413,9 +437,26 @@ impl Client {
         let newest = self.newest_seeds(actor, (id, grant), &chart, entry.seeds).await;
         let sealed = self.seeds(actor, id, &chart, newest).await?;
         let chain = self.consortium().chain();
-        let terms = terms.unwrap_or(&entry.terms);
-        let seeds = open_for(&chain, (id, grant), terms, key, &sealed)?;
+        let signed = match terms {
+            Some(terms) => terms.clone(),
+            None => self.signed_terms(actor, (id, grant), entry.position).await?,
+        };
+        let seeds = open_for(&chain, (id, grant), &signed, key, &sealed)?;
         Ok((entry, seeds))
+    }
+
+    /// The terms of a grant as they were signed, by the receipt of what gave it.
+    async fn signed_terms(
+        &self,
+        actor: &Actor,
+        (chart, grant): (ChartId, GrantId),
+        position: LogPosition,
+    ) -> Result<GrantTerms, ClientError> {
+        let signed = |_: &Receipt, proven: &VerifiedReceipt| {
+            let given = proven.entry().payload().given_grant();
+            given.filter(|(it, _)| *it == grant).map(|(_, terms)| terms.clone())
+        };
+        self.entry_at(actor, (chart, position), signed).await
     }
 }
 
@@ -431,7 +472,54 @@ pub fn given_in(log: &VerifiedLog) -> impl Iterator<Item = GrantId> {
 /// The grants that were given, with the terms that were signed.
 pub(crate) fn given(log: &VerifiedLog) -> impl Iterator<Item = (GrantId, &GrantTerms)> {
     let accepted = log.lines().iter().filter(|line| line.outcome.verdict.is_accepted());
-    accepted.filter_map(|line| given_by(line.entry.payload()))
+    accepted.filter_map(|line| line.entry.payload().given_grant())
+}
+
+/// Compartments that a permission had and has no longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Lost {
+    /// All of them.
+    ever: CompartmentSet,
+    /// Those whose keys have not moved since.
+    with_old_keys: CompartmentSet,
+}
+
+impl Lost {
+    fn by(grant: GrantId, log: &VerifiedLog) -> Self {
+        let accepted = log.lines().iter().filter(|line| line.outcome.verdict.is_accepted());
+        Self::in_order(grant, accepted.map(|line| line.entry.payload()))
+    }
+
+    fn in_order<'a>(grant: GrantId, accepted: impl Iterator<Item = &'a Payload>) -> Self {
+        let nothing = CompartmentSet::EMPTY;
+        let (mut has, mut lost) = (nothing, Self { ever: nothing, with_old_keys: nothing });
+        for payload in accepted {
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "no other command moves keys, or takes from a grant"
+            )]
+            let keeps = match payload {
+                Payload::GrantLimit(it) if it.grant == grant => it.compartments,
+                Payload::GrantRevoke(it) if it.grant == grant => nothing,
+                Payload::CompartmentRotate(it) => {
+                    lost.with_old_keys = lost.with_old_keys.without(it.compartments);
+                    continue;
+                }
+                other => match other.given_grant() {
+                    Some((it, terms)) if it == grant && terms.effect == Effect::Allow => {
+                        has = terms.compartments;
+                        continue;
+                    }
+                    Some(_) | None => continue,
+                },
+            };
+            let gone = has.without(keeps);
+            lost.ever = lost.ever.or(gone);
+            lost.with_old_keys = lost.with_old_keys.or(gone);
+            has = has.and(keeps);
+        }
+        lost
+    }
 }
 
 /// Up to where grants do not reach the readers of an organisation.
@@ -441,24 +529,12 @@ fn cut_off_in(log: &VerifiedLog, organisation: OrganisationId) -> Option<LogPosi
     accepted.into_iter().find(cuts).map(|line| line.position)
 }
 
-/// The grant that a command gives, and its terms.
-fn given_by(payload: &Payload) -> Option<(GrantId, &GrantTerms)> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "no other command gives a grant")]
-    match payload {
-        Payload::GrantGive(it) => Some((it.grant, &it.terms)),
-        Payload::GrantPass(it) => Some((it.grant, &it.terms)),
-        Payload::GrantAnswer(GrantAnswer { answer: Answer::Give { grant, terms, .. }, .. }) => {
-            Some((*grant, terms))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use keepwell_types::{
+        chart::CompartmentRotate,
         id::{Compartment, Epoch},
-        set::{CompartmentSet, KindSet, PurposeSet},
+        set::{KindSet, PurposeSet},
         time::{BlockTime, Window},
     };
 
@@ -524,6 +600,63 @@ mod tests {
             let opened = open_for(&chain, place, &terms(), key, &sealed);
             assert!(matches!(opened, Err(KeyError::Seeds { .. })), "{chain:?} {place:?}");
         }
+    }
+
+    fn set(indices: &[u8]) -> CompartmentSet {
+        indices.iter().copied().filter_map(Compartment::new).collect()
+    }
+
+    fn lost(commands: &[Payload]) -> (CompartmentSet, CompartmentSet) {
+        let lost = Lost::in_order(GRANT, commands.iter());
+        (lost.ever, lost.with_old_keys)
+    }
+
+    #[test]
+    fn keys_move_once_for_what_a_grant_has_lost() {
+        let give = |grant, effect| {
+            let terms = GrantTerms { effect, compartments: set(&[1, 2, 3]), ..terms() };
+            Payload::GrantGive(GrantGive { chart: CHART, grant, terms, seeds: NO_SEEDS })
+        };
+        let limit = |grant, left: &[u8]| {
+            let (kinds, purposes, window) = (KindSet::all(), PurposeSet::all(), terms().window);
+            let compartments = set(left);
+            let accesses_max = None;
+            Payload::GrantLimit(GrantLimit {
+                chart: CHART,
+                grant,
+                compartments,
+                kinds,
+                purposes,
+                window,
+                accesses_max,
+            })
+        };
+        let revoke = |grant| Payload::GrantRevoke(GrantRevoke { chart: CHART, grant });
+        let rotate = |moved: &[u8]| {
+            let (sheet, seeds) = (NO_SEEDS, NO_SEEDS);
+            let compartments = set(moved);
+            Payload::CompartmentRotate(CompartmentRotate {
+                chart: CHART,
+                compartments,
+                sheet,
+                seeds,
+            })
+        };
+        let (given, other) = (give(GRANT, Effect::Allow), GrantId([9; 16]));
+        assert_eq!(lost(&[given.clone()]), (set(&[]), set(&[])));
+        let cut_off = [given.clone(), limit(GRANT, &[1])];
+        assert_eq!(lost(&cut_off), (set(&[2, 3]), set(&[2, 3])));
+        let half = [&cut_off[..], &[rotate(&[2, 5])]].concat();
+        assert_eq!(lost(&half), (set(&[2, 3]), set(&[3])));
+        let whole = [&half[..], &[rotate(&[3]), revoke(GRANT)]].concat();
+        assert_eq!(lost(&whole), (set(&[1, 2, 3]), set(&[1])));
+        // What moved before the grant ended has not moved since.
+        let early = [given.clone(), rotate(&[1, 2, 3]), revoke(GRANT)];
+        assert_eq!(lost(&early), (set(&[1, 2, 3]), set(&[1, 2, 3])));
+        let others = [given, give(other, Effect::Allow), limit(other, &[1]), revoke(other)];
+        assert_eq!(lost(&others), (set(&[]), set(&[])));
+        let prohibition = [give(GRANT, Effect::Deny), revoke(GRANT)];
+        assert_eq!(lost(&prohibition), (set(&[]), set(&[])));
     }
 
     #[test]

@@ -45,7 +45,7 @@ use keepwell_types::{
         ChainId, ChartId, Commitment, CommitteeId, Compartment, Epoch, LogPosition, OrganisationId,
         PublicKey, RecordId, Version,
     },
-    limits::{ACCESS_RECORDS_MAX, CAPSULE_BYTES_MAX, RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX},
+    limits::{ACCESS_RECORDS_MAX, CAPSULE_BYTES_MAX, RELEASE_CAPSULES_MAX},
     member::Party,
     outcome::Outcome,
     record::{Label, RecordKind},
@@ -195,17 +195,6 @@ pub fn records_in(log: &VerifiedLog) -> impl Iterator<Item = RecordFacts> {
     log.lines().iter().filter_map(RecordFacts::of_line)
 }
 
-/// First position from which on an access to `target` asks for nothing.
-fn end_of(target: &Target) -> LogPosition {
-    match target {
-        Target::Records(names) => {
-            let last = names.iter().map(|name| name.position).max();
-            last.map_or(LogPosition(0), |last| LogPosition(last.0.saturating_add(1)))
-        }
-        Target::Compartments { until, .. } => *until,
-    }
-}
-
 /// The records on a page of what an access asks for, which looked at the log `from` here and up to `next`.
 pub fn records_on(
     chart: ChartId,
@@ -213,7 +202,7 @@ pub fn records_on(
     (from, next): (LogPosition, LogPosition),
     records: &[(LogPosition, VerifiedReceipt)],
 ) -> Result<Vec<RecordFacts>, ProofFault> {
-    if next <= from || next > end_of(target) {
+    if next <= from || next > target.end() {
         return Err(ProofFault::OpenedPage);
     }
     let mut least = from;
@@ -236,12 +225,9 @@ fn record_of(
     proven: &VerifiedReceipt,
 ) -> Result<RecordFacts, ProofFault> {
     let facts = RecordFacts::of(position, proven.entry(), proven.outcome());
-    let asked_for = |facts: &RecordFacts| match target {
-        Target::Records(names) => names.contains(&facts.name),
-        Target::Compartments { compartments, .. } => compartments.contains(facts.compartment),
-    };
     let of_chart = proven.entry().payload().chart() == Some(chart);
-    facts.filter(|facts| of_chart && asked_for(facts)).ok_or(ProofFault::OtherRecord(position))
+    let asked_for = |it: &RecordFacts| of_chart && target.asks_for(it.name, it.compartment);
+    facts.filter(asked_for).ok_or(ProofFault::OtherEntry(position))
 }
 
 /// Checks a capsule that a custodian gave.
@@ -420,15 +406,10 @@ impl Client {
         chart: ChartId,
         position: LogPosition,
     ) -> Result<RecordFacts, ClientError> {
-        let target = format!("/v1/charts/{chart}/log/{position}/receipt");
-        let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
-        let (compartments, until) = (CompartmentSet::all(), LogPosition(u64::MAX));
-        let any = Target::Compartments { compartments, until };
-        let validators = self.consortium().validators();
-        let check = |bytes: &[u8]| {
-            record_of(chart, &any, position, &Receipt::decode(bytes)?.verify_by(validators)?)
+        let record = |_: &Receipt, proven: &VerifiedReceipt| {
+            RecordFacts::of(position, proven.entry(), proven.outcome())
         };
-        self.ask(&ask, check).await
+        self.entry_at(actor, (chart, position), record).await
     }
 
     /// Opens records: one access, which stands on the ledger whether it is allowed or not.
@@ -556,7 +537,7 @@ impl Client {
     ) -> Result<Vec<RecordFacts>, ClientError> {
         let Opening { actor, chart, .. } = *reading.opening;
         let (mut from, mut facts) = (LogPosition(0), Vec::new());
-        while from < end_of(target) {
+        while from < target.end() {
             let check = |next, records: &[(LogPosition, VerifiedReceipt)]| {
                 Ok((next, records_on(chart, target, (from, next), records)?))
             };

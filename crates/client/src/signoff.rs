@@ -272,18 +272,10 @@ impl Client {
         chart: ChartId,
         position: LogPosition,
     ) -> Result<SignOff, ClientError> {
-        let target = format!("/v1/charts/{chart}/log/{position}/receipt");
-        let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
-        let check = |bytes: &[u8]| {
-            let receipt = Receipt::decode(bytes)?;
-            let proven = receipt.clone().verify_by(self.consortium().validators())?;
-            let proposed = Proposed::of(&proven);
-            if proposed.is_some_and(|proposed| proposed.chart != chart) {
-                return Err(ProofFault::OtherRecord(position));
-            }
-            Ok((proposed, receipt))
+        let proposed = |receipt: &Receipt, proven: &VerifiedReceipt| {
+            Some((Proposed::of(proven), receipt.clone()))
         };
-        let (proposed, receipt) = self.ask(&ask, check).await?;
+        let (proposed, receipt) = self.entry_at(actor, (chart, position), proposed).await?;
         let proposed = proposed.ok_or(UsageError::NotProposed(position))?;
         let (proven, proof) = self.proposal(actor, chart, proposed.record).await?;
         let Some(Value::Proposal(proposal)) = proven.into_value() else {

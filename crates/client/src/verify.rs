@@ -109,9 +109,9 @@ pub enum ProofFault {
     OpenedPage,
     /// A receipt of another entry than the one that was asked for.
     #[error(
-        "the receipt for position {0} of the log is of another chart, or of no record that was asked for; ask another node"
+        "the receipt for position {0} of the log is of another chart, or not of what was asked for; ask another node"
     )]
-    OtherRecord(LogPosition),
+    OtherEntry(LogPosition),
 }
 
 impl ProofFault {

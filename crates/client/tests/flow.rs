@@ -23,12 +23,12 @@ use keepwell_client::{
 use keepwell_types::{
     access::Purpose,
     encoding::List,
-    grant::{Effect, GrantTerms, Grantee},
+    grant::{Effect, GrantLimit, GrantTerms, Grantee},
     member::Role,
     outcome::Rejection,
     record::RecordKind,
     set::{CompartmentSet, KindSet, PurposeSet},
-    time::Window,
+    time::{BlockTime, Window},
 };
 use support::{client, enrol, unlock};
 
@@ -65,6 +65,23 @@ fn flip(folder: &Path, at: usize) -> bool {
         }
     }
     flipped
+}
+
+/// Puts a folder in the place of the first capsule that a custodian has.
+fn spoil_capsule(folder: &Path) {
+    let mut stack = vec![folder.to_path_buf()];
+    while let Some(folder) = stack.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                stack.push(path);
+            } else if path.extension().is_some_and(|it| it == "capsule") {
+                std::fs::remove_file(&path).unwrap();
+                return std::fs::create_dir(&path).unwrap();
+            }
+        }
+    }
+    panic!("the custodian has no capsule");
 }
 
 async fn life(nodes: &Nodes, path: &Path) {
@@ -285,8 +302,24 @@ async fn life(nodes: &Nodes, path: &Path) {
     let with_new_keys = client.open(&Opening { seeds: &seeds, ..again }).await.unwrap();
     assert_eq!((with_new_keys.records.len(), with_new_keys.withheld.len()), (3, 1));
 
+    // The keys of a limited grant open with the terms that were signed, which the grantee can ask for.
+    let GrantTerms { compartments, kinds, purposes, window, .. } = notice.terms.clone();
+    let window = Window { until: BlockTime(window.until.0 - 1), ..window };
+    let accesses_max = Some(100);
+    let grant = given.grant;
+    let limit = GrantLimit { chart, grant, compartments, kinds, purposes, window, accesses_max };
+    client.limit_grant(&holder, limit).await.unwrap();
+    let at = (chart, grant);
+    let (entry, accepted) =
+        client.accept_grant(&reader, &clinician.sealing(), at, None).await.unwrap();
+    assert!(entry.terms != notice.terms && accepted.iter().eq(seeds.iter()));
+    assert!(client.rotate_lost(&holder, grant).await.unwrap().is_none(), "nothing was lost");
+
     // A revoked reader still has the seeds, and opens nothing.
     client.revoke_grant(&holder, given.grant).await.unwrap();
+    // Whoever was cut off before the keys moved completes it by trying again, once.
+    assert!(client.rotate_lost(&holder, grant).await.unwrap().is_some());
+    assert!(client.rotate_lost(&holder, grant).await.unwrap().is_none());
     let refused = client.open(&opening).await;
     assert!(matches!(refused, Err(ClientError::Ledger(_))), "{refused:?}");
     let grants = client.grants(&holder.actor(), chart, audit.mark).await.unwrap();
@@ -303,6 +336,16 @@ async fn life(nodes: &Nodes, path: &Path) {
     let mut content = Vec::new();
     client.read_range(&holder.actor(), record, 299_000..300_000, &mut content).await.unwrap();
     assert_eq!(content, contents[3][299_000..]);
+
+    // What one custodian cannot read, another one gives; and the first still gives the rest.
+    spoil_capsule(&path.join("node-0"));
+    let everything = What::Compartments(CompartmentSet::all(), None);
+    let state = client.chart(&holder.actor(), chart).await.unwrap();
+    let seeds = holder.seeds(&state, CompartmentSet::all());
+    let purpose = Purpose::PatientRequest;
+    let all = Opening { actor: &actor, chart, what: &everything, purpose, seeds: &seeds };
+    let all = client.open(&all).await.unwrap();
+    assert_eq!((all.records.len(), all.withheld.len()), (5, 0), "{:?}", all.withheld);
 
     // A challenge finds the custodian out; the other one still has the record.
     let ask = async |custodian| {
@@ -330,6 +373,7 @@ async fn life(nodes: &Nodes, path: &Path) {
     let bytes = 100 * 1024 * 1024_u64;
     let before = memory_peak_kib();
     let content = tokio::io::AsyncReadExt::take(tokio::io::repeat(7), bytes);
+    let authoring = client.authoring(&author.actor(), chart).await.unwrap();
     let new = NewRecord::new(normal, RecordKind::Imaging);
     client.add_record(&author.actor(), &authoring, &new, (content, bytes)).await.unwrap();
     let grown = memory_peak_kib() - before;

@@ -21,11 +21,11 @@ use crate::{
     credential::{CredentialIssue, CredentialStanding},
     encoding::{DecodeError, List},
     grant::{
-        GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRequest, GrantRevoke,
-        GrantRevokeOrganisation, GrantWithdraw, TeamArrange,
+        Answer, GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRequest, GrantRevoke,
+        GrantRevokeOrganisation, GrantTerms, GrantWithdraw, TeamArrange,
     },
     guardian::{GuardianSet, RecoveryApprove, RecoveryEnd, RecoveryFinish, RecoveryStart},
-    id::{ChainId, ChartId, CommandId, PublicKey, Signature, Suite},
+    id::{ChainId, ChartId, CommandId, GrantId, PublicKey, Signature, Suite},
     limits::{COMMAND_BYTES_MAX, SIGNERS_MAX},
     link::{LinkConfirm, LinkPropose, LinkReverse},
     matching::MatchEvaluate,
@@ -250,6 +250,20 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// The grant that the command gives, in answer to a request or by passing on included, and the terms that are
+    /// signed.
+    pub const fn given_grant(&self) -> Option<(GrantId, &GrantTerms)> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other command gives a grant")]
+        match self {
+            Self::GrantGive(it) => Some((it.grant, &it.terms)),
+            Self::GrantPass(it) => Some((it.grant, &it.terms)),
+            Self::GrantAnswer(GrantAnswer {
+                answer: Answer::Give { grant, terms, .. }, ..
+            }) => Some((*grant, terms)),
+            _ => None,
+        }
+    }
+
     /// The chart that the command touches, if it touches one.
     pub const fn chart(&self) -> Option<ChartId> {
         match self {

@@ -456,10 +456,10 @@ fn what_is_said_of_a_record_is_proven() {
     let named = |record| Target::Records(list([RecordName { position: POSITION, record }]));
     let own = named(facts.name.record);
     assert_eq!(record_of(CHART, &own, POSITION, &proven), Ok(facts));
-    let other = Err(ProofFault::OtherRecord(POSITION));
+    let other = Err(ProofFault::OtherEntry(POSITION));
     assert_eq!(record_of(CHART, &named(RecordId([9; 32])), POSITION, &proven), other);
     assert_eq!(record_of(ChartId([1; 32]), &all, POSITION, &proven), other);
-    let elsewhere = Err(ProofFault::OtherRecord(LogPosition(4)));
+    let elsewhere = Err(ProofFault::OtherEntry(LogPosition(4)));
     assert_eq!(record_of(CHART, &own, LogPosition(4), &proven), elsewhere);
     let none = Target::Compartments { compartments: CompartmentSet::EMPTY, until: LogPosition(9) };
     assert_eq!(record_of(CHART, &none, POSITION, &proven), other);

@@ -30,7 +30,7 @@ fn name<T>(result: Result<T, ProofFault>) -> &'static str {
         Err(ProofFault::OtherCommand) => "other_command",
         Err(ProofFault::State { .. }) => "state",
         Err(ProofFault::Kind) => "kind",
-        Err(ProofFault::OtherRecord(_)) => "other_record",
+        Err(ProofFault::OtherEntry(_)) => "not_asked",
         Err(ProofFault::AccessPage) => "access_page",
         Err(ProofFault::OpenedPage) => "opened_page",
         Err(ProofFault::Tip(fault)) => match fault {

@@ -68,7 +68,7 @@ pub async fn grant(
     Segments((chart, grant)): Segments<(ChartId, GrantId)>,
 ) -> Result<Response, ApiError> {
     let entry = node.chart(chart).await?;
-    if !caller.is_at_home(chart, &entry) && !is_for(&node, &caller, chart, grant).await? {
+    if !caller.is_at_home(chart, &entry) && !is_grantee(&node, &caller, chart, grant).await? {
         return Err(ApiError::forbidden(
             "the chart's controller and organisation, and the grantee's",
         ));
@@ -77,7 +77,7 @@ pub async fn grant(
 }
 
 /// Whether the grant is for the caller's organisation or someone in it.
-async fn is_for(
+pub async fn is_grantee(
     node: &Node,
     caller: &Caller,
     chart: ChartId,

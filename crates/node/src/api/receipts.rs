@@ -15,7 +15,7 @@ use keepwell_types::{
 use super::{
     Node,
     auth::Caller,
-    charts::{is_officer, is_party},
+    charts::{is_grantee, is_officer, is_party},
     error::ApiError,
     form::{Accept, Segments},
 };
@@ -72,7 +72,8 @@ async fn find(node: &Node, caller: &Caller, location: Location) -> Result<Receip
 
 /// Whether an entry may be shown: to its actors, and at home in its chart, to whose organisation its
 /// auditors belong; to all members if it touches no chart. What a sign-off consists of is shown to its parties as
-/// well: each may keep a copy that it can verify. A privacy officer of the organisation whose member broke the
+/// well: each may keep a copy that it can verify. What gave a grant is shown to whom it is for: the keys are sealed under
+/// the terms that were signed. A privacy officer of the organisation whose member broke the
 /// glass sees that, to review it.
 pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool, ApiError> {
     let is_actor = match entry {
@@ -96,6 +97,9 @@ pub async fn may_see(node: &Node, caller: &Caller, entry: &Entry) -> Result<bool
     };
     if is_at_home || answers_for(node, caller, entry).await? {
         return Ok(true);
+    }
+    if let Some((grant, _)) = entry.payload().given_grant() {
+        return is_grantee(node, caller, chart, grant).await;
     }
     match signed_off(entry) {
         Some(record) => is_party(node, caller, chart, record).await,
