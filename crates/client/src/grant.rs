@@ -643,7 +643,7 @@ mod tests {
             })
         };
         let (given, other) = (give(GRANT, Effect::Allow), GrantId([9; 16]));
-        assert_eq!(lost(&[given.clone()]), (set(&[]), set(&[])));
+        assert_eq!(lost(std::slice::from_ref(&given)), (set(&[]), set(&[])));
         let cut_off = [given.clone(), limit(GRANT, &[1])];
         assert_eq!(lost(&cut_off), (set(&[2, 3]), set(&[2, 3])));
         let half = [&cut_off[..], &[rotate(&[2, 5])]].concat();
