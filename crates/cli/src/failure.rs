@@ -11,6 +11,7 @@ use keepwell_client::{
     error::{KeyError, LedgerError, UsageError},
     identity::FileError,
 };
+use keepwell_crypto::ceremony::CeremonyFault;
 use keepwell_merkle::{anchor::DocumentError, receipt::ReceiptError};
 use keepwell_node::{config::ConfigError, genesis::FoundError, keys::KeysError, run::NodeError};
 use thiserror::Error;
@@ -44,6 +45,8 @@ pub(crate) enum Failure {
     Keys(#[from] KeysError),
     #[error(transparent)]
     Found(#[from] FoundError),
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyFault),
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// A file or folder of the user's.

@@ -6,8 +6,10 @@
 //! Not here: what the commands do, which is in `keepwell-client` and `keepwell-node`.
 
 mod failure;
+mod founding;
 mod instant;
 mod looked;
+mod node_toml;
 mod output;
 mod page;
 mod profile;
@@ -27,9 +29,9 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         anchor::Anchor, audit::Audit, case::Case, chart::Chart, credential::Credential,
-        custody::Custody, emergency::Emergency, explain::Explain, fsck::Fsck, grant::Grant,
-        guardian::Guardian, link::Link, matching::Match, member::Member, node::Node, open::Open,
-        organisation::Organisation, proxy::Proxy, receipt::Receipt, record::Record,
+        custody::Custody, emergency::Emergency, explain::Explain, fsck::Fsck, genesis::Genesis,
+        grant::Grant, guardian::Guardian, link::Link, matching::Match, member::Member, node::Node,
+        open::Open, organisation::Organisation, proxy::Proxy, receipt::Receipt, record::Record,
         recover::Recover, report::Report, trustee::Trustee, verify::Verify, wallet::Wallet,
     },
     failure::Failure,
@@ -53,6 +55,7 @@ struct Keepwell {
 #[derive(Subcommand)]
 enum Command {
     Pilot(pilot::Pilot),
+    Genesis(Genesis),
     Node(Node),
     Wallet(Wallet),
     Organisation(Organisation),
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(json);
     let done = match command {
         Command::Pilot(it) => it.run(&output),
+        Command::Genesis(it) => it.run(&output),
         Command::Node(it) => it.run(&output),
         Command::Wallet(it) => it.run(&output),
         Command::Organisation(it) => it.run(&output),

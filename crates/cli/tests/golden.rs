@@ -11,8 +11,9 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 27] = [
+const COMMANDS: [(&str, &[&str]); 28] = [
     ("pilot", &[]),
+    ("genesis", &["keys", "draft", "show", "found", "check"]),
     ("node", &[]),
     ("wallet", &["new", "export", "import", "show"]),
     (

@@ -8,7 +8,7 @@
 //! fresh     each dealer draws a polynomial of degree t − 1; s is the sum of the constant terms
 //! anew      each of t old holders deals its own share; s stays, and old shares stop verifying
 //! dealing   commitments Aₖ = aₖ·G in public, P(j) sealed to each receiver j
-//! receiver  P(j)·G = Σ jᵏ·Aₖ, or the dealing is refused and its dealer named
+//! receiver  P(j)·G = Σ jᵏ·Aₖ, or it complains; the dealer opens P(j) to all, or is named
 //! ```
 //!
 //! A dealer who sees the others' commitments first can bias the key by a few bits, which is harmless
@@ -139,6 +139,53 @@ pub struct SealedShare {
     ciphertext: Blob<{ 32 + TAG_BYTES }>,
 }
 
+/// What a dealer keeps until no receiver can complain any more. Erased from memory when dropped.
+pub struct Dealt {
+    dealing: Dealing,
+    polynomial: Polynomial,
+}
+
+impl Dealt {
+    /// Deals a random secret, for a fresh key. Receiver j, counted from 1, has `receivers[j − 1]`.
+    pub fn fresh(
+        rng: &mut impl CryptoRng,
+        session: &Digest,
+        dealer: u16,
+        threshold: u16,
+        receivers: &[SealingPublic],
+    ) -> Result<Self, DealingFault> {
+        let secret = Zeroizing::new(Scalar::random(rng));
+        Dealing::deal(rng, session, dealer, *secret, threshold, receivers)
+    }
+
+    /// What is published.
+    pub const fn dealing(&self) -> &Dealing {
+        &self.dealing
+    }
+
+    /// The share of a receiver that complained, for all to see.
+    pub fn opened(&self, receiver: u16) -> OpenedShare {
+        let share = self.polynomial.at(receiver).to_bytes().to_vec();
+        OpenedShare { receiver, share: Blob::from_vec(share).expect("a scalar") }
+    }
+}
+
+/// A share that its dealer opened because its receiver complained. It is no secret any more.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
+pub struct OpenedShare {
+    #[n(0)]
+    receiver: u16,
+    #[n(1)]
+    share: Blob<32>,
+}
+
+impl OpenedShare {
+    /// Who complained.
+    pub const fn receiver(&self) -> u16 {
+        self.receiver
+    }
+}
+
 /// What one receiver has of one dealing. Erased from memory when dropped.
 #[derive(Clone)]
 pub struct SubShare {
@@ -167,8 +214,7 @@ impl Dealing {
         threshold: u16,
         receivers: &[SealingPublic],
     ) -> Result<Self, DealingFault> {
-        let secret = Zeroizing::new(Scalar::random(rng));
-        Self::deal(rng, session, dealer, *secret, threshold, receivers)
+        Ok(Dealt::fresh(rng, session, dealer, threshold, receivers)?.dealing)
     }
 
     /// Deals the dealer's share anew, to the next holders.
@@ -179,7 +225,7 @@ impl Dealing {
         threshold: u16,
         receivers: &[SealingPublic],
     ) -> Result<Self, DealingFault> {
-        Self::deal(rng, session, share.index(), *share.secret(), threshold, receivers)
+        Ok(Self::deal(rng, session, share.index(), *share.secret(), threshold, receivers)?.dealing)
     }
 
     fn deal(
@@ -189,7 +235,7 @@ impl Dealing {
         secret: Scalar,
         threshold: u16,
         receivers: &[SealingPublic],
-    ) -> Result<Self, DealingFault> {
+    ) -> Result<Dealt, DealingFault> {
         let shares = receivers.len();
         let count =
             u16::try_from(shares).map_err(|_| DealingFault::Numbers { threshold, shares })?;
@@ -210,12 +256,13 @@ impl Dealing {
                 }
             })
             .collect();
-        Ok(Self {
+        let dealing = Self {
             session: *session,
             dealer,
             commitments: List::from_vec(commitments).expect("the numbers were checked"),
             sealed: List::from_vec(sealed).expect("the numbers were checked"),
-        })
+        };
+        Ok(Dealt { dealing, polynomial })
     }
 
     /// Who dealt.
@@ -245,9 +292,28 @@ impl Dealing {
         let parts = parts.each_ref().map(Vec::as_slice);
         let opened = seal::open(key, DOMAIN, &parts, &sealed.encapsulated, &sealed.ciphertext)
             .map_err(|_| wrong)?;
-        let opened: &[u8; 32] = opened.as_slice().try_into().map_err(|_| wrong)?;
-        let share = SubShare { dealer, secret: decode_scalar(opened).ok_or(wrong)? };
-        if G * &share.secret == evaluate(&commitments, receiver) { Ok(share) } else { Err(wrong) }
+        on_polynomial(dealer, receiver, &commitments, &opened).ok_or(wrong)
+    }
+
+    /// Checks what the dealer opened after a complaint.
+    pub fn check_opened(
+        &self,
+        session: &Digest,
+        numbers: Numbers,
+        opened: &OpenedShare,
+    ) -> Result<SubShare, DealingFault> {
+        let (dealer, receiver) = (self.dealer, opened.receiver);
+        let commitments = self.points(session, numbers)?;
+        let wrong = DealingFault::Share { dealer, receiver };
+        if receiver == 0 || receiver > numbers.shares {
+            return Err(wrong);
+        }
+        on_polynomial(dealer, receiver, &commitments, &opened.share).ok_or(wrong)
+    }
+
+    /// Whether everyone can read it: of this session, and of points as many as there must be.
+    pub fn check(&self, session: &Digest, numbers: Numbers) -> Result<(), DealingFault> {
+        self.points(session, numbers).map(drop)
     }
 
     /// The commitments as points, of a dealing of the right session and shape.
@@ -267,6 +333,17 @@ impl Dealing {
         let points = self.commitments.iter().map(|bytes| decode_point(&bytes.0));
         points.collect::<Option<_>>().ok_or(malformed)
     }
+}
+
+/// A receiver's share, if it is on the polynomial that the dealer committed to.
+fn on_polynomial(
+    dealer: u16,
+    receiver: u16,
+    commitments: &[RistrettoPoint],
+    share: &[u8],
+) -> Option<SubShare> {
+    let share = SubShare { dealer, secret: decode_scalar(share.try_into().ok()?)? };
+    (G * &share.secret == evaluate(commitments, receiver)).then_some(share)
 }
 
 fn parts(session: &Digest, dealer: &[u8; 2], receiver: &[u8; 2]) -> [Vec<u8>; 3] {

@@ -56,6 +56,7 @@ pub mod words;
 pub mod jose;
 pub mod sd_jwt;
 
+pub mod ceremony;
 pub mod dealing;
 pub mod escrow;
 pub mod guardian;

@@ -105,6 +105,11 @@ impl MatchingCommittee {
 pub struct MatchingShare(KeyShare);
 
 impl MatchingShare {
+    /// A share that was dealt for matching.
+    pub(crate) const fn new(share: KeyShare) -> Self {
+        Self(share)
+    }
+
     /// The share with this encoding: see [`KeyShare::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         KeyShare::from_bytes(bytes).map(Self)

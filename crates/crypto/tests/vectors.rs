@@ -12,6 +12,7 @@ use std::{env, fmt::Debug, fs, path::Path};
 use keepwell_crypto::{
     body::{Decryptor, Dek, Encryptor, HEADER_BYTES, SEALED_CHUNK_BYTES_MAX, sealed_len},
     capsule::{Capsule, GrantSecret, SaltedCapsule},
+    ceremony::{Board, CeremonySecret, Founding, Participant, Plan, Round, check_card, sign_card},
     command::{self, command_digest, genesis_digest, record_id_of},
     dealing::{Dealing, Numbers},
     grant::{Binding, SealedSeeds, open_seeds, seal_seeds},
@@ -33,15 +34,16 @@ use keepwell_types::{
     command::{COMMAND_VERSION, Command, Payload},
     encode,
     encoding::{List, Text},
-    genesis::{Trustee, Trustees},
+    founding::{DRAFT_VERSION, Draft, Founder},
+    genesis::{EmergencyRule, MatchingRule, OwnOrganisation, Parameters, Trustee, Trustees},
     grant::{Effect, GrantTerms, Grantee},
     guardian::GuardianPlace,
     id::{
-        CaseId, CommandDigest, CommandId, Digest, Epoch, GrantId, MemberId, PublicKey, RecordId,
-        Signature,
+        CaseId, CommandDigest, CommandId, Digest, Epoch, GrantId, MemberId, OrganisationId,
+        PublicKey, RecordId, Signature,
     },
     limits::COMPARTMENTS,
-    member::Party,
+    member::{Administrators, OrganisationAdmit, OrganisationKind, Party},
     set::{CompartmentSet, KindSet, PurposeSet},
     time::{BlockTime, Window},
     wire::ReleaseAnswer,
@@ -868,6 +870,104 @@ fn dealings() {
         "refused": negative,
     });
     check("dealing", &vectors);
+}
+
+/// Two founders and all that they post: every byte follows from their seeds.
+#[test]
+fn ceremonies() {
+    let seeds = [1_u8, 2].map(|founder| [10, 20, 30, 40].map(|use_| [founder + use_; 32]));
+    let founder = |at: usize| {
+        let [consensus, release, custodian, secret] = &seeds[at];
+        let [consensus, release, custodian] =
+            [consensus, release, custodian].map(SigningKey::from_seed);
+        let admit = OrganisationAdmit {
+            organisation: OrganisationId([at as u8 + 1; 16]),
+            kind: OrganisationKind::Hospital,
+            name: Text::from_string(format!("Founder {at}")).unwrap(),
+            administrators: Administrators::one(SigningKey::from_seed(&[50; 32]).public()),
+            custodian: Some(custodian.public()),
+        };
+        let ceremony = CeremonySecret::from_seed(secret).receiving().public().to_blob();
+        let address = Text::from_string("192.0.2.1:7440".into()).unwrap();
+        let (consensus_key, release_key) = (consensus.public(), release.public());
+        let founder =
+            Founder { admit, consensus: consensus_key, release: release_key, ceremony, address };
+        sign_card(founder, [&consensus, &release, &custodian])
+    };
+    let mut order = [0, 1];
+    order.sort_by_key(|at| founder(*at).founder.consensus);
+    let draft = Draft {
+        version: DRAFT_VERSION,
+        name: Text::from_string("Vectors".into()).unwrap(),
+        founded: BlockTime(1_790_000_000_000),
+        founders: List::from_vec(order.map(founder).to_vec()).unwrap(),
+        parameters: Parameters {
+            own_organisation: OwnOrganisation::OptIn,
+            custodians_min: 1,
+            commands_per_minute_max: 1_000,
+            notice: 1,
+            licensed: KindSet::EMPTY,
+            emergency: EmergencyRule::USUAL,
+            recovery: None,
+            sign_off: None,
+            matching: Some(MatchingRule::USUAL),
+        },
+        trustees: None,
+    };
+    let plan = Plan::new(draft.clone()).unwrap();
+    let secrets = order.map(|at| CeremonySecret::from_seed(&seeds[at][3]));
+    let founders: Vec<_> = order
+        .iter()
+        .zip(&secrets)
+        .map(|(at, secret)| {
+            Participant::new(&plan, SigningKey::from_seed(&seeds[*at][0]), secret).unwrap()
+        })
+        .collect();
+    let (mut board, mut posts) = (Board::new(&plan), Vec::new());
+    for round in Round::ALL {
+        for founder in &founders {
+            let post = founder.post(round, &board).unwrap();
+            let bytes = post.encode();
+            let digest = hex(hash::sha256(&[&bytes]).0);
+            posts.push(json!({ "round": round.as_str(), "founder": post.founder(), "bytes": bytes.len(), "sha256": digest }));
+            board.add(post).unwrap();
+        }
+    }
+    let genesis = board.agreed().unwrap();
+    assert!(founders.iter().all(|it| it.finish(&board).is_ok()));
+    let record = board.record().encode();
+    assert_eq!(Founding::decode(&record).unwrap().genesis().unwrap(), genesis);
+
+    let other = Draft { founded: BlockTime(1), ..draft.clone() };
+    let elsewhere = Plan::new(other).unwrap();
+    let first = board.post(Round::Commit, 1).unwrap().clone();
+    let card = &draft.founders[0];
+    let mut unsigned = card.clone();
+    unsigned.founder.address = Text::from_string("192.0.2.2:7440".into()).unwrap();
+    let mut moved = draft.clone();
+    moved.founders = List::from_vec(draft.founders.iter().rev().cloned().collect()).unwrap();
+    let negative = [
+        refused("an address that was not signed", hex(unsigned.encode()), check_card(&unsigned)),
+        refused("founders out of order", hex(moved.encode()), Plan::new(moved.clone())),
+        refused(
+            "a post of another draft",
+            json!({ "plan": elsewhere.digest(), "post": hex(first.encode()) }),
+            Board::new(&elsewhere).add(first.clone()),
+        ),
+        refused("nobody has posted", json!([]), Board::new(&plan).agreed()),
+    ];
+    let vectors = json!({
+        "seeds": order.map(|at| seeds[at].map(hex)),
+        "cards": draft.founders.iter().map(|card| hex(card.encode())).collect::<Vec<_>>(),
+        "draft": hex(draft.encode()),
+        "digest": plan.digest(),
+        "posts": posts,
+        "first_post": hex(first.encode()),
+        "genesis": hex(genesis.encode()),
+        "record": { "bytes": record.len(), "sha256": hex(hash::sha256(&[&record]).0) },
+        "refused": negative,
+    });
+    check("ceremony", &vectors);
 }
 
 #[test]

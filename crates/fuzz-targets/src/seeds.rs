@@ -25,6 +25,7 @@ use keepwell_client::{
 use keepwell_crypto::{
     body::{Dek, Encryptor},
     capsule::{Capsule, SaltedCapsule},
+    ceremony::{self, Board, Participant, Plan},
     command,
     custody::{FIRST_VERSION, shown_digest, sign_custody, sign_finding},
     dealing::{Dealing, Numbers},
@@ -63,6 +64,7 @@ use keepwell_merkle::{
     receipt::{CertifiedHeader, Receipt},
     tree,
 };
+use keepwell_node::keys::FounderKeys;
 use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
@@ -70,9 +72,10 @@ use keepwell_types::{
     command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encode,
     encoding::{Blob, List, Text},
+    founding::{DRAFT_VERSION, Draft, FounderCard},
     genesis::{
-        EmergencyRule, GENESIS_VERSION, Genesis, OwnOrganisation, Parameters, Trustee, Trustees,
-        Validator,
+        EmergencyRule, GENESIS_VERSION, Genesis, MatchingRule, OwnOrganisation, Parameters,
+        Trustee, Trustees, Validator,
     },
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
@@ -148,9 +151,12 @@ fn make() -> Inputs {
         ("claim_letter", vec![claim_letter()]),
         ("command", commands().iter().map(SignedCommand::encode).collect()),
         ("dealing", dealings()),
+        ("draft", vec![plan().draft().encode()]),
         ("entry", entries().iter().map(encode).collect()),
         ("escrow", vec![escrow()]),
         ("forwarded", vec![forwarded()]),
+        ("founder_card", plan().draft().founders.iter().map(FounderCard::encode).collect()),
+        ("founding", vec![board().record().encode()]),
         ("genesis", vec![genesis().encode(), receipts().genesis.encode()]),
         ("grant_notice", vec![encode(&notice()), sealed(NOTICE_DOMAIN, &CHAIN.0, &notice())]),
         ("grant_seals", vec![grant_seals()]),
@@ -172,6 +178,7 @@ fn make() -> Inputs {
         ("release_request", vec![encode(&release_request())]),
         ("offer", vec![Offer::make(CHAIN, CHART, &chart_secret()).encode()]),
         ("opened_page", vec![encode(&opened_page())]),
+        ("post", posts()),
         ("proxy_letter", vec![proxy_letter()]),
         ("request", vec![encode(&signed_request())]),
         ("seed_table", vec![encode(&seed_table())]),
@@ -1026,6 +1033,67 @@ fn dealings() -> Vec<Vec<u8>> {
             .expect("2 of 2 is a committee")
     });
     [anew.collect::<Vec<_>>(), fresh.collect()].iter().map(encode).collect()
+}
+
+/// Two founders and their draft.
+fn founding() -> &'static (Vec<FounderKeys>, Plan) {
+    static FOUNDING: OnceLock<(Vec<FounderKeys>, Plan)> = OnceLock::new();
+    FOUNDING.get_or_init(|| {
+        let founder = |at: u8| {
+            let keys = FounderKeys::generate(&mut rng(60 + u64::from(at)));
+            let admit = OrganisationAdmit {
+                organisation: OrganisationId([at; 16]),
+                kind: OrganisationKind::Hospital,
+                name: text("Founder"),
+                administrators: Administrators::one(key(at).public()),
+                custodian: None,
+            };
+            let card = keys.card(admit, text("192.0.2.1:7440"));
+            (keys, card)
+        };
+        let mut founders: Vec<_> = (1..3).map(founder).collect();
+        founders.sort_by_key(|(_, card)| card.founder.consensus);
+        let (keys, cards) = founders.into_iter().unzip();
+        let draft = Draft {
+            version: DRAFT_VERSION,
+            name: text("Seed"),
+            founded: BlockTime(1_790_000_000_000),
+            founders: list(cards),
+            parameters: Parameters {
+                matching: Some(MatchingRule::USUAL),
+                ..genesis().parameters.clone()
+            },
+            trustees: None,
+        };
+        (keys, Plan::new(draft).expect("two founders are enough"))
+    })
+}
+
+/// What the seeds' ceremony is about.
+pub fn plan() -> &'static Plan {
+    &founding().1
+}
+
+/// All posts of a ceremony.
+fn board() -> Board<'static> {
+    let (keys, plan) = founding();
+    let mut board = Board::new(plan);
+    for round in ceremony::Round::ALL {
+        for keys in keys {
+            let secret = keys.ceremony();
+            let founder = Participant::new(plan, keys.signing(), &secret).expect("a founder");
+            let post = founder.post(round, &board).expect("the rounds before are complete");
+            board.add(post).expect("honest posts are taken");
+        }
+    }
+    board
+}
+
+fn posts() -> Vec<Vec<u8>> {
+    let board = board();
+    let of = |round| plan().founders().map(move |founder| (round, founder));
+    let places = ceremony::Round::ALL.into_iter().flat_map(of);
+    places.filter_map(|(round, founder)| Some(board.post(round, founder)?.encode())).collect()
 }
 
 fn node_configs() -> Vec<Vec<u8>> {

@@ -22,6 +22,7 @@ use keepwell_client::{
 use keepwell_crypto::{
     body::{self, Decryptor, Layout},
     capsule::SaltedCapsule,
+    ceremony::{self, Board, Founding, Plan, Post},
     command,
     custody::{shown_digest, verify_custody, verify_finding},
     dealing::{self, Dealing},
@@ -60,6 +61,7 @@ use keepwell_types::{
     chart::KeySheet,
     command::{Entry, SignedCommand},
     encoding::{DecodeError, List},
+    founding::{Draft, FounderCard},
     genesis::Genesis,
     id::{ChartId, Digest, GrantId, Location, LogPosition, MemberId},
     limits::{
@@ -88,7 +90,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 54] = [
+pub const ALL: [(&str, Target); 58] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -106,9 +108,12 @@ pub const ALL: [(&str, Target); 54] = [
     ("claim_letter", claim_letter),
     ("command", command),
     ("dealing", dealing),
+    ("draft", draft),
     ("entry", entry),
     ("escrow", escrow),
     ("forwarded", forwarded),
+    ("founder_card", founder_card),
+    ("founding", founding),
     ("genesis", genesis),
     ("grant_notice", grant_notice),
     ("grant_seals", grant_seals),
@@ -127,6 +132,7 @@ pub const ALL: [(&str, Target); 54] = [
     ("outcome", outcome),
     ("offer", offer),
     ("opened_page", opened_page),
+    ("post", post),
     ("proxy_letter", proxy_letter),
     ("receipt", receipt),
     ("release_answer", release_answer),
@@ -503,6 +509,37 @@ pub fn dealing(bytes: &[u8]) -> bool {
         assert!(next.is_ok_and(|next| next.id() == seeds::committee().id()), "the key stays");
     }
     fresh.is_ok() || anew.is_ok()
+}
+
+pub fn founder_card(bytes: &[u8]) -> bool {
+    let Ok(card) = FounderCard::decode(bytes) else { return false };
+    assert_eq!(card.encode(), bytes, "accepted bytes are the one encoding");
+    let signed = ceremony::check_card(&card).is_ok();
+    assert!(!signed || seeds::is_seed("founder_card", bytes), "the fuzzer has no founder's keys");
+    signed
+}
+
+pub fn draft(bytes: &[u8]) -> bool {
+    let Ok(draft) = Draft::decode(bytes) else { return false };
+    assert_eq!(draft.encode(), bytes, "accepted bytes are the one encoding");
+    // What is not signed in it, founders read to each other.
+    Plan::new(draft).is_ok()
+}
+
+pub fn post(bytes: &[u8]) -> bool {
+    let Ok(post) = Post::decode(bytes) else { return false };
+    assert_eq!(post.encode(), bytes, "accepted bytes are the one encoding");
+    let taken = Board::new(seeds::plan()).add(post).is_ok();
+    assert!(!taken || seeds::is_seed("post", bytes), "the fuzzer has no founder's keys");
+    taken
+}
+
+pub fn founding(bytes: &[u8]) -> bool {
+    let Ok(founding) = Founding::decode(bytes) else { return false };
+    assert_eq!(founding.encode(), bytes, "accepted bytes are the one encoding");
+    let founded = founding.genesis().is_ok();
+    assert!(!founded || seeds::is_seed("founding", bytes), "the fuzzer has no founder's keys");
+    founded
 }
 
 pub fn claim_code(bytes: &[u8]) -> bool {

@@ -3,10 +3,8 @@
 //! The genesis file and each key file say that they are a demonstration's, and so does whatever is
 //! founded with them: whoever ran this knows every secret.
 //!
-//! A consortium of strangers is founded by a ceremony between their hosts, which takes the place of
-//! [`found`] and leaves the form of the genesis file as it is: each organisation makes its own keys, the
-//! committee's key is dealt jointly (`keepwell_crypto::dealing`), and each checks the file before it
-//! starts its node. See `docs/founding.md`.
+//! A consortium of strangers is founded by a ceremony between their hosts (`keepwell_crypto::ceremony`), which
+//! leaves the form of the genesis file as it is. See `docs/founding.md`.
 
 use keepwell_crypto::{matching, sign::SigningKey, threshold};
 use keepwell_types::{

@@ -6,6 +6,7 @@
 //! share.key        34 bytes       share of the committee's key
 //! matching.key     34 bytes       share of the key that evaluates for matching; only where there is matching
 //! custodian.key    32-byte seed   signs acknowledgements of custody
+//! ceremony.key     32-byte seed   deals, and opens what others deal; until the consortium is founded
 //! ```
 //!
 //! # Invariants
@@ -21,12 +22,19 @@ use std::{
 };
 
 use keepwell_crypto::{
+    ceremony::{CeremonySecret, Founded, sign_card},
     keyfile::{About, Cost, KEY_FILE_BYTES_MAX, KeyFile, KeyFileError, KeyKind, LABEL_BYTES_MAX},
     matching::MatchingShare,
     sign::SigningKey,
     threshold::KeyShare,
 };
-use keepwell_types::{encoding::Text, id::PublicKey};
+use keepwell_types::{
+    encoding::Text,
+    founding::{Founder, FounderCard},
+    id::PublicKey,
+    limits::ADDRESS_BYTES_MAX,
+    member::OrganisationAdmit,
+};
 use rand_core::CryptoRng;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -144,6 +152,13 @@ const FILES: [(KeyKind, &str); 4] = [
     (KeyKind::Share, "share.key"),
     (KeyKind::Custodian, "custodian.key"),
 ];
+/// The names of a founder's key files, in the same folder.
+const FOUNDER_FILES: [(KeyKind, &str); 4] = [
+    (KeyKind::Consensus, "consensus.key"),
+    (KeyKind::Release, "release.key"),
+    (KeyKind::Custodian, "custodian.key"),
+    (KeyKind::Ceremony, "ceremony.key"),
+];
 /// The file that is there only where the consortium has matching.
 const MATCHING_FILE: (KeyKind, &str) = (KeyKind::MatchingShare, "matching.key");
 
@@ -167,11 +182,7 @@ impl NodeKeys {
     pub fn load(folder: &Path, unlock: &Unlock) -> Result<Self, KeysError> {
         let [consensus, release, share, custodian] =
             FILES.map(|(kind, name)| (folder.join(name), kind));
-        let seed = |(path, kind): (PathBuf, KeyKind)| {
-            let secret = read_secret(&path, kind, unlock)?;
-            let seed = <[u8; 32]>::try_from(secret.as_slice());
-            seed.map(Zeroizing::new).map_err(|_| KeysError::Content { path, kind })
-        };
+        let seed = |it| read_seed(it, unlock);
         let (path, kind) = share;
         let share = KeyShare::from_bytes(&read_secret(&path, kind, unlock)?)
             .ok_or(KeysError::Content { path, kind })?;
@@ -194,23 +205,156 @@ impl NodeKeys {
         label: &str,
         demonstration: bool,
     ) -> Result<(), KeysError> {
-        create_private(folder)
-            .map_err(|source| KeysError::File { path: folder.to_path_buf(), source })?;
-        let label = Text::from_string(label.to_owned()).map_err(|_| KeysError::Label)?;
         let share = self.share.to_bytes();
         let matching = self.matching.as_ref().map(MatchingShare::to_bytes);
         let secrets: [&[u8]; 4] = [&*self.consensus, &*self.release, &*share, &*self.custodian];
         let files = FILES.into_iter().zip(secrets);
         let matching = matching.iter().map(|share| (MATCHING_FILE, &share[..]));
-        for ((kind, name), secret) in files.chain(matching) {
-            let path = folder.join(name);
-            let about = About { kind, label: label.clone(), demonstration };
-            let file = lock(rng, about, secret, unlock)
-                .map_err(|source| KeysError::Locked { path: path.clone(), source })?;
-            write_new(&path, &file.encode()).map_err(|source| KeysError::File { path, source })?;
-        }
-        Ok(())
+        store(rng, folder, unlock, (label, demonstration), files.chain(matching))
     }
+}
+
+/// The secrets that a founder makes by itself, before the consortium has a key. Erased from memory when dropped.
+pub struct FounderKeys {
+    consensus: Zeroizing<[u8; 32]>,
+    release: Zeroizing<[u8; 32]>,
+    custodian: Zeroizing<[u8; 32]>,
+    ceremony: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for FounderKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let consensus = SigningKey::from_seed(&self.consensus).public();
+        f.debug_struct("FounderKeys").field("consensus", &consensus).finish_non_exhaustive()
+    }
+}
+
+impl FounderKeys {
+    /// Draws them.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut seed = || {
+            let mut seed = Zeroizing::new([0; 32]);
+            rng.fill_bytes(&mut *seed);
+            seed
+        };
+        Self { consensus: seed(), release: seed(), custodian: seed(), ceremony: seed() }
+    }
+
+    /// Signs for the founder during the ceremony, and for its validator ever after.
+    pub fn signing(&self) -> SigningKey {
+        SigningKey::from_seed(&self.consensus)
+    }
+
+    /// Deals, and opens what the others deal.
+    pub fn ceremony(&self) -> CeremonySecret {
+        CeremonySecret::from_seed(&self.ceremony)
+    }
+
+    /// What the organisation hands to the other founders. Its custodian's key is filled in.
+    pub fn card(&self, admit: OrganisationAdmit, address: Text<ADDRESS_BYTES_MAX>) -> FounderCard {
+        let [consensus, release, custodian] = [&self.consensus, &self.release, &self.custodian]
+            .map(|seed| SigningKey::from_seed(seed));
+        let founder = Founder {
+            admit: OrganisationAdmit { custodian: Some(custodian.public()), ..admit },
+            consensus: consensus.public(),
+            release: release.public(),
+            ceremony: self.ceremony().receiving().public().to_blob(),
+            address,
+        };
+        sign_card(founder, [&consensus, &release, &custodian])
+    }
+
+    /// Writes the key files into `folder`, as [`NodeKeys::store`] does.
+    pub fn store(
+        &self,
+        rng: &mut impl CryptoRng,
+        folder: &Path,
+        unlock: &Unlock,
+        label: &str,
+    ) -> Result<(), KeysError> {
+        let secrets = [&self.consensus, &self.release, &self.custodian, &self.ceremony];
+        let files = FOUNDER_FILES.into_iter().zip(secrets.map(|secret| &secret[..]));
+        store(rng, folder, unlock, (label, false), files)
+    }
+
+    /// Reads and unlocks the key files in `folder`.
+    pub fn load(folder: &Path, unlock: &Unlock) -> Result<Self, KeysError> {
+        let [consensus, release, custodian, ceremony] =
+            FOUNDER_FILES.map(|(kind, name)| read_seed((folder.join(name), kind), unlock));
+        Ok(Self {
+            consensus: consensus?,
+            release: release?,
+            custodian: custodian?,
+            ceremony: ceremony?,
+        })
+    }
+}
+
+/// Writes what a founder has of the ceremony beside its other keys, which are a node's then. What was written before
+/// a crash stays, if it is the same.
+pub fn store_shares(
+    rng: &mut impl CryptoRng,
+    folder: &Path,
+    unlock: &Unlock,
+    label: &str,
+    founded: &Founded,
+) -> Result<(), KeysError> {
+    let share = founded.share.to_bytes();
+    let matching = founded.matching.as_ref().map(MatchingShare::to_bytes);
+    let share = ((KeyKind::Share, "share.key"), &share[..]);
+    let matching = matching.iter().map(|share| (MATCHING_FILE, &share[..]));
+    for ((kind, name), secret) in [share].into_iter().chain(matching) {
+        let path = folder.join(name);
+        if path.exists() {
+            if read_secret(&path, kind, unlock)?.as_slice() == secret {
+                continue;
+            }
+            return Err(KeysError::Content { path, kind });
+        }
+        store(rng, folder, unlock, (label, false), [((kind, name), secret)].into_iter())?;
+    }
+    Ok(())
+}
+
+/// Removes what nobody needs once the consortium is founded: whoever had it could make the founder's dealings again.
+pub fn forget_ceremony(folder: &Path) -> Result<(), KeysError> {
+    let path = folder.join("ceremony.key");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(KeysError::File { path, source: error })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes key files into `folder`, which is created if it is missing.
+fn store<'a>(
+    rng: &mut impl CryptoRng,
+    folder: &Path,
+    unlock: &Unlock,
+    (label, demonstration): (&str, bool),
+    files: impl Iterator<Item = ((KeyKind, &'static str), &'a [u8])>,
+) -> Result<(), KeysError> {
+    create_private(folder)
+        .map_err(|source| KeysError::File { path: folder.to_path_buf(), source })?;
+    let label = Text::from_string(label.to_owned()).map_err(|_| KeysError::Label)?;
+    for ((kind, name), secret) in files {
+        let path = folder.join(name);
+        let about = About { kind, label: label.clone(), demonstration };
+        let file = lock(rng, about, secret, unlock)
+            .map_err(|source| KeysError::Locked { path: path.clone(), source })?;
+        write_new(&path, &file.encode()).map_err(|source| KeysError::File { path, source })?;
+    }
+    Ok(())
+}
+
+fn read_seed(
+    (path, kind): (PathBuf, KeyKind),
+    unlock: &Unlock,
+) -> Result<Zeroizing<[u8; 32]>, KeysError> {
+    let secret = read_secret(&path, kind, unlock)?;
+    let seed = <[u8; 32]>::try_from(secret.as_slice());
+    seed.map(Zeroizing::new).map_err(|_| KeysError::Content { path, kind })
 }
 
 fn load_matching(folder: &Path, unlock: &Unlock) -> Result<Option<MatchingShare>, KeysError> {

@@ -32,6 +32,7 @@ pub mod challenge;
 pub mod chart;
 pub mod command;
 pub mod credential;
+pub mod founding;
 pub mod genesis;
 pub mod grant;
 pub mod guardian;

@@ -24,6 +24,14 @@ pub const VALIDATORS_MAX: usize = 64;
 pub const GENESIS_COMMANDS_MAX: usize = 4_096;
 /// Bytes of a genesis file.
 pub const GENESIS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a founder's card.
+pub const FOUNDER_CARD_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of what one founder posts in one round: a dealing to each of the others, for two keys.
+pub const POST_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a whole founding: the draft, and the posts of all founders.
+pub const FOUNDING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of a draft of a genesis file: the file's own, and the founders' cards.
+pub const DRAFT_BYTES_MAX: usize = GENESIS_BYTES_MAX;
 /// Organisations of one consortium, suspended ones included.
 pub const ORGANISATIONS_MAX: usize = 1_024;
 /// Organisations in standing at one time: more than two thirds of their administrators sign a decision of

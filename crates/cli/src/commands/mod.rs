@@ -1,5 +1,6 @@
 //! The commands of the program, one file each.
 
+pub(crate) mod genesis;
 pub(crate) mod node;
 pub(crate) mod trustee;
 

@@ -43,6 +43,7 @@ use zeroize::Zeroizing;
 use super::{organisation_folder, organisation_id, person_folder};
 use crate::{
     failure::Failure,
+    node_toml::{KeysToml, NodeToml, PeerToml},
     profile::{ADMINISTRATOR_KEY, Node, Profile, Trustee, read_operator},
 };
 
@@ -96,29 +97,6 @@ const LICENSOR: &str = "licensor";
 /// The public key that a member hands out.
 const MEMBER_KEY: &str = "member.pub";
 
-/// A node's configuration as the pilot writes it.
-#[derive(Serialize)]
-struct NodeToml {
-    folder: PathBuf,
-    genesis: PathBuf,
-    listen_peers: SocketAddr,
-    listen_clients: SocketAddr,
-    keys: KeysToml,
-    peers: Vec<PeerToml>,
-}
-
-#[derive(Serialize)]
-struct KeysToml {
-    folder: PathBuf,
-    operator_file: PathBuf,
-}
-
-#[derive(Serialize)]
-struct PeerToml {
-    validator: String,
-    address: SocketAddr,
-}
-
 /// Founds a consortium in `dir`. The genesis file is written last: a folder without it is not founded.
 pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
     let ports = ports(port)?;
@@ -155,7 +133,10 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
             genesis: "../../genesis.cbor".into(),
             listen_peers: peers[at],
             listen_clients: loopback(ports[at].1),
-            keys: KeysToml { folder: "keys".into(), operator_file: "../../operator.key".into() },
+            keys: KeysToml {
+                folder: "keys".into(),
+                operator_file: Some("../../operator.key".into()),
+            },
             peers: nodes
                 .iter()
                 .zip(&peers)
@@ -165,7 +146,7 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
                 })
                 .collect(),
         };
-        write(&folder.join("node.toml"), &toml::to_string(&config).expect("plain TOML"))?;
+        write(&folder.join("node.toml"), &config.to_string())?;
         ids.insert(organisation.slug.to_owned(), node.organisation);
         let url = format!("http://{}", loopback(ports[at].1));
         endpoints.push(Node { organisation: node.organisation, url });

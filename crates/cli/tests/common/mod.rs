@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+pub mod founders;
 pub mod nodes;
 pub mod writer;
 
@@ -32,6 +33,16 @@ pub fn keepwell<S: AsRef<OsStr>>(arguments: &[S]) -> Done {
     Done::of(&mut Command::new(KEEPWELL), arguments)
 }
 
+/// The program, and before it what puts it into a network. `nsenter` becomes the program, as `setpriv` does.
+fn words_before(namespace: Option<&str>) -> Vec<String> {
+    let enter = namespace.map(|name| {
+        vec!["nsenter".to_owned(), format!("--net=/run/netns/{name}"), "--".to_owned()]
+    });
+    let mut words = enter.unwrap_or_default();
+    words.push(KEEPWELL.to_owned());
+    words
+}
+
 /// How a command ended, and what it said.
 #[derive(Debug)]
 pub struct Done {
@@ -42,6 +53,13 @@ pub struct Done {
 }
 
 impl Done {
+    /// Runs the program to its end in a network of its own, if one is named.
+    pub fn in_namespace<S: AsRef<OsStr>>(namespace: Option<&str>, arguments: &[S]) -> Self {
+        let mut before = words_before(namespace).into_iter();
+        let mut command = Command::new(before.next().unwrap());
+        Self::of(command.args(before), arguments)
+    }
+
     pub fn of<S: AsRef<OsStr>>(command: &mut Command, arguments: &[S]) -> Self {
         let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -112,11 +130,16 @@ pub struct Process {
 impl Process {
     /// Starts the program, its output going to `log`.
     pub fn start<S: AsRef<OsStr>>(arguments: &[S], log: &Path) -> Self {
+        Self::start_in(None, arguments, log)
+    }
+
+    /// Starts the program in a network of its own, if one is named.
+    pub fn start_in<S: AsRef<OsStr>>(namespace: Option<&str>, arguments: &[S], log: &Path) -> Self {
         let output = File::create(log).unwrap();
         let errors = output.try_clone().unwrap();
         // `setpriv` becomes the program, so its number is the program's.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", KEEPWELL]).args(arguments);
+        command.args(["--pdeathsig", "KILL", "--"]).args(words_before(namespace)).args(arguments);
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap();
         Self { child, log: log.to_path_buf() }
     }

@@ -1,0 +1,145 @@
+//! Four organisations on hosts of their own: folders, keys, the ceremony, and nodes.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::{Done, Process, keepwell};
+
+/// Their kinds, which name their folders, and their names.
+pub const FOUNDERS: [(&str, &str); 4] = [
+    ("hospital", "St. Brigid Hospital"),
+    ("clinic", "Meridian Telehealth"),
+    ("laboratory", "Northlight Laboratory"),
+    ("insurer", "Harbour Mutual"),
+];
+
+/// Where one of them is.
+#[derive(Clone, Debug)]
+struct Host {
+    peers: SocketAddr,
+    clients: SocketAddr,
+    /// The network that it is in, if not this machine's.
+    namespace: Option<String>,
+}
+
+/// The founders, with the folders that their hosts would have.
+#[derive(Debug)]
+pub struct Founders {
+    home: PathBuf,
+    hosts: Vec<Host>,
+}
+
+impl Founders {
+    /// All on this machine's loopback, with keys.
+    pub fn on_loopback(home: &Path) -> Self {
+        // Ports that nobody has now.
+        let held: Vec<_> =
+            (0..8).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+        let free: Vec<_> = held.iter().map(|it| it.local_addr().unwrap()).collect();
+        let host =
+            |place: usize| Host { peers: free[place], clients: free[4 + place], namespace: None };
+        Self::with_keys(home, (0..4).map(host).collect())
+    }
+
+    /// Each in a network of its own, by name, with an address in it.
+    pub fn in_namespaces(home: &Path, namespaces: &[(String, Ipv4Addr)]) -> Self {
+        let host = |(name, address): &(String, Ipv4Addr)| Host {
+            peers: (*address, 7440).into(),
+            clients: (Ipv4Addr::LOCALHOST, 7441).into(),
+            namespace: Some(name.clone()),
+        };
+        Self::with_keys(home, namespaces.iter().map(host).collect())
+    }
+
+    fn with_keys(home: &Path, hosts: Vec<Host>) -> Self {
+        let founders = Self { home: home.to_path_buf(), hosts };
+        for (place, (kind, _)) in FOUNDERS.iter().enumerate() {
+            let operator = home.join(format!("{kind}.operator"));
+            fs::write(&operator, [place as u8; 32]).unwrap();
+            fs::set_permissions(&operator, fs::Permissions::from_mode(0o600)).unwrap();
+            founders.keys(place).ok();
+        }
+        founders
+    }
+
+    pub fn path(&self, below: &str) -> String {
+        self.home.join(below).to_str().unwrap().to_owned()
+    }
+
+    /// Makes the keys of a founder.
+    pub fn keys(&self, place: usize) -> Done {
+        let (kind, name) = FOUNDERS[place];
+        let (dir, operator) = (self.path(kind), self.path(&format!("{kind}.operator")));
+        let address = self.hosts[place].peers.to_string();
+        let keys = ["genesis", "keys", "--dir", &dir, "--operator-file", &operator];
+        keepwell(&[&keys[..], &["--name", name, "--kind", kind, "--address", &address]].concat())
+    }
+
+    /// The draft of all of them, and its digest.
+    pub fn draft(&self) -> (String, String) {
+        let draft = self.path("draft.cbor");
+        let cards = FOUNDERS.map(|(kind, _)| self.path(&format!("{kind}/founder.card")));
+        let make = ["genesis", "draft", "--name", "Northern Exchange", "--to", &draft];
+        let make: Vec<_> = make.into_iter().chain(cards.iter().map(String::as_str)).collect();
+        let digest = keepwell(&make).ok().word_after("");
+        (draft, digest)
+    }
+
+    /// The words with which a founder takes part.
+    pub fn found(&self, place: usize, draft: &str, digest: &str) -> Vec<String> {
+        let (kind, _) = FOUNDERS[place];
+        let clients = self.hosts[place].clients.to_string();
+        let (dir, operator) = (self.path(kind), self.path(&format!("{kind}.operator")));
+        let found = ["genesis", "found", "--dir", &dir, "--operator-file", &operator];
+        let about = ["--draft", draft, "--agreed", digest, "--listen-clients", &clients];
+        [&found[..], &about].concat().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Lets a founder take part.
+    pub fn begin(&self, place: usize, draft: &str, digest: &str) -> Process {
+        let log = format!("{}.log", FOUNDERS[place].0);
+        self.start(place, &self.found(place, draft, digest), &log)
+    }
+
+    /// Starts a founder's node, and waits until it serves.
+    pub fn node(&self, place: usize) -> Process {
+        let kind = FOUNDERS[place].0;
+        let words = ["node", "--config", &self.path(&format!("{kind}/node.toml"))];
+        let mut node = self.start(place, &words.map(str::to_owned), &format!("{kind}.node"));
+        node.wait_for("peers: ");
+        node
+    }
+
+    fn start(&self, place: usize, words: &[String], log: &str) -> Process {
+        Process::start_in(self.hosts[place].namespace.as_deref(), words, &self.home.join(log))
+    }
+
+    /// Runs a command on a founder's host.
+    pub fn run(&self, place: usize, words: &[&str]) -> Done {
+        Done::in_namespace(self.hosts[place].namespace.as_deref(), words)
+    }
+
+    /// Makes the keys of a member of a founder's; its profile is what is returned.
+    pub fn member(&self, place: usize, name: &str) -> String {
+        let kind = FOUNDERS[place].0;
+        let administrator = self.path(&format!("{kind}/administrator"));
+        let (member, request) = (self.path(name), self.path(&format!("{name}.member")));
+        let operator = self.path(&format!("{kind}.operator"));
+        let new = ["member", "new", "--like", &administrator, "--operator-file", &operator];
+        keepwell(&[&new[..], &["--to", &member, "--request", &request]].concat()).ok();
+        member
+    }
+
+    /// The words with which a founder's administrator enrols a member that was made.
+    pub fn enrolment(&self, place: usize, name: &str) -> Vec<String> {
+        let administrator = self.path(&format!("{}/administrator", FOUNDERS[place].0));
+        let request = self.path(&format!("{name}.member"));
+        ["member", "enrol", "--as", &administrator, "--role", "nurse", &request]
+            .map(str::to_owned)
+            .to_vec()
+    }
+}
