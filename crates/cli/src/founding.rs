@@ -222,9 +222,9 @@ impl<'a> Host<'a> {
         for round in Round::ALL {
             for founder in self.plan.founders() {
                 if let Ok(Some(post)) = self.ask(host, round, founder).await {
-                    match self.board.add(post) {
-                        Err(fault @ CeremonyFault::TwoFaced { .. }) => return Err(fault),
-                        Err(_) | Ok(()) => {}
+                    let added = self.board.add(post);
+                    if let Err(fault @ CeremonyFault::TwoFaced { .. }) = added {
+                        return Err(fault);
                     }
                 }
             }
