@@ -399,15 +399,24 @@ fn read_secret(
     secret.map_err(locked)
 }
 
-/// Writes a new file durably, for this user alone.
+/// Writes a new file durably, for this user alone. It gets its name when it is whole: a crash or a full disk leaves
+/// none that does not open.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let mut options = fs::File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    // Fails over a file that is there, which a renaming would replace.
+    fs::hard_link(&new, path)?;
+    fs::remove_file(&new)?;
     match path.parent() {
         Some(folder) => fs::File::open(folder)?.sync_all(),
         None => Ok(()),
@@ -481,6 +490,18 @@ mod tests {
         assert!(matches!(again, Err(KeysError::File { .. })));
         let printed = format!("{keys:?} {unlock:?}");
         assert!(!printed.contains("[1, 1") && !printed.contains("5, 5"), "{printed}");
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_while_it_was_written_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let unlock = Unlock::Operator(Zeroizing::new([5; 32]));
+        fs::write(folder.path().join("share.new"), b"half a sh").unwrap();
+        keys().store(&mut rng(), folder.path(), &unlock, "hospital", true).unwrap();
+        assert!(NodeKeys::load(folder.path(), &unlock).is_ok());
+        let names = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().path());
+        let left: Vec<_> = names.filter(|it| it.extension().unwrap() == "new").collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 
     #[test]
