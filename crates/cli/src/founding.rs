@@ -4,7 +4,7 @@
 //! GET /v1/founding/PLAN/ROUND/FOUNDER    the post, canonical CBOR; 404 while it is not here
 //! GET /v1/founding/PLAN/finished         200 once this host has its genesis file
 //!
-//! FOLDER/ROUND.post                      what this founder posted
+//! FOLDER/ROUND.post                      what this founder posted; each plan has a folder of its own
 //! ```
 //!
 //! # Invariants
@@ -41,7 +41,7 @@ use keepwell_node::api::server;
 use keepwell_types::limits::POST_BYTES_MAX;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::sleep};
 
-use crate::{failure::Failure, output::Output, runtime::asked_to_stop};
+use crate::{failure::Failure, output::Output, page::plain, runtime::asked_to_stop};
 
 /// Between two looks at what the others posted.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -162,7 +162,7 @@ impl<'a> Host<'a> {
         match participant.finish(&self.board) {
             Err(CeremonyFault::Divided { founder }) => {
                 // Whoever signed two different posts is the one to name.
-                self.compare(founder).await?;
+                self.compare().await?;
                 Err(CeremonyFault::Divided { founder }.into())
             }
             founded => Ok(founded?),
@@ -189,7 +189,8 @@ impl<'a> Host<'a> {
 
     fn name(&self, founder: u16) -> String {
         self.plan.founder(founder).map_or_else(String::new, |it| {
-            format!("founder {founder}, {} at {}", it.admit.name.as_str(), it.address.as_str())
+            let (name, address) = (plain(it.admit.name.as_str()), plain(it.address.as_str()));
+            format!("founder {founder}, {name} at {address}")
         })
     }
 
@@ -217,10 +218,11 @@ impl<'a> Host<'a> {
         Ok(faults)
     }
 
-    /// Looks for two different posts of one founder: those here, and those that another host shows.
-    async fn compare(&mut self, host: u16) -> Result<(), CeremonyFault> {
-        for round in Round::ALL {
-            for founder in self.plan.founders() {
+    /// Looks for two different posts of one founder: those here, and those that the other hosts show.
+    async fn compare(&mut self) -> Result<(), CeremonyFault> {
+        for host in self.plan.founders().filter(|it| *it != self.founder) {
+            let places = self.plan.founders().flat_map(|it| Round::ALL.map(|round| (round, it)));
+            for (round, founder) in places {
                 if let Ok(Some(post)) = self.ask(host, round, founder).await {
                     let added = self.board.add(post);
                     if let Err(fault @ CeremonyFault::TwoFaced { .. }) = added {

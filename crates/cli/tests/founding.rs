@@ -20,7 +20,7 @@ fn change_byte(path: &Path, at: usize) {
 fn strangers_found_a_consortium_and_run_it() {
     let scratch = scratch();
     let hosts = Founders::on_loopback(scratch.path());
-    hosts.keys(0).refused(&["consensus.key", "exists"]);
+    hosts.keys(0).refused(&["has keys already"]);
 
     // A card that was changed on its way is of nobody.
     let cards = FOUNDERS.map(|(kind, _)| hosts.path(&format!("{kind}/founder.card")));
@@ -51,6 +51,15 @@ fn strangers_found_a_consortium_and_run_it() {
     let operator = stranger.iter().position(|it| it == "--operator-file").unwrap() + 1;
     stranger[operator] = hosts.path("clinic.operator");
     keepwell(&stranger).refused(&["key file"]);
+
+    // A draft that came to nothing is no hindrance for the next one.
+    let (failed, of_failed) = hosts.draft();
+    let mut begun = hosts.begin(0, &failed, &of_failed);
+    begun.wait_for("commit: waits for");
+    begun.kill();
+    let made = make(&cards).ok();
+    let digest = made.word_after("");
+    assert_ne!(digest, of_failed);
 
     // One is killed when it has committed, and comes again; the last one comes late.
     let mut first = hosts.begin(0, &draft, &digest);

@@ -372,6 +372,11 @@ impl<'a> Board<'a> {
         Self { plan, posts: BTreeMap::new() }
     }
 
+    /// What it is about.
+    pub const fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
     /// Takes a post, if it is one. The same one again changes nothing; another one of its founder in its round shows
     /// that it is two-faced.
     pub fn add(&mut self, post: Post) -> Result<(), CeremonyFault> {

@@ -15,7 +15,7 @@ use keepwell_client::{
     identity::{AdministratorIdentity, Unlock},
 };
 use keepwell_crypto::{
-    ceremony::{Founded, Founding, Participant, Plan, check_card},
+    ceremony::{Board, Founded, Founding, Participant, Plan, check_card},
     command::chain_id,
 };
 use keepwell_node::{
@@ -38,6 +38,7 @@ use crate::{
     founding::{Host, write_durably},
     node_toml::{KeysToml, NodeToml, PeerToml},
     output::Output,
+    page::plain,
     profile::{ADMINISTRATOR_KEY, Node, Profile, new_unlock, passphrase, read_operator},
     runtime::block_on,
 };
@@ -218,6 +219,12 @@ impl Keys {
                 self.address
             )));
         }
+        if self.dir.join("keys").exists() {
+            return Err(Failure::Misused(format!(
+                "{} has keys already; name another folder, or remove this one if its card was never handed out",
+                self.dir.display()
+            )));
+        }
         let unlock = new_unlock(self.operator_file.as_deref())?;
         let administrator = AdministratorIdentity::found();
         let mut keys = vec![administrator.public()];
@@ -282,6 +289,7 @@ impl MakeDraft {
             trustees: self.trustees()?,
         };
         let plan = Plan::new(draft)?;
+        addresses(plan.draft())?;
         write_durably(&self.to, &plan.draft().encode()).map_err(Failure::at(&self.to))?;
         output.result(
             &format!(
@@ -308,11 +316,27 @@ impl MakeDraft {
     }
 }
 
-/// A draft as its founders read it.
+/// Where each founder is reached, in their order: as numbers, so that nobody else decides where that is.
+fn addresses(draft: &Draft) -> Result<Vec<SocketAddr>, Failure> {
+    let address = |card: &FounderCard| {
+        let founder = &card.founder;
+        founder.address.as_str().parse().map_err(|_| {
+            Failure::Misused(format!(
+                "organisation {} has the address {:?}, which is not a number and a port; let it make its card again",
+                founder.admit.organisation,
+                plain(founder.address.as_str())
+            ))
+        })
+    };
+    draft.founders.iter().map(address).collect()
+}
+
+/// A draft as its founders read it. Names of others cannot look like lines of it.
 fn text_of(draft: &Draft) -> String {
     let mut lines = vec![format!(
-        "{}, {} founders of whom {} open a record together",
-        draft.name.as_str(),
+        "{}, founded {}, {} founders of whom {} open a record together",
+        plain(draft.name.as_str()),
+        draft.founded,
         draft.founders.len(),
         draft.threshold()
     )];
@@ -321,9 +345,9 @@ fn text_of(draft: &Draft) -> String {
         let administrators = &founder.admit.administrators;
         lines.push(format!(
             "  {number}  {}, {}, at {}\n     organisation {}\n     validator    {}\n     administrators: {} of {}",
-            founder.admit.name.as_str(),
+            plain(founder.admit.name.as_str()),
             founder.admit.kind,
-            founder.address.as_str(),
+            plain(founder.address.as_str()),
             founder.admit.organisation,
             founder.consensus,
             administrators.needed,
@@ -333,7 +357,8 @@ fn text_of(draft: &Draft) -> String {
     match &draft.trustees {
         None => lines.push("no trustees: patients leave nothing to emergencies".into()),
         Some(trustees) => {
-            let names: Vec<_> = trustees.trustees.iter().map(|it| it.name.as_str()).collect();
+            let names: Vec<_> =
+                trustees.trustees.iter().map(|it| plain(it.name.as_str())).collect();
             lines.push(format!("trustees, {} of: {}", trustees.threshold, names.join(", ")));
         }
     }
@@ -349,9 +374,9 @@ fn show(path: &Path, output: &Output) -> Result<(), Failure> {
         let founder = &card.founder;
         let text = format!(
             "a founder's card, signed by its keys: {}, {}, at {}, organisation {}",
-            founder.admit.name.as_str(),
+            plain(founder.admit.name.as_str()),
             founder.admit.kind,
-            founder.address.as_str(),
+            plain(founder.address.as_str()),
             founder.admit.organisation
         );
         (text, json!({ "card": founder }))
@@ -362,7 +387,7 @@ fn show(path: &Path, output: &Output) -> Result<(), Failure> {
         let (chain, validators) = (chain_id(&genesis), genesis.validators.len());
         let text = format!(
             "a genesis file: {}, chain {chain}, {validators} validators{}",
-            genesis.name.as_str(),
+            plain(genesis.name.as_str()),
             if genesis.demonstration { ", a demonstration: its keys protect nothing" } else { "" }
         );
         (
@@ -397,6 +422,7 @@ impl Found {
         let draft = Draft::decode(&read(&self.draft, DRAFT_BYTES_MAX)?)
             .map_err(|error| not_a(&self.draft, "a draft", error))?;
         let plan = Plan::new(draft)?;
+        addresses(plan.draft())?;
         if plan.digest() != self.agreed {
             return Err(Failure::Misused(format!(
                 "the draft in {} has the digest\n  {}\nand the founders agreed on\n  {}\nSomeone has another draft: find out who, before anyone begins",
@@ -431,7 +457,7 @@ impl Found {
                 return Err(failure);
             }
         };
-        self.keep(&founded, &unlock, host.board().record().encode())?;
+        self.keep(&founded, &unlock, host.board())?;
         let chain = chain_id(&founded.genesis);
         output.result(
             &format!(
@@ -453,17 +479,10 @@ impl Found {
     }
 
     async fn host<'a>(&self, plan: &'a Plan, founder: u16) -> Result<Host<'a>, Failure> {
-        let own = plan.founder(founder).map(|it| it.address.as_str().parse());
-        let listen = match (self.listen, own) {
-            (Some(listen), _) => listen,
-            (None, Some(Ok(own))) => own,
-            (None, _) => {
-                return Err(Failure::Misused(
-                    "this founder's card has no address of numbers; name one with --listen".into(),
-                ));
-            }
-        };
-        Host::open(plan, founder, &self.dir.join(CEREMONY), listen).await
+        let own = addresses(plan.draft())?[usize::from(founder) - 1];
+        // A draft that failed leaves its posts behind, and the next one begins with none.
+        let posts = self.dir.join(CEREMONY).join(plan.digest().to_string());
+        Host::open(plan, founder, &posts, self.listen.unwrap_or(own)).await
     }
 
     /// Which founder has its genesis file here, if it is of this draft.
@@ -483,7 +502,12 @@ impl Found {
     }
 
     /// Keeps what came out. The genesis file is written last: without it nothing is founded yet.
-    fn keep(&self, founded: &Founded, unlock: &NodeUnlock, record: Vec<u8>) -> Result<(), Failure> {
+    fn keep(
+        &self,
+        founded: &Founded,
+        unlock: &NodeUnlock,
+        board: &Board<'_>,
+    ) -> Result<(), Failure> {
         let genesis = &founded.genesis;
         let card = read_card(&self.dir.join(CARD))?;
         store_shares(
@@ -497,32 +521,25 @@ impl Found {
             let path = self.dir.join(name);
             write_durably(&path, bytes).map_err(Failure::at(path))
         };
-        write(FOUNDING, &record)?;
-        let own: Option<SocketAddr> = card.founder.address.as_str().parse().ok();
+        write(FOUNDING, &board.record().encode())?;
         let operator_file = self
             .operator_file
             .as_ref()
             .map(|path| fs::canonicalize(path).map_err(Failure::at(path)));
         let operator_file = operator_file.transpose()?;
-        let record = Founding::decode(&record).map_err(|error| {
-            Failure::Misused(format!("the record of the founding cannot be read again: {error}"))
-        })?;
-        let plan = record.plan()?;
+        let addresses = addresses(board.plan().draft())?;
+        let own = addresses[usize::from(founded.share.index()) - 1];
         let config = NodeToml {
             folder: "node".into(),
             genesis: GENESIS.into(),
-            listen_peers: self.listen.or(own).expect("the host listened"),
+            listen_peers: self.listen.unwrap_or(own),
             listen_clients: self.listen_clients,
             keys: KeysToml { folder: "keys".into(), operator_file: operator_file.clone() },
-            peers: plan
-                .draft()
-                .founders
+            peers: genesis
+                .validators
                 .iter()
-                .map(|card| &card.founder)
-                .filter_map(|it| {
-                    let address = it.address.as_str().parse().ok()?;
-                    Some(PeerToml { validator: it.consensus.to_string(), address })
-                })
+                .zip(addresses)
+                .map(|(it, address)| PeerToml { validator: it.consensus.to_string(), address })
                 .collect(),
         };
         write("node.toml", config.to_string().as_bytes())?;
