@@ -117,6 +117,7 @@ impl World {
                 recovery: None,
                 sign_off: None,
                 matching: Some(MatchingRule::USUAL),
+                epoch_blocks: None,
             },
             entries: List::new(),
             trustees: Some(trustees()),

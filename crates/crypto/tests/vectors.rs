@@ -911,6 +911,7 @@ fn ceremonies() {
             recovery: None,
             sign_off: None,
             matching: Some(MatchingRule::USUAL),
+            epoch_blocks: None,
         },
         trustees: None,
     };

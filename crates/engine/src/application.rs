@@ -311,6 +311,7 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
             history: run.executed.history_root,
             sync: sync_target::<E>(&run.merkleized),
             round: round_of(&context),
+            next: None,
         };
         let block = Block::new(header, entries.into());
         self.remember(&block, run.executed, ids);

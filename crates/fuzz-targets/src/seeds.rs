@@ -341,6 +341,7 @@ pub fn genesis() -> &'static Genesis {
                 sign_off: None,
                 recovery: None,
                 matching: None,
+                epoch_blocks: None,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {
@@ -618,6 +619,7 @@ fn header(height: u64) -> Header {
         history: Digest([21; 32]),
         sync: SyncTarget { root: Digest([22; 32]), start: 0, end: 100 },
         round: Round { epoch: 0, view: height, parent_view: height - 1, leader: key(100).public() },
+        next: None,
     }
 }
 
@@ -1061,6 +1063,7 @@ fn founding() -> &'static (Vec<FounderKeys>, Plan) {
             founders: list(cards),
             parameters: Parameters {
                 matching: Some(MatchingRule::USUAL),
+                epoch_blocks: None,
                 ..genesis().parameters.clone()
             },
             trustees: None,

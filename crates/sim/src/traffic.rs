@@ -93,6 +93,7 @@ pub const PARAMETERS: Parameters = Parameters {
     recovery: None,
     sign_off: None,
     matching: None,
+    epoch_blocks: None,
 };
 
 impl Traffic {

@@ -20,6 +20,10 @@ pub const BLOCK_AHEAD_MS_MAX: u64 = 1_000;
 
 /// Validators of one epoch.
 pub const VALIDATORS_MAX: usize = 64;
+/// Blocks of an epoch where the genesis file does not say: an hour and three quarters without traffic, and less with.
+pub const EPOCH_BLOCKS_USUAL: u32 = 4_096;
+/// Blocks of the shortest epoch.
+pub const EPOCH_BLOCKS_MIN: u32 = 8;
 /// Entries of the genesis file.
 pub const GENESIS_COMMANDS_MAX: usize = 4_096;
 /// Bytes of a genesis file.

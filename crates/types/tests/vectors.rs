@@ -434,6 +434,7 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
         history: DIGEST,
         sync: SyncTarget { root: DIGEST, start: 5, end: 900 },
         round: Round { epoch: 0, view: 301, parent_view: 300, leader: KEY },
+        next: None,
     };
     let certificate = Certificate {
         epoch: 0,

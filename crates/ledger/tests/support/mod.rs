@@ -73,6 +73,7 @@ pub(crate) const PARAMETERS: Parameters = Parameters {
     recovery: Some(RecoveryRule { delay_ms: 10_000 }),
     sign_off: None,
     matching: None,
+    epoch_blocks: None,
 };
 
 /// Runs a script on a new ledger and compares every verdict.
