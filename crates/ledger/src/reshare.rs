@@ -121,9 +121,12 @@ pub(crate) fn open(case: &Case<'_>, it: &ReshareOpen) -> Result<Changes, Halt> {
         return Err(Rejection::NotInChange.into());
     }
     let mut dealt = known_dealt(case, index)?;
+    let handovers = part.keys().map(|(key, _)| Ok((key, part.handover(key)?)));
+    let handovers = handovers.collect::<Result<Vec<_>, Rejection>>()?;
     for OpenShare { key, receiver, share } in it.shares.iter() {
         let wrong = Rejection::WrongShare { receiver: *receiver };
-        let handover = part.handover(*key)?;
+        let handover = handovers.iter().find(|(of, _)| of == key).map(|(_, handover)| handover);
+        let handover = handover.ok_or(wrong.clone())?;
         let dealt = dealt.of_mut(*key).as_mut().ok_or(wrong.clone())?;
         if !part.is_seat(*receiver) || !dealt.accusers.contains(*receiver) {
             return Err(wrong.into());

@@ -85,6 +85,10 @@ struct Consortium {
     world: World,
     nodes: BTreeMap<PublicKey, Node>,
     dealings: BTreeMap<Location, Dealing>,
+    /// Confirmations that were accepted, by change.
+    confirmed: BTreeMap<Location, usize>,
+    /// The change that was under way last.
+    last: Option<Location>,
     rng: ChaCha20Rng,
 }
 
@@ -152,7 +156,8 @@ impl Consortium {
             nodes.insert(node.release.public(), node);
         }
         let world = World::founded(&genesis);
-        Self { world, nodes, dealings: BTreeMap::new(), rng }
+        let (dealings, confirmed) = (BTreeMap::new(), BTreeMap::new());
+        Self { world, nodes, dealings, confirmed, last: None, rng }
     }
 
     fn node(&mut self, name: &str) -> &mut Node {
@@ -203,6 +208,9 @@ impl Consortium {
         if let (Payload::ReshareDeal(it), true) = (&payload, outcome.verdict.is_accepted()) {
             let dealing = Dealing::decode(&it.dealing).unwrap();
             self.dealings.insert(outcome.location, dealing);
+        }
+        if let (Payload::ReshareConfirm(it), true) = (&payload, outcome.verdict.is_accepted()) {
+            *self.confirmed.entry(it.change).or_default() += 1;
         }
         outcome.verdict
     }
@@ -274,6 +282,7 @@ impl Consortium {
 
     fn take_part(&mut self, release: PublicKey) {
         let (old, Some(changing)) = (self.validators().set, self.changing()) else { return };
+        self.last = Some(changing.began);
         let height = self.world.height;
         let Some(duty) = changing.duty(&old, &release, height, EPOCH_BLOCKS_MIN) else { return };
         let node = self.nodes[&release].clone();
@@ -538,6 +547,9 @@ fn holds(
     assert_eq!(consortium.changing(), None);
     let parts = |key: &Key| matches!(key, Key::Receiver(_) | Key::Dealt(_));
     assert!(!consortium.world.state.keys().any(parts), "nothing of the change is left");
+
+    let confirmed = consortium.confirmed.get(&consortium.last.unwrap()).copied();
+    assert!(confirmed.unwrap_or_default() >= next.quorum(), "{confirmed:?} confirmed");
 
     let committee = Committee::new(&next.committee).unwrap();
     let honest = consortium.nodes.values().filter(|node| node.manner == Manner::Honest);
