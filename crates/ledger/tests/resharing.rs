@@ -16,12 +16,14 @@ use keepwell_crypto::{
         Committee, KeyShare, combine, deal, encapsulate, partial, verify_ciphertext, verify_partial,
     },
 };
-use keepwell_ledger::state::{Changing, Dealt, Duty, Key, Receiver, Stage, Validators, Value};
+use keepwell_ledger::state::{
+    Changing, Dealt, Duty, Key, Places, Receiver, Stage, Validators, Value,
+};
 use keepwell_types::{
     command::Payload,
     encoding::{Blob, List, Text},
     genesis::{GENESIS_VERSION, Genesis, Parameters, Validator},
-    id::{ChainId, Digest, Location, OrganisationId, PublicKey},
+    id::{ChainId, Digest, Height, Location, OrganisationId, PublicKey},
     limits::EPOCH_BLOCKS_MIN,
     member::{OrganisationStanding, Party},
     motion::{Act, MotionApprove, MotionOpen},
@@ -877,6 +879,131 @@ fn lies_are_refused_one_by_one() {
     }
 }
 
+/// Whoever is suspended does nothing else, and still answers for its share.
+#[test]
+fn a_suspended_organisation_hands_its_share_over() {
+    let mut consortium = Consortium::of(&THREE, false);
+    let (capsule, before) = (Capsule::of(&mut consortium), consortium.validators().set);
+    let organisation = organisation_id("lab");
+    let suspend = Act::Suspend(OrganisationStanding { organisation });
+    assert_eq!(consortium.moved(&suspend, &["hospital", "clinic", "insurer"]), Verdict::Accepted);
+    let anew = Act::Change(Change::default());
+    assert_eq!(consortium.moved(&anew, &["hospital", "clinic", "insurer"]), Verdict::Accepted);
+    let next = consortium.run().unwrap();
+    holds(&mut consortium, &before, &next, &capsule);
+}
+
+/// The block that would have put the next set in place is the one in which one of it is expelled.
+#[test]
+fn an_expulsion_comes_before_the_end_of_its_epoch() {
+    let mut consortium = all_four();
+    let ends = |consortium: &Consortium, after: u64| {
+        (consortium.world.height.0 + after + 1) % u64::from(EPOCH_BLOCKS_MIN) == 0
+    };
+    while !ends(&consortium, 0) {
+        consortium.round();
+    }
+    let before = consortium.validators();
+    assert_eq!(consortium.moved(&Act::Change(Change::default()), &THREE), Verdict::Accepted);
+    while !ends(&consortium, 1) {
+        assert_eq!(consortium.round(), None);
+    }
+    assert_eq!(consortium.stage(), Some(Stage::Done));
+    assert_eq!(consortium.moved(&expels("insurer"), &THREE), Verdict::Accepted);
+    assert!(ends(&consortium, 0));
+    assert_eq!(consortium.world.last.as_ref().unwrap().next, None);
+    assert_eq!((consortium.stage(), consortium.validators()), (Some(Stage::Receive), before));
+    assert_eq!(consortium.run().unwrap().seats.len(), 3);
+}
+
+/// A validator has a quota of its organisation's, and uses up nobody else's.
+#[test]
+fn a_validator_floods_nobody() {
+    let mut consortium = all_four();
+    assert_eq!(consortium.moved(&Act::Change(Change::default()), &THREE), Verdict::Accepted);
+    let change = consortium.changing().unwrap().began;
+    let receiving = SealingKey::from_seed(&[7; 32]).public().to_blob();
+    let ready = Payload::ReshareReady(ReshareReady { change, receiving });
+    consortium.next_block();
+    let say = |world: &mut World, name: &str| {
+        let party = Party::Validator(organisation_id(name));
+        let signed = world.sign(&[(party, release(name))], ready.clone());
+        world.submit(verify(signed).unwrap()).map(|it| it.verdict.is_accepted())
+    };
+    assert_eq!(say(&mut consortium.world, "lab"), Ok(true));
+    for _ in 1..PARAMETERS.commands_per_minute_max {
+        assert_eq!(say(&mut consortium.world, "lab"), Ok(false));
+    }
+    let flooding = say(&mut consortium.world, "lab").unwrap_err();
+    assert_eq!(name_of(&flooding), "quota_exceeded");
+    assert_eq!(say(&mut consortium.world, "clinic"), Ok(true));
+    let administrator = Party::Administrator(organisation_id("lab"));
+    let payload = Payload::MotionOpen(MotionOpen {
+        motion: motion_id("m"),
+        act: expels("insurer"),
+        until: consortium.world.time.plus_ms(1_000),
+    });
+    let verdict = consortium.submit(administrator, &key("administrator:lab"), payload);
+    assert_eq!(verdict, Verdict::Accepted);
+}
+
+/// Four of four, three of whom are enough, from block 10 on in stages of eight blocks.
+#[test]
+fn each_stage_ends_when_all_have_spoken_or_in_time() {
+    let set = all_four().validators().set;
+    let stage = |height, said: &[&dyn Fn(&mut Changing)]| {
+        let began = Location { height: Height(10), index: 0 };
+        let mut changing = Changing::new(began, set.seats.clone());
+        said.iter().for_each(|say| say(&mut changing));
+        changing.stage(&set, Height(height), 8)
+    };
+    let say = |places: &mut Places, count: u16| {
+        (1..=count).for_each(|index| assert!(places.insert(index)));
+    };
+    let three_ready = |it: &mut Changing| say(&mut it.ready, 3);
+    let three_dealt = |it: &mut Changing| say(&mut it.dealt, 3);
+    let four_dealt = |it: &mut Changing| say(&mut it.dealt, 4);
+    let one_accused = |it: &mut Changing| say(&mut it.accused, 1);
+    let two_accused = |it: &mut Changing| say(&mut it.accused, 2);
+    let three_confirmed = |it: &mut Changing| say(&mut it.confirmed, 3);
+    let all_ready = |it: &mut Changing| it.ended.receive = Some(Height(12));
+    let all_dealt = |it: &mut Changing| it.ended.deal = Some(Height(13));
+    let all_checked = |it: &mut Changing| it.ended.check = Some(Height(14));
+    let all_opened = |it: &mut Changing| it.ended.open = Some(Height(36));
+    let all_confirmed = |it: &mut Changing| it.ended.confirm = Some(Height(37));
+    let cases: [(u64, &[&dyn Fn(&mut Changing)], Stage); 22] = [
+        (10, &[], Stage::Receive),
+        (17, &[], Stage::Receive),
+        (18, &[], Stage::Failed),
+        (17, &[&three_ready], Stage::Receive),
+        (18, &[&three_ready], Stage::Deal),
+        (11, &[&three_ready, &all_ready], Stage::Receive),
+        (12, &[&three_ready, &all_ready], Stage::Deal),
+        (20, &[&three_ready, &all_ready], Stage::Failed),
+        (26, &[&three_ready], Stage::Failed),
+        (26, &[&three_ready, &three_dealt], Stage::Check),
+        (13, &[&three_ready, &all_ready, &four_dealt, &all_dealt], Stage::Check),
+        (14, &[&three_ready, &all_ready, &four_dealt, &all_dealt, &all_checked], Stage::Confirm),
+        (34, &[&three_ready, &three_dealt], Stage::Confirm),
+        (34, &[&three_ready, &four_dealt, &one_accused], Stage::Open),
+        (42, &[&three_ready, &four_dealt, &one_accused], Stage::Confirm),
+        (42, &[&three_ready, &four_dealt, &two_accused], Stage::Failed),
+        (35, &[&three_ready, &four_dealt, &all_opened], Stage::Open),
+        (36, &[&three_ready, &four_dealt, &all_opened], Stage::Confirm),
+        (44, &[&three_ready, &four_dealt, &all_opened], Stage::Failed),
+        (43, &[&three_ready, &four_dealt, &all_opened, &three_confirmed], Stage::Confirm),
+        (44, &[&three_ready, &four_dealt, &all_opened, &three_confirmed], Stage::Done),
+        (
+            37,
+            &[&three_ready, &four_dealt, &all_opened, &three_confirmed, &all_confirmed],
+            Stage::Done,
+        ),
+    ];
+    for (number, (height, said, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(stage(height, said), expected, "case {number}");
+    }
+}
+
 fn histories() -> u32 {
     std::env::var("KEEPWELL_HISTORIES").ok().and_then(|it| it.parse().ok()).unwrap_or(24)
 }
@@ -908,7 +1035,7 @@ fn whatever_they_do(old: &[bool], new: &[bool], manners: &[usize]) {
     if old.is_empty() || new.is_empty() {
         return;
     }
-    let mut consortium = Consortium::of(&old, false);
+    let mut consortium = Consortium::of(&old, old.len() < 4);
     let capsule = Capsule::of(&mut consortium);
     let before = consortium.validators().set;
     for name in NAMES.iter().filter(|name| new.contains(name) && !old.contains(name)) {
