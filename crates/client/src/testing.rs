@@ -117,6 +117,7 @@ impl World {
                 recovery: None,
                 sign_off: None,
                 matching: Some(MatchingRule::USUAL),
+                epoch_blocks: None,
             },
             entries: List::new(),
             trustees: Some(trustees()),
@@ -172,6 +173,7 @@ impl World {
                 parent_view: height,
                 leader: self.consensus[0].public(),
             },
+            next: None,
         }
     }
 

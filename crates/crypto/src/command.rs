@@ -16,10 +16,11 @@ use keepwell_types::{
     encode,
     encoding::List,
     genesis::Genesis,
-    id::{ChainId, ChartId, CommandDigest, CommandId, RecordId, Suite},
+    id::{ChainId, ChartId, CommandDigest, CommandId, Digest, RecordId, Suite},
     limits::SIGNERS_MAX,
     member::Party,
     time::BlockTime,
+    validators::ValidatorSet,
 };
 
 pub use crate::sign::SignatureError;
@@ -34,6 +35,11 @@ const SIGNATURE_DOMAIN: &str = "keepwell/command/signature/v1";
 /// The id of the consortium that a genesis file founds.
 pub fn chain_id(genesis: &Genesis) -> ChainId {
     ChainId(digest("keepwell/command/chain/v1", &[&genesis.encode()]).0)
+}
+
+/// The digest of a set of validators, which the last block before it commits to.
+pub fn validators_digest(set: &ValidatorSet) -> Digest {
+    digest("keepwell/command/validators/v1", &[&encode(set)])
 }
 
 /// The digest of a command, without its signatures.

@@ -22,6 +22,7 @@ use keepwell_crypto::{
     keys::{CaseKey, ChartSecret, ClaimCode, ClaimCodeError, MemberSecret},
     padding::padded_len,
     release::{Access, Collector},
+    reshare::{self, Handover, Share},
     seal::{self, OpenError, SealingKey},
     sheet,
     sign::{self, SigningKey},
@@ -35,17 +36,20 @@ use keepwell_types::{
     encode,
     encoding::{List, Text},
     founding::{DRAFT_VERSION, Draft, Founder},
-    genesis::{EmergencyRule, MatchingRule, OwnOrganisation, Parameters, Trustee, Trustees},
+    genesis::{
+        EmergencyRule, MatchingRule, OwnOrganisation, Parameters, Trustee, Trustees, Validator,
+    },
     grant::{Effect, GrantTerms, Grantee},
     guardian::GuardianPlace,
     id::{
-        CaseId, CommandDigest, CommandId, Digest, Epoch, GrantId, MemberId, OrganisationId,
-        PublicKey, RecordId, Signature,
+        CaseId, ChainId, CommandDigest, CommandId, Digest, Epoch, GrantId, Height, Location,
+        MemberId, OrganisationId, PublicKey, RecordId, Signature,
     },
     limits::COMPARTMENTS,
     member::{Administrators, OrganisationAdmit, OrganisationKind, Party},
     set::{CompartmentSet, KindSet, PurposeSet},
     time::{BlockTime, Window},
+    validators::{KeyUse, Seat},
     wire::ReleaseAnswer,
 };
 use serde_json::{Value, json};
@@ -872,6 +876,75 @@ fn dealings() {
     check("dealing", &vectors);
 }
 
+/// Two hand their shares on to two, and every byte follows from seeds.
+#[test]
+fn handovers() {
+    let rng = &mut CountingRng::new("vectors: handovers");
+    let (chain, change) = (ChainId([6; 32]), Location { height: Height(300), index: 2 });
+    let (old, shares) = threshold::deal(rng, 2, 2);
+    let handover = Handover::new(&chain, change, KeyUse::Release, &old, 2).unwrap();
+    let keys = [1, 2].map(|seed| SealingKey::from_seed(&[seed; 32]));
+    let receivers = keys.each_ref().map(|key| Some(key.public()));
+    let dealings: Vec<_> = shares
+        .iter()
+        .map(|share| handover.deal(&Share::Release(share.clone()), &receivers).unwrap())
+        .map(|dealt| dealt.dealing().clone())
+        .collect();
+    let commitments: Vec<_> =
+        dealings.iter().map(|dealing| handover.commitments(dealing).unwrap()).collect();
+    let new = handover.finish(&commitments).unwrap();
+    let parts: Vec<_> =
+        dealings.iter().map(|dealing| handover.open(dealing, 1, &keys[0]).unwrap()).collect();
+    let share = handover.share(1, &parts).unwrap();
+    let proof = handover.prove(rng, &new, &share);
+    handover.verify(&new, 1, &proof).unwrap();
+
+    let matching = Handover::new(&chain, change, KeyUse::Match, &old, 2).unwrap();
+    let elsewhere = Handover::new(&ChainId([7; 32]), change, KeyUse::Release, &old, 2).unwrap();
+    let validator = Validator {
+        organisation: OrganisationId([3; 16]),
+        consensus: SigningKey::from_seed(&[11; 32]).public(),
+        release: SigningKey::from_seed(&[12; 32]).public(),
+    };
+    let address = Some(Text::from_string("192.0.2.1:7440".into()).unwrap());
+    let signing = [11, 12].map(|seed| SigningKey::from_seed(&[seed; 32]));
+    let card = reshare::sign_card(&chain, Seat { validator, address }, signing.each_ref());
+    let mut moved = card.clone();
+    moved.seat.address = None;
+    let negative = [
+        refused("another index", json!({ "index": 2 }), handover.verify(&new, 2, &proof)),
+        refused("the old keys", json!({}), handover.verify(&old, 1, &proof)),
+        refused("the other key's session", json!({}), matching.verify(&new, 1, &proof)),
+        refused("a dealing for the other key", json!({}), matching.commitments(&dealings[0])),
+        refused("a dealing of another chain", json!({}), elsewhere.commitments(&dealings[0])),
+        refused(
+            "one dealing too few",
+            json!({ "dealings": 1 }),
+            handover.finish(&commitments[..1]),
+        ),
+        refused(
+            "a card of another chain",
+            json!({}),
+            reshare::check_card(&ChainId([7; 32]), &card),
+        ),
+        refused("a card that was moved", hex(moved.encode()), reshare::check_card(&chain, &moved)),
+    ];
+    let vectors = json!({
+        "chain": chain,
+        "change": { "height": 300, "index": 2 },
+        "old": hex(encode(&old)),
+        "shares": shares.iter().map(|share| hex(*share.to_bytes())).collect::<Vec<_>>(),
+        "receiver_seeds": [hex([1; 32]), hex([2; 32])],
+        "dealings": dealings.iter().map(|it| hex(it.encode())).collect::<Vec<_>>(),
+        "new": hex(encode(&new)),
+        "proof": hex(&*proof),
+        "card_seeds": [hex([11; 32]), hex([12; 32])],
+        "card": hex(card.encode()),
+        "refused": negative,
+    });
+    check("handover", &vectors);
+}
+
 /// Two founders and all that they post: every byte follows from their seeds.
 #[test]
 fn ceremonies() {
@@ -911,6 +984,7 @@ fn ceremonies() {
             recovery: None,
             sign_off: None,
             matching: Some(MatchingRule::USUAL),
+            epoch_blocks: None,
         },
         trustees: None,
     };

@@ -122,6 +122,7 @@ impl Block {
                 parent_view: 0,
                 leader: genesis.validators.first().map_or(PublicKey([0; 32]), |it| it.consensus),
             },
+            next: None,
         };
         Self::new(header, Arc::new([]))
     }

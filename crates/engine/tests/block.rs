@@ -34,6 +34,7 @@ fn header(entries: &[RawEntry]) -> Header {
             parent_view: 7,
             leader: SigningKey::from_seed(&[9; 32]).public(),
         },
+        next: None,
     }
 }
 

@@ -38,11 +38,12 @@ use keepwell_crypto::{
     matching::{self, Input, MatchingCommittee, Programme},
     release::Access,
     request,
+    reshare::{self, Handover, Share},
     sd_jwt::{self, Issued, NewCredential, Trust},
     seal::{self, SealingKey},
     sheet,
     sign::SigningKey,
-    threshold::{self, Committee},
+    threshold::{self, Committee, KeyShare},
     trustee::{
         AnswerCollector, AnswerFault, ChartEscrow, Left, Opens, TrusteeAnswer, TrusteeGroup,
         TrusteeKey,
@@ -74,8 +75,8 @@ use keepwell_types::{
     encoding::{Blob, List, Text},
     founding::{DRAFT_VERSION, Draft, FounderCard},
     genesis::{
-        EmergencyRule, GENESIS_VERSION, Genesis, MatchingRule, OwnOrganisation, Parameters,
-        Trustee, Trustees, Validator,
+        CommitteeKeys, EmergencyRule, GENESIS_VERSION, Genesis, MatchingRule, OwnOrganisation,
+        Parameters, Trustee, Trustees, Validator,
     },
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
@@ -90,6 +91,7 @@ use keepwell_types::{
     set::{KindSet, Set},
     signoff::ApprovalRule,
     time::{BlockTime, Window},
+    validators::{KeyUse, Seat},
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogEntry, LogPage, MatchRequest, OpenedPage,
         PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
@@ -185,12 +187,14 @@ fn make() -> Inputs {
         ("sd_jwt", vec![credential().into_bytes(), presentation().into_bytes()]),
         ("sealed_seeds", vec![sealed_seeds()]),
         ("share", vec![vec![0; 96], dealt().1.to_vec()]),
+        ("share_proof", vec![share_proof()]),
         ("sign_off_rule", rules()),
         ("signatures", vec![signatures()]),
         ("state_proof", state_proofs()),
         ("state_value", state_values()),
         ("trustee_answer", vec![honest_answer().encode()]),
         ("trustee_request", vec![encode(&trustee_request())]),
+        ("validator_card", vec![validator_card()]),
         ("word", words()),
     ])
 }
@@ -293,7 +297,7 @@ fn text<const MAX: usize>(words: &str) -> Text<MAX> {
 }
 
 /// The committee's public keys, and one validator's share as it stands in a file.
-fn dealt() -> (keepwell_types::genesis::CommitteeKeys, [u8; threshold::KeyShare::LEN]) {
+fn dealt() -> (CommitteeKeys, [u8; threshold::KeyShare::LEN]) {
     let (keys, shares) = threshold::deal(&mut rng(2), VALIDATORS, 3);
     (keys, *shares[0].to_bytes())
 }
@@ -302,6 +306,35 @@ fn dealt() -> (keepwell_types::genesis::CommitteeKeys, [u8; threshold::KeyShare:
 pub fn committee() -> &'static Committee {
     static COMMITTEE: OnceLock<Committee> = OnceLock::new();
     COMMITTEE.get_or_init(|| Committee::new(&dealt().0).expect("dealt keys are a committee"))
+}
+
+/// A change in which the same validators deal their shares anew, and the keys that are to come.
+pub fn handover() -> (&'static Handover, &'static CommitteeKeys) {
+    static HANDOVER: OnceLock<(Handover, CommitteeKeys)> = OnceLock::new();
+    let (handover, keys) = HANDOVER.get_or_init(|| {
+        let (keys, change) = (dealt().0, Location { height: Height(9), index: 0 });
+        let seats = usize::from(VALIDATORS);
+        let handover = Handover::new(&CHAIN, change, KeyUse::Release, &keys, seats);
+        (handover.expect("dealt keys are a committee"), keys)
+    });
+    (handover, keys)
+}
+
+fn share_proof() -> Vec<u8> {
+    let (handover, keys) = handover();
+    let share = KeyShare::from_bytes(&dealt().1).expect("a share that was dealt");
+    handover.prove(&mut rng(70), keys, &Share::Release(share)).to_vec()
+}
+
+fn validator_card() -> Vec<u8> {
+    let keys = [key(71), key(72)];
+    let validator = Validator {
+        organisation: OrganisationId([1; 16]),
+        consensus: keys[0].public(),
+        release: keys[1].public(),
+    };
+    let seat = Seat { validator, address: Some(text("192.0.2.1:7440")) };
+    reshare::sign_card(&CHAIN, seat, keys.each_ref()).encode()
 }
 
 /// In the order of the genesis file.
@@ -341,6 +374,7 @@ pub fn genesis() -> &'static Genesis {
                 sign_off: None,
                 recovery: None,
                 matching: None,
+                epoch_blocks: None,
             },
             entries: list(vec![
                 Payload::OrganisationAdmit(OrganisationAdmit {
@@ -618,6 +652,7 @@ fn header(height: u64) -> Header {
         history: Digest([21; 32]),
         sync: SyncTarget { root: Digest([22; 32]), start: 0, end: 100 },
         round: Round { epoch: 0, view: height, parent_view: height - 1, leader: key(100).public() },
+        next: None,
     }
 }
 
@@ -1061,6 +1096,7 @@ fn founding() -> &'static (Vec<FounderKeys>, Plan) {
             founders: list(cards),
             parameters: Parameters {
                 matching: Some(MatchingRule::USUAL),
+                epoch_blocks: None,
                 ..genesis().parameters.clone()
             },
             trustees: None,

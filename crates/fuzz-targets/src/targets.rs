@@ -32,7 +32,7 @@ use keepwell_crypto::{
     keyfile::KeyFile,
     keys::ClaimCode,
     matching::BlindedPoint,
-    request,
+    request, reshare,
     sd_jwt::Issued,
     sheet,
     threshold::{Committee, KeyShare, Partial},
@@ -60,7 +60,7 @@ use keepwell_types::{
     challenge::ChallengeAnswer,
     chart::KeySheet,
     command::{Entry, SignedCommand},
-    encoding::{DecodeError, List},
+    encoding::{Blob, DecodeError, List},
     founding::{Draft, FounderCard},
     genesis::Genesis,
     id::{ChartId, Digest, GrantId, Location, LogPosition, MemberId},
@@ -74,6 +74,7 @@ use keepwell_types::{
     set::CompartmentSet,
     signoff::ApprovalRule,
     time::BlockTime,
+    validators::ValidatorCard,
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogPage, MatchAnswer, MatchRequest, OpenedPage,
         ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof, TrusteeRequest,
@@ -90,7 +91,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 58] = [
+pub const ALL: [(&str, Target); 60] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -142,12 +143,14 @@ pub const ALL: [(&str, Target); 58] = [
     ("sealed_seeds", sealed_seeds),
     ("seed_table", seed_table),
     ("share", share),
+    ("share_proof", share_proof),
     ("sign_off_rule", sign_off_rule),
     ("signatures", signatures),
     ("state_proof", state_proof),
     ("state_value", state_value),
     ("trustee_answer", trustee_answer),
     ("trustee_request", trustee_request),
+    ("validator_card", validator_card),
     ("word", word),
 ];
 
@@ -517,6 +520,24 @@ pub fn founder_card(bytes: &[u8]) -> bool {
     let signed = ceremony::check_card(&card).is_ok();
     assert!(!signed || seeds::is_seed("founder_card", bytes), "the fuzzer has no founder's keys");
     signed
+}
+
+pub fn validator_card(bytes: &[u8]) -> bool {
+    let Ok(card) = ValidatorCard::decode(bytes) else { return false };
+    assert_eq!(card.encode(), bytes, "accepted bytes are the one encoding");
+    let signed = reshare::check_card(&seeds::CHAIN, &card).is_ok();
+    let is_ours = seeds::is_seed("validator_card", bytes);
+    assert!(!signed || is_ours, "the fuzzer has no validator's keys");
+    signed
+}
+
+/// The bytes show that somebody has a share.
+pub fn share_proof(bytes: &[u8]) -> bool {
+    let Ok(proof) = Blob::from_vec(bytes.to_vec()) else { return false };
+    let (handover, keys) = seeds::handover();
+    let shown = handover.verify(keys, 1, &proof).is_ok();
+    assert!(!shown || seeds::is_seed("share_proof", bytes), "the fuzzer has no share");
+    shown
 }
 
 pub fn draft(bytes: &[u8]) -> bool {

@@ -6,6 +6,7 @@
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
+use keepwell_crypto::dealing::Commitments;
 use keepwell_ledger::{consent::Object, state::*};
 use keepwell_merkle::range::Peaks;
 use keepwell_types::{
@@ -14,7 +15,9 @@ use keepwell_types::{
     case::{CaseDecision, CaseKind, DenialGround},
     chart::{ChartKeys, ClaimTicket, KeysAhead},
     credential::CredentialKind,
-    encoding::{List, Text},
+    decode, encode,
+    encoding::{Blob, List, Text},
+    genesis::{CommitteeKeys, Validator},
     grant::{Effect, GrantTerms, Grantee},
     guardian::{Guardian, GuardianGroup, GuardianPlace, GuardianPolicy, RecoveryGround},
     id::*,
@@ -27,6 +30,7 @@ use keepwell_types::{
     set::{CompartmentSet, KindSet, PowerSet, PurposeSet, RestrictionSet, RoleSet},
     signoff::{ApprovalRule, Approver, AtLeast, Meaning, Need, Of, Seat, Step},
     time::{BlockTime, Window},
+    validators::{self, Change, VALIDATOR_SIGNATURES, ValidatorCard, ValidatorSet},
 };
 
 const CHART: ChartId = ChartId([1; 32]);
@@ -93,6 +97,11 @@ fn keys() -> Vec<(&'static str, Key)> {
         ("link", Key::Link(LinkId([27; 16]))),
         ("motion", Key::Motion(MOTION)),
         ("open motions", Key::OpenMotions(ORGANISATION)),
+        ("quota validators", Key::Quota(ORGANISATION, Account::Validators)),
+        ("validators", Key::Validators),
+        ("changing", Key::Changing),
+        ("receiver", Key::Receiver(3)),
+        ("dealt", Key::Dealt(4)),
     ]
 }
 
@@ -133,7 +142,69 @@ fn values() -> Vec<(&'static str, Value)> {
         ("link", link().into()),
         ("motion", motion(2).into()),
         ("open motions", OpenMotions { open: list(vec![MOTION]) }.into()),
+        ("validators", validators(1).into()),
+        ("changing", changing(1).into()),
+        ("receiver", Receiver { receiving: Blob::from_vec(vec![30; 8]).unwrap() }.into()),
+        ("dealt", dealt(2, 1).into()),
     ]
+}
+
+fn seats(count: usize, address: usize) -> List<validators::Seat, VALIDATORS_MAX> {
+    let validator = Validator { organisation: ORGANISATION, consensus: KEY, release: KEY };
+    let address = Some(Text::from_string("a".repeat(address)).unwrap());
+    list(vec![validators::Seat { validator, address }; count])
+}
+
+fn committee(count: usize) -> CommitteeKeys {
+    CommitteeKeys { threshold: 1, key: DIGEST, shares: list(vec![DIGEST; count]) }
+}
+
+fn validators(count: usize) -> Validators {
+    let set = ValidatorSet {
+        since: 3,
+        seats: seats(count, ADDRESS_BYTES_MAX),
+        committee: committee(count),
+        matching: Some(committee(count)),
+    };
+    let barred = Barred { key: KEY, organisation: Some(ORGANISATION) };
+    Validators { set, trustees: list(vec![barred; count.min(TRUSTEES_MAX)]) }
+}
+
+fn places(count: usize) -> Places {
+    let mut places = Places::default();
+    (1..=count as u16).for_each(|index| assert!(places.insert(index)));
+    places
+}
+
+fn changing(count: usize) -> Changing {
+    let ended = Some(Height(300));
+    Changing {
+        began: LOCATION,
+        ready: places(count),
+        dealt: places(count),
+        checked: places(count),
+        accused: places(count),
+        confirmed: places(count),
+        ended: Ended { receive: ended, deal: ended, check: ended, open: ended, confirm: ended },
+        committee: Some(committee(count)),
+        matching: Some(committee(count)),
+        ..Changing::new(LOCATION, seats(count, ADDRESS_BYTES_MAX))
+    }
+}
+
+/// A dealing of each key with so many commitments, and so many shares opened.
+fn dealt(commitments: usize, opened: usize) -> Dealt {
+    let points = vec![DIGEST; commitments];
+    let commitments: Commitments =
+        decode(&encode(&(4_u16, list::<_, VALIDATORS_MAX>(points))), 1 << 16).unwrap();
+    let share = Opened { receiver: 3, share: Blob::from_vec(vec![31; 32]).unwrap() };
+    let key = DealtKey {
+        location: LOCATION,
+        commitments,
+        accusers: places(opened),
+        opened: list(vec![share; opened]),
+    };
+    Dealt { release: Some(key.clone()), matching: Some(key) }
 }
 
 fn guardians(count: usize) -> Guardians {
@@ -199,6 +270,17 @@ fn motion(approvals: usize) -> Motion {
     let approval = MotionApproval { organisation: ORGANISATION, key: KEY };
     let (organisation, until) = (ORGANISATION, TIME);
     Motion { organisation, act, until, approvals: list(vec![approval; approvals]) }
+}
+
+/// The motion with most to say, which all approved.
+fn motion_to_change() -> Motion {
+    let card = ValidatorCard {
+        seat: seats(1, ADDRESS_BYTES_MAX)[0].clone(),
+        signatures: list(vec![Signature([9; 64]); VALIDATOR_SIGNATURES]),
+    };
+    let joins = list(vec![card; JOINS_MAX]);
+    let act = Act::Change(Change { joins, leaves: list(vec![KEY; VALIDATORS_MAX]) });
+    Motion { act, ..motion(MOTION_APPROVALS_MAX) }
 }
 
 fn member(groups: usize) -> Member {
@@ -492,7 +574,7 @@ fn bytes_that_are_not_a_value_are_refused() {
 #[test]
 fn no_value_outgrows_its_limit() {
     let spent = SpentId { id: CommandId([11; 16]), until: BlockTime(u64::MAX) };
-    let largest: [(&str, Value); 19] = [
+    let largest: [(&str, Value); 23] = [
         ("replay slot", ReplaySlot { spent: list(vec![spent; REPLAY_IDS_PER_SLOT_MAX]) }.into()),
         (
             "organisations",
@@ -516,6 +598,10 @@ fn no_value_outgrows_its_limit() {
         ("use of emergencies", emergency_use(EMERGENCIES_WAITING_MAX).into()),
         ("organisation", organisation(ADMINISTRATORS_MAX).into()),
         ("motion", motion(MOTION_APPROVALS_MAX).into()),
+        ("motion to change", motion_to_change().into()),
+        ("validators", validators(VALIDATORS_MAX).into()),
+        ("changing", changing(RESHARE_VALIDATORS_MAX).into()),
+        ("dealt", dealt(VALIDATORS_MAX, VALIDATORS_MAX).into()),
     ];
     for (name, value) in largest {
         let bytes = value.encode();

@@ -85,6 +85,7 @@ pub const DEMONSTRATION_PARAMETERS: Parameters = Parameters {
     recovery: Some(DEMONSTRATION_RECOVERY),
     sign_off: None,
     matching: Some(MatchingRule::USUAL),
+    epoch_blocks: None,
 };
 
 /// Founds a consortium and makes all of its keys.

@@ -93,6 +93,7 @@ pub const PARAMETERS: Parameters = Parameters {
     recovery: None,
     sign_off: None,
     matching: None,
+    epoch_blocks: None,
 };
 
 impl Traffic {
@@ -138,7 +139,8 @@ impl Traffic {
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
-            | Party::Successor(_) => &self.clinician,
+            | Party::Successor(_)
+            | Party::Validator(_) => &self.clinician,
         };
         let command = Command {
             version: COMMAND_VERSION,

@@ -52,6 +52,10 @@ pub struct Header {
     /// How consensus made it.
     #[n(11)]
     pub round: Round,
+    /// In the last block of an epoch after which others validate: the digest of their set, see
+    /// [`crate::validators`].
+    #[n(12)]
+    pub next: Option<Digest>,
 }
 
 /// The log of operations of the state's database: its root and the range that is live.

@@ -12,9 +12,9 @@ use crate::{
     encoding::{Blob, DecodeError, List, Text},
     id::{Digest, OrganisationId, PublicKey},
     limits::{
-        EMERGENCY_MS_MAX, GENESIS_BYTES_MAX, GENESIS_COMMANDS_MAX, IN_STANDING_MAX,
-        MATCH_PERIOD_MS_MIN, MATCH_POINTS_PER_PERIOD_MAX, NAME_BYTES_MAX, RECOVERY_DELAY_MS_MAX,
-        SIGN_OFF_RULES_MAX, TRUSTEES_MAX, VALIDATORS_MAX,
+        EMERGENCY_MS_MAX, EPOCH_BLOCKS_MIN, EPOCH_BLOCKS_USUAL, GENESIS_BYTES_MAX,
+        GENESIS_COMMANDS_MAX, IN_STANDING_MAX, MATCH_PERIOD_MS_MIN, MATCH_POINTS_PER_PERIOD_MAX,
+        NAME_BYTES_MAX, RECOVERY_DELAY_MS_MAX, SIGN_OFF_RULES_MAX, TRUSTEES_MAX, VALIDATORS_MAX,
     },
     set::KindSet,
     signoff::{KindRule, first_fault},
@@ -93,6 +93,10 @@ impl Genesis {
             return Err(GenesisFault::Threshold { threshold, quorum });
         }
         self.check_matching()?;
+        let (given, min) = (self.parameters.epoch_blocks(), EPOCH_BLOCKS_MIN);
+        if given < min {
+            return Err(GenesisFault::Epoch { given, min });
+        }
         let (given_ms, max_ms) = (self.parameters.emergency.open_ms_max, EMERGENCY_MS_MAX);
         if given_ms > max_ms {
             return Err(GenesisFault::Emergency { given_ms, max_ms });
@@ -184,6 +188,14 @@ pub enum GenesisFault {
         threshold: u16,
         /// n − f.
         quorum: usize,
+    },
+    /// Epochs too short to hand over in.
+    #[error("the genesis file gives an epoch {given} blocks, and at least {min} are needed")]
+    Epoch {
+        /// The file's.
+        given: u32,
+        /// The limit.
+        min: u32,
     },
     /// Emergencies may last too long.
     #[error(
@@ -346,9 +358,21 @@ pub struct Parameters {
     /// How much is evaluated for matching; nothing, where there is none.
     #[n(8)]
     pub matching: Option<MatchingRule>,
+    /// Blocks of one epoch, at whose end validators change; without it [`EPOCH_BLOCKS_USUAL`], and at least
+    /// [`EPOCH_BLOCKS_MIN`].
+    #[n(9)]
+    pub epoch_blocks: Option<u32>,
 }
 
 impl Parameters {
+    /// Blocks of one epoch.
+    pub const fn epoch_blocks(&self) -> u32 {
+        match self.epoch_blocks {
+            Some(blocks) => blocks,
+            None => EPOCH_BLOCKS_USUAL,
+        }
+    }
+
     /// How a chart comes to new keys.
     pub const fn recovery(&self) -> RecoveryRule {
         match self.recovery {

@@ -44,6 +44,7 @@ pub mod outcome;
 pub mod proxy;
 pub mod record;
 pub mod signoff;
+pub mod validators;
 pub mod wire;
 
 pub use encoding::{DecodeError, decode, encode};

@@ -57,6 +57,7 @@ fn genesis(validators: u8) -> Genesis {
             sign_off: None,
             recovery: None,
             matching: None,
+            epoch_blocks: None,
         },
         entries: List::new(),
         trustees: None,

@@ -25,6 +25,7 @@ use keepwell_types::{
     credential::{CredentialIssue, CredentialKind, CredentialStanding},
     decode, encode,
     encoding::{Blob, List, Text},
+    genesis::{CommitteeKeys, Validator},
     grant::{
         Answer, Effect, GrantAnswer, GrantGive, GrantLimit, GrantPass, GrantRequest, GrantRevoke,
         GrantRevokeOrganisation, GrantTerms, GrantWithdraw, Grantee, RefusalReason, RequestReason,
@@ -52,6 +53,10 @@ use keepwell_types::{
     set::{CompartmentSet, KindSet, PowerSet, PurposeSet, RestrictionSet, RoleSet},
     signoff::{ApprovalRule, Meaning},
     time::{BlockTime, Window},
+    validators::{
+        Change, Complaint, KeyUse, OpenShare, ReshareCheck, ReshareConfirm, ReshareDeal,
+        ReshareOpen, ReshareReady, Seat, ValidatorCard, ValidatorSet,
+    },
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogPage, MatchAnswer, MatchRequest, OpenedPage,
         PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
@@ -378,7 +383,61 @@ fn payloads() -> Vec<Payload> {
             act: Act::Expel(OrganisationStanding { organisation: ORGANISATION }),
         }),
         Payload::MotionWithdraw(MotionWithdraw { motion: MOTION }),
+        Payload::ReshareReady(ReshareReady { change: BEGAN, receiving: blob(40, 8) }),
+        Payload::ReshareDeal(ReshareDeal {
+            change: BEGAN,
+            key: KeyUse::Release,
+            dealing: blob(41, 9),
+        }),
+        Payload::ReshareCheck(ReshareCheck {
+            change: BEGAN,
+            wrong: List::from_vec(vec![
+                Complaint { key: KeyUse::Release, dealer: 2 },
+                Complaint { key: KeyUse::Match, dealer: 1 },
+            ])
+            .unwrap(),
+        }),
+        Payload::ReshareOpen(ReshareOpen {
+            change: BEGAN,
+            shares: List::from_vec(vec![OpenShare {
+                key: KeyUse::Match,
+                receiver: 3,
+                share: blob(42, 32),
+            }])
+            .unwrap(),
+        }),
+        Payload::ReshareConfirm(ReshareConfirm {
+            change: BEGAN,
+            release: blob(43, 64),
+            matching: Some(blob(44, 64)),
+        }),
     ]
+}
+
+const BEGAN: Location = Location { height: Height(300), index: 2 };
+
+fn validator_card() -> ValidatorCard {
+    let validator =
+        Validator { organisation: ORGANISATION, consensus: KEY, release: PublicKey([16; 32]) };
+    let address = Some(Text::from_string("192.0.2.1:7440".into()).unwrap());
+    ValidatorCard {
+        seat: Seat { validator, address },
+        signatures: List::from_vec(vec![Signature([10; 64]), Signature([11; 64])]).unwrap(),
+    }
+}
+
+fn validator_set() -> ValidatorSet {
+    let keys = |byte| CommitteeKeys {
+        threshold: 1,
+        key: Digest([byte; 32]),
+        shares: List::from_vec(vec![Digest([byte + 1; 32])]).unwrap(),
+    };
+    ValidatorSet {
+        since: 7,
+        seats: List::from_vec(vec![validator_card().seat]).unwrap(),
+        committee: keys(1),
+        matching: Some(keys(3)),
+    }
 }
 
 /// A rule with each kind of party.
@@ -434,6 +493,7 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
         history: DIGEST,
         sync: SyncTarget { root: DIGEST, start: 5, end: 900 },
         round: Round { epoch: 0, view: 301, parent_view: 300, leader: KEY },
+        next: None,
     };
     let certificate = Certificate {
         epoch: 0,
@@ -469,6 +529,7 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
         ("party proxy", Party::Proxy(CHART, PROXY)),
         ("party guardian", Party::Guardian(CHART)),
         ("party successor", Party::Successor(CHART)),
+        ("party validator", Party::Validator(ORGANISATION)),
     ] {
         vectors.insert(name.into(), encode(&party));
     }
@@ -490,6 +551,15 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     vectors.insert("link.confirm patient".into(), encode(&Payload::LinkConfirm(patient)));
     let quota = Rejection::MatchQuota { organisation: ORGANISATION, max: 5_000, left: 3 };
     vectors.insert("outcome rejected match quota".into(), encode(&rejected(quota)));
+    let leaves = List::from_vec(vec![KEY]).unwrap();
+    let joins = List::from_vec(vec![validator_card()]).unwrap();
+    vectors.insert("act change".into(), encode(&Act::Change(Change { joins, leaves })));
+    vectors.insert("validator card".into(), validator_card().encode());
+    vectors.insert("validator set".into(), encode(&validator_set()));
+    let ending = Header { next: Some(DIGEST), ..header.clone() };
+    vectors.insert("header that ends an epoch".into(), encode(&ending));
+    let under_way = Rejection::ChangeUnderWay { began: Height(300) };
+    vectors.insert("outcome rejected change".into(), encode(&rejected(under_way)));
     vectors.extend(messages());
     vectors
 }
@@ -624,7 +694,7 @@ fn encodings_are_frozen() {
 #[test]
 fn every_command_has_a_vector() {
     let payloads = payloads();
-    assert_eq!(payloads.len(), 66);
+    assert_eq!(payloads.len(), 71);
     for (number, payload) in payloads.iter().enumerate() {
         let bytes = encode(payload);
         assert_eq!(number_of(&bytes), number, "{} keeps its number", payload.name());

@@ -58,6 +58,7 @@ const PARAMETERS: Parameters = Parameters {
     recovery: None,
     sign_off: None,
     matching: None,
+    epoch_blocks: None,
 };
 
 /// Decide accesses in charts with few and with many grants, of organisations with few and with many members

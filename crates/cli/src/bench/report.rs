@@ -117,6 +117,7 @@ const PARAMETERS: Parameters = Parameters {
     sign_off: None,
     recovery: None,
     matching: None,
+    epoch_blocks: None,
 };
 
 /// A grant for everyone, then accesses, one a second.

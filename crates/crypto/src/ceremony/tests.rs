@@ -67,6 +67,7 @@ fn parameters() -> Parameters {
         recovery: None,
         sign_off: None,
         matching: Some(MatchingRule::USUAL),
+        epoch_blocks: None,
     }
 }
 

@@ -71,6 +71,7 @@ impl Consortium {
                 recovery: None,
                 sign_off: None,
                 matching: None,
+                epoch_blocks: None,
             },
             entries: List::new(),
             trustees: None,
@@ -220,6 +221,7 @@ impl Chain {
                 parent_view: height.0,
                 leader: of.keys[0].public(),
             },
+            next: None,
         };
         let leaf = block::history_leaf(&block::block_id(&header));
         self.nodes.extend(self.history.push(leaf));

@@ -124,6 +124,7 @@ pub(super) fn read(text: &str, founders: usize) -> Result<Parameters, Failure> {
         }),
         sign_off: (!sign_off.is_empty()).then_some(sign_off),
         matching: (matching.points_max > 0).then_some(matching),
+        epoch_blocks: None,
     })
 }
 

@@ -131,6 +131,7 @@ fn looks(lines: impl IntoIterator<Item = LogLine>) -> Looks {
         sign_off: None,
         recovery: None,
         matching: None,
+        epoch_blocks: None,
     };
     let load = |key: &Key| {
         #[expect(clippy::wildcard_enum_match_arm, reason = "no other key is asked for")]
