@@ -43,6 +43,7 @@ use keepwell_types::{
     member::Party,
     outcome::{Outcome, Rejection, Verdict},
     time::BlockTime,
+    validators::ValidatorSet,
 };
 use thiserror::Error;
 
@@ -443,6 +444,8 @@ pub struct Executed {
     pub history_root: Digest,
     /// Nodes that the parent's id brought to the range of block ids, with their positions.
     pub history_nodes: Vec<(u64, Digest)>,
+    /// Who validates after the block, where that changes with it: it is the last one of its epoch.
+    pub next: Option<ValidatorSet>,
 }
 
 /// A block in execution.
@@ -519,6 +522,7 @@ impl Execution {
             leaves: self.leaves,
             history_root,
             history_nodes,
+            next: None,
         })
     }
 

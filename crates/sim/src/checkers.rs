@@ -6,7 +6,12 @@ use commonware_glue::simulate::{
     exit::ExitCondition, property::Property, tracker::ProgressTracker,
 };
 use keepwell_engine::{block::EngineKey, reader::entry_at};
-use keepwell_types::{id::Height, limits::BLOCK_AHEAD_MS_MAX, time::BlockTime};
+use keepwell_types::{
+    id::Height,
+    limits::BLOCK_AHEAD_MS_MAX,
+    time::BlockTime,
+    validators::{ends_epoch, epoch_of},
+};
 
 use crate::{consortium::State, history::Model};
 
@@ -43,6 +48,21 @@ pub struct CommandsAreServed(
     /// At least so many.
     pub usize,
 );
+
+/// Every validator came through epochs, and each block is of the epoch that its height says.
+#[derive(Clone, Copy)]
+pub struct EpochsPass(
+    /// At least so many.
+    pub u64,
+);
+
+/// The first block of an epoch comes hardly later than any other: the median of the steps over a boundary is at most
+/// so much above the median of all steps.
+#[derive(Clone, Copy)]
+pub struct BoundariesAreQuick {
+    /// In milliseconds.
+    pub pause_ms_max: u64,
+}
 
 /// No block was final before its time by the clock of honest validators, give or take what
 /// [`BLOCK_AHEAD_MS_MAX`] allows.
@@ -233,4 +253,74 @@ impl Property<EngineKey, State> for AccessesAreWhatRulesSay {
             Ok(())
         })
     }
+}
+
+impl Property<EngineKey, State> for EpochsPass {
+    fn name(&self) -> &'static str {
+        "epochs pass"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            for state in states {
+                let blocks = state.core.sets.epoch_blocks();
+                let tip = state.core.tip().header;
+                let (of, expected) = (tip.round.epoch, epoch_of(tip.height, blocks));
+                if of != expected || of < self.0 {
+                    return Err(format!(
+                        "block {} is of epoch {of}, {expected} by its height; at least {} expected",
+                        tip.height, self.0
+                    ));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for BoundariesAreQuick {
+    fn name(&self) -> &'static str {
+        "boundaries are quick"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let highest = states.iter().max_by_key(|it| it.core.tip().height());
+            let Some((state, reader)) = highest.and_then(|it| Some((it, it.reader.upgrade()?)))
+            else {
+                return Err("no validator is there to be asked".into());
+            };
+            let blocks = state.core.sets.epoch_blocks();
+            let (mut over, mut within) = (Vec::new(), Vec::new());
+            let mut before = None;
+            for height in (1..=state.core.tip().height().0).map(Height) {
+                let block = reader.block(height).await.map_err(|error| error.to_string())?;
+                let time = block.header().time;
+                let step = before.replace(time).map(|before| time.ms_since(before));
+                let first = ends_epoch(Height(height.0 - 1), blocks);
+                (if first { &mut over } else { &mut within }).extend(step);
+            }
+            let (over, within) = (median(over), median(within));
+            println!("a step over a boundary takes {over} ms, any other {within} ms");
+            if over > within + self.pause_ms_max {
+                return Err(format!(
+                    "a step over a boundary takes {over} ms, any other {within} ms"
+                ));
+            }
+            Ok(())
+        })
+    }
+}
+
+fn median(mut steps: Vec<u64>) -> u64 {
+    steps.sort_unstable();
+    steps.get(steps.len() / 2).copied().unwrap_or_default()
 }

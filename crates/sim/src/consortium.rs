@@ -21,17 +21,17 @@ use commonware_glue::simulate::{
 use commonware_runtime::{
     Clock as _, Handle, Quota, Spawner as _, Supervisor as _, deterministic::Context,
 };
-use commonware_utils::{Acknowledgement as _, channel::oneshot, ordered::Set};
+use commonware_utils::{Acknowledgement as _, channel::oneshot};
 use keepwell_crypto::command::chain_id;
 use keepwell_engine::{
     admission::Admission,
-    application::{Scheme, now},
+    application::now,
     block::{Block, EngineKey},
     core::Core,
+    index::Index,
     reader::Reader,
     wiring::{self, Channels, Settings},
 };
-use keepwell_merkle::certificate::consensus_namespace;
 use keepwell_types::{
     command::SignedCommand,
     encoding::{List, Text},
@@ -108,6 +108,13 @@ impl Consortium {
             acknowledged: Acknowledged::default(),
             ahead_ms: Arc::default(),
         }
+    }
+
+    /// Each epoch has so many blocks.
+    #[must_use]
+    pub const fn with_epochs(mut self, blocks: u32) -> Self {
+        self.genesis.parameters.epoch_blocks = Some(blocks);
+        self
     }
 
     /// One validator's clock is wrong when it leads.
@@ -194,21 +201,16 @@ impl EngineDefinition for Consortium {
     }
 
     fn max_message_size(&self) -> u32 {
-        wiring::message_bytes_max(self.keys.len() as u32)
+        wiring::message_bytes_max()
     }
 
     async fn init(&self, init: InitContext<'_, EngineKey>) -> (Handle<()>, State) {
         let index = init.index;
         let start = self.count_start(index);
         let chain = chain_id(&self.genesis);
-        let scheme = Scheme::signer(
-            &consensus_namespace(&chain),
-            Set::from_iter_dedup(self.participants()),
-            self.keys[index].clone(),
-        )
-        .expect("a validator");
-        let mut settings =
-            Settings::local(format!("validator-{index}"), self.index_folder(index, start));
+        let secret = self.keys[index].clone();
+        let folder = self.index_folder(index, start);
+        let mut settings = Settings::local(format!("validator-{index}"));
         settings.clock_skew_ms = self.clock_skews_ms[index];
         let (manager, control) =
             (init.oracle.manager(), init.oracle.control(init.public_key.clone()));
@@ -230,9 +232,9 @@ impl EngineDefinition for Consortium {
                 MonitorReporter::new(own.clone(), monitor, Listener { runtime, ahead_ms });
             let validator = wiring::start(
                 context,
-                own,
-                scheme,
+                secret,
                 genesis,
+                Index::open(&folder).expect("the index opens"),
                 manager,
                 control,
                 channels,
