@@ -92,7 +92,8 @@ fn reader(looks: &Looks, look: &Look) -> [String; 3] {
             | Party::Administrator(_)
             | Party::Custodian(_)
             | Party::Guardian(_)
-            | Party::Successor(_)),
+            | Party::Successor(_)
+            | Party::Validator(_)),
             _,
         ) => [String::new(), String::new(), format!("{other:?}")],
     }

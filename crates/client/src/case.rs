@@ -196,7 +196,8 @@ fn said_in(line: &LogLine) -> Option<(CaseId, Said)> {
             | Party::Claimant(_)
             | Party::Custodian(_)
             | Party::Guardian(_)
-            | Party::Successor(_) => (it.case, Speech::Rebuttal, it.statement),
+            | Party::Successor(_)
+            | Party::Validator(_) => (it.case, Speech::Rebuttal, it.statement),
         },
         _ => return None,
     };

@@ -342,7 +342,8 @@ impl Rules<'_> {
                 | Party::Custodian(_)
                 | Party::Proxy(..)
                 | Party::Guardian(_)
-                | Party::Successor(_) => None,
+                | Party::Successor(_)
+                | Party::Validator(_) => None,
             }));
         }
         let chart = self.chart;
@@ -605,7 +606,8 @@ impl Rules<'_> {
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
-            | Party::Successor(_) => self.entry.organisation,
+            | Party::Successor(_)
+            | Party::Validator(_) => self.entry.organisation,
         };
         let custodians = List::from_vec(facts.custodians.clone()).unwrap_or_default();
         Ok(Some(RecordEntry {

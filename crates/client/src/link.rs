@@ -528,7 +528,8 @@ impl Client {
                 | Party::Custodian(_)
                 | Party::Proxy(..)
                 | Party::Guardian(_)
-                | Party::Successor(_) => false,
+                | Party::Successor(_)
+                | Party::Validator(_) => false,
             };
             let noted = line.noted.iter().find(|it| it.record == facts.name);
             work.push(WorkLine {
@@ -588,7 +589,8 @@ impl Refiled {
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
-            | Party::Successor(_) => None,
+            | Party::Successor(_)
+            | Party::Validator(_) => None,
         };
         Ok(Self {
             link,

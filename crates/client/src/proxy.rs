@@ -130,7 +130,8 @@ fn act_of(line: &LogLine) -> Option<Act> {
         Party::Controller(_)
         | Party::Claimant(_)
         | Party::Administrator(_)
-        | Party::Custodian(_) => false,
+        | Party::Custodian(_)
+        | Party::Validator(_) => false,
     };
     let refused = match &line.outcome.verdict {
         Verdict::Accepted => None,

@@ -33,10 +33,10 @@ use curve25519_dalek::{
 };
 use keepwell_types::{
     encode,
-    encoding::{Blob, List},
+    encoding::{Blob, DecodeError, List},
     genesis::CommitteeKeys,
     id::Digest,
-    limits::VALIDATORS_MAX,
+    limits::{DEALING_BYTES_MAX, VALIDATORS_MAX},
 };
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
@@ -115,6 +115,11 @@ impl Numbers {
             Err(DealingFault::Numbers { threshold, shares: usize::from(shares) })
         }
     }
+
+    /// How many shares will open.
+    pub(crate) const fn threshold(self) -> u16 {
+        self.threshold
+    }
 }
 
 /// One dealer's dealing: published to all.
@@ -139,6 +144,11 @@ pub struct SealedShare {
     ciphertext: Blob<{ 32 + TAG_BYTES }>,
 }
 
+impl SealedShare {
+    /// For a receiver without a key.
+    const NONE: Self = Self { encapsulated: Blob::new(), ciphertext: Blob::new() };
+}
+
 /// What a dealer keeps until no receiver can complain any more. Erased from memory when dropped.
 pub struct Dealt {
     dealing: Dealing,
@@ -155,7 +165,21 @@ impl Dealt {
         receivers: &[SealingPublic],
     ) -> Result<Self, DealingFault> {
         let secret = Zeroizing::new(Scalar::random(rng));
-        Dealing::deal(rng, session, dealer, *secret, threshold, receivers)
+        let receivers: Vec<_> = receivers.iter().map(Some).collect();
+        Dealing::deal(rng, session, dealer, *secret, threshold, &receivers)
+    }
+
+    /// Deals the dealer's share anew, to the next holders. Receiver j, counted from 1, has `receivers[j − 1]`; one
+    /// without a key gets nothing, and will have no share.
+    pub fn anew(
+        rng: &mut impl CryptoRng,
+        session: &Digest,
+        share: &KeyShare,
+        threshold: u16,
+        receivers: &[Option<SealingPublic>],
+    ) -> Result<Self, DealingFault> {
+        let receivers: Vec<_> = receivers.iter().map(Option::as_ref).collect();
+        Dealing::deal(rng, session, share.index(), *share.secret(), threshold, &receivers)
     }
 
     /// What is published.
@@ -180,9 +204,70 @@ pub struct OpenedShare {
 }
 
 impl OpenedShare {
+    /// The share with these bytes.
+    pub const fn new(receiver: u16, share: Blob<32>) -> Self {
+        Self { receiver, share }
+    }
+
     /// Who complained.
     pub const fn receiver(&self) -> u16 {
         self.receiver
+    }
+
+    /// The bytes of the share.
+    pub const fn share(&self) -> &Blob<32> {
+        &self.share
+    }
+}
+
+/// What a dealing says to all, without what is sealed: enough to check an opened share, and to come to the new
+/// committee.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
+pub struct Commitments {
+    #[n(0)]
+    dealer: u16,
+    #[n(1)]
+    points: List<Digest, VALIDATORS_MAX>,
+}
+
+impl Commitments {
+    /// Who dealt.
+    pub const fn dealer(&self) -> u16 {
+        self.dealer
+    }
+
+    /// Checks what the dealer opened after a complaint.
+    pub fn check_opened(
+        &self,
+        numbers: Numbers,
+        opened: &OpenedShare,
+    ) -> Result<SubShare, DealingFault> {
+        let (dealer, receiver) = (self.dealer, opened.receiver);
+        let wrong = DealingFault::Share { dealer, receiver };
+        if receiver == 0 || receiver > numbers.shares {
+            return Err(wrong);
+        }
+        on_polynomial(dealer, receiver, &self.decoded(numbers)?, &opened.share).ok_or(wrong)
+    }
+
+    /// The commitments as points, as many as there must be.
+    fn decoded(&self, numbers: Numbers) -> Result<Vec<RistrettoPoint>, DealingFault> {
+        let malformed = DealingFault::Malformed { dealer: self.dealer };
+        if self.dealer == 0 || self.points.len() != usize::from(numbers.threshold) {
+            return Err(malformed);
+        }
+        let points = self.points.iter().map(|bytes| decode_point(&bytes.0));
+        points.collect::<Option<_>>().ok_or(malformed)
+    }
+
+    /// Whether `points` deal the share that the dealer holds.
+    fn check_of(&self, old: &Committee, points: &[RistrettoPoint]) -> Result<(), DealingFault> {
+        let held = old.share_key(self.dealer).map(|(point, _)| point);
+        if points.first() == held {
+            Ok(())
+        } else {
+            Err(DealingFault::NotItsShare { dealer: self.dealer })
+        }
     }
 }
 
@@ -225,7 +310,8 @@ impl Dealing {
         threshold: u16,
         receivers: &[SealingPublic],
     ) -> Result<Self, DealingFault> {
-        Ok(Self::deal(rng, session, share.index(), *share.secret(), threshold, receivers)?.dealing)
+        let receivers: Vec<_> = receivers.iter().map(Some).collect();
+        Ok(Self::deal(rng, session, share.index(), *share.secret(), threshold, &receivers)?.dealing)
     }
 
     fn deal(
@@ -234,7 +320,7 @@ impl Dealing {
         dealer: u16,
         secret: Scalar,
         threshold: u16,
-        receivers: &[SealingPublic],
+        receivers: &[Option<&SealingPublic>],
     ) -> Result<Dealt, DealingFault> {
         let shares = receivers.len();
         let count =
@@ -246,6 +332,7 @@ impl Dealing {
         let sealed = (1..)
             .zip(receivers)
             .map(|(receiver, key)| {
+                let Some(key) = key else { return SealedShare::NONE };
                 let share = Zeroizing::new(polynomial.at(receiver).to_bytes());
                 let parts = parts(session, &dealer.to_le_bytes(), &receiver.to_le_bytes());
                 let parts = parts.each_ref().map(Vec::as_slice);
@@ -263,6 +350,16 @@ impl Dealing {
             sealed: List::from_vec(sealed).expect("the numbers were checked"),
         };
         Ok(Dealt { dealing, polynomial })
+    }
+
+    /// Decodes canonical bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        keepwell_types::decode(bytes, DEALING_BYTES_MAX)
+    }
+
+    /// Its canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
     }
 
     /// Who dealt.
@@ -302,18 +399,24 @@ impl Dealing {
         numbers: Numbers,
         opened: &OpenedShare,
     ) -> Result<SubShare, DealingFault> {
-        let (dealer, receiver) = (self.dealer, opened.receiver);
-        let commitments = self.points(session, numbers)?;
-        let wrong = DealingFault::Share { dealer, receiver };
-        if receiver == 0 || receiver > numbers.shares {
-            return Err(wrong);
-        }
-        on_polynomial(dealer, receiver, &commitments, &opened.share).ok_or(wrong)
+        self.checked(session, numbers)?.0.check_opened(numbers, opened)
     }
 
     /// Whether everyone can read it: of this session, and of points as many as there must be.
     pub fn check(&self, session: &Digest, numbers: Numbers) -> Result<(), DealingFault> {
         self.points(session, numbers).map(drop)
+    }
+
+    /// What it says to all, if it deals anew, in this session, the share that its dealer holds.
+    pub fn commitments_of(
+        &self,
+        old: &Committee,
+        session: &Digest,
+        numbers: Numbers,
+    ) -> Result<Commitments, DealingFault> {
+        let (commitments, points) = self.checked(session, numbers)?;
+        commitments.check_of(old, &points)?;
+        Ok(commitments)
     }
 
     /// The commitments as points, of a dealing of the right session and shape.
@@ -322,16 +425,20 @@ impl Dealing {
         session: &Digest,
         numbers: Numbers,
     ) -> Result<Vec<RistrettoPoint>, DealingFault> {
-        let malformed = DealingFault::Malformed { dealer: self.dealer };
-        let shape = self.session == *session
-            && self.dealer != 0
-            && self.commitments.len() == usize::from(numbers.threshold)
-            && self.sealed.len() == usize::from(numbers.shares);
-        if !shape {
-            return Err(malformed);
+        self.checked(session, numbers).map(|(_, points)| points)
+    }
+
+    fn checked(
+        &self,
+        session: &Digest,
+        numbers: Numbers,
+    ) -> Result<(Commitments, Vec<RistrettoPoint>), DealingFault> {
+        if self.session != *session || self.sealed.len() != usize::from(numbers.shares) {
+            return Err(DealingFault::Malformed { dealer: self.dealer });
         }
-        let points = self.commitments.iter().map(|bytes| decode_point(&bytes.0));
-        points.collect::<Option<_>>().ok_or(malformed)
+        let commitments = Commitments { dealer: self.dealer, points: self.commitments.clone() };
+        let points = commitments.decoded(numbers)?;
+        Ok((commitments, points))
     }
 }
 
@@ -376,18 +483,32 @@ pub fn finish_anew(
     numbers: Numbers,
     dealings: &[Dealing],
 ) -> Result<CommitteeKeys, DealingFault> {
-    let mut ordered = in_order(dealings, usize::from(old.threshold()))?;
-    ordered.truncate(usize::from(old.threshold()));
-    let mut all = Vec::with_capacity(ordered.len());
-    for dealing in &ordered {
-        let points = dealing.points(session, numbers)?;
-        let held = old.share_key(dealing.dealer).map(|(point, _)| point);
-        if points.first() != held {
-            return Err(DealingFault::NotItsShare { dealer: dealing.dealer });
-        }
+    let commitments = in_order(dealings, usize::from(old.threshold()))?.into_iter();
+    let commitments = commitments.take(usize::from(old.threshold()));
+    let commitments = commitments.map(|it| it.commitments_of(old, session, numbers));
+    finish_committed(old, numbers, &commitments.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// [`finish_anew`] from as many commitments as the old threshold, in order of their dealers.
+pub fn finish_committed(
+    old: &Committee,
+    numbers: Numbers,
+    commitments: &[Commitments],
+) -> Result<CommitteeKeys, DealingFault> {
+    let (have, need) = (commitments.len(), usize::from(old.threshold()));
+    if have != need {
+        return Err(DealingFault::TooFew { have, need });
+    }
+    if let Some(pair) = commitments.windows(2).find(|pair| pair[0].dealer >= pair[1].dealer) {
+        return Err(DealingFault::Twice { dealer: pair[1].dealer });
+    }
+    let mut all = Vec::with_capacity(have);
+    for of_one in commitments {
+        let points = of_one.decoded(numbers)?;
+        of_one.check_of(old, &points)?;
         all.push(points);
     }
-    let dealers: Vec<_> = ordered.iter().map(|dealing| dealing.dealer).collect();
+    let dealers: Vec<_> = commitments.iter().map(|of_one| of_one.dealer).collect();
     let keys = committee(numbers, &lagrange(&dealers, 0), &all);
     // Each constant term was an old share, and the weights are those that combine old shares.
     assert!(keys.key.0 == old.key().compress().0, "dealing anew keeps the joint key");

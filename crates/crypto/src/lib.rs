@@ -60,6 +60,7 @@ pub mod ceremony;
 pub mod dealing;
 pub mod escrow;
 pub mod guardian;
+pub mod reshare;
 pub mod trustee;
 
 pub mod keyfile;

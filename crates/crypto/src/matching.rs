@@ -110,6 +110,10 @@ impl MatchingShare {
         Self(share)
     }
 
+    pub(crate) const fn inner(&self) -> &KeyShare {
+        &self.0
+    }
+
     /// The share with this encoding: see [`KeyShare::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         KeyShare::from_bytes(bytes).map(Self)

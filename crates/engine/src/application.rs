@@ -130,7 +130,10 @@ impl Application {
         skip_unfit: bool,
     ) -> Option<Run<E>> {
         let (parent, time) = (context.parent, context.time);
-        let mut execution = Execution::new(context);
+        let mut execution = match context.height {
+            Height(1) => Execution::founding(context, &self.core.genesis),
+            _ => Execution::new(context),
+        };
         let keys = entries.iter().flat_map(|(_, entry)| keys_of(entry)).collect();
         self.load::<E>(&batch, parent, keys, &mut execution).await;
         let mut included = Vec::with_capacity(entries.len());

@@ -124,7 +124,7 @@ where
 
     let root = state.root();
     let first = genesis_block::<E>(genesis);
-    let mut replay = Replay::new(genesis.parameters.clone(), &first);
+    let mut replay = Replay::new(genesis.clone(), &first);
     let mut sound = Sound::default();
     let mut compared = false;
     for height in 1.. {

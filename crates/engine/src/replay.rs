@@ -15,7 +15,7 @@ use keepwell_ledger::{
 use keepwell_types::{
     DecodeError,
     command::Entry,
-    genesis::Parameters,
+    genesis::Genesis,
     id::{BlockId, ChainId, ChartId, Height, LogPosition},
     limits::COMMAND_BYTES_MAX,
 };
@@ -76,7 +76,7 @@ pub enum ReplayError {
 /// The state after the blocks replayed so far.
 pub struct Replay {
     chain: ChainId,
-    parameters: Parameters,
+    genesis: Genesis,
     parent: BlockId,
     next: Height,
     state: BTreeMap<Key, Value>,
@@ -84,12 +84,12 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Begins after `genesis`, the block that all start from.
-    pub const fn new(parameters: Parameters, genesis: &Block) -> Self {
+    /// Begins after `first`, the block of the genesis file, which all start from.
+    pub const fn new(genesis: Genesis, first: &Block) -> Self {
         Self {
-            chain: genesis.header().chain,
-            parameters,
-            parent: genesis.id(),
+            chain: first.header().chain,
+            genesis,
+            parent: first.id(),
             next: Height(1),
             state: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -104,13 +104,17 @@ impl Replay {
             return Err(ReplayError::NotNext { height, parent: self.parent });
         }
         let entries = read(block.entries(), height)?;
-        let mut execution = Execution::new(BlockContext {
+        let context = BlockContext {
             chain: self.chain,
-            parameters: self.parameters.clone(),
+            parameters: self.genesis.parameters.clone(),
             height,
             time: header.time,
             parent: self.parent,
-        });
+        };
+        let mut execution = match height {
+            Height(1) => Execution::founding(context, &self.genesis),
+            _ => Execution::new(context),
+        };
         for entry in &entries {
             while let Err(error) = execution.apply(entry) {
                 match error {

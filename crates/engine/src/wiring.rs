@@ -357,7 +357,7 @@ async fn rebuild_index(core: &Core, marshal: &Marshal) -> Result<(), IndexError>
         return Ok(());
     }
     tracing::info!(from = held.0, to = processed, "building the index from the blocks");
-    let mut replay = Replay::new(core.genesis.parameters.clone(), &core.genesis_block);
+    let mut replay = Replay::new(core.genesis.clone(), &core.genesis_block);
     for height in 1..=processed {
         let block = marshal
             .get_block(commonware_consensus::types::Height::new(height))

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     access, anchor, case, chart, compartment, credential, emergency, grant, guardian, link,
-    matching, member, motion, organisation, proxy, record, recovery,
+    matching, member, motion, organisation, proxy, record, recovery, reshare,
     signer::Authority,
     state::{Key, RecordEntry, Value},
     team,
@@ -67,6 +67,12 @@ impl Changes {
 
     pub(crate) fn remove(mut self, key: Key) -> Self {
         self.writes.push((key, None));
+        self
+    }
+
+    /// Both changes, which have no key in common.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.writes.extend(other.writes);
         self
     }
 }
@@ -172,6 +178,11 @@ impl<'a> Case<'a> {
             Payload::MotionOpen(it) => motion::open(self, it),
             Payload::MotionApprove(it) => motion::approve(self, it),
             Payload::MotionWithdraw(it) => motion::withdraw(self, it),
+            Payload::ReshareReady(it) => reshare::ready(self, it),
+            Payload::ReshareDeal(it) => reshare::deal(self, it),
+            Payload::ReshareCheck(it) => reshare::check(self, it),
+            Payload::ReshareOpen(it) => reshare::open(self, it),
+            Payload::ReshareConfirm(it) => reshare::confirm(self, it),
         }
     }
 

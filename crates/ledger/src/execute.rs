@@ -34,6 +34,7 @@ use keepwell_merkle::{
 use keepwell_types::{
     access::{RecordName, Target},
     command::{COMMAND_VERSION, Command, Payload},
+    genesis::Genesis,
     grant::Grantee,
     id::{
         ChainId, ChartId, CommandDigest, CommandId, Digest, Height, Location, LogPosition,
@@ -50,7 +51,8 @@ use thiserror::Error;
 use crate::{
     decide::{BlockContext, Changes, Halt, decide, decide_genesis},
     signer::accountable,
-    state::{ChartLog, Key, Quota, RecordEntry, ReplaySlot, SpentId, Value},
+    state::{ChartLog, Key, Quota, RecordEntry, ReplaySlot, SpentId, Validators, Value},
+    validators::handed_over,
     view::{Lacks, View},
 };
 
@@ -292,6 +294,7 @@ const fn signer_key(party: &Party) -> Key {
         Party::Member(id) => Key::Member(id),
         Party::Controller(id) | Party::Claimant(id) => Key::Chart(id),
         Party::Administrator(id) | Party::Custodian(id) => Key::Organisation(id),
+        Party::Validator(_) => Key::Validators,
         Party::Proxy(chart, _) => Key::Proxies(chart),
         Party::Guardian(chart) => Key::Guardians(chart),
         Party::Successor(chart) => Key::Recoveries(chart),
@@ -314,6 +317,11 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::MotionOpen(it) => [Key::Motion(it.motion), Key::Organisations].into(),
         Payload::MotionApprove(it) => [Key::Motion(it.motion), Key::Organisations].into(),
         Payload::MotionWithdraw(it) => [Key::Motion(it.motion)].into(),
+        Payload::ReshareReady(_)
+        | Payload::ReshareDeal(_)
+        | Payload::ReshareCheck(_)
+        | Payload::ReshareOpen(_)
+        | Payload::ReshareConfirm(_) => [Key::Validators, Key::Changing].into(),
         Payload::MemberEnrol(it) => {
             [Key::Member(it.member), Key::Organisation(it.organisation)].into()
         }
@@ -444,7 +452,7 @@ pub struct Executed {
     pub history_root: Digest,
     /// Nodes that the parent's id brought to the range of block ids, with their positions.
     pub history_nodes: Vec<(u64, Digest)>,
-    /// Who validates after the block, where that changes with it: it is the last one of its epoch.
+    /// Who validates from the next block on, if others do than so far: `Header::next` is the digest of it.
     pub next: Option<ValidatorSet>,
 }
 
@@ -461,6 +469,14 @@ impl Execution {
     /// Begins a block, with nothing loaded.
     pub const fn new(block: BlockContext) -> Self {
         Self { block, view: View::new(), outcomes: Vec::new(), leaves: Vec::new() }
+    }
+
+    /// Begins block 1, which puts those on record who validate first.
+    pub fn founding(block: BlockContext, genesis: &Genesis) -> Self {
+        let mut execution = Self::new(block);
+        let validators = Validators::founding(genesis);
+        execution.view.write(Key::Validators, Some(validators.into()));
+        execution
     }
 
     /// Takes in what the state before the block has under `key`. What the block has changed since
@@ -509,9 +525,19 @@ impl Execution {
             Ok(history) => history.cloned().unwrap_or_default(),
             Err(Lacks(key)) => return Err((self, key)),
         };
+        let handed_over = match handed_over(&self.view, &self.block) {
+            Ok(handed_over) => handed_over,
+            Err(Lacks(key)) => return Err((self, key)),
+        };
         let history_nodes = self.extend_history(&mut history);
         let history_root = history.root();
         let mut view = self.view;
+        let next = handed_over.map(|(next, changes)| {
+            for (key, value) in changes.writes {
+                view.write(key, value);
+            }
+            next
+        });
         view.write(Key::History, Some(history.into()));
         let changes =
             view.into_written().filter(|(key, _)| !matches!(key, Key::Record(..))).collect();
@@ -522,7 +548,7 @@ impl Execution {
             leaves: self.leaves,
             history_root,
             history_nodes,
-            next: None,
+            next,
         })
     }
 

@@ -49,6 +49,8 @@ mod credential;
 mod member;
 mod motion;
 mod organisation;
+mod reshare;
+mod validators;
 
 mod case;
 mod chart;

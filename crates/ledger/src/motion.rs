@@ -29,6 +29,7 @@ use crate::{
     organisation,
     signer::{Authority, administrator_in_standing},
     state::{Key, Motion, MotionApproval, OpenMotions},
+    validators,
 };
 
 pub(crate) fn open(case: &Case<'_>, it: &MotionOpen) -> Result<Changes, Halt> {
@@ -91,6 +92,7 @@ fn carried_out(case: &Case<'_>, motion: &Motion) -> Result<Option<Changes>, Halt
         Act::Reinstate(it) => organisation::reinstate(&case, it),
         Act::Expel(it) => organisation::expel(&case, it),
         Act::Rotate(it) => organisation::rotate(&case, it),
+        Act::Change(it) => validators::change(&case, it),
     };
     match changes {
         Ok(changes) => Ok(Some(changes)),

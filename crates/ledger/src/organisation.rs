@@ -25,6 +25,7 @@ use crate::{
     decide::{Case, Changes, Halt},
     signer::known_organisation,
     state::{FormerKeys, Key, Organisation, Organisations},
+    validators,
 };
 
 pub(crate) fn admit(case: &Case<'_>, it: &OrganisationAdmit) -> Result<Changes, Halt> {
@@ -77,7 +78,7 @@ pub(crate) fn reinstate(case: &Case<'_>, it: &OrganisationStanding) -> Result<Ch
     Ok(with_standing(it.organisation, organisation, false, list))
 }
 
-/// Expels, suspended or not. Its charts, and what was granted to it, stay as a suspension leaves them.
+/// Expels, suspended or not, and begins a change without its validator. Its charts, and what was granted to it, stay as a suspension leaves them.
 pub(crate) fn expel(case: &Case<'_>, it: &OrganisationStanding) -> Result<Changes, Halt> {
     let mut list = organisations(case)?;
     let organisation = standing(case, it.organisation)?;
@@ -89,7 +90,8 @@ pub(crate) fn expel(case: &Case<'_>, it: &OrganisationStanding) -> Result<Change
     }
     list.all.retain(|id| *id != it.organisation);
     let expelled = Organisation { expelled_at: Some(case.now()), ..organisation.clone() };
-    Ok(with_standing(it.organisation, &expelled, true, list))
+    let validators = validators::expelled(case, it.organisation)?;
+    Ok(with_standing(it.organisation, &expelled, true, list).and(validators))
 }
 
 /// Gives new keys. Those so far count on for as long as is said, so that nobody is shut out between.

@@ -153,7 +153,8 @@ fn reader_in_standing<'a>(
         | Party::Custodian(_)
         | Party::Proxy(..)
         | Party::Guardian(_)
-        | Party::Successor(_) => Err(ReleaseRefusal::Reader(Rejection::WrongSigners).into()),
+        | Party::Successor(_)
+        | Party::Validator(_) => Err(ReleaseRefusal::Reader(Rejection::WrongSigners).into()),
     }
 }
 

@@ -26,6 +26,7 @@ use keepwell_types::{
     proxy::Power,
     set::CompartmentSet,
     time::BlockTime,
+    validators::{Seat, sits},
 };
 
 use crate::{
@@ -159,6 +160,10 @@ pub fn accountable(
             signing_custodian(view, signer, id, now)?;
             Ok((id, Account::Custodian))
         }
+        Party::Validator(id) => {
+            signing_validator(view, signer, id)?;
+            Ok((id, Account::Validators))
+        }
     }
 }
 
@@ -172,6 +177,14 @@ fn signing_custodian(
     let organisation = known_organisation(view, id)?;
     organisation.custodian.ok_or(Rejection::NotCustodian(id))?;
     Ok(signer.must(organisation.has_custodian(&signer.key, now))?)
+}
+
+/// A validator answers for its share, suspended or not; so does one that is to validate.
+fn signing_validator(view: &View, signer: Signer, id: OrganisationId) -> Result<(), Halt> {
+    let is = |seats: &[Seat]| sits(seats, id, &signer.key);
+    let present = view.validators()?.is_some_and(|it| is(&it.set.seats));
+    let next = view.changing()?.is_some_and(|it| is(&it.seats));
+    Ok(signer.must(present || next)?)
 }
 
 fn signing_administrator(
@@ -322,7 +335,8 @@ impl<'a> Case<'a> {
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
-            | Party::Successor(_) => Err(Rejection::WrongSigners.into()),
+            | Party::Successor(_)
+            | Party::Validator(_) => Err(Rejection::WrongSigners.into()),
         }
     }
 
@@ -332,6 +346,14 @@ impl<'a> Case<'a> {
         let Party::Custodian(id) = signer.party else { return Err(Rejection::WrongSigners.into()) };
         signing_custodian(self.view, signer, id, self.now())?;
         Ok(id)
+    }
+
+    /// The release key of the validator that signed, alone: of the present set, or of the next.
+    pub(crate) fn acting_validator(&self) -> Result<PublicKey, Halt> {
+        let [signer] = self.exactly()?;
+        let Party::Validator(id) = signer.party else { return Err(Rejection::WrongSigners.into()) };
+        signing_validator(self.view, signer, id)?;
+        Ok(signer.key)
     }
 
     /// The chart, whose controller signed, alone.
@@ -347,7 +369,8 @@ impl<'a> Case<'a> {
             | Party::Administrator(_)
             | Party::Custodian(_)
             | Party::Guardian(_)
-            | Party::Successor(_) => Err(Rejection::WrongSigners.into()),
+            | Party::Successor(_)
+            | Party::Validator(_) => Err(Rejection::WrongSigners.into()),
         }
     }
 
@@ -380,7 +403,8 @@ impl<'a> Case<'a> {
             | Party::Administrator(_)
             | Party::Custodian(_)
             | Party::Guardian(_)
-            | Party::Successor(_) => return self.actor(chart),
+            | Party::Successor(_)
+            | Party::Validator(_) => return self.actor(chart),
         };
         let proxy = signing_proxy(self.view, signer, (chart, id), self.now())?;
         if !proxy.terms.powers.contains(power) {
@@ -417,7 +441,8 @@ impl<'a> Case<'a> {
             | Party::Administrator(_)
             | Party::Custodian(_)
             | Party::Proxy(..)
-            | Party::Successor(_) => Err(stranger.into()),
+            | Party::Successor(_)
+            | Party::Validator(_) => Err(stranger.into()),
         }
     }
 
@@ -446,7 +471,8 @@ impl<'a> Case<'a> {
             | Party::Administrator(_)
             | Party::Custodian(_)
             | Party::Guardian(_)
-            | Party::Successor(_) => Err(Rejection::WrongSigners.into()),
+            | Party::Successor(_)
+            | Party::Validator(_) => Err(Rejection::WrongSigners.into()),
         }
     }
 
@@ -470,7 +496,8 @@ impl<'a> Case<'a> {
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
-            | Party::Successor(_) => return Err(Rejection::WrongSigners.into()),
+            | Party::Successor(_)
+            | Party::Validator(_) => return Err(Rejection::WrongSigners.into()),
         }
         Ok(signer.party)
     }

@@ -59,6 +59,12 @@ use serde::Serialize;
 
 use crate::consent::Object;
 
+mod changing;
+
+pub use changing::{
+    Barred, Changing, Dealt, DealtKey, Duty, Ended, Opened, Places, Receiver, Stage, Validators,
+};
+
 /// Separates keys of the state from every other digest.
 const KEY_DOMAIN: &str = "keepwell/ledger/key/v1";
 
@@ -156,6 +162,18 @@ pub enum Key {
     /// The motions that an organisation's administrators have made and that wait.
     #[n(29)]
     OpenMotions(#[n(0)] OrganisationId),
+    /// Who validates.
+    #[n(30)]
+    Validators,
+    /// The change of validators that is under way, or that failed last.
+    #[n(31)]
+    Changing,
+    /// To which key the one with this index in the new set is dealt.
+    #[n(32)]
+    Receiver(#[n(0)] u16),
+    /// What the one with this index in the old set dealt.
+    #[n(33)]
+    Dealt(#[n(0)] u16),
 }
 
 impl Key {
@@ -204,6 +222,10 @@ impl Key {
                 | (Self::Link(_), Value::Link(_))
                 | (Self::Motion(_), Value::Motion(_))
                 | (Self::OpenMotions(_), Value::OpenMotions(_))
+                | (Self::Validators, Value::Validators(_))
+                | (Self::Changing, Value::Changing(_))
+                | (Self::Receiver(_), Value::Receiver(_))
+                | (Self::Dealt(_), Value::Dealt(_))
         )
     }
 }
@@ -301,6 +323,18 @@ pub enum Value {
     /// Under [`Key::OpenMotions`].
     #[n(29)]
     OpenMotions(#[n(0)] OpenMotions),
+    /// Under [`Key::Validators`].
+    #[n(30)]
+    Validators(#[n(0)] Validators),
+    /// Under [`Key::Changing`].
+    #[n(31)]
+    Changing(#[n(0)] Changing),
+    /// Under [`Key::Receiver`].
+    #[n(32)]
+    Receiver(#[n(0)] Receiver),
+    /// Under [`Key::Dealt`].
+    #[n(33)]
+    Dealt(#[n(0)] Dealt),
 }
 
 impl Value {
@@ -374,6 +408,10 @@ stored! {
     Link(Link)
     Motion(Motion)
     OpenMotions(OpenMotions)
+    Validators(Validators)
+    Changing(Changing)
+    Receiver(Receiver)
+    Dealt(Dealt)
 }
 
 /// The ids of recent commands that share a slot, in the order in which they came.
@@ -415,6 +453,9 @@ pub enum Account {
     /// Whoever guards one of its charts or is to have new keys of it: they keep no patient from a veto.
     #[n(4)]
     Guardians,
+    /// Its validators, and those that are to be.
+    #[n(5)]
+    Validators,
 }
 
 /// What of a quota was used in the latest minute in which any was.

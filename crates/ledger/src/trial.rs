@@ -62,7 +62,8 @@ pub fn access(
         | Party::Custodian(_)
         | Party::Proxy(..)
         | Party::Guardian(_)
-        | Party::Successor(_) => return Err(Rejection::WrongSigners.into()),
+        | Party::Successor(_)
+        | Party::Validator(_) => return Err(Rejection::WrongSigners.into()),
     };
     access::allow(view, parameters, (chart, reader), open, time)
 }

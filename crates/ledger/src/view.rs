@@ -23,10 +23,11 @@ use keepwell_types::{
 use thiserror::Error;
 
 use crate::state::{
-    Account, Case, Chart, ChartLog, Credentials, Cutoff, Emergencies, EmergencyUse, Grant, Group,
-    Guardians, Key, Link, MatchQuota, Member, Motion, OpenMotions, OpenRequests, Organisation,
-    Organisations, Proposal, Proxies, Quota, RecordEntry, RecordState, Recoveries, ReplaySlot,
-    Request, Stored, Subject, TagOwner, Teams, Value,
+    Account, Case, Changing, Chart, ChartLog, Credentials, Cutoff, Dealt, Emergencies,
+    EmergencyUse, Grant, Group, Guardians, Key, Link, MatchQuota, Member, Motion, OpenMotions,
+    OpenRequests, Organisation, Organisations, Proposal, Proxies, Quota, Receiver, RecordEntry,
+    RecordState, Recoveries, ReplaySlot, Request, Stored, Subject, TagOwner, Teams, Validators,
+    Value,
 };
 
 /// A key that was read and not loaded.
@@ -91,6 +92,26 @@ impl View {
     /// The motions of an organisation's administrators that wait.
     pub fn open_motions(&self, id: OrganisationId) -> Result<Option<&OpenMotions>, Lacks> {
         self.read(Key::OpenMotions(id))
+    }
+
+    /// Who validates.
+    pub fn validators(&self) -> Result<Option<&Validators>, Lacks> {
+        self.read(Key::Validators)
+    }
+
+    /// The change of validators that is under way, or that failed last.
+    pub fn changing(&self) -> Result<Option<&Changing>, Lacks> {
+        self.read(Key::Changing)
+    }
+
+    /// One of the new set that is ready.
+    pub fn receiver(&self, index: u16) -> Result<Option<&Receiver>, Lacks> {
+        self.read(Key::Receiver(index))
+    }
+
+    /// What one of the old set has dealt.
+    pub fn dealt(&self, index: u16) -> Result<Option<&Dealt>, Lacks> {
+        self.read(Key::Dealt(index))
     }
 
     /// A member.

@@ -139,7 +139,8 @@ impl Traffic {
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
-            | Party::Successor(_) => &self.clinician,
+            | Party::Successor(_)
+            | Party::Validator(_) => &self.clinician,
         };
         let command = Command {
             version: COMMAND_VERSION,

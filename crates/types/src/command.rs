@@ -40,6 +40,7 @@ use crate::{
         RecordRetract, RecordWithdraw,
     },
     time::Window,
+    validators::{ReshareCheck, ReshareConfirm, ReshareDeal, ReshareOpen, ReshareReady},
 };
 
 /// The one version of commands.
@@ -247,6 +248,21 @@ pub enum Payload {
     /// Take a motion back.
     #[n(65)]
     MotionWithdraw(#[n(0)] MotionWithdraw),
+    /// Be ready to be dealt to.
+    #[n(66)]
+    ReshareReady(#[n(0)] ReshareReady),
+    /// Deal a share anew.
+    #[n(67)]
+    ReshareDeal(#[n(0)] ReshareDeal),
+    /// Say which shares are wrong.
+    #[n(68)]
+    ReshareCheck(#[n(0)] ReshareCheck),
+    /// Open a share.
+    #[n(69)]
+    ReshareOpen(#[n(0)] ReshareOpen),
+    /// Say that one has new shares.
+    #[n(70)]
+    ReshareConfirm(#[n(0)] ReshareConfirm),
 }
 
 impl Payload {
@@ -275,6 +291,11 @@ impl Payload {
             | Self::MotionOpen(_)
             | Self::MotionApprove(_)
             | Self::MotionWithdraw(_)
+            | Self::ReshareReady(_)
+            | Self::ReshareDeal(_)
+            | Self::ReshareCheck(_)
+            | Self::ReshareOpen(_)
+            | Self::ReshareConfirm(_)
             | Self::MemberEnrol(_)
             | Self::MemberRotate(_)
             | Self::MemberAssign(_)
@@ -406,6 +427,11 @@ impl Payload {
             Self::MotionOpen(_) => "motion.open",
             Self::MotionApprove(_) => "motion.approve",
             Self::MotionWithdraw(_) => "motion.withdraw",
+            Self::ReshareReady(_) => "reshare.ready",
+            Self::ReshareDeal(_) => "reshare.deal",
+            Self::ReshareCheck(_) => "reshare.check",
+            Self::ReshareOpen(_) => "reshare.open",
+            Self::ReshareConfirm(_) => "reshare.confirm",
         }
     }
 }

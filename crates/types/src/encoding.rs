@@ -211,6 +211,11 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MA
 pub struct Blob<const MAX: usize>(Vec<u8>);
 
 impl<const MAX: usize> Blob<MAX> {
+    /// No bytes.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     /// Takes `bytes`, or refuses them if there are more than `MAX`.
     pub fn from_vec(bytes: Vec<u8>) -> Result<Self, OverLimit> {
         if bytes.len() > MAX {
@@ -222,6 +227,12 @@ impl<const MAX: usize> Blob<MAX> {
     /// The bytes.
     pub fn into_vec(self) -> Vec<u8> {
         self.0
+    }
+}
+
+impl<const MAX: usize> Default for Blob<MAX> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

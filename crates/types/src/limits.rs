@@ -24,6 +24,16 @@ pub const VALIDATORS_MAX: usize = 64;
 pub const EPOCH_BLOCKS_USUAL: u32 = 4_096;
 /// Blocks of the shortest epoch.
 pub const EPOCH_BLOCKS_MIN: u32 = 8;
+/// Validators of a set that others than its holders deal to: a dealing to all of them fits a command.
+pub const RESHARE_VALIDATORS_MAX: usize = 48;
+/// Validators that join in one change: with all approvals, a motion for it fits a value of the state.
+pub const JOINS_MAX: usize = 12;
+/// Bytes of a dealing: some 1,200 for each receiver.
+pub const DEALING_BYTES_MAX: usize = 60 * 1024;
+/// Shares that one validator complains about, or opens: for both keys, one of each of the others.
+pub const COMPLAINTS_MAX: usize = 2 * VALIDATORS_MAX;
+/// Bytes of the card of a validator that is to join.
+pub const VALIDATOR_CARD_BYTES_MAX: usize = 1_024;
 /// Entries of the genesis file.
 pub const GENESIS_COMMANDS_MAX: usize = 4_096;
 /// Bytes of a genesis file.

@@ -95,6 +95,9 @@ pub enum Party {
     /// Whoever is to control a chart after a recovery, with the new key.
     #[n(12)]
     Successor(#[n(0)] ChartId),
+    /// A validator of an organisation, or one that is to be, with its release key.
+    #[n(13)]
+    Validator(#[n(0)] OrganisationId),
 }
 
 /// Who speaks for an organisation: some of these keys together.

@@ -7,6 +7,7 @@ use crate::{
     id::MotionId,
     member::{OrganisationAdmit, OrganisationRotate, OrganisationStanding},
     time::BlockTime,
+    validators::Change,
 };
 
 /// What is moved: one of the commands that organisations decide together.
@@ -28,6 +29,9 @@ pub enum Act {
     /// Give one new keys.
     #[n(4)]
     Rotate(#[n(0)] OrganisationRotate),
+    /// Change who validates, or have them deal their shares anew.
+    #[n(5)]
+    Change(#[n(0)] Change),
 }
 
 /// `motion.open`: signed by one administrator, which is its first approval.

@@ -8,9 +8,9 @@ use crate::{
     case::{CaseKind, DenialGround},
     credential::CredentialKind,
     id::{
-        CaseId, ChartId, CommandDigest, Compartment, CredentialId, Epoch, GrantId, GroupId, LinkId,
-        Location, LogPosition, MemberId, MotionId, OrganisationId, ProxyId, RecordId, RequestId,
-        TeamId, UniquenessTag, Version,
+        CaseId, ChartId, CommandDigest, Compartment, CredentialId, Epoch, GrantId, GroupId, Height,
+        LinkId, Location, LogPosition, MemberId, MotionId, OrganisationId, ProxyId, PublicKey,
+        RecordId, RequestId, TeamId, UniquenessTag, Version,
     },
     member::{Party, Role},
     record::{RecordKind, RedactionGround},
@@ -918,4 +918,95 @@ pub enum Rejection {
         #[n(1)]
         max: u32,
     },
+    /// Another change of validators is under way.
+    #[n(150)]
+    #[error(
+        "the change of validators that began at block {began} is under way; wait until it has begun to hold or has failed"
+    )]
+    ChangeUnderWay {
+        /// The block.
+        #[n(0)]
+        began: Height,
+    },
+    /// None that began there, or it is over.
+    #[n(151)]
+    #[error("no change of validators that began at block {began} is under way")]
+    NoSuchChange {
+        /// The block.
+        #[n(0)]
+        began: Height,
+    },
+    /// The change has not come so far, or is further.
+    #[n(152)]
+    #[error(
+        "the change of validators does not wait for this now; `keepwell validator show` says for what"
+    )]
+    NotAtThisStage,
+    /// The signer has another part in the change, or none.
+    #[n(153)]
+    #[error("the signer's validator does not have this part in the change")]
+    NotInChange,
+    /// The signer has said this already.
+    #[n(154)]
+    #[error("this was said of the change already, with this key")]
+    SaidAlready,
+    /// Nobody validates with this key.
+    #[n(155)]
+    #[error("no validator has the consensus key {0}")]
+    UnknownValidator(#[n(0)] PublicKey),
+    /// A validator has the key, or one that joins, or a trustee.
+    #[n(156)]
+    #[error("key {0} is another one's already; let the validator that joins make new ones")]
+    ValidatorKeyTaken(#[n(0)] PublicKey),
+    /// The card is not signed by the keys in it, or says no address.
+    #[n(157)]
+    #[error(
+        "the card of organisation {0} says no address or is not signed by the keys in it for this consortium; get it from the organisation again"
+    )]
+    ValidatorCard(#[n(0)] OrganisationId),
+    /// It would have two validators, or holds shares of what patients leave to emergencies.
+    #[n(158)]
+    #[error(
+        "organisation {0} cannot have this validator: it has one that stays, or is an emergency trustee"
+    )]
+    NotToValidate(#[n(0)] OrganisationId),
+    /// Nobody would validate, or more than can.
+    #[n(159)]
+    #[error("{given} validators would remain; there are 1 to {max}")]
+    ValidatorCount {
+        /// After the change.
+        #[n(0)]
+        given: u32,
+        /// The limit.
+        #[n(1)]
+        max: u32,
+    },
+    /// Not a dealing of the signer's share to those who are ready.
+    #[n(160)]
+    #[error("this is no dealing of the signer's share for this change")]
+    WrongDealing,
+    /// Complains about who did not deal, or twice.
+    #[n(161)]
+    #[error("complaints are about those who dealt, in ascending order")]
+    WrongComplaint,
+    /// Not the share that was dealt, or nobody complained about it.
+    #[n(162)]
+    #[error("the share for receiver {receiver} is not the one that was dealt and complained about")]
+    WrongShare {
+        /// Whose.
+        #[n(0)]
+        receiver: u16,
+    },
+    /// The signer does not have the shares that follow from the dealings.
+    #[n(163)]
+    #[error("the signer does not show that it has its shares")]
+    NoShare,
+    /// Nothing can be sealed to it.
+    #[n(165)]
+    #[error("the receiving key is no X-Wing key")]
+    ReceivingKey,
+    /// There are no validators on record: block 1 did not write them.
+    #[n(164)]
+    #[error("this consortium has no validators on record, and cannot change them")]
+    NoValidators,
 }

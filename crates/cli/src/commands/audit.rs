@@ -72,7 +72,8 @@ pub(crate) async fn show(
             | Party::Administrator(_)
             | Party::Custodian(_)
             | Party::Guardian(_)
-            | Party::Successor(_) => (format!("{:?}", access.reader), String::new(), String::new()),
+            | Party::Successor(_)
+            | Party::Validator(_) => (format!("{:?}", access.reader), String::new(), String::new()),
         };
         let which = match &access.target {
             Target::Records(names) => format!("{} records", names.len()),

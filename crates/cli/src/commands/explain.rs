@@ -373,7 +373,8 @@ impl Words<'_> {
             | Party::Administrator(_)
             | Party::Custodian(_)
             | Party::Guardian(_)
-            | Party::Successor(_)) => format!("{other:?}"),
+            | Party::Successor(_)
+            | Party::Validator(_)) => format!("{other:?}"),
         };
         let what = match &changed.target {
             Target::Records(names) => {

@@ -22,6 +22,7 @@ use keepwell_types::{
     member::{OrganisationAdmit, OrganisationKind, OrganisationRotate, OrganisationStanding},
     motion::Act,
     time::BlockTime,
+    validators::{Change, Seat, ValidatorCard},
 };
 use serde_json::{Value, json};
 
@@ -430,6 +431,27 @@ fn said(act: &Act) -> String {
             it.administrators.needed,
             it.administrators.keys.len()
         ),
+        Act::Change(it) => changed(it),
+    }
+}
+
+/// Who joins and who leaves.
+fn changed(change: &Change) -> String {
+    let join = |card: &ValidatorCard| {
+        let Seat { validator, address } = &card.seat;
+        let address = address.as_ref().map_or("no address", |it| it.as_str());
+        format!(
+            "let a validator of {} join, at {address}, with key {}",
+            validator.organisation, validator.consensus
+        )
+    };
+    let joins = change.joins.iter().map(join);
+    let leaves = change.leaves.iter().map(|key| format!("let validator {key} leave"));
+    let all: Vec<_> = joins.chain(leaves).collect();
+    if all.is_empty() {
+        "have the validators deal their shares anew".into()
+    } else {
+        all.join(", ")
     }
 }
 

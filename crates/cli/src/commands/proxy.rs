@@ -288,7 +288,8 @@ fn name_of(party: Party) -> String {
         Party::Controller(_)
         | Party::Claimant(_)
         | Party::Administrator(_)
-        | Party::Custodian(_) => format!("{party:?}"),
+        | Party::Custodian(_)
+        | Party::Validator(_) => format!("{party:?}"),
     }
 }
 

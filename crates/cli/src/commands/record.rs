@@ -413,7 +413,8 @@ const fn author(party: Party) -> &'static str {
         | Party::Administrator(_)
         | Party::Custodian(_)
         | Party::Guardian(_)
-        | Party::Successor(_) => "other",
+        | Party::Successor(_)
+        | Party::Validator(_) => "other",
     }
 }
 

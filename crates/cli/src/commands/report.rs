@@ -588,6 +588,7 @@ const fn party(party: Party) -> &'static str {
         Party::Proxy(..) => "a proxy of the patient",
         Party::Guardian(_) => "a guardian of the chart",
         Party::Successor(_) => "a successor of the chart's keys",
+        Party::Validator(_) => "a validator",
     }
 }
 

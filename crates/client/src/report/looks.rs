@@ -202,7 +202,8 @@ impl Gathering {
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
-            | Party::Successor(_) => None,
+            | Party::Successor(_)
+            | Party::Validator(_) => None,
         })
     }
 
@@ -400,6 +401,7 @@ fn passed_by(line: &LogLine) -> Option<MemberId> {
         | Party::Custodian(_)
         | Party::Proxy(..)
         | Party::Guardian(_)
-        | Party::Successor(_) => None,
+        | Party::Successor(_)
+        | Party::Validator(_) => None,
     }
 }

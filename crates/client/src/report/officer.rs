@@ -63,7 +63,8 @@ impl Act {
             | Party::Custodian(_)
             | Party::Proxy(..)
             | Party::Guardian(_)
-            | Party::Successor(_) => None,
+            | Party::Successor(_)
+            | Party::Validator(_) => None,
         };
         by.into_iter().chain(self.did.member())
     }

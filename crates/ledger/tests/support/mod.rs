@@ -33,7 +33,7 @@ use keepwell_types::{
     access::RecordName,
     command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
     encoding::{List, Text},
-    genesis::{EmergencyRule, OwnOrganisation, Parameters, RecoveryRule},
+    genesis::{EmergencyRule, Genesis, OwnOrganisation, Parameters, RecoveryRule},
     id::*,
     member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Verdict},
@@ -125,9 +125,34 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The ledger after block 1.
+    /// The ledger after block 1, in a consortium that has no validators on record.
     pub(crate) fn new(parameters: Parameters) -> Self {
-        let mut world = Self {
+        let mut world = Self::empty(parameters);
+        world.begin(BlockTime(START.0 - 1));
+        world.admit_all();
+        world
+    }
+
+    /// The ledger after block 1, with the validators of this genesis file.
+    pub(crate) fn founded(genesis: &Genesis) -> Self {
+        let mut world = Self::empty(genesis.parameters.clone());
+        world.begin(BlockTime(START.0 - 1));
+        world.block = Some(Execution::founding(world.context(), genesis));
+        world.admit_all();
+        world
+    }
+
+    /// Executes block 1, which is open.
+    fn admit_all(&mut self) {
+        for (payload, index) in genesis().into_iter().zip(0..) {
+            let outcome = self.apply(&CheckedEntry::genesis(payload, index)).unwrap();
+            assert_eq!(outcome.verdict, Verdict::Accepted);
+        }
+        self.end();
+    }
+
+    fn empty(parameters: Parameters) -> Self {
+        Self {
             parameters,
             state: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -145,14 +170,7 @@ impl World {
             seeds: BTreeMap::new(),
             last_command: None,
             commands: 0,
-        };
-        world.begin(BlockTime(START.0 - 1));
-        for (payload, index) in genesis().into_iter().zip(0..) {
-            let outcome = world.apply(&CheckedEntry::genesis(payload, index)).unwrap();
-            assert_eq!(outcome.verdict, Verdict::Accepted);
         }
-        world.end();
-        world
     }
 
     pub(crate) fn run(&mut self, script: &str) {

@@ -867,7 +867,8 @@ fn approver(name: &str) -> Approver {
         | Party::Custodian(_)
         | Party::Proxy(..)
         | Party::Guardian(_)
-        | Party::Successor(_) => Approver::Author,
+        | Party::Successor(_)
+        | Party::Validator(_) => Approver::Author,
     }
 }
 

@@ -30,6 +30,7 @@ use keepwell_types::{
     id::{ChartId, Digest, OrganisationId, PublicKey},
     limits::REQUEST_SKEW_MS_MAX,
     member::Party,
+    validators::sits,
     wire::SignedRequest,
 };
 
@@ -263,6 +264,19 @@ async fn standing(
             check_its_key(entry.has_custodian(&key, now))?;
             Ok(Caller { party, organisation: Some(id), accountable: id })
         }
+        Party::Validator(id) => {
+            let present = match node.value(Key::Validators).await? {
+                Some(Value::Validators(it)) => sits(&it.set.seats, id, &key),
+                Some(_) | None => false,
+            };
+            let next = match node.value(Key::Changing).await? {
+                Some(Value::Changing(it)) => sits(&it.seats, id, &key),
+                Some(_) | None => false,
+            };
+            check_its_key(present || next)?;
+            // It speaks for no member and no chart of its organisation.
+            Ok(Caller { party, organisation: None, accountable: id })
+        }
         Party::Claimant(_) => {
             let message =
                 "whoever holds a claim code claims the chart first, then asks as its controller";
@@ -301,7 +315,8 @@ async fn check_key_for_chart(
         | Party::Controller(_)
         | Party::Claimant(_)
         | Party::Administrator(_)
-        | Party::Custodian(_) => false,
+        | Party::Custodian(_)
+        | Party::Validator(_) => false,
     };
     check_its_key(is_its_key)
 }

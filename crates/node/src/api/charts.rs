@@ -371,7 +371,8 @@ pub async fn is_officer(
         | Party::Custodian(_)
         | Party::Proxy(..)
         | Party::Guardian(_)
-        | Party::Successor(_) => Ok(false),
+        | Party::Successor(_)
+        | Party::Validator(_) => Ok(false),
     }
 }
 

@@ -218,7 +218,8 @@ fn is_custodian(caller: &Caller, chart: &Chart) -> bool {
         | Party::Claimant(_)
         | Party::Proxy(..)
         | Party::Guardian(_)
-        | Party::Successor(_) => false,
+        | Party::Successor(_)
+        | Party::Validator(_) => false,
     }
 }
 

@@ -191,5 +191,6 @@ fn party(party: Party) -> String {
         Party::Proxy(_, proxy) => format!("proxy {proxy}, for the patient"),
         Party::Guardian(_) => "a guardian".into(),
         Party::Successor(_) => "a successor".into(),
+        Party::Validator(id) => format!("a validator of {id}"),
     }
 }
