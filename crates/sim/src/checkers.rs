@@ -5,10 +5,14 @@ use std::{pin::Pin, sync::atomic::Ordering};
 use commonware_glue::simulate::{
     exit::ExitCondition, property::Property, tracker::ProgressTracker,
 };
-use keepwell_engine::{block::EngineKey, reader::entry_at};
+use keepwell_engine::{
+    block::EngineKey,
+    reader::{ReadError, entry_at},
+};
+use keepwell_merkle::certificate::Validators;
 use keepwell_types::{
-    id::Height,
-    limits::BLOCK_AHEAD_MS_MAX,
+    id::{Height, PublicKey},
+    limits::{BLOCK_AHEAD_MS_MAX, HANDOVERS_PAGE_MAX},
     time::BlockTime,
     validators::{ends_epoch, epoch_of},
 };
@@ -62,6 +66,16 @@ pub struct EpochsPass(
 pub struct BoundariesAreQuick {
     /// In milliseconds.
     pub pause_ms_max: u64,
+}
+
+/// Every node knows that these validate now, and who has the genesis file alone comes to know it by hand-overs: as many
+/// as there were changes.
+#[derive(Clone)]
+pub struct ValidatorsFollow {
+    /// Their keys, in ascending order.
+    pub seats: Vec<PublicKey>,
+    /// Hand-overs.
+    pub changes: usize,
 }
 
 /// No block was final before its time by the clock of honest validators, give or take what
@@ -323,4 +337,49 @@ impl Property<EngineKey, State> for BoundariesAreQuick {
 fn median(mut steps: Vec<u64>) -> u64 {
     steps.sort_unstable();
     steps.get(steps.len() / 2).copied().unwrap_or_default()
+}
+
+impl Property<EngineKey, State> for ValidatorsFollow {
+    fn name(&self) -> &'static str {
+        "validators follow"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            for state in states {
+                let newest = state.core.sets.newest();
+                let seats: Vec<_> = newest.seats.iter().map(|it| it.validator.consensus).collect();
+                if seats != self.seats {
+                    return Err(format!(
+                        "a node knows {} validators since epoch {}",
+                        seats.len(),
+                        newest.since
+                    ));
+                }
+                let Some(reader) = state.reader.upgrade() else { continue };
+                let told = |error: ReadError| error.to_string();
+                let handovers = reader.handovers(1, HANDOVERS_PAGE_MAX).await.map_err(told)?;
+                if handovers.len() != self.changes {
+                    return Err(format!(
+                        "{} hand-overs, {} expected",
+                        handovers.len(),
+                        self.changes
+                    ));
+                }
+                let mut validators =
+                    Validators::of(&state.core.genesis).map_err(|error| error.to_string())?;
+                for handover in &handovers {
+                    validators.advance(handover).map_err(|error| error.to_string())?;
+                }
+                let recent = Height(state.core.tip().height().0.saturating_sub(4));
+                let certified = reader.certified(recent).await.map_err(told)?;
+                certified.verify_by(&validators).map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        })
+    }
 }

@@ -14,7 +14,7 @@ use commonware_p2p::simulated::Link;
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;
 use keepwell_sim::{
-    checkers::{BoundariesAreQuick, EpochsPass},
+    checkers::{BoundariesAreQuick, EpochsPass, ValidatorsFollow},
     consortium::Consortium,
 };
 use support::{GOOD, alive_at, check_with};
@@ -73,8 +73,9 @@ fn restarts_at_every_point_of_an_epoch() {
 
 #[test]
 fn epochs_over_a_lossy_wide_area_network() {
-    check("epochs over a lossy wide-area network", 5, |consortium| {
+    check("epochs over a lossy wide-area network", 3, |consortium| {
         PlanBuilder::new(consortium)
+            .property(BoundariesAreQuick { pause_ms_max: 5_000 })
             .link(Link {
                 latency: Duration::from_millis(40),
                 jitter: Duration::from_millis(20),
@@ -119,9 +120,11 @@ fn epochs_when_everyone_stops_at_once() {
         for turn in 0..6 {
             let at = Duration::from_millis(3_000 + 3_130 * turn);
             for id in &ids {
-                schedule = schedule
-                    .at(at, Action::Crash(id.clone()))
-                    .at(at + Duration::from_millis(500), Action::Restart(id.clone()));
+                schedule = schedule.at(at, Action::Crash(id.clone()));
+            }
+            for id in &ids {
+                schedule =
+                    schedule.at(at + Duration::from_millis(500), Action::Restart(id.clone()));
             }
         }
         PlanBuilder::new(consortium)
@@ -156,5 +159,38 @@ fn epochs_with_torn_writes() {
             .link(GOOD)
             .crash(Crash::Schedule(schedule))
             .exit_condition(alive_at(20))
+    });
+}
+
+/// A validator joins, one leaves, one is expelled: each deals its share anew to those that follow.
+fn check_changes(scenario: &str, build: impl Fn(Consortium) -> PlanBuilder<Consortium>) {
+    check_with(
+        scenario,
+        || Consortium::new(4).with_changes().with_epochs(32),
+        |consortium| {
+            let seats = consortium.after_changes();
+            build(consortium).property(ValidatorsFollow { seats, changes: 3 })
+        },
+    );
+}
+
+#[test]
+fn validators_change_in_calm() {
+    check_changes("validators change in calm", |consortium| {
+        PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(60))
+    });
+}
+
+#[test]
+fn validators_change_with_crashes_and_restarts() {
+    check_changes("validators change with crashes and restarts", |consortium| {
+        PlanBuilder::new(consortium)
+            .link(GOOD)
+            .crash(Crash::Random {
+                frequency: Duration::from_secs(5),
+                downtime: Duration::from_secs(1),
+                count: 1,
+            })
+            .exit_condition(alive_at(180))
     });
 }
