@@ -129,6 +129,7 @@ impl Profile {
         let endpoint = |it: &Node| Endpoint { organisation: it.organisation, url: it.url.clone() };
         let trustee = |it: &Trustee| TrusteeEndpoint { trustee: it.trustee, url: it.url.clone() };
         let client = Client::new(consortium, self.nodes.iter().map(endpoint).collect(), seen)?;
+        let client = client.remembering(folder.join(HANDOVERS))?;
         Ok(client.with_trustees(self.trustees.iter().map(trustee).collect())?)
     }
 
@@ -223,6 +224,8 @@ impl Identity {
     }
 }
 
+/// The file of the hand-overs that were followed, in a profile.
+const HANDOVERS: &str = "handovers";
 /// The file of a member's key in a profile.
 pub(crate) const MEMBER_KEY: &str = "member.key";
 /// The folder of a key agent in a profile.

@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use keepwell_crypto::hash::Stream;
 use keepwell_merkle::{
     anchor::{DOCUMENT_RECEIPT_VERSION, DocumentReceipt, document_leaf},
-    range, tree,
+    range,
+    receipt::Receipt,
+    tree,
 };
 use keepwell_types::{
     anchor::AnchorAdd,
@@ -111,6 +113,8 @@ pub struct Anchored {
     documents: Documents,
     nodes: Vec<Digest>,
     decided: Decided,
+    /// The proof of the anchor, as it is given to others.
+    portable: Receipt,
 }
 
 impl Anchored {
@@ -128,7 +132,7 @@ impl Anchored {
             document: it.document,
             path: range::prove(self.nodes.as_slice(), leaves, index)
                 .expect("every leaf of a tree whose nodes are all here can be proven"),
-            receipt: self.decided.receipt().clone(),
+            receipt: self.portable.clone(),
         })
     }
 }
@@ -151,7 +155,8 @@ impl Client {
         let leaves = documents.leaves();
         let add = AnchorAdd { root: tree::root(&leaves), documents: given };
         let decided = self.command(actor, Payload::AnchorAdd(add)).await?;
-        Ok(Anchored { nodes: range::nodes(&leaves), documents, decided })
+        let portable = self.portable(decided.receipt());
+        Ok(Anchored { nodes: range::nodes(&leaves), documents, decided, portable })
     }
 
     /// Anchors every file in a folder; the receipts are in the order of the paths. `reading` is told of

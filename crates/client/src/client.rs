@@ -7,28 +7,41 @@
 //! # Invariants
 //!
 //! * What is returned was proven, in this consortium, and is not older than what was returned before.
+//! * Who validates is known from the genesis file and from hand-overs that lead on from it; what was followed is never
+//!   gone back from.
 //! * A command goes to one node after the other until one has its receipt. Sent twice it is decided once.
 //!
 //! Not here: what to ask for. The modules of [`crate::author`], [`crate::open`] and the others do that.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use getrandom::SysRng;
 use keepwell_crypto::command::{command_digest, sign};
 use keepwell_ledger::state::{Chart, Grant, Key, Member, Organisation, Value};
-use keepwell_merkle::receipt::{Receipt, VerifiedHeader, VerifiedReceipt};
+use keepwell_merkle::{
+    handover::Handover,
+    receipt::{Receipt, VerifiedHeader, VerifiedReceipt},
+};
 use keepwell_types::{
     command::{COMMAND_VERSION, Command, Entry, Payload},
     encoding::List,
     id::{
         ChartId, CommandDigest, CommandId, GrantId, Location, LogPosition, MemberId, OrganisationId,
     },
-    limits::{COMMAND_BYTES_MAX, RECEIPT_BYTES_MAX, STATE_VALUE_BYTES_MAX},
+    limits::{
+        COMMAND_BYTES_MAX, HANDOVER_BYTES_MAX, HANDOVERS_PAGE_MAX, RECEIPT_BYTES_MAX,
+        STATE_VALUE_BYTES_MAX,
+    },
     outcome::{Outcome, Verdict},
     time::{BlockTime, Window},
+    validators::epoch_of,
     wire::{
         LOG_PAGE_MAX, LogEntry, LogPage, OPENED_PAGE_MAX, OpenedPage, PlacedReceipt, StateProof,
     },
@@ -42,7 +55,7 @@ use crate::{
     Consortium,
     emergency::TrusteeEndpoint,
     error::{ClientError, LedgerError, UsageError},
-    identity::Actor,
+    identity::{Actor, FileError, FileProblem, read_handovers, save_handovers},
     node::{Ask, Endpoint, Nodes, check_url},
     verify::{
         Checker, LogFault, LogLine, LogMark, LogWalk, ProofFault, Proven, TipSeen, VerifiedLog,
@@ -63,6 +76,8 @@ const PAUSE: Duration = Duration::from_millis(400);
 const POSITION_LINES: u64 = 32;
 /// Single positions at which a reader from elsewhere looks for its own entry.
 const POSITIONS_TRIED: usize = 64;
+/// Bytes of one page of hand-overs.
+const HANDOVER_PAGE_BYTES_MAX: usize = HANDOVERS_PAGE_MAX * HANDOVER_BYTES_MAX + 64;
 /// Bytes of a proof of the state.
 const STATE_PROOF_BYTES_MAX: usize = RECEIPT_BYTES_MAX + 3 * STATE_VALUE_BYTES_MAX + 64;
 /// Bytes of one entry of a log, with its outcome.
@@ -153,6 +168,11 @@ impl Decided {
 #[derive(Debug)]
 pub struct Client {
     consortium: Arc<Consortium>,
+    in_force: Mutex<Arc<Consortium>>,
+    /// Where the hand-overs that were followed are kept.
+    followed: Option<PathBuf>,
+    /// The epoch up to which hand-overs were asked for.
+    asked_epoch: AtomicU64,
     nodes: Nodes,
     trustees: Vec<TrusteeEndpoint>,
     seen: Mutex<Option<TipSeen>>,
@@ -169,7 +189,20 @@ impl Client {
         if let Some(seen) = seen {
             nodes.note_seen(seen.height);
         }
-        Ok(Self { consortium, nodes, trustees: Vec::new(), seen: Mutex::new(seen) })
+        let in_force = Mutex::new(consortium.clone());
+        let (asked_epoch, seen) = (AtomicU64::new(0), Mutex::new(seen));
+        let (followed, trustees) = (None, Vec::new());
+        Ok(Self { consortium, in_force, followed, asked_epoch, nodes, trustees, seen })
+    }
+
+    /// The same client, which goes on from the hand-overs in this file, and keeps there those that it follows.
+    pub fn remembering(mut self, file: PathBuf) -> Result<Self, ClientError> {
+        let handovers = read_handovers(&file)?;
+        let damaged = |_| FileError { path: file.clone(), problem: FileProblem::Damaged };
+        let followed = self.in_force().followed(&handovers).map_err(damaged)?;
+        self.in_force = Mutex::new(Arc::new(followed));
+        self.followed = Some(file);
+        Ok(self)
     }
 
     /// The same client, which finds trustees here.
@@ -184,9 +217,14 @@ impl Client {
         &self.trustees
     }
 
-    /// The consortium.
+    /// The consortium, as it was when this client began: what never changes, and whom it knew to validate then.
     pub fn consortium(&self) -> &Consortium {
         &self.consortium
+    }
+
+    /// The consortium, with those who validate now as far as this client has followed.
+    pub fn in_force(&self) -> Arc<Consortium> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The nodes.
@@ -205,14 +243,14 @@ impl Client {
         self.nodes.note_seen(header.header().height);
     }
 
-    pub(crate) fn checker(&self) -> Checker<'_> {
-        Checker { validators: self.consortium.validators(), seen: self.seen(), now: now() }
+    pub(crate) fn checker<'a>(&self, consortium: &'a Consortium) -> Checker<'a> {
+        Checker { validators: consortium.validators(), seen: self.seen(), now: now() }
     }
 
     /// The newest block.
     pub async fn tip(&self) -> Result<VerifiedHeader, ClientError> {
         let ask = Ask::get("/v1/tip".to_owned(), None, RECEIPT_BYTES_MAX);
-        let header = self.ask(&ask, |bytes| self.checker().tip(bytes)).await?;
+        let header = self.ask(&ask, |bytes| self.checker(&self.in_force()).tip(bytes)).await?;
         self.note(&header);
         Ok(header)
     }
@@ -237,7 +275,7 @@ impl Client {
         let ask = Ask::get(target, Some(actor), STATE_PROOF_BYTES_MAX);
         let check = |bytes: &[u8]| {
             let proof: StateProof = decode(bytes, STATE_PROOF_BYTES_MAX)?;
-            let proven = self.checker().state(&key, &proof)?;
+            let proven = self.checker(&self.in_force()).state(&key, &proof)?;
             Ok((proof, proven))
         };
         let (proof, proven) = self.ask(&ask, check).await?;
@@ -320,7 +358,7 @@ impl Client {
         let entry = Entry::Signed(signed);
         let check = |bytes: &[u8]| {
             let receipt = Receipt::decode(bytes)?;
-            let verified = receipt.clone().verify_by(self.consortium.validators())?;
+            let verified = receipt.clone().verify_by(self.in_force().validators())?;
             if verified.outcome().command != digest || *verified.entry() != entry {
                 return Err(ProofFault::OtherCommand);
             }
@@ -342,13 +380,25 @@ impl Client {
         let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
         let check = |bytes: &[u8]| {
             let receipt = Receipt::decode(bytes)?;
-            let verified = receipt.clone().verify_by(self.consortium.validators())?;
+            let verified = receipt.clone().verify_by(self.in_force().validators())?;
             if verified.outcome().location != at {
                 return Err(ProofFault::OtherCommand);
             }
             Ok(Decided { receipt, verified })
         };
         self.ask(&ask, check).await
+    }
+
+    /// A receipt with the hand-overs that someone needs who has only the genesis file: as it is given to others.
+    #[must_use]
+    pub fn portable(&self, receipt: &Receipt) -> Receipt {
+        let in_force = self.in_force();
+        let epoch = receipt.certified.certificate.epoch;
+        let needed = in_force.handovers().iter().take_while(|it| it.set.since <= epoch);
+        let needed: Vec<_> = needed.cloned().collect();
+        // More than fit are left out: whoever checks it then needs them from elsewhere.
+        let handovers = List::from_vec(needed).ok().filter(|it| !it.is_empty());
+        Receipt { handovers, ..receipt.clone() }
     }
 
     /// Every entry of a chart's log after `mark`.
@@ -392,7 +442,11 @@ impl Client {
         let ask = page(actor, chart, LogPosition(0), 1);
         let check = |bytes: &[u8]| {
             let page: LogPage = decode(bytes, LOG_PAGE_BYTES_MAX)?;
-            match self.checker().state(&Key::ChartLog(chart), &page.head)?.into_value() {
+            match self
+                .checker(&self.in_force())
+                .state(&Key::ChartLog(chart), &page.head)?
+                .into_value()
+            {
                 Some(Value::ChartLog(log)) => Ok(log.count),
                 _ => Err(LogFault::NoChart(chart).into()),
             }
@@ -408,8 +462,9 @@ impl Client {
     ) -> Result<VerifiedLog, ClientError> {
         while let Some(from) = walk.next() {
             let ask = page(actor, chart, from, LOG_PAGE_MAX);
-            let check =
-                |bytes: &[u8]| walk.take(decode(bytes, LOG_PAGE_BYTES_MAX)?, &self.checker());
+            let check = |bytes: &[u8]| {
+                walk.take(decode(bytes, LOG_PAGE_BYTES_MAX)?, &self.checker(&self.in_force()))
+            };
             self.ask(&ask, check).await?;
         }
         let log = walk.finish().expect("a walk that needs no page has ended");
@@ -432,7 +487,9 @@ impl Client {
             let ask = page(actor, chart, from, LOG_PAGE_MAX);
             let check = |bytes: &[u8]| {
                 let page = decode(bytes, LOG_PAGE_BYTES_MAX)?;
-                walk.take_with(page, &self.checker(), |line| each(&mut folded, line))
+                walk.take_with(page, &self.checker(&self.in_force()), |line| {
+                    each(&mut folded, line)
+                })
             };
             self.ask(&ask, check).await?;
         }
@@ -546,7 +603,7 @@ impl Client {
         let ask = Ask::get(target, Some(actor), RECEIPT_BYTES_MAX);
         let check = |bytes: &[u8]| {
             let receipt = Receipt::decode(bytes)?;
-            let proven = receipt.clone().verify_by(self.consortium.validators())?;
+            let proven = receipt.clone().verify_by(self.in_force().validators())?;
             let of_chart = proven.entry().payload().chart() == Some(chart);
             let taken = if of_chart { take(&receipt, &proven) } else { None };
             taken.ok_or(ProofFault::OtherEntry(position))
@@ -569,7 +626,7 @@ impl Client {
             let page: OpenedPage = decode(bytes, OPENED_PAGE_BYTES_MAX)?;
             let verified = |placed: &PlacedReceipt| {
                 let receipt = Receipt::decode(&placed.receipt)?;
-                Ok((placed.position, receipt.verify_by(self.consortium.validators())?))
+                Ok((placed.position, receipt.verify_by(self.in_force().validators())?))
             };
             let records: Vec<_> =
                 page.records.iter().map(verified).collect::<Result<_, ProofFault>>()?;
@@ -584,6 +641,7 @@ impl Client {
         ask: &Ask<'_>,
         mut check: impl FnMut(&[u8]) -> Result<T, ProofFault>,
     ) -> Result<T, ClientError> {
+        self.follow_epochs().await?;
         let mut passed = Vec::new();
         for round in 0..ROUNDS {
             if round > 0 {
@@ -617,7 +675,60 @@ impl Client {
         check: &mut impl FnMut(&[u8]) -> Result<T, ProofFault>,
     ) -> Result<T, ClientError> {
         let bytes = self.nodes.ask(node, ask).await?;
-        check(&bytes).map_err(|fault| fault.of(node).into())
+        let mut checked = check(&bytes);
+        // By the word of validators who are not known here: perhaps because they took over since.
+        let is_certificate = checked.as_ref().err().is_some_and(ProofFault::is_certificate);
+        if is_certificate && self.follow(node).await? {
+            checked = check(&bytes);
+        }
+        checked.map_err(|fault| fault.of(node).into())
+    }
+
+    /// Asks for hand-overs, once for each epoch that was seen: shares may have changed hands where every certificate
+    /// still holds.
+    async fn follow_epochs(&self) -> Result<(), ClientError> {
+        let blocks = self.consortium.genesis().parameters.epoch_blocks();
+        let Some(seen) = self.seen() else { return Ok(()) };
+        let epoch = epoch_of(seen.height, blocks);
+        if self.asked_epoch.fetch_max(epoch, Ordering::Relaxed) >= epoch {
+            return Ok(());
+        }
+        for node in self.nodes.endpoints() {
+            match self.follow(node).await {
+                Ok(true) => break,
+                // One that knows of none may be late, or hide it.
+                Ok(false) | Err(ClientError::Node(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the hand-overs that a node has; says whether there were any.
+    pub async fn follow(&self, node: &Endpoint) -> Result<bool, ClientError> {
+        let mut further = false;
+        loop {
+            let newest = self.in_force().validators().newest().since;
+            let target = format!("/v1/handovers?from={}", newest + 1);
+            let bytes =
+                self.nodes.ask(node, &Ask::get(target, None, HANDOVER_PAGE_BYTES_MAX)).await?;
+            let fault = |fault: ProofFault| ClientError::from(fault.of(node));
+            let page: List<Handover, HANDOVERS_PAGE_MAX> =
+                decode(&bytes, HANDOVER_PAGE_BYTES_MAX).map_err(fault)?;
+            if page.is_empty() {
+                return Ok(further);
+            }
+            let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+            let then = in_force.followed(&page).map_err(|it| fault(it.into()))?;
+            if then.validators().newest().since <= newest {
+                return Ok(further);
+            }
+            if let Some(file) = &self.followed {
+                save_handovers(file, then.handovers())?;
+            }
+            *in_force = Arc::new(then);
+            further = true;
+        }
     }
 }
 

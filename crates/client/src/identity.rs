@@ -56,7 +56,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
-pub(crate) use self::files::BookFile;
+pub(crate) use self::files::{BookFile, read_handovers, save_handovers};
 pub use self::files::{FileError, FileProblem, Unlock};
 use self::files::{Vault, read_key, write_key};
 use crate::{

@@ -50,7 +50,7 @@ use reqwest::Method;
 use tokio::time::sleep;
 
 use crate::{
-    Client,
+    Client, Consortium,
     client::{Draft, random, rng},
     error::{ClientError, ReleaseError, UsageError, ValidatorFault, ValidatorProblem},
     identity::{Actor, BookFile, FileError, MemberIdentity},
@@ -283,6 +283,7 @@ pub struct Evaluated {
 /// One command's points.
 struct Batch<'a> {
     actor: &'a Actor,
+    consortium: &'a Consortium,
     committee: &'a MatchingCommittee,
     requester: SealingKey,
     points: Vec<BlindedPoint>,
@@ -296,7 +297,8 @@ impl Client {
         programme: &ProgrammeOf,
         keys: &[(MatchRule, String)],
     ) -> Result<Evaluated, ClientError> {
-        let committee = self.consortium().matching().ok_or(UsageError::NoMatching)?;
+        let consortium = self.in_force();
+        let committee = consortium.matching().ok_or(UsageError::NoMatching)?;
         let mut evaluated =
             Evaluated { tokens: Vec::new(), commands: Vec::new(), validators: Vec::new() };
         let named = Programme {
@@ -310,7 +312,7 @@ impl Client {
             };
             let (blindings, points): (Vec<Blinding>, Vec<_>) = keys.iter().map(input).unzip();
             let requester = SealingKey::generate(&mut rng());
-            let batch = Batch { actor, committee, requester, points };
+            let batch = Batch { actor, consortium: &consortium, committee, requester, points };
             self.evaluate_batch(&batch, programme, blindings, &mut evaluated).await?;
         }
         Ok(evaluated)
@@ -353,9 +355,11 @@ impl Client {
         let mut collector =
             TokenCollector::new(batch.committee, evaluation, &batch.points, &batch.requester)?;
         let body = request_of(batch, at);
-        let shares = 1..=self.consortium().genesis().validators.len() as u16;
-        let mut answers: FuturesUnordered<_> =
-            shares.map(|share| self.ask_evaluation(batch.actor, share, &body)).collect();
+        let mut answers: FuturesUnordered<_> = batch
+            .consortium
+            .shares()
+            .map(|share| self.ask_evaluation(batch, share, &body))
+            .collect();
         let mut faults = Vec::new();
         while let Some((organisation, answer)) = answers.next().await {
             let added = answer.and_then(|(answer, key)| Ok(collector.add(&answer, &key)?));
@@ -376,18 +380,23 @@ impl Client {
     /// Asks the validator that has one share.
     async fn ask_evaluation(
         &self,
-        actor: &Actor,
+        batch: &Batch<'_>,
         share: u16,
         body: &[u8],
     ) -> (OrganisationId, Result<(MatchAnswer, PublicKey), ValidatorProblem>) {
         let (organisation, key) =
-            self.consortium().releaser(share).expect("there is a validator for each share");
+            batch.consortium.releaser(share).expect("there is a validator for each share");
         let Some(node) = self.nodes().of(organisation) else {
             return (organisation, Err(ValidatorProblem::NoAddress));
         };
         let target = "/v1/match".to_owned();
-        let ask =
-            Ask::with_body(Method::POST, target, Some(actor), body.to_vec(), ANSWER_BYTES_MAX);
+        let ask = Ask::with_body(
+            Method::POST,
+            target,
+            Some(batch.actor),
+            body.to_vec(),
+            ANSWER_BYTES_MAX,
+        );
         let mut tries = 1;
         let bytes = loop {
             match self.nodes().ask(node, &ask).await {

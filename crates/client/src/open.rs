@@ -64,7 +64,7 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Client,
+    Client, Consortium,
     client::{Decided, Draft, rng},
     error::{
         ClientError, CustodyError, CustodyFault, CustodyProblem, KeyError, ReleaseError,
@@ -656,12 +656,14 @@ impl Client {
         named: &mut Vec<ValidatorFault>,
     ) -> Result<Vec<ReleaseSecret>, ReleaseError> {
         let capsules: Vec<_> = batch.iter().map(|it| it.capsule.clone()).collect();
-        let committee = self.consortium().committee();
-        let mut collector = Collector::new(committee, &reading.access, &capsules, &reading.key)?;
+        let consortium = self.in_force();
+        let mut collector =
+            Collector::new(consortium.committee(), &reading.access, &capsules, &reading.key)?;
         let body = request_of(reading, batch);
-        let shares = 1..=self.consortium().genesis().validators.len() as u16;
-        let mut answers: FuturesUnordered<_> =
-            shares.map(|share| self.ask_share(reading, share, &body)).collect();
+        let mut answers: FuturesUnordered<_> = consortium
+            .shares()
+            .map(|share| self.ask_share(reading, (&consortium, share), &body))
+            .collect();
         let mut faults = Vec::new();
         while let Some((organisation, answer)) = answers.next().await {
             let added = answer.and_then(|(answer, key)| Ok(collector.add(&answer, &key)?));
@@ -686,11 +688,11 @@ impl Client {
     async fn ask_share(
         &self,
         reading: &Reading<'_>,
-        share: u16,
+        (consortium, share): (&Consortium, u16),
         body: &[u8],
     ) -> (OrganisationId, Result<(ReleaseAnswer, PublicKey), ValidatorProblem>) {
         let (organisation, key) =
-            self.consortium().releaser(share).expect("there is a validator for each share");
+            consortium.releaser(share).expect("there is a validator for each share");
         let Some(node) = self.nodes().of(organisation) else {
             return (organisation, Err(ValidatorProblem::NoAddress));
         };

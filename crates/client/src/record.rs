@@ -137,7 +137,7 @@ impl Client {
         let ask = Ask::get(target, Some(actor), CERTIFICATE_BYTES_MAX);
         let check = |bytes: &[u8]| {
             let proof: StateProof = crate::client::decode(bytes, CERTIFICATE_BYTES_MAX)?;
-            let proven: Proven = self.checker().state(&key, &proof)?;
+            let proven: Proven = self.checker(&self.in_force()).state(&key, &proof)?;
             Ok((proven, proof))
         };
         let (proven, proof) = self.ask(&ask, check).await?;

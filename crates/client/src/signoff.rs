@@ -296,7 +296,7 @@ impl Client {
         let ask = Ask::get(target, Some(actor), PROOF_BYTES_MAX);
         let check = |bytes: &[u8]| {
             let proof: StateProof = crate::client::decode(bytes, PROOF_BYTES_MAX)?;
-            Ok((self.checker().state(&key, &proof)?, proof))
+            Ok((self.checker(&self.in_force()).state(&key, &proof)?, proof))
         };
         let (proven, proof) = self.ask(&ask, check).await?;
         self.note(proven.header());

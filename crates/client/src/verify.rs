@@ -30,7 +30,7 @@ use keepwell_ledger::state::{ChartLog, Key, Value};
 use keepwell_merkle::{
     certificate::Validators,
     chart_log,
-    receipt::{CertifiedHeader, ReceiptError, VerifiedHeader},
+    receipt::{CertifiedHeader, Forgery, ReceiptError, VerifiedHeader},
 };
 use keepwell_types::{
     DecodeError,
@@ -44,7 +44,7 @@ use keepwell_types::{
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use crate::node::Endpoint;
+use crate::{consortium::FollowError, node::Endpoint};
 
 /// Longest time between two blocks of an idle consortium, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 1_500;
@@ -73,6 +73,9 @@ pub enum ProofFault {
     /// Its certificate or one of its paths.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
+    /// A hand-over to other validators.
+    #[error(transparent)]
+    Handover(#[from] FollowError),
     /// A receipt, and not of the command that was sent.
     #[error(
         "the receipt is of another command than the one that was sent; ask another node what became of yours"
@@ -118,6 +121,11 @@ impl ProofFault {
     /// Whether the node may only be late: another one, or the same one soon, can answer.
     pub const fn is_lateness(&self) -> bool {
         matches!(self, Self::Tip(TipFault::Stale { .. } | TipFault::Behind { .. }))
+    }
+
+    /// Whether those who certified it are not those who validate as far as is known here.
+    pub const fn is_certificate(&self) -> bool {
+        matches!(self, Self::Receipt(ReceiptError::Forged(Forgery::Certificate(_))))
     }
 
     /// The error that names `node`.

@@ -13,7 +13,8 @@
 //! * Time of blocks strictly increases and grows by at most [`BLOCK_STEP_MS_MAX`], which bounds how
 //!   long a leader with a fast clock can make others wait.
 //! * Block 1 is the genesis entries, byte for byte; no other block has a genesis entry.
-//! * The state root, outcome root and history root in a header are recomputed before a vote.
+//! * The state root, outcome root and history root in a header, and who validates after the block, are recomputed
+//!   before a vote.
 
 use std::{
     collections::BTreeSet,
@@ -31,7 +32,7 @@ use commonware_runtime::{Clock, Spawner};
 use commonware_storage::{Context as StorageContext, qmdb::sync::Target};
 use commonware_utils::non_empty_range;
 use futures::StreamExt as _;
-use keepwell_crypto::command::verify_all;
+use keepwell_crypto::command::{validators_digest, verify_all};
 use keepwell_ledger::{
     BlockContext,
     execute::{ApplyError, CheckedEntry, Executed, Execution, keys_of},
@@ -196,6 +197,7 @@ impl Application {
             ids,
             run.leaves,
             run.history_nodes,
+            run.next,
         );
         self.core.speculation.insert(block.id(), executed);
     }
@@ -314,7 +316,7 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
             history: run.executed.history_root,
             sync: sync_target::<E>(&run.merkleized),
             round: round_of(&context),
-            next: None,
+            next: run.executed.next.as_ref().map(validators_digest),
         };
         let block = Block::new(header, entries.into());
         self.remember(&block, run.executed, ids);
@@ -353,9 +355,13 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
         let as_executed = header.state.0 == run.merkleized.root().0
             && header.outcomes == run.executed.outcome_root
             && header.history == run.executed.history_root
-            && header.sync == sync_target::<E>(&run.merkleized);
+            && header.sync == sync_target::<E>(&run.merkleized)
+            && header.next == run.executed.next.as_ref().map(validators_digest);
         if !as_executed {
-            tracing::warn!(height = header.height.0, "refused a block whose roots are wrong");
+            tracing::warn!(
+                height = header.height.0,
+                "refused a block that is not what executing it gives"
+            );
             return None;
         }
         self.remember(block, run.executed, ids);
@@ -401,6 +407,7 @@ impl Core {
         self.index
             .apply(block.id(), executed)
             .expect("the index takes what is final; a disk that fails stops the validator");
+        self.sets.follow(executed.height, executed.next.as_ref());
         let touched = executed.leaves.iter().map(|leaf| (leaf.chart, leaf.position)).collect();
         let tip = Tip { id: block.id(), header: block.header().clone() };
         let event = FinalBlock { tip, touched, outcomes: executed.outcomes.as_slice().into() };

@@ -8,7 +8,10 @@ use commonware_runtime::{Clock, Metrics, Spawner, Storage, buffer::paged::CacheR
 use commonware_storage::archive::{Archive as _, Identifier, prunable};
 use commonware_storage::translator::TwoCap;
 use commonware_utils::{NZU16, NZUsize};
-use keepwell_merkle::certificate::{CertificateError, Validators};
+use keepwell_merkle::{
+    certificate::{CertificateError, Validators},
+    handover::{Handover, HandoverError},
+};
 use keepwell_types::{genesis::Genesis, id::Height};
 use rand_core::CryptoRng;
 use thiserror::Error;
@@ -61,6 +64,14 @@ pub enum Unsound {
     /// A certificate is of another block.
     #[error("the certificate at height {0} is of another block; restore this node from a peer")]
     OtherBlock(Height),
+    /// Others validate after a block, and what proves it is missing.
+    #[error(
+        "block {0} hands over to other validators and has no certificate; restore this node from a peer"
+    )]
+    NoHandover(Height),
+    /// A hand-over does not hold.
+    #[error("{0}; restore this node from a peer")]
+    Handover(#[from] HandoverError),
     /// A block is not what validators agreed on.
     #[error("{0}; restore this node from a peer")]
     Replay(#[from] ReplayError),
@@ -99,7 +110,7 @@ pub async fn check<E>(
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
 {
-    let validators = Validators::of(genesis)?;
+    let mut validators = Validators::of(genesis)?;
     let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
     let certificates = prunable::Archive::<TwoCap, _, EngineDigest, _>::init(
         context.child("finalizations"),
@@ -136,14 +147,20 @@ where
         let certificate: Option<
             commonware_consensus::simplex::types::Finalization<Scheme, EngineDigest>,
         > = certificates.get(Identifier::Index(height)).await.map_err(store("certificates"))?;
-        if let Some(certificate) = certificate.as_ref().and_then(certificate_of) {
+        let certificate = certificate.as_ref().and_then(certificate_of);
+        if let Some(certificate) = &certificate {
             if certificate.block != block.id() {
                 return Err(Unsound::OtherBlock(Height(height)));
             }
             validators
-                .verify(&certificate)
+                .verify_header(block.header(), certificate)
                 .map_err(|source| Unsound::Certificate { height: Height(height), source })?;
             sound.certificates += 1;
+        }
+        if let Some(set) = executed.next.clone() {
+            let certificate = certificate.ok_or(Unsound::NoHandover(Height(height)))?;
+            let header = block.header().clone();
+            validators.advance(&Handover { header, certificate, set })?;
         }
         if let Some(line) = index.block(Height(height))?
             && (line.id != block.id() || *line.outcomes != *executed.outcomes)

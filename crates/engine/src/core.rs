@@ -17,8 +17,9 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
     block::{Block, RawEntry},
-    index::Index,
+    index::{Index, IndexError},
     mempool::Mempool,
+    sets::Sets,
     speculation::Speculation,
 };
 
@@ -84,6 +85,8 @@ pub struct Core {
     pub speculation: Speculation,
     /// Where final things are.
     pub index: Index,
+    /// Who validates in which epoch.
+    pub sets: Arc<Sets>,
     tip: watch::Sender<Tip>,
     recent: Mutex<VecDeque<Header>>,
     waiters: Mutex<BTreeMap<CommandId, Vec<Waiter>>>,
@@ -92,7 +95,12 @@ pub struct Core {
 
 impl Core {
     /// Begins at the genesis block.
-    pub fn new(genesis: Genesis, genesis_block: Block, index: Index) -> Self {
+    pub fn new(genesis: Genesis, genesis_block: Block, index: Index) -> Result<Self, IndexError> {
+        let sets = Sets::new(&genesis);
+        for line in index.handovers(0)? {
+            sets.follow(line.height, Some(&line.set));
+        }
+        sets.follow(index.height()?, None);
         let genesis_entries = genesis
             .entries
             .iter()
@@ -101,19 +109,20 @@ impl Core {
             })
             .collect();
         let tip = Tip { id: genesis_block.id(), header: genesis_block.header().clone() };
-        Self {
+        Ok(Self {
             chain: chain_id(&genesis),
             genesis,
             genesis_entries,
             mempool: Mempool::default(),
             speculation: Speculation::default(),
             index,
+            sets: Arc::new(sets),
             recent: Mutex::new(VecDeque::from([genesis_block.header().clone()])),
             genesis_block,
             tip: watch::Sender::new(tip),
             waiters: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
-        }
+        })
     }
 
     /// The newest final block that is executed here.

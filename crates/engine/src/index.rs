@@ -5,6 +5,7 @@
 //! command  id                    -> window end ‖ location
 //! block    height                -> block id ‖ outcomes
 //! history  node position         -> digest, of the mountain range of block ids
+//! handover first epoch          -> height ‖ validators, where others take over
 //! tip      "tip"                 -> height
 //! ```
 //!
@@ -29,6 +30,7 @@ use keepwell_types::{
     id::{BlockId, ChartId, CommandId, Digest, Height, Location, LogPosition},
     limits::BLOCK_COMMANDS_MAX,
     outcome::Outcome,
+    validators::ValidatorSet,
 };
 use minicbor::{Decode, Encode};
 use thiserror::Error;
@@ -90,6 +92,17 @@ pub struct BlockLine {
     pub outcomes: List<Outcome, BLOCK_COMMANDS_MAX>,
 }
 
+/// The end of an epoch, after which others validate.
+#[derive(Clone, Debug, Decode, Encode)]
+pub struct HandoverLine {
+    /// The last block of the epoch.
+    #[n(0)]
+    pub height: Height,
+    /// Who validates after it.
+    #[n(1)]
+    pub set: ValidatorSet,
+}
+
 /// The index of one node.
 #[derive(Clone)]
 pub struct Index {
@@ -98,6 +111,7 @@ pub struct Index {
     command: Keyspace,
     block: Keyspace,
     history: Keyspace,
+    handover: Keyspace,
     tip: Keyspace,
 }
 
@@ -112,6 +126,7 @@ impl Index {
             command: keyspace("command")?,
             block: keyspace("block")?,
             history: keyspace("history")?,
+            handover: keyspace("handover")?,
             tip: keyspace("tip")?,
             database,
         })
@@ -147,6 +162,10 @@ impl Index {
         for (position, digest) in &executed.history {
             batch.insert(&self.history, position.to_be_bytes(), digest.0);
         }
+        if let Some(set) = &executed.next {
+            let line = HandoverLine { height: executed.height, set: set.clone() };
+            batch.insert(&self.handover, set.since.to_be_bytes(), keepwell_types::encode(&line));
+        }
         batch.insert(&self.tip, TIP, executed.height.0.to_be_bytes());
         Ok(batch.commit()?)
     }
@@ -168,6 +187,12 @@ impl Index {
     /// Where the command with this id stands.
     pub fn command(&self, id: CommandId) -> Result<Option<Location>, IndexError> {
         read(&self.command, id.0)
+    }
+
+    /// Where others took over, with an epoch from `since` on, in order.
+    pub fn handovers(&self, since: u64) -> Result<Vec<HandoverLine>, IndexError> {
+        let lines = self.handover.range(since.to_be_bytes()..);
+        lines.map(|line| parse(&line.value()?)).collect()
     }
 
     /// A final block's id and outcomes.
@@ -198,6 +223,9 @@ fn read<T>(keyspace: &Keyspace, key: impl AsRef<[u8]>) -> Result<Option<T>, Inde
 where
     T: Encode<()> + for<'b> Decode<'b, ()>,
 {
-    let Some(bytes) = keyspace.get(key)? else { return Ok(None) };
-    keepwell_types::decode(&bytes, LINE_BYTES_MAX).map(Some).map_err(|_| IndexError::Damaged)
+    keyspace.get(key)?.map(|bytes| parse(&bytes)).transpose()
+}
+
+fn parse<T: for<'b> Decode<'b, ()> + Encode<()>>(bytes: &[u8]) -> Result<T, IndexError> {
+    keepwell_types::decode(bytes, LINE_BYTES_MAX).map_err(|_| IndexError::Damaged)
 }

@@ -1,34 +1,35 @@
 //! Encrypted links between validators over TCP, and a validator on them.
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 
 use commonware_codec::{Copying, ReadExt as _};
 use commonware_consensus::marshal::Update;
-use commonware_cryptography::{ChaCha20Poly1305, Signer as _, ed25519};
-use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup};
-use commonware_runtime::{Supervisor as _, tokio as runtime};
+use commonware_cryptography::{ChaCha20Poly1305, ed25519};
+use commonware_p2p::{
+    Address, AddressableManager as _, AddressableTrackedPeers, authenticated::lookup,
+};
+use commonware_runtime::{Spawner as _, Supervisor as _, tokio as runtime};
 use commonware_stream::{
     cups::{self, Cups},
     sake::{self, Sake},
 };
-use commonware_utils::{
-    NZUsize,
-    ordered::{Map, Set},
-};
+use commonware_utils::{NZUsize, ordered::Map};
 use keepwell_crypto::command::chain_id;
-use keepwell_merkle::certificate::consensus_namespace;
-use keepwell_types::{genesis::Genesis, id::PublicKey};
+use keepwell_types::{genesis::Genesis, id::PublicKey, validators::ValidatorSet};
 use thiserror::Error;
 
 use crate::{
-    application::Scheme,
     block::{Block, EngineKey},
-    index::IndexError,
+    index::{Index, IndexError},
+    sets::engine_keys,
     wiring::{self, Channels, Settings, Validator},
 };
 
 /// Clocks of two validators that talk to each other may differ by so much.
 const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(5);
+
+/// Links that there is room for at least, so that others may join while a node runs.
+const PEERS_MIN: usize = 16;
 
 /// A validator's secret consensus key, and where it and its peers are reached.
 pub struct Links {
@@ -43,11 +44,6 @@ pub struct Links {
 /// A validator could not be started.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The key is not one of the genesis file's.
-    #[error(
-        "the consensus key is not of a validator in the genesis file; check which key file the configuration names"
-    )]
-    NotValidator,
     /// A key in the genesis file or the configuration is not a key.
     #[error("{0} is not an Ed25519 public key")]
     NotKey(PublicKey),
@@ -59,30 +55,28 @@ pub enum StartError {
     Index(#[from] IndexError),
 }
 
-/// Starts a validator on the network.
+/// Starts a validator on the network, or an observer where the key has no seat.
 pub async fn start(
     context: runtime::Context,
     genesis: Genesis,
     links: Links,
+    index: &Path,
     settings: Settings,
 ) -> Result<Validator, StartError> {
     let secret = ed25519::PrivateKey::read(&mut Copying(links.secret.as_slice()))
         .expect("any 32 bytes make an Ed25519 key");
-    let me = secret.public_key();
-    let validators = genesis
-        .validators
-        .iter()
-        .map(|validator| engine_key(&validator.consensus))
-        .collect::<Result<Vec<_>, _>>()?;
-    let count = validators.len();
-    let chain = chain_id(&genesis);
-    let namespace = consensus_namespace(&chain);
-    let scheme = Scheme::signer(&namespace, Set::from_iter_dedup(validators), secret.clone())
-        .ok_or(StartError::NotValidator)?;
+    for seat in &genesis.validators {
+        engine_key(&seat.consensus)?;
+    }
+    let index = Index::open(index)?;
+    let peers = Peers::of(&links.addresses)?;
+    let seats =
+        index.handovers(0)?.last().map_or(genesis.validators.len(), |it| it.set.seats.len());
+    let room = PEERS_MIN.max(2 * peers.addresses.len().max(seats));
 
     let handshake = Cups::<_, ChaCha20Poly1305>::new(
         Sake {
-            signer: secret,
+            signer: secret.clone(),
             synchrony_bound: CLOCK_DIFFERENCE_MAX,
             max_handshake_age: 2 * CLOCK_DIFFERENCE_MAX,
             version: sake::Version::V1,
@@ -91,36 +85,31 @@ pub async fn start(
     );
     let mut config = lookup::Config::local(
         handshake,
-        &[b"keepwell/peers/v1/", chain.as_bytes().as_slice()].concat(),
+        &[b"keepwell/peers/v1/", chain_id(&genesis).as_bytes().as_slice()].concat(),
         links.listen,
         // Mailboxes have room for a burst of each peer in each set, all of it allocated at the start.
-        NonZeroUsize::new(count).ok_or(StartError::NotValidator)?,
-        wiring::message_bytes_max(count as u32),
+        NonZeroUsize::new(room).expect("at least PEERS_MIN"),
+        wiring::message_bytes_max(),
         NZUsize!(1024),
     );
     config.tracked_peer_sets = NZUsize!(1);
     config.peer_connection_cooldown = Duration::from_millis(500);
     config.dial_frequency = Duration::from_millis(100);
-    let (mut network, mut oracle) = lookup::Network::new(context.child("network"), config);
-    let peers: Vec<(EngineKey, Address)> = links
-        .addresses
-        .iter()
-        .map(|(key, address)| Ok((engine_key(key)?, (*address).into())))
-        .collect::<Result<_, StartError>>()?;
-    let peers: Map<EngineKey, Address> = peers.try_into().map_err(|_| StartError::Twice)?;
-    oracle.track(0, peers);
+    let (mut network, oracle) = lookup::Network::new(context.child("network"), config);
     let channels = Channels::new(
         wiring::channels()
             .into_iter()
             .map(|(channel, quota)| network.register(channel, quota))
             .collect::<Vec<_>>(),
     );
+    let mut tracked = oracle.clone();
+    tracked.track(0, peers.around(&ValidatorSet::of(&genesis), room));
     network.start();
     let validator = wiring::start(
         context.child("engine"),
-        me,
-        scheme,
+        secret,
         genesis,
+        index,
         oracle.clone(),
         oracle,
         channels,
@@ -128,7 +117,58 @@ pub async fn start(
         None::<NoListener>,
     )
     .await?;
+    let sets = validator.core.sets.clone();
+    context.child("peers").spawn(move |_| async move {
+        let mut changes = sets.changes();
+        while let Some(set) = changes.next().await {
+            tracked.track(set.since, peers.around(&set, room));
+        }
+    });
     Ok(validator)
+}
+
+/// Where validators are reached.
+struct Peers {
+    /// As this node's configuration says. Who is listed and has no seat is an observer, or will join.
+    addresses: BTreeMap<EngineKey, SocketAddr>,
+}
+
+impl Peers {
+    fn of(listed: &[(PublicKey, SocketAddr)]) -> Result<Self, StartError> {
+        let mut addresses = BTreeMap::new();
+        for (key, address) in listed {
+            if addresses.insert(engine_key(key)?, *address).is_some() {
+                return Err(StartError::Twice);
+            }
+        }
+        Ok(Self { addresses })
+    }
+
+    /// Whom to keep links with while `set` validates: its seats, and whoever else is configured, `room` at most. The
+    /// configuration goes before what is on record, since who writes it knows the way from here.
+    fn around(&self, set: &ValidatorSet, room: usize) -> AddressableTrackedPeers<EngineKey> {
+        let mut seats = BTreeMap::new();
+        for (key, seat) in engine_keys(set).zip(&set.seats) {
+            let on_record = seat.address.as_ref().and_then(|it| it.as_str().parse().ok());
+            match self.addresses.get(&key).copied().or(on_record) {
+                Some(address) if seats.len() < room => drop(seats.insert(key, address)),
+                Some(_) => {
+                    tracing::error!(%key, "no room for this validator until the node is started again")
+                }
+                None => {
+                    tracing::warn!(%key, "where this validator is reached is not known; list it among the peers")
+                }
+            }
+        }
+        let others = self.addresses.iter().filter(|(key, _)| !seats.contains_key(*key));
+        let others: BTreeMap<_, _> =
+            others.take(room - seats.len()).map(|(key, it)| (key.clone(), *it)).collect();
+        AddressableTrackedPeers::new(addressed(seats), addressed(others))
+    }
+}
+
+fn addressed(peers: BTreeMap<EngineKey, SocketAddr>) -> Map<EngineKey, Address> {
+    Map::from_iter_dedup(peers.into_iter().map(|(key, address)| (key, address.into())))
 }
 
 fn engine_key(key: &PublicKey) -> Result<EngineKey, StartError> {

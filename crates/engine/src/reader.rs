@@ -13,6 +13,7 @@ use commonware_consensus::{
 };
 use keepwell_ledger::state::{Key, Value};
 use keepwell_merkle::{
+    handover::Handover,
     range,
     receipt::{Ancestry, CertifiedHeader},
 };
@@ -67,6 +68,9 @@ pub trait Reader: Send + Sync {
 
     /// A final block's header, with what proves it final.
     fn certified(&self, height: Height) -> Answer<'_, Result<CertifiedHeader, ReadError>>;
+
+    /// Hand-overs to validators from an epoch from `since` on, in order, so many at most.
+    fn handovers(&self, since: u64, max: usize) -> Answer<'_, Result<Vec<Handover>, ReadError>>;
 }
 
 /// A [`Reader`] over the engine's own stores.
@@ -115,6 +119,18 @@ impl<E: StateContext> EngineReader<E> {
         }
         let block = self.marshal.get_block(EngineHeight::new(height.0)).await;
         Ok(block.ok_or(ReadError::NotHere)?.inner().clone())
+    }
+
+    async fn read_handovers(&self, since: u64, max: usize) -> Result<Vec<Handover>, ReadError> {
+        let lines = self.core.index.handovers(since).map_err(|_| ReadError::Storage)?;
+        let mut handovers = Vec::new();
+        for line in lines.into_iter().take(max) {
+            let header = self.header(line.height).await?;
+            // No later block of its epoch could stand in for it.
+            let certificate = self.certificate(line.height).await.ok_or(ReadError::NotHere)?;
+            handovers.push(Handover { header, certificate, set: line.set });
+        }
+        Ok(handovers)
     }
 
     async fn read_state(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, ReadError> {
@@ -172,6 +188,10 @@ impl<E: StateContext> Reader for EngineReader<E> {
 
     fn certified(&self, height: Height) -> Answer<'_, Result<CertifiedHeader, ReadError>> {
         Box::pin(self.certify(height))
+    }
+
+    fn handovers(&self, since: u64, max: usize) -> Answer<'_, Result<Vec<Handover>, ReadError>> {
+        Box::pin(self.read_handovers(since, max))
     }
 }
 

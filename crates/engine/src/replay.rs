@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use keepwell_crypto::command::verify_all;
+use keepwell_crypto::command::{validators_digest, verify_all};
 use keepwell_ledger::{
     BlockContext,
     execute::{ApplyError, CheckedEntry, Execution, Inadmissible},
@@ -62,6 +62,12 @@ pub enum ReplayError {
     /// The outcomes or the history are not what the header says.
     #[error("the outcomes of block {height} are not what its header commits to")]
     Roots {
+        /// Its height.
+        height: Height,
+    },
+    /// Others validate after it than the header says.
+    #[error("the validators after block {height} are not those that its header commits to")]
+    Next {
         /// Its height.
         height: Height,
     },
@@ -135,6 +141,9 @@ impl Replay {
         if executed.outcome_root != header.outcomes || executed.history_root != header.history {
             return Err(ReplayError::Roots { height });
         }
+        if header.next != executed.next.as_ref().map(validators_digest) {
+            return Err(ReplayError::Next { height });
+        }
         for (key, value) in executed.changes {
             match value {
                 Some(value) => drop(self.state.insert(key, value)),
@@ -156,6 +165,7 @@ impl Replay {
             entries.iter().map(CheckedEntry::id).collect(),
             executed.leaves,
             executed.history_nodes,
+            executed.next,
         ))
     }
 

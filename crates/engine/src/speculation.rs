@@ -17,6 +17,7 @@ use keepwell_ledger::{execute::Leaf, state::RecordEntry};
 use keepwell_types::{
     id::{BlockId, ChartId, CommandId, Digest, Height, LogPosition},
     outcome::Outcome,
+    validators::ValidatorSet,
 };
 
 /// What executing one block brought, beside changes of the state.
@@ -34,6 +35,8 @@ pub struct ExecutedBlock {
     pub leaves: Vec<Leaf>,
     /// Nodes that the parent's id brought to the history, with their positions.
     pub history: Vec<(u64, Digest)>,
+    /// Who validates after it, where that changes with it.
+    pub next: Option<ValidatorSet>,
     records: BTreeMap<(ChartId, LogPosition), usize>,
 }
 
@@ -46,6 +49,7 @@ impl ExecutedBlock {
         ids: Vec<Option<CommandId>>,
         leaves: Vec<Leaf>,
         history: Vec<(u64, Digest)>,
+        next: Option<ValidatorSet>,
     ) -> Self {
         let records = leaves
             .iter()
@@ -53,7 +57,7 @@ impl ExecutedBlock {
             .filter(|(_, leaf)| leaf.record.is_some())
             .map(|(index, leaf)| ((leaf.chart, leaf.position), index))
             .collect();
-        Self { height, parent, outcomes, ids, leaves, history, records }
+        Self { height, parent, outcomes, ids, leaves, history, next, records }
     }
 
     fn record(&self, chart: ChartId, position: LogPosition) -> Option<&RecordEntry> {

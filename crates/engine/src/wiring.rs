@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  channel 0 votes ─┐
-//!          1 certs ─┼─> simplex ──> deferred ──> stateful ──> Application
-//!          2 fetch ─┘       │                       ^
-//!          3 backfill ──> marshal (final blocks, in order) ──┴─> Flusher (acknowledges when durable)
+//!          1 certs ─┼─> epochs: simplex ──> deferred ──> stateful ──> Application
+//!          2 fetch ─┘              │                       ^
+//!          3 backfill ──────> marshal (final blocks, in order) ──┴─> Flusher (acknowledges when durable)
 //!          4 blocks ────> broadcast
 //!          5 state, 6 probe: reserved for syncing state
 //!          7 commands ──> admission ──> mempool
@@ -13,7 +13,7 @@
 //! Generic over the runtime and the network, so that the simulator runs this very code. Aborting the
 //! handle of a [`Validator`] stops everything in it at once, like a crash.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
@@ -25,22 +25,17 @@ use commonware_consensus::{
         resolver::p2p as marshal_resolver,
         standard::{Deferred, Standard},
     },
-    simplex::{
-        self, SkipBudget,
-        config::{Floor, ForwardPolicy, SkipPolicy},
-        elector::RoundRobin,
-    },
-    types::{Epoch, FixedEpocher, ViewDelta},
+    simplex,
+    types::{FixedEpocher, ViewDelta},
 };
 use commonware_cryptography::{
-    Digested, Digestible as _, Sha256,
-    certificate::{ConstantProvider, Verifier as _},
+    Digested, Digestible as _, Signer as _, certificate::Verifier as _, ed25519,
 };
 use commonware_glue::stateful::{
     Config as StatefulConfig, PruneConfig, Stateful, SyncPlan,
     db::{DatabaseSet, SyncEngineConfig},
 };
-use commonware_p2p::{Blocker, Provider, Receiver, Sender, max_message_size};
+use commonware_p2p::{Blocker, Provider, Receiver, Sender, max_message_size, utils::mux::prefixed};
 use commonware_parallel::Sequential;
 use commonware_runtime::{
     Clock, Handle, Metrics, Quota, Spawner, Storage, buffer::paged::CacheRef,
@@ -49,7 +44,7 @@ use commonware_storage::{archive::prunable, translator::TwoCap};
 use commonware_utils::{
     Acknowledgement as _, NZDuration, NZU16, NZU32, NZU64, NZUsize, acknowledgement::Exact,
 };
-use keepwell_types::{block::SyncTarget, genesis::Genesis, id::Digest};
+use keepwell_types::{block::SyncTarget, genesis::Genesis, id::Digest, limits::VALIDATORS_MAX};
 use rand_core::CryptoRng;
 use tokio::sync::mpsc;
 
@@ -58,20 +53,19 @@ use crate::{
     application::{Application, Scheme},
     block::{Block, EngineDigest, EngineKey},
     core::Core,
+    epochs::{self, Parts},
     index::{Index, IndexError},
     pace::Paced,
     reader::{EngineReader, Marshal, Reader},
     replay::Replay,
+    sets::Schemes,
     state::{Databases, NoStateSync, StateContext, state_config},
 };
 
-/// One epoch without end: membership changes come with epochs, and their numbers are in every
-/// certificate from the first day.
 /// Pages of 4 KiB that a validator keeps of its blocks and its state. Most of what is read was written
 /// within the last minute: values that change with every command are read back from where they were
 /// appended. At 1,500 commands a second that is some 60 MiB.
 const PAGE_CACHE_PAGES: std::num::NonZeroUsize = NZUsize!(16_384);
-const EPOCH_LENGTH: std::num::NonZeroU64 = NZU64!(u64::MAX);
 /// Final blocks that may be executed before the index is durable.
 const PENDING_ACKNOWLEDGEMENTS: usize = 64;
 /// How often the index is made durable while blocks come.
@@ -83,10 +77,12 @@ pub fn channels() -> Vec<(u64, Quota)> {
     (0..8).map(|channel| (channel, quota)).collect()
 }
 
-/// Bytes of the longest message between validators.
-pub fn message_bytes_max(validators: u32) -> u32 {
+/// Bytes of the longest message between validators, however many there are or will be.
+pub fn message_bytes_max() -> u32 {
+    let validators = VALIDATORS_MAX as u32;
     let limit = max_message_size(&[
-        simplex::max_payload_size::<Scheme, EngineDigest>(validators),
+        // Each message of consensus goes by the subchannel of its epoch.
+        prefixed(simplex::max_payload_size::<Scheme, EngineDigest>(validators)),
         marshal::max_payload_size::<Standard<Block>, Scheme>(validators, &()),
     ]);
     limit.max(FORWARD_BYTES_MAX as u32)
@@ -126,8 +122,6 @@ impl<S, R> Channels<S, R> {
 pub struct Settings {
     /// Begins the names of its partitions in the runtime's storage.
     pub prefix: String,
-    /// Folder of its index.
-    pub index: PathBuf,
     /// How long a view waits for its leader.
     pub leader_timeout: Duration,
     /// How long a view waits for its certificate.
@@ -138,10 +132,9 @@ pub struct Settings {
 
 impl Settings {
     /// Settings for links of some milliseconds.
-    pub fn local(prefix: String, index: PathBuf) -> Self {
+    pub fn local(prefix: String) -> Self {
         Self {
             prefix,
-            index,
             leader_timeout: Duration::from_secs(3),
             certification_timeout: Duration::from_secs(4),
             clock_skew_ms: 0,
@@ -187,9 +180,9 @@ pub(crate) fn archive_config<C>(
 #[allow(clippy::too_many_lines, reason = "wiring: one screen would only hide its order")]
 pub async fn start<E, P, B, S, R, X>(
     context: E,
-    me: EngineKey,
-    scheme: Scheme,
+    secret: ed25519::PrivateKey,
     genesis: Genesis,
+    index: Index,
     peers: P,
     blocker: B,
     channels: Channels<S, R>,
@@ -204,11 +197,11 @@ where
     R: Receiver<PublicKey = EngineKey>,
     X: Reporter<Activity = Update<Block>>,
 {
-    let Settings { prefix, index, leader_timeout, certification_timeout, clock_skew_ms } = settings;
+    let Settings { prefix, leader_timeout, certification_timeout, clock_skew_ms } = settings;
     let page_cache = CacheRef::new(NZU16!(4096), PAGE_CACHE_PAGES);
     let mailbox = NZUsize!(1024);
     let buffer_bytes = NZUsize!(1 << 20);
-    let index = Index::open(&index)?;
+    let me = secret.public_key();
 
     let resolver = marshal_resolver::init(
         context.child("marshal_resolver"),
@@ -257,18 +250,21 @@ where
     .expect("the store of blocks opens; a disk that fails stops the validator");
 
     let genesis_block = genesis_block::<E>(&genesis);
-    let core = Arc::new(Core::new(genesis, genesis_block.clone(), index));
+    let core = Arc::new(Core::new(genesis, genesis_block.clone(), index)?);
+    let schemes = Schemes::new(core.sets.clone(), &core.chain, secret);
+    let epoch_blocks = NonZeroU64::new(core.sets.epoch_blocks().into())
+        .expect("a genesis file gives an epoch EPOCH_BLOCKS_MIN blocks at least");
+    let epocher = FixedEpocher::new(epoch_blocks);
 
     let plan = SyncPlan::init(context.child("plan"), prefix.clone()).await;
-    let provider = ConstantProvider::new(scheme.clone());
     let genesis_digest = genesis_block.digest();
     let (marshal_actor, marshal, floor) = MarshalActor::<_, Standard<Block>, _, _, _, _, _>::init(
         context.child("marshal"),
         finalizations,
         blocks,
         marshal::Config {
-            provider,
-            epocher: FixedEpocher::new(EPOCH_LENGTH),
+            provider: schemes.clone(),
+            epocher: epocher.clone(),
             start: plan.marshal_start(Digested::precomputed(genesis_block, genesis_digest)),
             partition_prefix: format!("{prefix}-marshal"),
             mailbox_size: mailbox,
@@ -309,7 +305,7 @@ where
         context.child("deferred"),
         Paced::new(stateful.clone(), core.clone()),
         marshal.clone(),
-        FixedEpocher::new(EPOCH_LENGTH),
+        epocher,
     );
 
     let flusher = Flusher::start(context.child("flusher"), core.index.clone());
@@ -318,48 +314,26 @@ where
     rebuild_index(&core, &marshal).await?;
     stateful_actor.start();
 
-    let engine = simplex::Engine::new(
-        context.child("simplex"),
-        simplex::Config {
-            scheme,
-            elector: RoundRobin::<Sha256>::default(),
-            blocker,
-            automaton: deferred.clone(),
-            relay: deferred.clone(),
-            reporter: deferred,
-            track_historical_votes: false,
-            strategy: Sequential,
-            partition: format!("{prefix}-simplex"),
-            mailbox_size: mailbox,
-            epoch: Epoch::zero(),
-            floor: Floor::Genesis(genesis_digest),
-            replay_buffer: buffer_bytes,
-            write_buffer: buffer_bytes,
-            page_cache,
-            leader_timeout,
-            certification_timeout,
-            timeout_retry: Duration::from_secs(2),
-            view_retention: ViewDelta::new(256),
-            skip: SkipPolicy::Enabled {
-                timeout: Duration::from_secs(11),
-                budget: SkipBudget::Participants,
-            },
-            fetch_timeout: NZDuration!(Duration::from_secs(2)),
-            fetch_retry_delay: Duration::from_millis(200),
-            forward: ForwardPolicy::SilentVoters,
-        },
-    );
-    let handle = engine.start(channels.votes, channels.certificates, channels.fetch);
+    let consensus = Parts {
+        core: core.clone(),
+        schemes,
+        marshal: marshal.clone(),
+        blocker,
+        application: deferred,
+        prefix,
+        page_cache,
+        leader_timeout,
+        certification_timeout,
+    };
+    let Channels { votes, certificates, fetch, commands, .. } = channels;
+    let votes = epochs::Channels { votes, certificates, fetch };
+    let handle = epochs::start(context.child("epochs"), consensus, votes).await?;
 
     let databases = stateful.subscribe_databases().await;
     let reader: Arc<dyn Reader> =
         Arc::new(EngineReader::<E>::new(core.clone(), databases, marshal));
-    let (admission, _) = Admission::start(
-        context.child("admission"),
-        core.clone(),
-        reader.clone(),
-        channels.commands,
-    );
+    let (admission, _) =
+        Admission::start(context.child("admission"), core.clone(), reader.clone(), commands);
     Ok(Validator { handle, core, reader, admission })
 }
 
@@ -391,6 +365,7 @@ async fn rebuild_index(core: &Core, marshal: &Marshal) -> Result<(), IndexError>
             .ok_or(IndexError::Incomplete { height })?;
         let executed = replay.block(block.inner())?;
         core.index.apply(block.inner().id(), &executed)?;
+        core.sets.follow(executed.height, executed.next.as_ref());
     }
     core.index.persist()
 }

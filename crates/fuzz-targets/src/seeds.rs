@@ -61,6 +61,7 @@ use keepwell_merkle::{
     block::block_id,
     certificate::{Validators, consensus_namespace},
     chart_log,
+    handover::Handover,
     range::{Peaks, RangePath},
     receipt::{CertifiedHeader, Receipt},
     tree,
@@ -91,7 +92,7 @@ use keepwell_types::{
     set::{KindSet, Set},
     signoff::ApprovalRule,
     time::{BlockTime, Window},
-    validators::{KeyUse, Seat},
+    validators::{KeyUse, Seat, ValidatorSet},
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogEntry, LogPage, MatchRequest, OpenedPage,
         PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
@@ -147,6 +148,7 @@ fn make() -> Inputs {
         ("capsule_request", vec![encode(&capsule_request())]),
         ("case_words", vec![case_words().encode()]),
         ("certificate", vec![encode(&certified(header(9)).certificate)]),
+        ("handover", vec![encode(&handover())]),
         ("challenge_answer", challenge_answers()),
         ("chart_escrow", vec![chart_escrow().encode()]),
         ("claim_code", vec![ClaimCode::generate(&mut rng(1)).print().as_bytes().to_vec()]),
@@ -669,6 +671,16 @@ fn certified(header: Header) -> CertifiedHeader {
     let votes = list(votes.collect());
     let certificate = Certificate { epoch, view, parent_view, block, votes };
     CertifiedHeader { header, ancestry: None, certificate }
+}
+
+/// The founders, handed over to by themselves.
+fn handover() -> Handover {
+    let set = ValidatorSet { since: 1, ..ValidatorSet::of(genesis()) };
+    let height = Height(u64::from(genesis().parameters.epoch_blocks()) - 1);
+    let next = Some(command::validators_digest(&set));
+    let CertifiedHeader { header, certificate, .. } =
+        certified(Header { height, next, ..header(9) });
+    Handover { header, certificate, set }
 }
 
 fn outcomes() -> Vec<Vec<u8>> {

@@ -50,6 +50,7 @@ use keepwell_merkle::{
     block,
     certificate::{self, Validators},
     content::ContentHasher,
+    handover::Handover,
     range::{Peaks, RangePath},
     receipt::Receipt,
 };
@@ -65,8 +66,8 @@ use keepwell_types::{
     genesis::Genesis,
     id::{ChartId, Digest, GrantId, Location, LogPosition, MemberId},
     limits::{
-        CAPSULE_BYTES_MAX, CHALLENGE_ANSWER_BYTES_MAX, COMMAND_BYTES_MAX, HEADER_BYTES_MAX,
-        RECEIPT_BYTES_MAX, VALIDATORS_MAX,
+        CAPSULE_BYTES_MAX, CHALLENGE_ANSWER_BYTES_MAX, COMMAND_BYTES_MAX, HANDOVER_BYTES_MAX,
+        HEADER_BYTES_MAX, RECEIPT_BYTES_MAX, VALIDATORS_MAX,
     },
     member::Role,
     outcome::{Outcome, Verdict},
@@ -119,6 +120,7 @@ pub const ALL: [(&str, Target); 60] = [
     ("grant_notice", grant_notice),
     ("grant_seals", grant_seals),
     ("guardian_escrow", guardian_escrow),
+    ("handover", handover),
     ("header", header),
     ("history_path", history_path),
     ("index_line", index_line),
@@ -230,6 +232,15 @@ pub fn certificate(bytes: &[u8]) -> bool {
     let Some(certificate) = decode::<Certificate>(bytes, RECEIPT_BYTES_MAX) else { return false };
     if certificate::verify(&certificate, seeds::genesis()).is_ok() {
         assert!(seeds::is_seed("certificate", bytes), "a vote was forged");
+    }
+    true
+}
+
+pub fn handover(bytes: &[u8]) -> bool {
+    let Some(handover) = decode::<Handover>(bytes, HANDOVER_BYTES_MAX) else { return false };
+    let mut validators = Validators::of(seeds::genesis()).expect("a consortium has validators");
+    if validators.advance(&handover).is_ok() {
+        assert!(seeds::is_seed("handover", bytes), "a hand-over was forged");
     }
     true
 }

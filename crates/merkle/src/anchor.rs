@@ -23,7 +23,7 @@ use keepwell_types::{
     command::Payload,
     genesis::Genesis,
     id::{Digest, Salt},
-    limits::RECEIPT_BYTES_MAX,
+    limits::RECEIPT_FILE_BYTES_MAX,
 };
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ impl VerifiedDocument {
 impl DocumentReceipt {
     /// Decodes canonical bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, ReceiptError> {
-        Ok(keepwell_types::decode(bytes, RECEIPT_BYTES_MAX)?)
+        Ok(keepwell_types::decode(bytes, RECEIPT_FILE_BYTES_MAX)?)
     }
 
     /// Its canonical bytes.

@@ -21,25 +21,29 @@
 //! * What the engine accepts is accepted, or else one validator that signs oddly could make the
 //!   consortium's certificates worthless to everyone outside of it.
 //!
+//! * An epoch is checked by the newest known set of validators that began with it or before, and a block is of the
+//!   epoch that its height says.
+//!
 //! Not here: nullifications and notarizations (they never leave the engine); which block is behind the
-//! id ([`crate::receipt`]).
+//! id ([`crate::receipt`]); how sets follow one another ([`crate::handover`]).
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use keepwell_crypto::{command::chain_id, sign};
 use keepwell_types::{
-    block::Certificate,
+    block::{Certificate, Header},
     genesis::Genesis,
-    id::{BlockId, ChainId, PublicKey},
+    id::{BlockId, ChainId, Height},
+    validators::{ValidatorSet, epoch_of},
 };
 use thiserror::Error;
+
+use crate::block;
 
 /// First part of the namespace that a consortium's consensus signs in.
 const CONSENSUS: &[u8; 22] = b"keepwell/consensus/v1/";
 /// What the engine appends to it for votes to finalize.
 const FINALIZE: &[u8; 9] = b"_FINALIZE";
-/// The epoch whose validators the genesis file names.
-const GENESIS_EPOCH: u64 = 0;
 
 /// Bytes of [`consensus_namespace`].
 pub const NAMESPACE_BYTES: usize = CONSENSUS.len() + ChainId::LEN;
@@ -61,11 +65,23 @@ pub enum CertificateError {
         "the genesis file does not list validators in ascending order of their keys; get the consortium's own file"
     )]
     Genesis,
-    /// The validators of that epoch are not known.
-    #[error("the certificate is of epoch {epoch}, whose validators the genesis file does not name")]
-    UnknownEpoch {
+    /// A block is of one epoch, and the certificate of another.
+    #[error("the certificate is of epoch {given}, and block {height} is of epoch {expected}")]
+    OtherEpoch {
         /// The certificate's.
-        epoch: u64,
+        given: u64,
+        /// The block's.
+        expected: u64,
+        /// The block.
+        height: Height,
+    },
+    /// It is for another block than the one shown.
+    #[error("it certifies block {certified}, and block {shown} is shown")]
+    OtherBlock {
+        /// The certificate's.
+        certified: BlockId,
+        /// The header's.
+        shown: BlockId,
     },
     /// Fewer than n − f.
     #[error("{given} validators signed and {needed} must")]
@@ -95,15 +111,21 @@ pub enum CertificateError {
     },
 }
 
-/// The validators of a consortium, as its genesis file names them: what certificates are checked by.
+/// The validators of a consortium, as its genesis file and hand-overs name them: what certificates are checked by.
 ///
 /// To check many certificates, make it once: it digests the whole genesis file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Validators {
     chain: ChainId,
-    /// In strictly ascending order, and at least one.
-    keys: Vec<PublicKey>,
-    quorum: usize,
+    epoch_blocks: u32,
+    /// By the epoch that each began with, in ascending order; the founders first.
+    sets: Vec<ValidatorSet>,
+}
+
+/// Whether a set has seats, and in strictly ascending order of their keys.
+pub(crate) fn is_ascending(set: &ValidatorSet) -> bool {
+    let keys = || set.seats.iter().map(|it| it.validator.consensus);
+    !set.seats.is_empty() && keys().zip(keys().skip(1)).all(|(one, next)| one < next)
 }
 
 /// A block that is final: n − f validators said so.
@@ -144,11 +166,12 @@ pub fn verify(
 impl Validators {
     /// The validators that `genesis` names.
     pub fn of(genesis: &Genesis) -> Result<Self, CertificateError> {
-        let keys: Vec<_> = genesis.validators.iter().map(|it| it.consensus).collect();
-        if keys.is_empty() || !keys.is_sorted_by(|one, next| one < next) {
+        let founders = ValidatorSet::of(genesis);
+        if !is_ascending(&founders) {
             return Err(CertificateError::Genesis);
         }
-        Ok(Self { chain: chain_id(genesis), keys, quorum: genesis.quorum() })
+        let epoch_blocks = genesis.parameters.epoch_blocks();
+        Ok(Self { chain: chain_id(genesis), epoch_blocks, sets: vec![founders] })
     }
 
     /// The consortium.
@@ -156,21 +179,63 @@ impl Validators {
         self.chain
     }
 
-    /// n − f: how many must sign.
-    pub const fn quorum(&self) -> usize {
-        self.quorum
+    /// Blocks of one epoch.
+    pub const fn epoch_blocks(&self) -> u32 {
+        self.epoch_blocks
     }
 
-    /// Checks a certificate.
+    /// The sets that are known, the founders first.
+    pub fn sets(&self) -> impl Iterator<Item = &ValidatorSet> {
+        self.sets.iter()
+    }
+
+    /// Those whom the genesis file names.
+    pub fn founders(&self) -> &ValidatorSet {
+        &self.sets[0]
+    }
+
+    /// The newest set that is known.
+    pub fn newest(&self) -> &ValidatorSet {
+        self.sets.last().expect("the founders are known")
+    }
+
+    /// By whom certificates of an epoch are checked.
+    pub fn in_force(&self, epoch: u64) -> &ValidatorSet {
+        let later = self.sets.partition_point(|set| set.since <= epoch);
+        &self.sets[later.saturating_sub(1)]
+    }
+
+    /// Takes in a set that was checked, and that begins after all others.
+    pub(crate) fn push(&mut self, set: ValidatorSet) {
+        debug_assert!(self.newest().since < set.since, "sets are pushed in order");
+        self.sets.push(set);
+    }
+
+    /// Checks that a header is of the block that a certificate is for, and of the epoch whose validators signed.
+    pub fn verify_header(
+        &self,
+        header: &Header,
+        certificate: &Certificate,
+    ) -> Result<VerifiedCertificate, CertificateError> {
+        let (certified, shown) = (certificate.block, block::block_id(header));
+        if certified != shown {
+            return Err(CertificateError::OtherBlock { certified, shown });
+        }
+        let (given, height) = (certificate.epoch, header.height);
+        let expected = epoch_of(height, self.epoch_blocks);
+        if given != expected {
+            return Err(CertificateError::OtherEpoch { given, expected, height });
+        }
+        self.verify(certificate)
+    }
+
+    /// Checks the signatures of a certificate. It says nothing of the block's height: [`Self::verify_header`] does.
     pub fn verify(
         &self,
         certificate: &Certificate,
     ) -> Result<VerifiedCertificate, CertificateError> {
-        let epoch = certificate.epoch;
-        if epoch != GENESIS_EPOCH {
-            return Err(CertificateError::UnknownEpoch { epoch });
-        }
-        let (given, needed) = (certificate.votes.len(), self.quorum);
+        let set = self.in_force(certificate.epoch);
+        let (given, needed) = (certificate.votes.len(), set.quorum());
         if given < needed {
             return Err(CertificateError::TooFewVotes { given, needed });
         }
@@ -182,11 +247,11 @@ impl Validators {
         let signed = signed_bytes(&self.chain, certificate);
         for vote in certificate.votes.iter() {
             let validator = vote.validator;
-            let key = self
-                .keys
+            let seat = set
+                .seats
                 .get(usize::from(validator))
                 .ok_or(CertificateError::UnknownValidator { validator })?;
-            sign::verify_raw(key, &signed, &vote.signature)
+            sign::verify_raw(&seat.validator.consensus, &signed, &vote.signature)
                 .map_err(|_| CertificateError::BadVote { validator })?;
         }
         Ok(VerifiedCertificate {

@@ -4,7 +4,7 @@
 //! genesis file that they hold, and says whether the one follows from the other.
 //!
 //! ```text
-//! genesis file --> chain id, validators
+//! genesis file --> chain id, validators --> who follows them        `handover`
 //!                      |  n - f votes                       `certificate`
 //!                      v
 //!                certified header --- history --> earlier header      `range`
@@ -39,6 +39,7 @@ pub mod block;
 pub mod chart_log;
 
 pub mod certificate;
+pub mod handover;
 pub mod receipt;
 
 pub mod anchor;

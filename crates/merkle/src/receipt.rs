@@ -1,7 +1,7 @@
 //! Receipts: one file that proves, offline and years later, what was asked and what was decided.
 //!
 //! ```text
-//! Receipt         = [version, entry, outcome, entry path, outcome path, certified header]
+//! Receipt         = [version, entry, outcome, entry path, outcome path, certified header, hand-overs or null]
 //! CertifiedHeader = [header, ancestry or null, certificate]
 //! Ancestry        = [path of the header's block in the range of blocks, descendant header]
 //! ```
@@ -11,7 +11,7 @@
 //!
 //! # Invariants
 //!
-//! * What verifies follows from the genesis file alone: [`VerifiedReceipt`] and [`VerifiedHeader`] are
+//! * What verifies follows from the genesis file alone, and from hand-overs that follow from it: [`VerifiedReceipt`] and [`VerifiedHeader`] are
 //!   made here and nowhere else.
 //! * Each byte is covered. The signatures of the command are too: a receipt holds the very entry that
 //!   the block carried. That they were good at that height is part of what the validators certified.
@@ -26,9 +26,10 @@ use keepwell_types::{
     DecodeError,
     block::{Certificate, HEADER_VERSION, Header},
     command::Entry,
+    encoding::List,
     genesis::Genesis,
     id::{BlockId, ChainId, Height},
-    limits::RECEIPT_BYTES_MAX,
+    limits::{HANDOVERS_MAX, RECEIPT_BYTES_MAX, RECEIPT_FILE_BYTES_MAX},
     outcome::Outcome,
     time::BlockTime,
 };
@@ -39,6 +40,7 @@ use thiserror::Error;
 use crate::{
     block,
     certificate::{CertificateError, Validators},
+    handover::{Handover, HandoverError},
     range::RangePath,
     tree::{InclusionPath, PathError},
 };
@@ -77,14 +79,6 @@ pub enum ReceiptError {
         /// The genesis file's.
         expected: ChainId,
     },
-    /// Certified in an epoch whose validators are not known here.
-    #[error(
-        "the receipt is of epoch {epoch}, whose validators the genesis file does not name; ask for a newer program"
-    )]
-    UnknownEpoch {
-        /// The certificate's.
-        epoch: u64,
-    },
     /// It proves nothing: someone altered or forged it, or it was put together wrongly.
     #[error(
         "the receipt is altered or forged: {0}; do not rely on it, and ask another member for it"
@@ -98,6 +92,9 @@ pub enum Forgery {
     /// The signatures of the validators.
     #[error("its certificate does not hold: {0}")]
     Certificate(CertificateError),
+    /// A hand-over in it.
+    #[error("{0}")]
+    Handover(HandoverError),
     /// The certificate is for another block than the one shown.
     #[error("it certifies block {certified}, and shows block {shown}")]
     OtherBlock {
@@ -157,8 +154,11 @@ impl From<CertificateError> for ReceiptError {
     fn from(error: CertificateError) -> Self {
         match error {
             CertificateError::Genesis => Self::Genesis,
-            CertificateError::UnknownEpoch { epoch } => Self::UnknownEpoch { epoch },
-            CertificateError::TooFewVotes { .. }
+            CertificateError::OtherBlock { certified, shown } => {
+                Self::Forged(Forgery::OtherBlock { certified, shown })
+            }
+            CertificateError::OtherEpoch { .. }
+            | CertificateError::TooFewVotes { .. }
             | CertificateError::VoteOrder { .. }
             | CertificateError::UnknownValidator { .. }
             | CertificateError::BadVote { .. } => Self::Forged(Forgery::Certificate(error)),
@@ -230,17 +230,14 @@ impl CertifiedHeader {
     pub fn verify_by(self, validators: &Validators) -> Result<VerifiedHeader, ReceiptError> {
         let id = checked_id(&self.header, validators)?;
         let certified = match &self.ancestry {
-            None => id,
+            None => &self.header,
             Some(ancestry) => {
                 ancestry.verify(self.header.height, &id)?;
-                checked_id(&ancestry.descendant, validators)?
+                checked_id(&ancestry.descendant, validators)?;
+                &ancestry.descendant
             }
         };
-        if self.certificate.block != certified {
-            let (certified, shown) = (self.certificate.block, certified);
-            return Err(Forgery::OtherBlock { certified, shown }.into());
-        }
-        validators.verify(&self.certificate)?;
+        validators.verify_header(certified, &self.certificate)?;
         Ok(VerifiedHeader { header: self.header, id })
     }
 }
@@ -292,6 +289,9 @@ pub struct Receipt {
     /// The header, and proof that it is final.
     #[n(5)]
     pub certified: CertifiedHeader,
+    /// How those who certified it came to validate, where they are not the founders.
+    #[n(6)]
+    pub handovers: Option<List<Handover, HANDOVERS_MAX>>,
 }
 
 /// A proven entry and outcome. Only [`Receipt::verify`] makes one.
@@ -322,7 +322,7 @@ impl VerifiedReceipt {
 impl Receipt {
     /// Decodes canonical bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, ReceiptError> {
-        Ok(keepwell_types::decode(bytes, RECEIPT_BYTES_MAX)?)
+        Ok(keepwell_types::decode(bytes, RECEIPT_FILE_BYTES_MAX)?)
     }
 
     /// Its canonical bytes.
@@ -342,7 +342,10 @@ impl Receipt {
             let (given, known) = (self.version, RECEIPT_VERSION);
             return Err(ReceiptError::Version { given, known });
         }
-        let verified = self.certified.verify_by(validators)?;
+        let verified = match &self.handovers {
+            None => self.certified.verify_by(validators)?,
+            Some(handovers) => self.certified.verify_by(&advanced(validators, handovers)?)?,
+        };
         let header = verified.header();
         check_outcome(&self.outcome, header)?;
 
@@ -359,6 +362,15 @@ impl Receipt {
             .map_err(Forgery::Entry)?;
         Ok(VerifiedReceipt { entry: self.entry, outcome: self.outcome, header: verified })
     }
+}
+
+/// Validators that have followed these hand-overs too.
+fn advanced(validators: &Validators, handovers: &[Handover]) -> Result<Validators, ReceiptError> {
+    let mut advanced = validators.clone();
+    for handover in handovers {
+        advanced.advance(handover).map_err(Forgery::Handover)?;
+    }
+    Ok(advanced)
 }
 
 /// Checks that the outcome says of itself what its block says.

@@ -33,7 +33,7 @@ use curve25519_dalek::{
     constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION},
 };
 use keepwell_merkle::certificate::{
-    CertificateError, NAMESPACE_BYTES, Validators, consensus_namespace, verify,
+    CertificateError, NAMESPACE_BYTES, consensus_namespace, verify,
 };
 use keepwell_types::{
     block::{Certificate, Vote},
@@ -121,7 +121,7 @@ fn namespaces_name_the_chain() {
 fn quorums_are_the_engines() {
     for validators in 1..=64_u8 {
         let consortium = Consortium::of("Any", validators);
-        let quorum = Validators::of(&consortium.genesis).unwrap().quorum();
+        let quorum = consortium.genesis.quorum();
         assert_eq!(quorum, N3f1::quorum(validators) as usize, "{validators} validators");
     }
 }
@@ -183,7 +183,7 @@ fn what_is_not_a_finalization_is_refused() {
     check("another view", &|it| it.view = 301, bad(0));
     check("another parent", &|it| it.parent_view = 298, bad(0));
     check("another block", &|it| it.block.0[31] ^= 1, bad(0));
-    check("another epoch", &|it| it.epoch = 1, CertificateError::UnknownEpoch { epoch: 1 });
+    check("another epoch", &|it| it.epoch = 1, bad(0));
     check(
         "a validator that does not exist",
         &|it| {

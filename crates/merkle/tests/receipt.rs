@@ -16,7 +16,8 @@ use keepwell_types::{
     command::{Entry, Payload},
     id::{BlockId, ChartId, Digest, Height, LogPosition, MemberId, RecordId, Salt, Signature},
     limits::{
-        ACCESS_RECORDS_MAX, BLOCK_COMMANDS_MAX, PATH_STEPS_MAX, RECEIPT_BYTES_MAX, SIGNERS_MAX,
+        ACCESS_RECORDS_MAX, BLOCK_COMMANDS_MAX, PATH_STEPS_MAX, RECEIPT_BYTES_MAX,
+        RECEIPT_FILE_BYTES_MAX, SIGNERS_MAX,
     },
     member::{MemberStanding, Party},
     outcome::{Outcome, Rejection, Verdict},
@@ -210,9 +211,14 @@ fn altered_headers_are_refused() {
         Forgery::Certificate(CertificateError::BadVote { validator: 2 }).into(),
     );
     it.check(
-        "an epoch that nobody knows",
+        "the certificate of another epoch",
         |it| it.certified.certificate.epoch = 1,
-        ReceiptError::UnknownEpoch { epoch: 1 },
+        Forgery::Certificate(CertificateError::OtherEpoch {
+            given: 1,
+            expected: 0,
+            height: Height(2),
+        })
+        .into(),
     );
 }
 
@@ -347,13 +353,14 @@ fn whole_files_only() {
     let malformed = |error| Err(ReceiptError::Malformed(error));
     let extended = [&good[..], &[0]].concat();
     assert_eq!(Receipt::decode(&extended), malformed(DecodeError::Trailing { extra: 1 }));
-    let long = vec![0; RECEIPT_BYTES_MAX + 1];
-    let (len, max) = (long.len(), RECEIPT_BYTES_MAX);
-    assert_eq!(Receipt::decode(&long), malformed(DecodeError::TooLong { len, max }));
-    assert_eq!(
-        CertifiedHeader::decode(&long).err(),
-        malformed(DecodeError::TooLong { len, max }).err()
-    );
+    for (max, decoded) in [
+        (RECEIPT_FILE_BYTES_MAX, (|long| Receipt::decode(long).err()) as fn(&[u8]) -> _),
+        (RECEIPT_BYTES_MAX, |long| CertifiedHeader::decode(long).err()),
+    ] {
+        let len = max + 1;
+        let too_long = DecodeError::TooLong { len, max };
+        assert_eq!(decoded(&vec![0; len]), Some(ReceiptError::Malformed(too_long)));
+    }
     // The same array with its length in two bytes.
     let loose = [&[0x98, 6], &good[1..]].concat();
     assert_eq!(Receipt::decode(&loose), malformed(DecodeError::NotCanonical));

@@ -9,20 +9,25 @@ mod support;
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
+use keepwell_crypto::command::validators_digest;
 use keepwell_merkle::{
     anchor::{DOCUMENT_RECEIPT_VERSION, DocumentError, DocumentReceipt, document_leaf},
     block,
-    certificate::{CertificateError, consensus_namespace},
+    certificate::{CertificateError, Validators, consensus_namespace},
     chart_log,
+    handover::{Handover, HandoverError},
     range::{self, Peaks},
     receipt::{Forgery, Receipt, ReceiptError},
     tree::{self, leaf_digest},
 };
 use keepwell_types::{
-    encode,
+    block::{Header, Round},
+    decode, encode,
     genesis::Genesis,
     id::{ChainId, Digest, LogPosition, Salt},
+    limits::HANDOVER_BYTES_MAX,
     outcome::Verdict,
+    validators::ValidatorSet,
 };
 use support::{Consortium, four, list};
 
@@ -129,14 +134,15 @@ fn word(error: &ReceiptError) -> &'static str {
         ReceiptError::Version { .. } => "version",
         ReceiptError::Genesis => "genesis",
         ReceiptError::OtherConsortium { .. } => "other_consortium",
-        ReceiptError::UnknownEpoch { .. } => "unknown_epoch",
         ReceiptError::Forged(forgery) => match forgery {
             Forgery::Certificate(CertificateError::TooFewVotes { .. }) => "too_few_votes",
             Forgery::Certificate(CertificateError::VoteOrder { .. }) => "vote_order",
             Forgery::Certificate(CertificateError::UnknownValidator { .. }) => "unknown_validator",
             Forgery::Certificate(CertificateError::BadVote { .. }) => "bad_vote",
             Forgery::Certificate(CertificateError::Genesis) => "genesis",
-            Forgery::Certificate(CertificateError::UnknownEpoch { .. }) => "unknown_epoch",
+            Forgery::Certificate(CertificateError::OtherEpoch { .. }) => "other_epoch",
+            Forgery::Certificate(CertificateError::OtherBlock { .. }) => "other_block",
+            Forgery::Handover(_) => "handover",
             Forgery::OtherBlock { .. } => "other_block",
             Forgery::HeaderVersion(_) => "header_version",
             Forgery::NotDescendant { .. } => "not_descendant",
@@ -203,7 +209,7 @@ fn receipts() {
             it.certified.certificate.votes = list(votes);
         }),
         ("view-altered", "bad_vote", |_, it| it.certified.certificate.view += 1),
-        ("epoch-altered", "unknown_epoch", |_, it| it.certified.certificate.epoch = 1),
+        ("epoch-altered", "other_epoch", |_, it| it.certified.certificate.epoch = 1),
     ];
     for (name, verdict, alter) in altered {
         let mut receipt = chain.receipt(&four, 2, 1, 5);
@@ -227,6 +233,53 @@ fn receipts() {
     let genesis = Genesis::decode(&frozen[0].2).unwrap();
     for (name, expected, bytes) in &frozen[1..] {
         assert_eq!(verdict(bytes, &genesis), expected, "{name}");
+    }
+}
+
+#[test]
+fn handovers() {
+    let mut four = Consortium::of("Four", 4);
+    four.genesis.parameters.epoch_blocks = Some(8);
+    let set = ValidatorSet { since: 2, ..ValidatorSet::of(&four.genesis) };
+    let block = four.chain_of(vec![vec![]; 15]).blocks.pop().unwrap();
+    let round = Round { epoch: 1, ..block.header.round };
+    let header = Header { next: Some(validators_digest(&set)), round, ..block.header };
+    let certificate = four.certify_by_quorum(&header);
+    let good = Handover { header, certificate, set };
+
+    let mut vectors = Vectors::default();
+    vectors.add("genesis", "-", four.genesis.encode());
+    vectors.add("set", "-", encode(&good.set));
+    vectors.add("digest-of-set", "-", validators_digest(&good.set).0);
+    vectors.add("same-validators", "ok", good.encode());
+    let altered: [(&str, &str, fn(&mut Handover)); 6] = [
+        ("since-altered", "other_set", |it| it.set.since = 3),
+        ("key-altered", "other_set", |it| it.set.committee.key.0[0] ^= 1),
+        ("next-left-out", "other_set", |it| it.header.next = None),
+        ("earlier-height", "not_last", |it| it.header.height.0 = 14),
+        ("header-altered", "certificate", |it| it.header.state.0[0] ^= 1),
+        ("vote-left-out", "certificate", |it| {
+            it.certificate.votes = list(it.certificate.votes[1..].to_vec());
+        }),
+    ];
+    for (name, verdict, alter) in altered {
+        let mut handover = good.clone();
+        alter(&mut handover);
+        vectors.add(name, verdict, handover.encode());
+    }
+    let frozen =
+        vectors.freeze("handovers.txt", "Hand-overs, to be followed from the genesis file.");
+    let genesis = Genesis::decode(&frozen[0].2).unwrap();
+    for (name, expected, bytes) in &frozen[3..] {
+        let handover = decode(bytes, HANDOVER_BYTES_MAX).unwrap();
+        let verdict = match Validators::of(&genesis).unwrap().advance(&handover) {
+            Ok(()) => "ok",
+            Err(HandoverError::OtherSet(_)) => "other_set",
+            Err(HandoverError::NotLast(_)) => "not_last",
+            Err(HandoverError::Certificate { .. }) => "certificate",
+            Err(other) => panic!("{name}: {other}"),
+        };
+        assert_eq!(verdict, expected, "{name}");
     }
 }
 

@@ -107,11 +107,11 @@ pub enum ConfigError {
         /// The limit.
         max: usize,
     },
-    /// A listed validator is not in the genesis file, or one of the genesis file is not listed.
+    /// A validator of the genesis file is not listed. Others may be: those who join later, and observers.
     #[error(
-        "the peers and the genesis file differ about validator {0}; list under [[peers]] each validator of the genesis file, once"
+        "validator {0} of the genesis file is not among the peers; list under [[peers]] each validator of the genesis file, once"
     )]
-    PeersDiffer(PublicKey),
+    PeerMissing(PublicKey),
     /// The timeouts do not work.
     #[error(
         "leader_timeout_ms is {leader_ms} and certification_timeout_ms {certification_ms}; they must be at least {min_ms} and at most {max_ms}, the second not less than the first"
@@ -340,12 +340,12 @@ impl NodeConfig {
         Ok(())
     }
 
-    /// Checks that the peers are the validators that `genesis` names.
+    /// Checks that the validators that `genesis` names are among the peers.
     pub fn check_genesis(&self, genesis: &Genesis) -> Result<(), ConfigError> {
         let listed: BTreeSet<_> = self.peers.iter().map(|peer| peer.validator).collect();
         let named: BTreeSet<_> = genesis.validators.iter().map(|it| it.consensus).collect();
-        match listed.symmetric_difference(&named).next() {
-            Some(validator) => Err(ConfigError::PeersDiffer(*validator)),
+        match named.difference(&listed).next() {
+            Some(validator) => Err(ConfigError::PeerMissing(*validator)),
             None => Ok(()),
         }
     }

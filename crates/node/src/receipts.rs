@@ -76,6 +76,7 @@ impl Receipts {
             entry_path: path(&trees.entry_nodes)?,
             outcome_path: path(&trees.outcome_nodes)?,
             certified: trees.certified.clone(),
+            handovers: None,
         }))
     }
 

@@ -308,9 +308,11 @@ async fn assemble(
     let settings = Settings {
         leader_timeout: config.leader_timeout(),
         certification_timeout: config.certification_timeout(),
-        ..Settings::local(prefix(&keys.consensus_key()), folder.index())
+        ..Settings::local(prefix(&keys.consensus_key()))
     };
-    let validator = network::start(context.child("validator"), genesis, links, settings).await?;
+    let index = folder.index();
+    let validator =
+        network::start(context.child("validator"), genesis, links, &index, settings).await?;
     let (core, reader, admission) = (validator.core, validator.reader, validator.admission);
 
     let clock = Clock;

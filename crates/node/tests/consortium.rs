@@ -953,13 +953,17 @@ async fn pages(world: &World) {
     assert!(text("/v1/ready").await.contains("height"));
     let description: serde_json::Value =
         serde_json::from_str(&text("/v1/openapi.json").await).unwrap();
-    assert_eq!(description["paths"].as_object().unwrap().len(), 50);
+    assert_eq!(description["paths"].as_object().unwrap().len(), 51);
     let answer = consortium.open_page(HOSPITAL, "/v1/genesis").await;
     assert_eq!(answer.bytes().await.unwrap(), consortium.genesis.encode());
     let answer = consortium.open_page(HOSPITAL, "/v1/tip").await;
     let tip: CertifiedHeader =
         keepwell_types::decode(&answer.bytes().await.unwrap(), RECEIPT_BYTES_MAX).unwrap();
     tip.verify(&consortium.genesis).unwrap();
+    let answer = consortium.open_page(HOSPITAL, "/v1/handovers?from=1").await;
+    assert_eq!(answer.bytes().await.unwrap()[..], [0x80], "nobody handed over");
+    let answer = consortium.open_page(HOSPITAL, "/v1/handovers?from=one").await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     let answer = consortium.open_page(HOSPITAL, "/v1/nothing").await;
     assert_eq!(error_of(answer).await, (404, "no_such_path".to_owned()));
     let answer = consortium.open_page(HOSPITAL, "/v1/release").await;

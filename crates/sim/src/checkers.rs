@@ -5,8 +5,17 @@ use std::{pin::Pin, sync::atomic::Ordering};
 use commonware_glue::simulate::{
     exit::ExitCondition, property::Property, tracker::ProgressTracker,
 };
-use keepwell_engine::{block::EngineKey, reader::entry_at};
-use keepwell_types::{id::Height, limits::BLOCK_AHEAD_MS_MAX, time::BlockTime};
+use keepwell_engine::{
+    block::EngineKey,
+    reader::{ReadError, entry_at},
+};
+use keepwell_merkle::certificate::Validators;
+use keepwell_types::{
+    id::{Height, PublicKey},
+    limits::{BLOCK_AHEAD_MS_MAX, HANDOVERS_PAGE_MAX},
+    time::BlockTime,
+    validators::{ends_epoch, epoch_of},
+};
 
 use crate::{consortium::State, history::Model};
 
@@ -43,6 +52,31 @@ pub struct CommandsAreServed(
     /// At least so many.
     pub usize,
 );
+
+/// Every validator came through epochs, and each block is of the epoch that its height says.
+#[derive(Clone, Copy)]
+pub struct EpochsPass(
+    /// At least so many.
+    pub u64,
+);
+
+/// The first block of an epoch comes hardly later than any other: the median of the steps over a boundary is at most
+/// so much above the median of all steps.
+#[derive(Clone, Copy)]
+pub struct BoundariesAreQuick {
+    /// In milliseconds.
+    pub pause_ms_max: u64,
+}
+
+/// Every node knows that these validate now, and who has the genesis file alone comes to know it by hand-overs: as many
+/// as there were changes.
+#[derive(Clone)]
+pub struct ValidatorsFollow {
+    /// Their keys, in ascending order.
+    pub seats: Vec<PublicKey>,
+    /// Hand-overs.
+    pub changes: usize,
+}
 
 /// No block was final before its time by the clock of honest validators, give or take what
 /// [`BLOCK_AHEAD_MS_MAX`] allows.
@@ -229,6 +263,121 @@ impl Property<EngineKey, State> for AccessesAreWhatRulesSay {
             let (checked, accepted) = model.checked;
             if checked < self.0 || accepted < ACCEPTED_MIN {
                 return Err(format!("{checked} accesses were checked, {accepted} accepted"));
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for EpochsPass {
+    fn name(&self) -> &'static str {
+        "epochs pass"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            for state in states {
+                let blocks = state.core.sets.epoch_blocks();
+                let tip = state.core.tip().header;
+                let (of, expected) = (tip.round.epoch, epoch_of(tip.height, blocks));
+                if of != expected || of < self.0 {
+                    return Err(format!(
+                        "block {} is of epoch {of}, {expected} by its height; at least {} expected",
+                        tip.height, self.0
+                    ));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for BoundariesAreQuick {
+    fn name(&self) -> &'static str {
+        "boundaries are quick"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let highest = states.iter().max_by_key(|it| it.core.tip().height());
+            let Some((state, reader)) = highest.and_then(|it| Some((it, it.reader.upgrade()?)))
+            else {
+                return Err("no validator is there to be asked".into());
+            };
+            let blocks = state.core.sets.epoch_blocks();
+            let (mut over, mut within) = (Vec::new(), Vec::new());
+            let mut before = None;
+            for height in (1..=state.core.tip().height().0).map(Height) {
+                let block = reader.block(height).await.map_err(|error| error.to_string())?;
+                let time = block.header().time;
+                let step = before.replace(time).map(|before| time.ms_since(before));
+                let first = ends_epoch(Height(height.0 - 1), blocks);
+                (if first { &mut over } else { &mut within }).extend(step);
+            }
+            let (over, within) = (median(over), median(within));
+            println!("a step over a boundary takes {over} ms, any other {within} ms");
+            if over > within + self.pause_ms_max {
+                return Err(format!(
+                    "a step over a boundary takes {over} ms, any other {within} ms"
+                ));
+            }
+            Ok(())
+        })
+    }
+}
+
+fn median(mut steps: Vec<u64>) -> u64 {
+    steps.sort_unstable();
+    steps.get(steps.len() / 2).copied().unwrap_or_default()
+}
+
+impl Property<EngineKey, State> for ValidatorsFollow {
+    fn name(&self) -> &'static str {
+        "validators follow"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            for state in states {
+                let newest = state.core.sets.newest();
+                let seats: Vec<_> = newest.seats.iter().map(|it| it.validator.consensus).collect();
+                if seats != self.seats {
+                    return Err(format!(
+                        "a node knows {} validators since epoch {}",
+                        seats.len(),
+                        newest.since
+                    ));
+                }
+                let Some(reader) = state.reader.upgrade() else { continue };
+                let told = |error: ReadError| error.to_string();
+                let handovers = reader.handovers(1, HANDOVERS_PAGE_MAX).await.map_err(told)?;
+                if handovers.len() != self.changes {
+                    return Err(format!(
+                        "{} hand-overs, {} expected",
+                        handovers.len(),
+                        self.changes
+                    ));
+                }
+                let mut validators =
+                    Validators::of(&state.core.genesis).map_err(|error| error.to_string())?;
+                for handover in &handovers {
+                    validators.advance(handover).map_err(|error| error.to_string())?;
+                }
+                let recent = Height(state.core.tip().height().0.saturating_sub(4));
+                let certified = reader.certified(recent).await.map_err(told)?;
+                certified.verify_by(&validators).map_err(|error| error.to_string())?;
             }
             Ok(())
         })

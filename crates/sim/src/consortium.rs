@@ -11,6 +11,7 @@ use std::{
 };
 
 use commonware_actor::Feedback;
+use commonware_codec::Encode as _;
 use commonware_consensus::{Reporter, marshal::Update};
 use commonware_cryptography::{Signer as _, ed25519};
 use commonware_glue::simulate::{
@@ -21,27 +22,33 @@ use commonware_glue::simulate::{
 use commonware_runtime::{
     Clock as _, Handle, Quota, Spawner as _, Supervisor as _, deterministic::Context,
 };
-use commonware_utils::{Acknowledgement as _, channel::oneshot, ordered::Set};
-use keepwell_crypto::command::chain_id;
+use commonware_utils::{Acknowledgement as _, channel::oneshot};
+use keepwell_crypto::{command::chain_id, reshare::sign_card, sign::SigningKey, threshold::deal};
 use keepwell_engine::{
     admission::Admission,
-    application::{Scheme, now},
+    application::now,
     block::{Block, EngineKey},
     core::Core,
+    index::Index,
     reader::Reader,
     wiring::{self, Channels, Settings},
 };
-use keepwell_merkle::certificate::consensus_namespace;
 use keepwell_types::{
     command::SignedCommand,
     encoding::{List, Text},
-    genesis::{CommitteeKeys, GENESIS_VERSION, Genesis, Validator},
-    id::{ChainId, Digest, OrganisationId, PublicKey},
+    genesis::{GENESIS_VERSION, Genesis, Validator},
+    id::{ChainId, OrganisationId, PublicKey},
+    member::OrganisationStanding,
+    motion::Act,
     time::BlockTime,
+    validators::{Change, Seat},
 };
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 
 use crate::{
-    history::{self, Histories},
+    deputy::{Deputy, Office, Shares},
+    history::{self, CLINIC, Histories, INSURER},
     traffic::{Acknowledged, PARAMETERS, Traffic, founding},
 };
 
@@ -61,6 +68,10 @@ pub struct Consortium {
     clock_skews_ms: Vec<i64>,
     /// Whether clients write histories of consent as well.
     histories: bool,
+    /// The shares of each validator.
+    shares: Vec<Shares>,
+    /// Whether validators change.
+    changes: bool,
     /// What clients were told.
     pub acknowledged: Acknowledged,
     /// How far a final block was ahead of the clock, at most, in milliseconds.
@@ -72,42 +83,103 @@ impl Consortium {
     pub fn new(n: u64) -> Self {
         let mut keys: Vec<_> = (0..n).map(ed25519::PrivateKey::from_seed).collect();
         keys.sort_by_key(|key| key.public_key());
-        let validators = keys
-            .iter()
-            .enumerate()
-            .map(|(place, key)| Validator {
-                organisation: OrganisationId([place as u8; 16]),
-                consensus: public(key),
-                release: public(key),
-            })
-            .collect();
+        let threshold = (n - (n - 1) / 3) as u16;
+        let (committee, shares) = deal(&mut ChaCha20Rng::from_seed([7; 32]), n as u16, threshold);
+        let organisation = |place: usize| match place {
+            // The one that may be expelled is on record.
+            3 => INSURER,
+            place => OrganisationId([place as u8; 16]),
+        };
+        let validators = keys.iter().enumerate().map(|(place, key)| Validator {
+            organisation: organisation(place),
+            consensus: public(key),
+            release: release(place).public(),
+        });
         let genesis = Genesis {
             version: GENESIS_VERSION,
             name: Text::from_string("Simulated".into()).expect("short"),
             founded: BlockTime(0),
             demonstration: true,
-            validators: List::from_vec(validators).expect("few"),
-            committee: CommitteeKeys {
-                threshold: (n - (n - 1) / 3) as u16,
-                key: Digest([0; 32]),
-                shares: List::new(),
-            },
+            validators: List::from_vec(validators.collect()).expect("few"),
+            committee,
             parameters: PARAMETERS,
             entries: List::from_vec(founding().into_iter().chain(history::founding()).collect())
                 .expect("few"),
             trustees: None,
             matching: None,
         };
+        let shares = shares.into_iter().map(Shares::of).collect();
         Self {
             clock_skews_ms: vec![0; keys.len()],
             histories: false,
             starts: Arc::new(Mutex::new(vec![0; keys.len()])),
             keys,
+            shares,
+            changes: false,
             genesis,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             acknowledged: Acknowledged::default(),
             ahead_ms: Arc::default(),
         }
+    }
+
+    /// A further node, which follows. Then its validator joins, the first one leaves, and the organisation of the
+    /// fourth is expelled, one after the other.
+    #[must_use]
+    pub fn with_changes(mut self) -> Self {
+        self.keys.push(ed25519::PrivateKey::from_seed(100));
+        self.clock_skews_ms.push(0);
+        self.starts.lock().expect("nobody panics while holding this lock").push(0);
+        self.shares.push(Shares::default());
+        self.changes = true;
+        self
+    }
+
+    /// Who validates when all changes have come about, in ascending order of their keys.
+    pub fn after_changes(&self) -> Vec<PublicKey> {
+        let mut after: Vec<_> = [1, 2, 4].map(|place| public(&self.keys[place])).into();
+        after.sort();
+        after
+    }
+
+    /// What administrators move.
+    fn plan(&self) -> Vec<Act> {
+        let (joins, first) = (self.keys.len() - 1, public(&self.keys[0]));
+        let seat = Seat {
+            validator: Validator {
+                organisation: CLINIC,
+                consensus: public(&self.keys[joins]),
+                release: release(joins).public(),
+            },
+            address: Some(Text::from_string("192.0.2.1:7000".into()).expect("short")),
+        };
+        let consensus = self.keys[joins].encode();
+        let consensus = <[u8; 32]>::try_from(&consensus[..]).expect("the engine's keys are seeds");
+        let consensus = SigningKey::from_seed(&consensus);
+        let card = sign_card(&chain_id(&self.genesis), seat, [&consensus, &release(joins)]);
+        let list = |card| List::from_vec(vec![card]).expect("one");
+        let joined = Change { joins: list(card), leaves: List::new() };
+        let left = Change { joins: List::new(), leaves: List::from_vec(vec![first]).expect("one") };
+        let expelled = OrganisationStanding { organisation: INSURER };
+        vec![Act::Change(joined), Act::Change(left), Act::Expel(expelled)]
+    }
+
+    /// The keys of a node, beside that of consensus.
+    fn office(&self, place: usize) -> Office {
+        let founder = self.genesis.validators.get(place);
+        Office {
+            chain: chain_id(&self.genesis),
+            organisation: founder.map_or(CLINIC, |it| it.organisation),
+            release: release(place),
+            shares: self.shares[place].clone(),
+        }
+    }
+
+    /// Each epoch has so many blocks.
+    #[must_use]
+    pub const fn with_epochs(mut self, blocks: u32) -> Self {
+        self.genesis.parameters.epoch_blocks = Some(blocks);
+        self
     }
 
     /// One validator's clock is wrong when it leads.
@@ -156,6 +228,11 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The key with which the validator at a place signs what it releases.
+fn release(place: usize) -> SigningKey {
+    SigningKey::from_seed(&[0x80 + place as u8; 32])
+}
+
 fn public(key: &ed25519::PrivateKey) -> PublicKey {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(key.public_key().as_ref());
@@ -194,21 +271,16 @@ impl EngineDefinition for Consortium {
     }
 
     fn max_message_size(&self) -> u32 {
-        wiring::message_bytes_max(self.keys.len() as u32)
+        wiring::message_bytes_max()
     }
 
     async fn init(&self, init: InitContext<'_, EngineKey>) -> (Handle<()>, State) {
         let index = init.index;
         let start = self.count_start(index);
         let chain = chain_id(&self.genesis);
-        let scheme = Scheme::signer(
-            &consensus_namespace(&chain),
-            Set::from_iter_dedup(self.participants()),
-            self.keys[index].clone(),
-        )
-        .expect("a validator");
-        let mut settings =
-            Settings::local(format!("validator-{index}"), self.index_folder(index, start));
+        let secret = self.keys[index].clone();
+        let folder = self.index_folder(index, start);
+        let mut settings = Settings::local(format!("validator-{index}"));
         settings.clock_skew_ms = self.clock_skews_ms[index];
         let (manager, control) =
             (init.oracle.manager(), init.oracle.control(init.public_key.clone()));
@@ -221,6 +293,9 @@ impl EngineDefinition for Consortium {
             histories: self.histories,
             acknowledged: self.acknowledged.clone(),
         };
+        let office = self.changes.then(|| self.office(index));
+        // Each node's administrators could: the second node stays, whatever changes.
+        let plan = if self.changes && index == 1 { self.plan() } else { Vec::new() };
         let (started, parts) = oneshot::channel();
         // One task is the parent of all others, so that a crash ends every one of them at once.
         let life = init.context.spawn(move |context| async move {
@@ -230,9 +305,9 @@ impl EngineDefinition for Consortium {
                 MonitorReporter::new(own.clone(), monitor, Listener { runtime, ahead_ms });
             let validator = wiring::start(
                 context,
-                own,
-                scheme,
+                secret,
                 genesis,
+                Index::open(&folder).expect("the index opens"),
                 manager,
                 control,
                 channels,
@@ -242,6 +317,16 @@ impl EngineDefinition for Consortium {
             .await
             .expect("the index opens");
             asks.begin(&clients, &validator.admission);
+            if let Some(office) = office {
+                let deputy = Deputy {
+                    office,
+                    core: validator.core.clone(),
+                    reader: Arc::downgrade(&validator.reader),
+                    admission: validator.admission.clone(),
+                    plan,
+                };
+                clients.child("deputy").spawn(move |runtime| deputy.serve(runtime));
+            }
             let parts = (validator.core, Arc::downgrade(&validator.reader));
             let _ = started.send(parts);
             let _ = validator.handle.await;

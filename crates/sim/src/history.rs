@@ -31,8 +31,8 @@ use keepwell_types::{
 use crate::traffic::{CLINICIAN, HOSPITAL, key};
 
 /// Whose members ask.
-const CLINIC: OrganisationId = OrganisationId([0xc1; 16]);
-const INSURER: OrganisationId = OrganisationId([0xc2; 16]);
+pub(crate) const CLINIC: OrganisationId = OrganisationId([0xc1; 16]);
+pub(crate) const INSURER: OrganisationId = OrganisationId([0xc2; 16]);
 /// Who asks: of which organisation, with which role and key.
 const READERS: [(MemberId, OrganisationId, Role, u8); 3] = [
     (MemberId([0xa1; 16]), CLINIC, Role::Clinician, 21),

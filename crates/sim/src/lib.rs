@@ -11,5 +11,6 @@
 
 pub mod checkers;
 pub mod consortium;
+mod deputy;
 pub mod history;
 pub mod traffic;

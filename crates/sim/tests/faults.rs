@@ -3,6 +3,8 @@
 //!
 //! `KEEPWELL_SIM_SEEDS=1000 cargo test -p keepwell-sim --release` runs many; `SEED=7` replays one.
 
+mod support;
+
 use std::time::Duration;
 
 use commonware_glue::simulate::{
@@ -13,59 +15,12 @@ use commonware_glue::simulate::{
 use commonware_p2p::simulated::Link;
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;
-use keepwell_sim::{
-    checkers::{
-        AccessesAreWhatRulesSay, AliveAt, CommandsAreServed, NothingAcknowledgedIsLost, OneHistory,
-        RootsAreEqual, TimeIsKept,
-    },
-    consortium::Consortium,
-};
-use keepwell_types::time::BlockTime;
-
-const GOOD: Link = Link {
-    latency: Duration::from_millis(5),
-    jitter: Duration::from_millis(2),
-    success_rate: probability!(1.0),
-};
-
-/// One seed from `SEED` to replay a failure, or the first few.
-fn seeds() -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().map(|it| it.parse().expect("a number"));
-    match number("SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("KEEPWELL_SIM_SEEDS").unwrap_or(3)).collect(),
-    }
-}
-
-/// Every validator has come so far, in seconds: the last fault of a schedule is well before it.
-const fn alive_at(seconds: u64) -> AliveAt {
-    AliveAt(BlockTime(seconds * 1_000))
-}
+use keepwell_sim::{checkers::AccessesAreWhatRulesSay, consortium::Consortium};
+use support::{GOOD, alive_at, check_with};
 
 /// Runs a scenario from each seed; a failure names the seed that replays it.
 fn check(scenario: &str, build: impl Fn(Consortium) -> PlanBuilder<Consortium>) {
     check_with(scenario, || Consortium::new(4), build);
-}
-
-fn check_with(
-    scenario: &str,
-    consortium: impl Fn() -> Consortium,
-    build: impl Fn(Consortium) -> PlanBuilder<Consortium>,
-) {
-    for seed in seeds() {
-        let run = build(consortium())
-            .seed(seed)
-            .timeout(Duration::from_secs(600))
-            .property(OneHistory)
-            .property(NothingAcknowledgedIsLost)
-            .property(RootsAreEqual)
-            .property(TimeIsKept)
-            .property(CommandsAreServed(10))
-            .run();
-        if let Err(fault) = run {
-            panic!("{scenario}: {fault}; replay with SEED={seed}");
-        }
-    }
 }
 
 #[test]

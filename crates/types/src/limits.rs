@@ -214,6 +214,16 @@ pub const REPLAY_IDS_PER_SLOT_MAX: usize = 512;
 pub const STATE_VALUE_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of a receipt.
 pub const RECEIPT_BYTES_MAX: usize = 64 * 1024;
+/// Hand-overs that a receipt may bring with it: monthly ones of twenty years.
+pub const HANDOVERS_MAX: usize = 256;
+/// Hand-overs of one page.
+pub const HANDOVERS_PAGE_MAX: usize = 16;
+/// Bytes of a hand-over.
+pub const HANDOVER_BYTES_MAX: usize = 48 * 1024;
+/// Bytes of all hand-overs that are kept together.
+pub const HANDOVERS_BYTES_MAX: usize = HANDOVERS_MAX * HANDOVER_BYTES_MAX;
+/// Bytes of a receipt with hand-overs, as a file.
+pub const RECEIPT_FILE_BYTES_MAX: usize = RECEIPT_BYTES_MAX + HANDOVERS_BYTES_MAX;
 /// Steps of a Merkle path: trees have at most 2^48 leaves.
 pub const PATH_STEPS_MAX: usize = 48;
 

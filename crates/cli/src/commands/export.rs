@@ -328,7 +328,8 @@ impl Exporting<'_> {
             }
             let at = line.outcome.location;
             let decided = self.session.client.receipt(&self.actor, at).await?;
-            self.folder.write(&name, &decided.receipt().encode())?;
+            let receipt = self.session.client.portable(decided.receipt());
+            self.folder.write(&name, &receipt.encode())?;
             if line.position.0.is_multiple_of(256) && line.position.0 > 0 {
                 output.say(&format!("{} of {} receipts", line.position, log.lines().len()));
             }

@@ -39,7 +39,7 @@ impl Receipt {
         block_on(async {
             let at = Location { height: Height(self.height), index: self.index };
             let decided = session.client.receipt(&actor, at).await?;
-            let bytes = decided.receipt().encode();
+            let bytes = session.client.portable(decided.receipt()).encode();
             std::fs::write(&self.to, &bytes).map_err(Failure::at(&self.to))?;
             output.result(
                 &format!("{} bytes are in {}. Anyone can check them offline:\n  keepwell verify --genesis FILE {}", bytes.len(), self.to.display(), self.to.display()),

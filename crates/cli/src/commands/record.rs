@@ -380,7 +380,8 @@ async fn add(
     let watched = Watched { content, bar: bar(len) };
     let added = session.client.add_record(&actor, &authoring, new, (watched, len)).await?;
     if let Some(path) = receipt {
-        std::fs::write(path, added.decided.receipt().encode()).map_err(Failure::at(path))?;
+        let receipt = session.client.portable(added.decided.receipt());
+        std::fs::write(path, receipt.encode()).map_err(Failure::at(path))?;
     }
     let position = session.client.position(&actor, chart, &added.decided).await?;
     let at = added.decided.outcome().location;

@@ -10,7 +10,11 @@ use keepwell_crypto::{
     keyfile::{About, KEY_FILE_BYTES_MAX, KeyFile, KeyFileError, KeyKind},
     seal::{self, ENCAPSULATED_BYTES, SealingKey},
 };
-use keepwell_types::encoding::Blob;
+use keepwell_merkle::handover::Handover;
+use keepwell_types::{
+    encoding::{Blob, List},
+    limits::{HANDOVERS_BYTES_MAX, HANDOVERS_MAX},
+};
 use minicbor::{Decode, Encode};
 use rand_core::Rng as _;
 use thiserror::Error;
@@ -281,6 +285,27 @@ impl BookFile {
     pub(crate) fn save<T: Encode<()>>(&self, domain: &str, book: &T) -> Result<(), FileError> {
         save_index(&self.path, &self.key, domain, book)
     }
+}
+
+/// Hand-overs that were followed before; none where there is no such file. They prove themselves, and are no secret.
+pub(crate) fn read_handovers(path: &Path) -> Result<Vec<Handover>, FileError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(at(path))?;
+    file.take(HANDOVERS_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(at(path))?;
+    let handovers: List<Handover, HANDOVERS_MAX> =
+        keepwell_types::decode(&bytes, HANDOVERS_BYTES_MAX)
+            .map_err(|_| at(path)(FileProblem::Damaged))?;
+    Ok(handovers.into_vec())
+}
+
+/// Keeps hand-overs that were followed: whoever does is never led back to validators who left.
+pub(crate) fn save_handovers(path: &Path, handovers: &[Handover]) -> Result<(), FileError> {
+    let handovers: List<Handover, HANDOVERS_MAX> =
+        List::from_vec(handovers.to_vec()).map_err(|_| at(path)(FileProblem::Damaged))?;
+    replace(path, &keepwell_types::encode(&handovers)).map_err(at(path))
 }
 
 fn hold_lock(path: &Path) -> Result<File, FileError> {

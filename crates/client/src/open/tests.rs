@@ -440,6 +440,7 @@ fn receipt(world: &World, verdict: Verdict) -> Receipt {
         entry,
         outcome,
         certified: world.certified(header),
+        handovers: None,
     }
 }
 

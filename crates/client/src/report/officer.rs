@@ -312,7 +312,7 @@ impl Client {
             let mut receipts = Vec::new();
             for receipt in &page.receipts {
                 let receipt = Receipt::decode(receipt)?;
-                receipts.push(receipt.verify_by(self.consortium().validators())?);
+                receipts.push(receipt.verify_by(self.in_force().validators())?);
             }
             check_page(&page, next, &receipts)?;
             let acts = receipts.iter().filter_map(|receipt| {

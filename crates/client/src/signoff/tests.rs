@@ -50,6 +50,7 @@ fn receipt(world: &World, height: u64, by: Party, payload: Payload, verdict: Ver
         entry,
         outcome,
         certified: world.certified(header),
+        handovers: None,
     }
 }
 

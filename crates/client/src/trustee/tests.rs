@@ -207,6 +207,7 @@ impl Setting {
             entry,
             outcome,
             certified: self.world.certified(header),
+            handovers: None,
         }
     }
 

@@ -27,6 +27,7 @@ fn name<T>(result: Result<T, ProofFault>) -> &'static str {
         Ok(_) => "ok",
         Err(ProofFault::Encoding(_)) => "encoding",
         Err(ProofFault::Receipt(_)) => "receipt",
+        Err(ProofFault::Handover(_)) => "handover",
         Err(ProofFault::OtherCommand) => "other_command",
         Err(ProofFault::State { .. }) => "state",
         Err(ProofFault::Kind) => "kind",

@@ -86,16 +86,7 @@ impl Consortium {
 
     /// The finalization of `header`, voted by the validators at these places.
     pub fn certify(&self, header: &Header, voters: impl IntoIterator<Item = u16>) -> Certificate {
-        let round = header.round;
-        let block = block::block_id(header);
-        let signed = finalization(&self.chain(), round.view, round.parent_view, &block);
-        let votes = voters.into_iter().map(|validator| Vote {
-            validator,
-            signature: self.keys[usize::from(validator)].sign_raw(&signed),
-        });
-        let votes = list(votes);
-        let Round { epoch, view, parent_view, .. } = round;
-        Certificate { epoch, view, parent_view, block, votes }
+        certify_by(&self.keys, header, voters)
     }
 
     /// As [`Self::certify`], by as many as must.
@@ -154,16 +145,33 @@ impl Consortium {
     }
 }
 
-fn validator(place: u8, consensus: PublicKey) -> Validator {
+/// The finalization of `header`, voted by the holders of `keys` at these places.
+pub fn certify_by(
+    keys: &[SigningKey],
+    header: &Header,
+    voters: impl IntoIterator<Item = u16>,
+) -> Certificate {
+    let block = block::block_id(header);
+    let signed = finalization(&header.chain, &header.round, &block);
+    let votes = list(voters.into_iter().map(|validator| Vote {
+        validator,
+        signature: keys[usize::from(validator)].sign_raw(&signed),
+    }));
+    let Round { epoch, view, parent_view, .. } = header.round;
+    Certificate { epoch, view, parent_view, block, votes }
+}
+
+pub fn validator(place: u8, consensus: PublicKey) -> Validator {
     let release = key(100 + place).public();
     Validator { organisation: OrganisationId([place; 16]), consensus, release }
 }
 
-/// What a validator signs to finalize, in one piece and for views below 128 only.
-fn finalization(chain: &ChainId, view: u64, parent_view: u64, block: &BlockId) -> Vec<u8> {
-    assert!(view < 128 && parent_view < 128, "each is one byte");
+/// What a validator signs to finalize, in one piece and for epochs and views below 128 only.
+fn finalization(chain: &ChainId, round: &Round, block: &BlockId) -> Vec<u8> {
+    let Round { epoch, view, parent_view, .. } = *round;
+    assert!(epoch < 128 && view < 128 && parent_view < 128, "each is one byte");
     let namespace = [&consensus_namespace(chain)[..], b"_FINALIZE"].concat();
-    let proposal = [&[0, view as u8, parent_view as u8][..], &block.0].concat();
+    let proposal = [&[epoch as u8, view as u8, parent_view as u8][..], &block.0].concat();
     [&[namespace.len() as u8][..], &namespace, &proposal].concat()
 }
 
@@ -251,6 +259,7 @@ impl Chain {
             entry_path: tree::prove(&entries, index as u64).unwrap(),
             outcome_path: tree::prove(&outcomes, index as u64).unwrap(),
             certified: self.certified(of, height, by),
+            handovers: None,
         }
     }
 }

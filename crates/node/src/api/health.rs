@@ -8,13 +8,14 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use keepwell_types::limits::HANDOVERS_PAGE_MAX;
+use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi as _, ToSchema};
 
 use super::{
     Description, Node,
     error::ApiError,
-    form::{Accept, cbor},
+    form::{Accept, Params, cbor},
 };
 use crate::{clock::TIP_AGE_MS_MAX, receipts::certified};
 
@@ -74,6 +75,29 @@ pub async fn openapi() -> Response {
 ))]
 pub async fn genesis(State(node): State<Arc<Node>>) -> Response {
     cbor(node.core.genesis.encode())
+}
+
+/// Where a page of hand-overs begins.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandoversFrom {
+    from: Option<u64>,
+}
+
+/// How others came to validate: hand-overs to those who do from this epoch on, in order, at most 16 of them.
+#[utoipa::path(get, path = "/v1/handovers",
+    params(("from" = Option<u64>, Query, description = "First epoch of the first set; 1 unless given")),
+    responses(
+        (status = 200, content_type = "application/cbor", description = "List of Handover"),
+        (status = 400, body = super::error::ErrorBody),
+    ))]
+pub async fn handovers(
+    State(node): State<Arc<Node>>,
+    accept: Accept,
+    Params(HandoversFrom { from }): Params<HandoversFrom>,
+) -> Result<Response, ApiError> {
+    let page = node.reader.handovers(from.unwrap_or(1), HANDOVERS_PAGE_MAX).await?;
+    Ok(accept.answer(&page))
 }
 
 /// The newest block's header, certified.

@@ -124,6 +124,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/openapi.json", get(health::openapi))
         .route("/v1/genesis", get(health::genesis))
         .route("/v1/tip", get(health::tip))
+        .route("/v1/handovers", get(health::handovers))
         .route("/v1/receipts/{height}/{index}", get(receipts::receipt))
         .route("/v1/commands/{id}", get(receipts::command))
         .route("/v1/charts/{chart}", get(charts::chart))
@@ -198,6 +199,7 @@ pub fn router(node: Arc<Node>) -> Router {
         health::openapi,
         health::genesis,
         health::tip,
+        health::handovers,
         commands::submit,
         receipts::receipt,
         receipts::command,

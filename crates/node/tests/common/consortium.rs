@@ -25,7 +25,7 @@ use keepwell_node::{
 use keepwell_types::{
     command::{COMMAND_VERSION, Command, Payload, SignedCommand},
     encoding::{List, Text},
-    genesis::Genesis,
+    genesis::{Genesis, Parameters},
     id::{ChainId, CommandId, OrganisationId},
     limits::RECEIPT_BYTES_MAX,
     member::{OrganisationKind, Party},
@@ -101,8 +101,10 @@ impl Consortium {
             ("Insurer", OrganisationKind::Insurer),
         ]
         .map(|(name, kind)| Founder { name: name.to_owned(), kind });
+        // Short epochs: every test goes through many.
+        let parameters = Parameters { epoch_blocks: Some(16), ..DEMONSTRATION_PARAMETERS };
         let Demonstration { mut genesis, nodes } =
-            found(&mut rng(), "test", now(), &founders, DEMONSTRATION_PARAMETERS).unwrap();
+            found(&mut rng(), "test", now(), &founders, parameters).unwrap();
         say_more(&mut genesis);
         let genesis_path = folder.join("genesis.cbor");
         std::fs::write(&genesis_path, genesis.encode()).unwrap();

@@ -1,0 +1,407 @@
+//! Epochs: a consensus of its own for each, one after the other, over the same chain.
+//!
+//! ```text
+//!            votes, certificates, fetch: one subchannel for each epoch
+//!                 │                 │
+//!   ... ──> consensus of epoch e ──> consensus of epoch e + 1 ──> ...
+//!                 │                 ▲
+//!                 └─ last block of e, final and executed here: what e + 1 begins from
+//! ```
+//!
+//! # Invariants
+//!
+//! * At most one consensus runs. That of an epoch begins from the last block of the epoch before, which is final, and
+//!   with the validators that this block leaves in force.
+//! * The votes that a validator has cast in an epoch stay on its disk until a restart can no longer lead back into
+//!   that epoch: nobody votes twice because it forgot.
+//! * What comes for the next epoch before it begins here is kept, within a limit for each peer: a validator that is a
+//!   moment late misses nothing. What comes for a later epoch says that the sender is ahead, and is dropped.
+//!
+//! A validator that lags behind asks whoever sent it something of a later epoch for the certificate of the last block
+//! of its own, which it can check; the blocks before follow from that one.
+//!
+//! Not here: who validates when ([`crate::sets`]).
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
+
+use commonware_consensus::{
+    CertifiableAutomaton, Relay, Reporter,
+    simplex::{
+        self, Plan, SkipBudget,
+        config::{Floor, ForwardPolicy, SkipPolicy},
+        elector::RoundRobin,
+        types::Activity,
+    },
+    types::{Epoch, Height as EngineHeight, ViewDelta},
+};
+use commonware_cryptography::Sha256;
+use commonware_p2p::{
+    Blocker, Message, Receiver, Sender,
+    utils::mux::{Builder as _, Error as MuxError, MuxHandle, Muxer, SubReceiver, SubSender},
+};
+use commonware_parallel::Sequential;
+use commonware_runtime::{
+    Clock, Error as RuntimeError, Handle, Metrics, Spawner, Storage, buffer::paged::CacheRef,
+};
+use commonware_utils::{NZDuration, NZUsize, channel::mpsc, vec::NonEmptyVec};
+use futures::{FutureExt as _, pin_mut, select_biased};
+use keepwell_types::{id::Height, validators::epoch_of};
+use rand_core::CryptoRng;
+use tokio::sync::watch;
+
+use crate::{
+    application::Scheme,
+    block::{Context, EngineDigest, EngineKey, to_engine},
+    core::{Core, Tip},
+    index::IndexError,
+    reader::Marshal,
+    sets::Schemes,
+};
+
+/// Messages for the next epoch that are kept from one peer on one channel. Votes of the first views fit.
+const EARLY_MAX: usize = 16;
+/// Epochs before the present one whose votes are looked for, and removed, when a validator starts.
+const STALE_EPOCHS: u64 = 16;
+
+/// What the consensus of every epoch is made with.
+pub(crate) struct Parts<B, A> {
+    pub core: Arc<Core>,
+    pub schemes: Schemes,
+    pub marshal: Marshal,
+    pub blocker: B,
+    pub application: A,
+    /// Begins the names of partitions.
+    pub prefix: String,
+    pub page_cache: CacheRef,
+    pub leader_timeout: Duration,
+    pub certification_timeout: Duration,
+}
+
+/// The channels of consensus.
+pub(crate) struct Channels<S, R> {
+    pub votes: (S, R),
+    pub certificates: (S, R),
+    pub fetch: (S, R),
+}
+
+/// Runs epoch after epoch, from the one that the block store has come to. It ends when consensus does.
+pub(crate) async fn start<E, B, A, S, R>(
+    context: E,
+    parts: Parts<B, A>,
+    channels: Channels<S, R>,
+) -> Result<Handle<()>, IndexError>
+where
+    E: Clock + CryptoRng + Spawner + Storage + Metrics,
+    B: Blocker<PublicKey = EngineKey>,
+    A: Consensual,
+    S: Sender<PublicKey = EngineKey>,
+    R: Receiver<PublicKey = EngineKey>,
+{
+    let processed = parts.marshal.get_processed().await.map_or(0, |it| it.height().get());
+    let tips = parts.core.watch_tip();
+    let (votes, certificates) = (
+        Channel::over(context.child("votes"), channels.votes),
+        Channel::over(context.child("certificates"), channels.certificates),
+    );
+    let (fetch_muxer, fetch) =
+        Muxer::new(context.child("fetch"), channels.fetch.0, channels.fetch.1);
+    fetch_muxer.start();
+    let mut epochs = Epochs { context, parts, votes, certificates, fetch, stale: VecDeque::new() };
+    let first = epochs.epoch_after(Height(processed));
+    let from = epochs.boundary(first)?;
+    epochs.stale.extend(first.saturating_sub(STALE_EPOCHS)..first);
+    let spawner = epochs.context.child("epochs");
+    Ok(spawner.spawn(move |_| async move {
+        if let Err(error) = epochs.run(tips, first, from).await {
+            panic!("consensus cannot go on: {error}; the validator stops");
+        }
+    }))
+}
+
+/// What proposes, checks and hears of blocks: the same in each epoch.
+pub(crate) trait Consensual:
+    CertifiableAutomaton<Context = Context, Digest = EngineDigest>
+    + Relay<Digest = EngineDigest, PublicKey = EngineKey, Plan = Plan<EngineKey>>
+    + Reporter<Activity = Activity<Scheme, EngineDigest>>
+{
+}
+
+impl<A> Consensual for A where
+    A: CertifiableAutomaton<Context = Context, Digest = EngineDigest>
+        + Relay<Digest = EngineDigest, PublicKey = EngineKey, Plan = Plan<EngineKey>>
+        + Reporter<Activity = Activity<Scheme, EngineDigest>>
+{
+}
+
+struct Epochs<E, B, A, S: Sender> {
+    context: E,
+    parts: Parts<B, A>,
+    votes: Channel<S>,
+    certificates: Channel<S>,
+    fetch: MuxHandle<S>,
+    /// Epochs whose votes may still be on the disk.
+    stale: VecDeque<u64>,
+}
+
+/// The consensus that runs.
+struct Running {
+    epoch: u64,
+    engine: Handle<()>,
+}
+
+impl<E, B, A, S> Epochs<E, B, A, S>
+where
+    E: Clock + CryptoRng + Spawner + Storage + Metrics,
+    B: Blocker<PublicKey = EngineKey>,
+    A: Consensual,
+    S: Sender<PublicKey = EngineKey>,
+{
+    async fn run(
+        mut self,
+        mut tips: watch::Receiver<Tip>,
+        first: u64,
+        from: EngineDigest,
+    ) -> Result<(), EpochError> {
+        let mut running = self.enter(first, from).await?;
+        loop {
+            let event = {
+                let tip = tips.changed().fuse();
+                let vote = self.votes.ahead.recv().fuse();
+                let certificate = self.certificates.ahead.recv().fuse();
+                let ended = (&mut running.engine).fuse();
+                pin_mut!(tip, vote, certificate, ended);
+                // In this order: `select!` draws lots of its own, and a run would not follow from its seed.
+                select_biased! {
+                    changed = tip => changed.map_or(Event::Ended, |()| Event::Tip),
+                    vote = vote => vote.map_or(Event::Ended, |(of, it)| Event::Vote(of, it)),
+                    certificate = certificate => {
+                        certificate.map_or(Event::Ended, |(of, it)| Event::Certificate(of, it))
+                    }
+                    _ = ended => Event::Ended,
+                }
+            };
+            match event {
+                Event::Tip => {
+                    let height = tips.borrow_and_update().height();
+                    let epoch = self.epoch_after(height);
+                    if epoch > running.epoch {
+                        running = self.pass(running, epoch).await?;
+                    }
+                    self.remove_stale().await?;
+                }
+                Event::Vote(epoch, message) => {
+                    self.hint(running.epoch, epoch, &message.0);
+                    self.votes.keep(running.epoch, epoch, message);
+                }
+                Event::Certificate(epoch, message) => {
+                    self.hint(running.epoch, epoch, &message.0);
+                    self.certificates.keep(running.epoch, epoch, message);
+                }
+                Event::Ended => return Ok(()),
+            }
+        }
+    }
+
+    /// Ends the consensus that runs, and begins that of a later epoch.
+    async fn pass(&mut self, running: Running, epoch: u64) -> Result<Running, EpochError> {
+        let from = self.boundary(epoch)?;
+        running.engine.abort();
+        // However it ended, its channels are free only once it has.
+        let _ = running.engine.await;
+        self.stale.push_back(running.epoch);
+        self.enter(epoch, from).await
+    }
+
+    async fn enter(&mut self, epoch: u64, from: EngineDigest) -> Result<Running, EpochError> {
+        let scheme = self.parts.schemes.of(epoch).ok_or(EpochError::Unknown(epoch))?;
+        let votes = self.votes.open(epoch).await?;
+        let certificates = self.certificates.open(epoch).await?;
+        let fetch = self.fetch.register(epoch).await?;
+        let parts = &self.parts;
+        let buffer_bytes = NZUsize!(1 << 20);
+        let engine = simplex::Engine::new(
+            self.context.child("simplex").with_attribute("epoch", epoch),
+            simplex::Config {
+                scheme: (*scheme).clone(),
+                elector: RoundRobin::<Sha256>::default(),
+                blocker: parts.blocker.clone(),
+                automaton: parts.application.clone(),
+                relay: parts.application.clone(),
+                reporter: parts.application.clone(),
+                track_historical_votes: false,
+                strategy: Sequential,
+                partition: self.partition(epoch),
+                mailbox_size: NZUsize!(1024),
+                epoch: Epoch::new(epoch),
+                floor: Floor::Genesis(from),
+                replay_buffer: buffer_bytes,
+                write_buffer: buffer_bytes,
+                page_cache: parts.page_cache.clone(),
+                leader_timeout: parts.leader_timeout,
+                certification_timeout: parts.certification_timeout,
+                timeout_retry: Duration::from_secs(2),
+                view_retention: ViewDelta::new(256),
+                skip: SkipPolicy::Enabled {
+                    timeout: Duration::from_secs(11),
+                    budget: SkipBudget::Participants,
+                },
+                fetch_timeout: NZDuration!(Duration::from_secs(2)),
+                fetch_retry_delay: Duration::from_millis(200),
+                forward: ForwardPolicy::SilentVoters,
+            },
+        );
+        let engine = engine.start(votes, certificates, fetch);
+        tracing::debug!(epoch, "an epoch begins");
+        Ok(Running { epoch, engine })
+    }
+
+    /// Asks a peer that is ahead for the certificate of the last block of the epoch that runs.
+    fn hint(&self, running: u64, theirs: u64, from: &EngineKey) {
+        let last = self.first_of(running + 1).0 - 1;
+        if theirs > running && self.parts.core.tip().height().0 < last {
+            self.parts
+                .marshal
+                .hint_finalized(EngineHeight::new(last), NonEmptyVec::new(from.clone()));
+        }
+    }
+
+    /// Removes votes of epochs that a restart cannot lead back into.
+    async fn remove_stale(&mut self) -> Result<(), EpochError> {
+        while let Some(epoch) = self.stale.front().copied() {
+            // What the block store says here is on its disk.
+            let processed = self.parts.marshal.get_processed().await.map(|it| it.height().get());
+            if processed.is_none_or(|it| it + 1 < self.first_of(epoch + 1).0) {
+                return Ok(());
+            }
+            match self.context.remove(&self.partition(epoch), None).await {
+                Ok(()) | Err(RuntimeError::PartitionMissing(_)) => self.stale.pop_front(),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok(())
+    }
+
+    fn partition(&self, epoch: u64) -> String {
+        format!("{}-simplex-{epoch}", self.parts.prefix)
+    }
+
+    fn first_of(&self, epoch: u64) -> Height {
+        Height(epoch * u64::from(self.parts.core.sets.epoch_blocks()))
+    }
+
+    /// The epoch of the block after the one at this height.
+    fn epoch_after(&self, height: Height) -> u64 {
+        epoch_of(Height(height.0 + 1), self.parts.core.sets.epoch_blocks())
+    }
+
+    /// The block that an epoch begins from.
+    fn boundary(&self, epoch: u64) -> Result<EngineDigest, IndexError> {
+        let height = self.first_of(epoch).0.saturating_sub(1);
+        if height == 0 {
+            return Ok(to_engine(self.parts.core.genesis_block.id().0));
+        }
+        let line = self.parts.core.index.block(Height(height))?;
+        Ok(to_engine(line.ok_or(IndexError::Incomplete { height })?.id.0))
+    }
+}
+
+enum Event {
+    /// A block is final and executed here.
+    Tip,
+    /// A vote of an epoch that does not run.
+    Vote(u64, Message<EngineKey>),
+    /// A certificate of an epoch that does not run.
+    Certificate(u64, Message<EngineKey>),
+    /// A part that this needs has ended, and so does consensus.
+    Ended,
+}
+
+/// Why consensus cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum EpochError {
+    #[error("the validators of epoch {0} are not known")]
+    Unknown(u64),
+    #[error("a channel is gone: {0}")]
+    Channel(#[from] MuxError),
+    #[error("votes of an epoch that has ended cannot be removed: {0}")]
+    Remove(#[from] RuntimeError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// A channel with a subchannel for each epoch.
+struct Channel<S: Sender> {
+    subchannels: MuxHandle<S>,
+    /// What comes for epochs that do not run.
+    ahead: mpsc::Receiver<(u64, Message<S::PublicKey>)>,
+    /// What came for the next epoch, and which that was, in order.
+    early: VecDeque<(u64, Message<S::PublicKey>)>,
+    /// How much of it from each peer.
+    counts: BTreeMap<S::PublicKey, usize>,
+}
+
+impl<S: Sender<PublicKey = EngineKey>> Channel<S> {
+    fn over<E, R>(context: E, (sender, receiver): (S, R)) -> Self
+    where
+        E: Spawner,
+        R: Receiver<PublicKey = EngineKey>,
+    {
+        let (muxer, subchannels, ahead) =
+            Muxer::builder(context, sender, receiver).with_backup().build();
+        muxer.start();
+        Self { subchannels, ahead, early: VecDeque::new(), counts: BTreeMap::new() }
+    }
+
+    /// Keeps a message of an epoch, if that is the next one and the peer's room is not full.
+    fn keep(&mut self, running: u64, epoch: u64, message: Message<EngineKey>) {
+        if epoch != running + 1 {
+            return;
+        }
+        let count = self.counts.entry(message.0.clone()).or_default();
+        if *count < EARLY_MAX {
+            *count += 1;
+            self.early.push_back((epoch, message));
+        }
+    }
+
+    /// Opens the subchannel of an epoch, in which what came early comes first.
+    async fn open(&mut self, epoch: u64) -> Result<(SubSender<S>, Late), MuxError> {
+        let (sender, receiver) = self.subchannels.register(epoch).await?;
+        // From here on nothing of this epoch goes past the subchannel.
+        while let Ok((of, message)) = self.ahead.try_recv() {
+            self.keep(epoch.saturating_sub(1), of, message);
+        }
+        self.counts.clear();
+        // What came for an epoch that was passed over would be a fault in this one.
+        let early = self.early.drain(..).filter(|(of, _)| *of == epoch).map(|(_, it)| it);
+        Ok((sender, Late { early: early.collect(), receiver }))
+    }
+}
+
+/// A subchannel, after what came for it before it was open.
+#[derive(Debug)]
+struct Late {
+    early: VecDeque<Message<EngineKey>>,
+    receiver: SubReceiver<EngineKey>,
+}
+
+impl Receiver for Late {
+    type Error = MuxError;
+    type PublicKey = EngineKey;
+
+    async fn recv(&mut self) -> Result<Message<EngineKey>, MuxError> {
+        match self.early.pop_front() {
+            Some(message) => Ok(message),
+            None => self.receiver.recv().await,
+        }
+    }
+
+    fn capacity(&self) -> NonZeroUsize {
+        self.receiver.capacity()
+    }
+}
