@@ -92,8 +92,8 @@ fn logs_and_metrics_say_nothing_of_patients_or_secrets() {
     }
     for page in &pages {
         assert!(page.contains("keepwell_request_duration_seconds_bucket{"), "{page}");
-        assert!(page.contains("/v1/charts/{chart}/log"), "{page}");
     }
+    assert!(pages.iter().any(|page| page.contains("/v1/charts/{chart}/log")), "someone was asked");
     let forbidden = forbidden(&place, &fs::read_to_string(&said).unwrap());
     for (name, text) in
         std::iter::once(("the log", &log)).chain(pages.iter().map(|it| ("a page of metrics", it)))

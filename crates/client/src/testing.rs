@@ -173,6 +173,7 @@ impl World {
                 parent_view: height,
                 leader: self.consensus[0].public(),
             },
+            next: None,
         }
     }
 

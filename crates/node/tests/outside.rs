@@ -419,11 +419,13 @@ async fn who_asks_too_fast_is_told_so(to: SocketAddr) {
     let (mut reads, mut writes) = TcpStream::connect(to).await.unwrap().into_split();
     let writer = tokio::spawn(async move {
         let all = ask.repeat(REQUESTS - 1) + last;
-        writes.write_all(all.as_bytes()).await
+        writes.write_all(all.as_bytes()).await.unwrap();
+        // Given back, not dropped: whoever says that nothing more comes is not answered any more.
+        writes
     });
     let mut answers = String::new();
     timeout(Duration::from_secs(60), reads.read_to_string(&mut answers)).await.unwrap().unwrap();
-    writer.await.unwrap().unwrap();
+    drop(writer.await.unwrap());
     let (good, slower) =
         (answers.matches("HTTP/1.1 200 ").count(), answers.matches("too_many_here").count());
     assert_eq!(good + slower, REQUESTS);

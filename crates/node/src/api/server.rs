@@ -13,7 +13,6 @@
 use std::{
     convert::Infallible,
     io,
-    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -183,7 +182,7 @@ async fn exchange<S>(
     tokio::select! {
         _ = &mut served => {}
         () = stopped(&mut stopping) => {
-            Pin::new(&mut served).graceful_shutdown();
+            std::pin::Pin::new(&mut served).graceful_shutdown();
             let _ = (&mut served).await;
         }
     }
