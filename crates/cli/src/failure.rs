@@ -10,10 +10,13 @@ use keepwell_client::{
     consortium::GenesisError,
     error::{KeyError, LedgerError, UsageError},
     identity::FileError,
+    tls::KeyFault,
 };
 use keepwell_crypto::ceremony::CeremonyFault;
 use keepwell_merkle::{anchor::DocumentError, receipt::ReceiptError};
-use keepwell_node::{config::ConfigError, genesis::FoundError, keys::KeysError, run::NodeError};
+use keepwell_node::{
+    config::ConfigError, genesis::FoundError, keys::KeysError, run::NodeError, tls::TlsError,
+};
 use thiserror::Error;
 
 use crate::bench::BenchError;
@@ -49,6 +52,10 @@ pub(crate) enum Failure {
     Ceremony(#[from] CeremonyFault),
     #[error(transparent)]
     Bench(#[from] BenchError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Certificate(#[from] KeyFault),
     /// A file or folder of the user's.
     #[error("{path}: {source}; {}", advice(.source))]
     Path { path: PathBuf, source: io::Error },

@@ -90,7 +90,7 @@ impl<'a> Host<'a> {
             .layer(middleware::from_fn(server::in_time))
             .with_state(wall.clone());
         let (stop, stopping) = watch::channel(false);
-        let served = tokio::spawn(server::serve(listener, router, stopping));
+        let served = tokio::spawn(server::serve(listener, None, router, stopping));
         let http = reqwest::Client::builder()
             .timeout(ANSWER)
             .redirect(reqwest::redirect::Policy::none())

@@ -12,6 +12,8 @@ pub(crate) struct NodeToml {
     pub(crate) listen_peers: SocketAddr,
     pub(crate) listen_clients: SocketAddr,
     pub(crate) keys: KeysToml,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<TlsToml>,
     pub(crate) peers: Vec<PeerToml>,
 }
 
@@ -20,6 +22,12 @@ pub(crate) struct KeysToml {
     pub(crate) folder: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operator_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct TlsToml {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 #[derive(Serialize)]

@@ -40,7 +40,7 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 
 /// Where a passphrase is read from when nobody is there to type it.
-const PASSPHRASE_FILE: &str = "KEEPWELL_PASSPHRASE_FILE";
+pub(crate) const PASSPHRASE_FILE: &str = "KEEPWELL_PASSPHRASE_FILE";
 
 /// Whom a command acts as
 #[derive(Args, Clone, Debug)]

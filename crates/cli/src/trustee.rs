@@ -44,7 +44,10 @@ use keepwell_client::{
     trustee::{Answered, TRUSTEE_REQUEST_BYTES_MAX, Trustee, TrusteeRefusal},
 };
 use keepwell_crypto::trustee::TrusteeKey;
-use keepwell_node::api::{error::ApiError, server};
+use keepwell_node::{
+    api::{error::ApiError, server, visitors},
+    tls::Certificate,
+};
 use keepwell_types::{id::CommandDigest, time::BlockTime};
 use serde_json::json;
 use tokio::{
@@ -96,14 +99,29 @@ impl Service {
         self.trustee.index()
     }
 
-    /// Answers until `stopping` turns true.
-    pub(crate) async fn serve(self, listener: TcpListener, stopping: watch::Receiver<bool>) {
+    /// Answers until `stopping` turns true, with TLS where there is a certificate.
+    pub(crate) async fn serve(
+        self,
+        listener: TcpListener,
+        certificate: Option<Arc<Certificate>>,
+        stopping: watch::Receiver<bool>,
+    ) {
+        let tls = certificate.as_ref().map(Certificate::acceptor);
         let router = Router::new()
             .route(SHARE_PATH, post(share))
             .route("/v1/health", get(health))
             .layer(middleware::from_fn(server::in_time))
+            .layer(middleware::from_fn(visitors::bounded))
             .with_state(Arc::new(self));
-        server::serve(listener, router, stopping).await;
+        let served = server::serve(listener, tls, router, stopping);
+        match certificate {
+            // It ends with the service.
+            Some(certificate) => tokio::select! {
+                () = served => {}
+                () = certificate.keep() => {}
+            },
+            None => served.await,
+        }
     }
 
     /// Checks, writes down, opens: on a thread that may wait for the disk.

@@ -11,10 +11,13 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 28] = [
+const COMMANDS: [(&str, &[&str]); 31] = [
     ("pilot", &[]),
     ("genesis", &["keys", "draft", "show", "found", "check"]),
     ("node", &[]),
+    ("status", &[]),
+    ("config", &["check"]),
+    ("certificate", &["new", "show"]),
     ("wallet", &["new", "export", "import", "show"]),
     (
         "organisation",

@@ -56,7 +56,7 @@ use crate::{
     emergency::TrusteeEndpoint,
     error::{ClientError, LedgerError, UsageError},
     identity::{Actor, FileError, FileProblem, read_handovers, save_handovers},
-    node::{Ask, Endpoint, Nodes, check_url},
+    node::{Ask, Endpoint, Nodes},
     verify::{
         Checker, LogFault, LogLine, LogMark, LogWalk, ProofFault, Proven, TipSeen, VerifiedLog,
     },
@@ -207,7 +207,7 @@ impl Client {
 
     /// The same client, which finds trustees here.
     pub fn with_trustees(mut self, trustees: Vec<TrusteeEndpoint>) -> Result<Self, UsageError> {
-        trustees.iter().try_for_each(|it| check_url(&it.url))?;
+        trustees.iter().try_for_each(|it| self.nodes.link_to(&it.url))?;
         self.trustees = trustees;
         Ok(self)
     }

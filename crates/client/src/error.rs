@@ -100,18 +100,28 @@ pub enum UsageError {
     #[error("no node is named; give the address of at least one")]
     NoNodes,
     /// Not an address.
-    #[error("{url} is not the address of a node; it looks like http://127.0.0.1:7700")]
+    #[error(
+        "{url} is not the address of a node; it looks like https://node.example.org:7441#sha256=KEY, as the node's operator has it, or like http://127.0.0.1:7441 on this computer"
+    )]
     Address {
         /// What was given.
         url: String,
     },
     /// An address that is not of this computer.
     #[error(
-        "{url} is not an address of this computer, and requests would travel in the open; use a node on this computer, or a tunnel to one"
+        "{url} is not an address of this computer, and requests would travel in the open; ask the node's operator for its address that begins with https://"
     )]
     NotLoopback {
         /// What was given.
         url: String,
+    },
+    /// The system has no list of authorities.
+    #[error(
+        "this computer has no list of certificate authorities that can be used ({reason}); install one (ca-certificates), or name the node's key in its address (#sha256=...)"
+    )]
+    NoAuthorities {
+        /// Why.
+        reason: String,
     },
     /// No address is known.
     #[error("no address is known of a node of organisation {0}; add one")]

@@ -38,6 +38,7 @@ pub mod consortium;
 pub mod verify;
 
 pub mod node;
+pub mod tls;
 
 pub mod client;
 mod custody;

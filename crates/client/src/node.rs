@@ -1,7 +1,7 @@
 //! The way to nodes: HTTP, requests signed by who asks, and errors that say whose fault they are.
 //!
-//! There is no TLS yet, so a node is asked on loopback only: what travels is signed, proven or sealed,
-//! and still says who asks for what.
+//! What travels is signed, proven or sealed, and still says who asks for what: beyond this computer it goes
+//! through TLS ([`crate::tls`]).
 //!
 //! # Invariants
 //!
@@ -12,8 +12,8 @@
 //! Not here: what answers mean ([`crate::client`]).
 
 use std::{
+    collections::BTreeMap,
     fmt,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,11 +27,11 @@ use futures::StreamExt as _;
 use keepwell_crypto::request::{body_digest, sign};
 use keepwell_types::{
     encoding::Text,
-    id::{ChainId, CommandId, Height, OrganisationId},
+    id::{ChainId, CommandId, Digest, Height, OrganisationId},
     wire::Request,
 };
 use rand_core::Rng as _;
-use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, Url, header};
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, header};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::timeout;
@@ -40,6 +40,7 @@ use crate::{
     client::{now, rng},
     error::UsageError,
     identity::Actor,
+    tls::{Address, TlsFault},
 };
 
 /// How long a node may take to accept a connection.
@@ -58,13 +59,15 @@ const SEEN: &str = "keepwell-seen";
 pub struct Endpoint {
     /// The organisation that runs it.
     pub organisation: OrganisationId,
-    /// `http://host:port`, without a path.
+    /// Where it is, and how it is known to be it: see [`Address`].
     pub url: String,
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the node of organisation {} at {}", self.organisation, self.url)
+        // A key is for the program to compare.
+        let address = self.url.split('#').next().unwrap_or_default();
+        write!(f, "the node of organisation {} at {address}", self.organisation)
     }
 }
 
@@ -87,6 +90,21 @@ pub enum NodeFault {
     /// It was reached, and the connection ended before its answer.
     #[error("broke the connection off before it answered; try again, or use another node")]
     BrokenOff,
+    /// Its certificate has a key that its address does not name.
+    #[error(
+        "shows a certificate with the key {0}, which its address does not name: ask its operator, by another way than this one, whether that is its new key, and write it into the address; if not, somebody is on the way"
+    )]
+    WrongKey(Digest),
+    /// Nobody whom the system trusts vouches for its certificate.
+    #[error(
+        "shows a certificate that is not to be trusted here ({0}); ask its operator to renew it, or for the key to name in its address (#sha256=...)"
+    )]
+    Certificate(String),
+    /// It speaks something else.
+    #[error(
+        "does not speak TLS 1.3 with X25519MLKEM768, as nodes do ({0}); check the address, or use another node"
+    )]
+    NoTls(String),
     /// No answer in time.
     #[error("did not answer in time; use another node")]
     TimedOut,
@@ -120,6 +138,9 @@ impl NodeFault {
         match self {
             Self::Unreachable
             | Self::BrokenOff
+            | Self::WrongKey(_)
+            | Self::Certificate(_)
+            | Self::NoTls(_)
             | Self::TimedOut
             | Self::Garbled { .. }
             | Self::TooLong { .. } => true,
@@ -182,10 +203,43 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// What speaks to one node or trustee.
+#[derive(Clone, Debug)]
+pub struct Link {
+    address: Address,
+    http: reqwest::Client,
+}
+
+impl Link {
+    /// Gets ready to speak to whoever is at this address.
+    pub fn to(url: &str) -> Result<Self, UsageError> {
+        let address = Address::parse(url)?;
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none());
+        let http = address.client(builder)?;
+        Ok(Self { address, http })
+    }
+
+    /// Gets a page that anyone may see, such as a node's metrics. Nothing in it is proven.
+    pub async fn page(&self, target: &str, bytes_max: usize) -> Result<String, NodeFault> {
+        let request = self.request(Method::GET, target);
+        let answer = async { read(checked(request.send().await).await?, bytes_max).await };
+        let bytes = timeout(ANSWER, answer).await.unwrap_or(Err(NodeFault::TimedOut))?;
+        let garbled = NodeFault::Garbled { status: StatusCode::OK.as_u16() };
+        String::from_utf8(bytes).map_err(|_| garbled)
+    }
+
+    fn request(&self, method: Method, target: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{target}", self.address.base()))
+    }
+}
+
 /// The nodes that a client asks, in the order in which it asks them.
 #[derive(Clone, Debug)]
 pub struct Nodes {
-    http: reqwest::Client,
+    /// What speaks to whom, by their addresses.
+    links: BTreeMap<String, Link>,
     chain: ChainId,
     endpoints: Vec<Endpoint>,
     /// The newest height that was verified; nodes answer from no older state.
@@ -198,14 +252,23 @@ impl Nodes {
         if endpoints.is_empty() {
             return Err(UsageError::NoNodes);
         }
-        endpoints.iter().try_for_each(|it| check_url(&it.url))?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .expect("a client without TLS needs nothing from the system");
-        Ok(Self { http, chain, endpoints, seen: Arc::default() })
+        let mut nodes =
+            Self { links: BTreeMap::new(), chain, endpoints: Vec::new(), seen: Arc::default() };
+        endpoints.iter().try_for_each(|it| nodes.link_to(&it.url))?;
+        nodes.endpoints = endpoints;
+        Ok(nodes)
+    }
+
+    /// Makes what speaks to whoever is at this address.
+    pub(crate) fn link_to(&mut self, url: &str) -> Result<(), UsageError> {
+        if !self.links.contains_key(url) {
+            self.links.insert(url.to_owned(), Link::to(url)?);
+        }
+        Ok(())
+    }
+
+    fn link(&self, url: &str) -> &Link {
+        self.links.get(url).expect("nodes and trustees are named before they are asked")
     }
 
     /// From now on, asks for answers from no state older than this.
@@ -228,7 +291,7 @@ impl Nodes {
         let error = |fault| NodeError { node: node.clone(), fault };
         let answer = async {
             let body = Bytes::from(ask.body.clone());
-            let request = self.http.request(ask.method.clone(), url(node, &ask.target));
+            let request = self.link(&node.url).request(ask.method.clone(), &ask.target);
             let mut request = self.with_seen(request);
             if let Some(actor) = ask.actor {
                 let signed = self.authorization(node, actor, (&ask.method, &ask.target), &ask.body);
@@ -253,7 +316,7 @@ impl Nodes {
     ) -> Result<Vec<u8>, NodeError> {
         let signed = self.authorization(node, actor, (&Method::PUT, target), &[]);
         let request = self
-            .with_seen(self.http.put(url(node, target)))
+            .with_seen(self.link(&node.url).request(Method::PUT, target))
             .header(header::AUTHORIZATION, signed)
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .header(header::CONTENT_LENGTH, bytes)
@@ -272,7 +335,7 @@ impl Nodes {
     ) -> Result<Pieces, NodeError> {
         let error = |fault| NodeError { node: node.clone(), fault };
         let signed = self.authorization(node, actor, (&Method::GET, target), &[]);
-        let request = self.with_seen(self.http.get(url(node, target)));
+        let request = self.with_seen(self.link(&node.url).request(Method::GET, target));
         let mut request = request.header(header::AUTHORIZATION, signed);
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
@@ -298,7 +361,7 @@ impl Nodes {
         body: Vec<u8>,
         answer_bytes_max: usize,
     ) -> Result<Vec<u8>, NodeFault> {
-        let request = self.http.post(format!("{}{target}", url.trim_end_matches('/')));
+        let request = self.link(url).request(Method::POST, target);
         let request = request.header(header::CONTENT_TYPE, "application/cbor").body(body);
         let answer = async { read(checked(request.send().await).await?, answer_bytes_max).await };
         timeout(ANSWER, answer).await.unwrap_or(Err(NodeFault::TimedOut))
@@ -352,25 +415,6 @@ impl Pieces {
     }
 }
 
-fn url(node: &Endpoint, target: &str) -> String {
-    format!("{}{target}", node.url.trim_end_matches('/'))
-}
-
-/// Whether `url` is the address of a node on this computer.
-pub(crate) fn check_url(url: &str) -> Result<(), UsageError> {
-    let wrong = || UsageError::Address { url: url.to_owned() };
-    let parsed = Url::parse(url).map_err(|_| wrong())?;
-    let host = parsed.host_str().ok_or_else(wrong)?;
-    if parsed.scheme() != "http" || parsed.path() != "/" || parsed.query().is_some() {
-        return Err(wrong());
-    }
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    if host == "localhost" || address.is_ok_and(|it| it.is_loopback()) {
-        return Ok(());
-    }
-    Err(UsageError::NotLoopback { url: url.to_owned() })
-}
-
 /// The response, if it is a good one; else what the node said.
 async fn checked(sent: Result<Response, reqwest::Error>) -> Result<Response, NodeFault> {
     let response = sent.map_err(|error| fault_of(&error))?;
@@ -404,6 +448,13 @@ async fn read(response: Response, max: usize) -> Result<Vec<u8>, NodeFault> {
 }
 
 fn fault_of(error: &reqwest::Error) -> NodeFault {
+    if let Some(fault) = TlsFault::of(error) {
+        return match fault {
+            TlsFault::WrongKey(given) => NodeFault::WrongKey(given),
+            TlsFault::Certificate(reason) => NodeFault::Certificate(reason),
+            TlsFault::Other(reason) => NodeFault::NoTls(reason),
+        };
+    }
     match (error.is_timeout(), error.is_connect()) {
         (true, _) => NodeFault::TimedOut,
         (false, true) => NodeFault::Unreachable,
@@ -413,30 +464,59 @@ fn fault_of(error: &reqwest::Error) -> NodeFault {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, routing::get};
+    use keepwell_node::{
+        api::server,
+        tls::{Certificate, make, read_certificate},
+    };
+    use tokio::{net::TcpListener, sync::watch};
+
     use super::*;
 
-    #[test]
-    fn only_nodes_of_this_computer_are_asked() {
-        for (url, name) in [
-            ("http://127.0.0.1:7700", "ok"),
-            ("http://127.9.8.7", "ok"),
-            ("http://[::1]:7700/", "ok"),
-            ("http://localhost:1", "ok"),
-            ("http://10.0.0.1:7700", "not_loopback"),
-            ("http://localhost.example:7700", "not_loopback"),
-            ("http://127.0.0.1.example:7700", "not_loopback"),
-            ("https://127.0.0.1:7700", "address"),
-            ("http://127.0.0.1:7700/v1", "address"),
-            ("127.0.0.1:7700", "address"),
-            ("", "address"),
-        ] {
-            let given = match check_url(url) {
-                Ok(()) => "ok",
-                Err(UsageError::NotLoopback { .. }) => "not_loopback",
-                Err(_) => "address",
-            };
-            assert_eq!(given, name, "{url}");
-        }
+    /// Asks whoever is at this address.
+    async fn ask(url: String) -> Result<Vec<u8>, NodeFault> {
+        let node = Endpoint { organisation: OrganisationId([1; 16]), url };
+        let nodes = Nodes::new(ChainId([2; 32]), vec![node.clone()]).unwrap();
+        let ask = Ask::get("/".to_owned(), None, 16);
+        nodes.ask(&node, &ask).await.map_err(|error| error.fault)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_has_another_key_is_not_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        // The name in the certificate is not the one that is asked for: the key counts.
+        let [own, other] = ["own", "other"]
+            .map(|it| make(&folder.path().join(it), &["node.example.org".to_owned()]).unwrap());
+        let certificate = Certificate::open(&own).unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let serve = async |tls| {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let router = Router::new().route("/", get(async || "here"));
+            tokio::spawn(server::serve(listener, tls, router, stopping.clone()));
+            address
+        };
+        let (secure, plain) = (serve(Some(certificate.acceptor())).await, serve(None).await);
+        let named = |at, files: &keepwell_node::config::TlsConfig| {
+            let (shown, _) = read_certificate(&files.certificate).unwrap();
+            Address::with_certificate(at, &shown).unwrap()
+        };
+        let (right, wrong) = (named(secure, &own), named(secure, &other));
+        let given: Digest = right.split_once("sha256=").unwrap().1.parse().unwrap();
+
+        assert_eq!(ask(right.clone()).await.unwrap(), b"here");
+        let key = wrong.split_once("sha256=").unwrap().1;
+        assert_eq!(ask(format!("{right},{key}")).await.unwrap(), b"here", "one that will follow");
+        assert_eq!(ask(wrong).await, Err(NodeFault::WrongKey(given)));
+        assert_eq!(ask(format!("http://{plain}")).await.unwrap(), b"here");
+
+        let unknown = ask(format!("https://{secure}")).await.unwrap_err();
+        assert!(matches!(unknown, NodeFault::Certificate(_)), "{unknown}");
+        let no_tls = ask(named(plain, &own)).await.unwrap_err();
+        assert!(matches!(no_tls, NodeFault::NoTls(_)), "{no_tls}");
+        let told = ask(format!("http://{secure}")).await.unwrap_err();
+        assert!(matches!(&told, NodeFault::Refused { code, .. } if code == "tls_only"), "{told}");
+        stop.send_replace(true);
     }
 
     #[test]

@@ -175,6 +175,7 @@ fn make() -> Inputs {
         ("log_page", vec![encode(&log_page())]),
         ("match_message", match_messages()),
         ("meanings", vec![encode(&meanings()), sealed(MEANINGS_DOMAIN, &CHART.0, &meanings())]),
+        ("node_address", node_addresses()),
         ("node_config", node_configs()),
         ("outcome", outcomes()),
         ("receipt", receipts().vectors.clone()),
@@ -1157,11 +1158,25 @@ fn node_configs() -> Vec<Vec<u8>> {
     let folder = "folder = \"a\"\ngenesis = \"b\"\n";
     let keys = "[keys]\nfolder = \"c\"\noperator_file = \"d\"\n";
     let store = "[custody]\ns3 = { bucket = \"e\", region = \"f\", endpoint = \"http://127.0.0.1:9\", prefix = \"g\" }\n";
+    let tls = "[tls]\ncertificate = \"h\"\nkey = \"i\"\n";
     let limits = "[custody_limits]\nparty_unnamed_bytes_max = 1\nfree_bytes_min = 2\n";
-    let waits = "listen_peers = \"[::1]:1\"\nlisten_clients = \"127.0.0.1:2\"\nleader_timeout_ms = 2000\ncertification_timeout_ms = 60000\n";
+    let waits = "listen_peers = \"[::1]:1\"\nlisten_clients = \"10.0.0.1:2\"\nleader_timeout_ms = 2000\ncertification_timeout_ms = 60000\n";
     let least = [folder, keys, &peers].concat();
-    let most = [folder, waits, keys, store, limits, &peers].concat();
+    let most = [folder, waits, keys, tls, store, limits, &peers].concat();
     [least, most].map(String::into_bytes).to_vec()
+}
+
+/// Addresses of every kind that a profile may have.
+fn node_addresses() -> Vec<Vec<u8>> {
+    let key = "5a".repeat(32);
+    let addresses = [
+        "http://127.0.0.1:7441".to_owned(),
+        "http://[::1]:7441/".to_owned(),
+        "https://node.example.org".to_owned(),
+        format!("https://192.0.2.1:7441#sha256={key}"),
+        format!("https://192.0.2.1:7441#sha256={key},{key}"),
+    ];
+    addresses.map(String::into_bytes).to_vec()
 }
 
 /// Names as they stand in addresses, configurations and command lines.

@@ -16,6 +16,7 @@ use keepwell_client::{
     record::ErasureCertificate,
     report::officer::check_page,
     signoff::SignatureFile,
+    tls::Address,
     trustee::{Permit, TRUSTEE_REQUEST_BYTES_MAX},
     verify::{LogMark, LogWalk},
 };
@@ -92,7 +93,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 60] = [
+pub const ALL: [(&str, Target); 62] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -131,6 +132,7 @@ pub const ALL: [(&str, Target); 60] = [
     ("log_page", log_page),
     ("match_message", match_message),
     ("meanings", meanings),
+    ("node_address", node_address),
     ("node_config", node_config),
     ("outcome", outcome),
     ("offer", offer),
@@ -801,6 +803,22 @@ pub fn index_line(bytes: &[u8]) -> bool {
     decode::<LogLine>(bytes, MESSAGE_BYTES_MAX).is_some()
         || decode::<BlockLine>(bytes, MESSAGE_BYTES_MAX).is_some()
         || decode::<Location>(bytes, MESSAGE_BYTES_MAX).is_some()
+}
+
+/// The bytes are the address of a node, as profiles have it.
+pub fn node_address(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    match Address::parse(text) {
+        Ok(address) => {
+            let is_plain = text.trim().get(..5).is_some_and(|it| it.eq_ignore_ascii_case("http:"));
+            assert!(address.is_tls() || is_plain, "https never becomes plain HTTP");
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty(), "a refusal says why");
+            false
+        }
+    }
 }
 
 /// The bytes are a node's `node.toml`.

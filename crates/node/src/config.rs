@@ -4,11 +4,15 @@
 //! folder = "/var/lib/keepwell"
 //! genesis = "/etc/keepwell/genesis.cbor"
 //! listen_peers = "10.0.0.1:7440"             # loopback unless configured
-//! listen_clients = "127.0.0.1:7441"          # plain HTTP: keep it behind a TLS proxy
+//! listen_clients = "10.0.0.1:7441"           # loopback unless configured; beyond it with [tls] only
+//!
+//! [tls]                                      # of the interface for clients; without it plain HTTP, on loopback
+//! certificate = "/etc/keepwell/tls/certificate.pem"
+//! key = "/etc/keepwell/tls/key.pem"
 //!
 //! [keys]
 //! folder = "/etc/keepwell/keys"
-//! operator_file = "/run/secrets/operator"    # without it, a passphrase is asked for
+//! operator_file = "$CREDENTIALS_DIRECTORY/operator"   # of systemd, or any file; without it a passphrase is asked for
 //!
 //! [custody]                                  # without it, in the node's own folder
 //! s3 = { bucket = "sealed", region = "eu-central-1", endpoint = "https://s3.example.org" }
@@ -30,7 +34,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    env, fs, io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -44,12 +48,16 @@ use keepwell_types::{
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::folder::CREDENTIALS;
+
 /// Bytes of a configuration file.
 const CONFIG_BYTES_MAX: u64 = 256 * 1024;
 /// Port for peers, unless configured.
 pub const PEERS_PORT: u16 = 7440;
 /// Port for clients, unless configured.
 pub const CLIENTS_PORT: u16 = 7441;
+/// Begins the paths of what systemd gives to a unit.
+const CREDENTIAL: &str = "$CREDENTIALS_DIRECTORY";
 /// Shortest wait for a leader: it must be longer than the heartbeat.
 const LEADER_TIMEOUT_MS_MIN: u64 = 2_000;
 /// Longest wait for a leader or a certificate.
@@ -88,6 +96,19 @@ pub enum ConfigError {
     /// Peers and clients on one address.
     #[error("listen_peers and listen_clients are both {0}; give each its own port")]
     SameAddress(SocketAddr),
+    /// Beyond this machine without TLS.
+    #[error(
+        "listen_clients is {0}, which others reach, and there is no [tls]: who asks for whose chart would travel in the open; make a certificate with `keepwell certificate new`, or listen on loopback"
+    )]
+    InTheOpen(SocketAddr),
+    /// A credential where there are none.
+    #[error(
+        "{path} is a credential of systemd, and this was not started with any; start the node by its unit, or name a file"
+    )]
+    NoCredentials {
+        /// As it is written.
+        path: PathBuf,
+    },
     /// A validator without an address of its own.
     #[error(
         "peers[{index}] has port 0, at which nobody can be reached; write the port that it listens on"
@@ -162,6 +183,9 @@ pub struct NodeConfig {
     /// Where it listens for clients; port 0 takes any free one.
     #[serde(default = "default_clients")]
     pub listen_clients: SocketAddr,
+    /// The certificate that it shows to clients; without one it speaks plain HTTP, on loopback only.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
     /// Where each validator is reached, this one included.
     pub peers: Vec<PeerConfig>,
     /// Where sealed objects are kept.
@@ -186,6 +210,16 @@ pub struct KeysConfig {
     pub folder: PathBuf,
     /// The operator's key file, 32 bytes; without it a passphrase unlocks them.
     pub operator_file: Option<PathBuf>,
+}
+
+/// A certificate and its key, as files that are read again when they change.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM: the certificate, then those of its authorities.
+    pub certificate: PathBuf,
+    /// PEM: its private key, which nobody but the node's user may read.
+    pub key: PathBuf,
 }
 
 /// Where one validator is reached.
@@ -281,7 +315,8 @@ impl NodeConfig {
             return Err(ConfigError::TooLong { path, len, max });
         }
         let mut config = Self::parse(&fs::read_to_string(path).map_err(unreadable)?)?;
-        config.resolve(path.parent().unwrap_or(Path::new("")));
+        let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
+        config.resolve(path.parent().unwrap_or(Path::new("")), credentials.as_deref())?;
         Ok(config)
     }
 
@@ -298,6 +333,9 @@ impl NodeConfig {
         let (peers, clients) = (self.listen_peers, self.listen_clients);
         if peers == clients && peers.port() != 0 {
             return Err(ConfigError::SameAddress(peers));
+        }
+        if !clients.ip().is_loopback() && self.tls.is_none() {
+            return Err(ConfigError::InTheOpen(clients));
         }
         self.check_peers()?;
         let (leader_ms, certification_ms) = (self.leader_timeout_ms, self.certification_timeout_ms);
@@ -317,7 +355,9 @@ impl NodeConfig {
             ("genesis", &self.genesis),
             ("keys.folder", &self.keys.folder),
         ];
-        match paths.into_iter().find(|(_, path)| path.as_os_str().is_empty()) {
+        let tls = self.tls.iter();
+        let tls = tls.flat_map(|it| [("tls.certificate", &it.certificate), ("tls.key", &it.key)]);
+        match paths.into_iter().chain(tls).find(|(_, path)| path.as_os_str().is_empty()) {
             Some((setting, _)) => Err(ConfigError::EmptyPath { setting }),
             None => Ok(()),
         }
@@ -371,15 +411,24 @@ impl NodeConfig {
         Duration::from_millis(self.certification_timeout_ms)
     }
 
-    fn resolve(&mut self, base: &Path) {
+    /// Makes paths whole: those of systemd's credentials, and those that begin at the file's folder.
+    fn resolve(&mut self, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
         let custody = match &mut self.custody {
             CustodyConfig::Folder(folder) => folder.as_mut(),
             CustodyConfig::S3(store) => store.credentials_file.as_mut(),
         };
         let paths = [&mut self.folder, &mut self.genesis, &mut self.keys.folder];
-        for path in paths.into_iter().chain(self.keys.operator_file.as_mut()).chain(custody) {
-            *path = base.join(&*path);
+        let tls = self.tls.as_mut().map(|it| [&mut it.certificate, &mut it.key]);
+        let paths = paths.into_iter().chain(self.keys.operator_file.as_mut()).chain(custody);
+        for path in paths.chain(tls.into_iter().flatten()) {
+            *path = match path.strip_prefix(CREDENTIAL) {
+                Ok(name) => credentials
+                    .ok_or_else(|| ConfigError::NoCredentials { path: path.clone() })?
+                    .join(name),
+                Err(_) => base.join(&*path),
+            };
         }
+        Ok(())
     }
 }
 
@@ -441,6 +490,13 @@ mod tests {
             ("", "missing field `peers`"),
             ("peers = []\nlisten_clients = \"here\"", "invalid socket address"),
             ("peers = []\nlisten_clients = \"127.0.0.1:7440\"", "give each its own port"),
+            ("peers = []\nlisten_clients = \"10.0.0.1:1\"", "keepwell certificate new"),
+            ("peers = []\nlisten_clients = \"[::]:1\"", "keepwell certificate new"),
+            (
+                "peers = []\ntls = { certificate = \"c\", key = \"\" }",
+                "`tls.key` is empty; name a path",
+            ),
+            ("peers = []\ntls = { certificate = \"c\" }", "missing field `key`"),
             (
                 "peers = [{ validator = \"01\", address = \"127.0.0.1:1\" }]",
                 "64 hexadecimal digits",
@@ -470,6 +526,13 @@ mod tests {
     }
 
     #[test]
+    fn beyond_loopback_clients_are_served_with_a_certificate() {
+        let tls = "peers = []\nlisten_clients = \"10.0.0.1:1\"\ntls = { certificate = \"c\", key = \"k\" }";
+        let config = with(tls).unwrap();
+        assert_eq!(config.tls, Some(TlsConfig { certificate: "c".into(), key: "k".into() }));
+    }
+
+    #[test]
     fn plain_http_is_for_loopback() {
         for (endpoint, fits) in [
             ("http://127.0.0.1:9000", true),
@@ -488,6 +551,78 @@ mod tests {
             };
             assert_eq!(store.check().is_ok(), fits, "{endpoint}");
         }
+    }
+
+    /// The file that operators begin with.
+    const EXAMPLE: &str = include_str!("../../../packaging/node.toml");
+
+    #[test]
+    fn the_example_says_everything_that_can_be_said() {
+        NodeConfig::parse(EXAMPLE).unwrap();
+        // Serde lists what it knows where it meets what it does not.
+        let config = |lines: &str| format!("folder = \"n\"\ngenesis = \"g\"\npeers = []\n{lines}");
+        let keys = "[keys]\nfolder = \"k\"\n";
+        let s3 = "custody = { s3 = { bucket = \"b\", region = \"r\", colour = 1 } }\n";
+        let cases = [
+            (config(&["colour = 1\n", keys].concat()), 10),
+            (config(&[keys, "colour = 1\n"].concat()), 2),
+            (config(&["tls = { colour = 1 }\n", keys].concat()), 2),
+            (config(&["custody = { colour = 1 }\n", keys].concat()), 2),
+            (config(&[s3, keys].concat()), 5),
+            (config(&["custody_limits = { colour = 1 }\n", keys].concat()), 3),
+            (config(keys).replace("peers = []", "peers = [{ colour = 1 }]"), 2),
+        ];
+        for (text, least) in cases {
+            let error = NodeConfig::parse(&text).expect_err(&text).to_string();
+            let known: Vec<_> =
+                error.split('`').skip(1).step_by(2).filter(|it| *it != "colour").collect();
+            assert!(least <= known.len(), "{error}");
+            for name in known.into_iter().filter(|it| {
+                it.chars().all(|it| it == '_' || it.is_ascii_lowercase() || it.is_ascii_digit())
+            }) {
+                let is_said = EXAMPLE.contains(&format!("{name} = "))
+                    || EXAMPLE.contains(&format!("[{name}]"));
+                assert!(is_said, "nothing of {name}");
+            }
+        }
+        // What is commented out is right as well, and the defaults are those of the program.
+        let all: String = EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(set) if is_setting(set) => format!("{set}\n"),
+                Some(_) | None => format!("{line}\n"),
+            })
+            .collect();
+        let all =
+            NodeConfig::parse(&all.replace("folder = \"/srv/keepwell/objects\"\n", "")).unwrap();
+        let least = with("peers = []").unwrap();
+        assert_eq!(all.custody_limits, least.custody_limits);
+        assert_eq!(
+            (all.listen_peers, all.listen_clients),
+            (least.listen_peers, least.listen_clients)
+        );
+        assert_eq!(all.leader_timeout_ms, least.leader_timeout_ms);
+        assert_eq!(all.certification_timeout_ms, least.certification_timeout_ms);
+        assert!(matches!(all.custody, CustodyConfig::S3(_)) && all.tls.is_some());
+    }
+
+    /// Whether a line of a comment is one of TOML.
+    fn is_setting(line: &str) -> bool {
+        let name =
+            |it: &str| it.chars().all(|it| it == '_' || it == '3' || it.is_ascii_lowercase());
+        line.starts_with('[') || line.split_once(" = ").is_some_and(|(before, _)| name(before))
+    }
+
+    #[test]
+    fn credentials_are_where_systemd_put_them() {
+        let mut config = with("peers = []").unwrap();
+        let written = PathBuf::from("$CREDENTIALS_DIRECTORY/operator");
+        config.keys.operator_file = Some(written.clone());
+        let none = config.clone().resolve(Path::new("/etc"), None);
+        assert!(matches!(none, Err(ConfigError::NoCredentials { path }) if path == written));
+        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k"))).unwrap();
+        assert_eq!(config.keys.operator_file.unwrap(), Path::new("/run/credentials/k/operator"));
+        assert_eq!(config.keys.folder, Path::new("/etc/k"));
     }
 
     #[test]

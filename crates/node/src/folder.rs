@@ -12,7 +12,8 @@
 //! Not here: the node's keys, which belong on other storage than what they open.
 
 use std::{
-    fs::{self, File, TryLockError},
+    env,
+    fs::{self, File, Metadata, TryLockError},
     io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
@@ -145,6 +146,23 @@ pub fn create_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Where systemd puts the credentials of a unit.
+pub const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Whether nobody but its user can read a file. What systemd gives to a unit's user by an access list shows in the
+/// bits of its group.
+pub fn is_private(path: &Path, metadata: &Metadata) -> bool {
+    let is_credential = env::var_os(CREDENTIALS).is_some_and(|folder| path.starts_with(folder));
+    let others = if is_credential { 0o037 } else { 0o077 };
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & others == 0
+}
+
+/// Bytes that this user may still write on the disk of a folder.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Reads the folder, and writes and removes a file there: finds at the start what would else stop the

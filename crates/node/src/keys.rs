@@ -39,7 +39,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::folder::create_private;
+use crate::folder::{create_private, is_private};
 
 /// Keys that could not be read or written.
 #[derive(Debug, Error)]
@@ -114,11 +114,7 @@ pub fn read_operator_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> 
     let file = |source| KeysError::File { path: path.to_path_buf(), source };
     let refused = || KeysError::Operator { path: path.to_path_buf() };
     let metadata = fs::metadata(path).map_err(file)?;
-    #[cfg(unix)]
-    if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0 {
-        return Err(refused());
-    }
-    if metadata.len() != 32 {
+    if !is_private(path, &metadata) || metadata.len() != 32 {
         return Err(refused());
     }
     let bytes = fs::read(path).map(Zeroizing::new).map_err(file)?;

@@ -19,6 +19,7 @@ pub mod config;
 pub mod folder;
 pub mod genesis;
 pub mod keys;
+pub mod tls;
 
 pub mod custody;
 

@@ -1,6 +1,10 @@
 //! What is counted, for operators: no metric names a chart, record or person.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -13,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::api::Node;
+use crate::{api::Node, folder::free_bytes, tls::Certificate};
 
 /// The last line of a page of metrics.
 const END: &str = "# EOF\n";
@@ -45,16 +49,32 @@ pub struct Metrics {
     mempool_bytes: Gauge,
     custody_bytes: Gauge,
     unnamed_bytes: Gauge,
+    validators: Gauge,
+    peers_connected: Gauge,
+    disk_free_bytes: Gauge,
+    certificate_ends: Gauge,
     commands: Family<CommandLabels, Counter>,
     releases: Family<ReleaseLabels, Counter>,
     evaluations: Family<ReleaseLabels, Counter>,
     requests: Family<RequestLabels, Histogram>,
     engine: Box<dyn Fn() -> String + Send + Sync>,
+    about: About,
+}
+
+/// What of the node is shown besides what it counts.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// How the engine's metrics name this validator: several may share a runtime.
+    pub validator: String,
+    /// The folder whose disk must not be full.
+    pub folder: PathBuf,
+    /// What clients are shown.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Metrics {
     /// Counts of nothing yet; `engine` gives the metrics of the engine's runtime.
-    pub fn new(engine: impl Fn() -> String + Send + Sync + 'static) -> Self {
+    pub fn new(engine: impl Fn() -> String + Send + Sync + 'static, about: About) -> Self {
         let mut registry = Registry::with_prefix("keepwell");
         let metrics = Self {
             registry: Mutex::default(),
@@ -64,11 +84,16 @@ impl Metrics {
             mempool_bytes: Gauge::default(),
             custody_bytes: Gauge::default(),
             unnamed_bytes: Gauge::default(),
+            validators: Gauge::default(),
+            peers_connected: Gauge::default(),
+            disk_free_bytes: Gauge::default(),
+            certificate_ends: Gauge::default(),
             commands: Family::default(),
             releases: Family::default(),
             evaluations: Family::default(),
             requests: Family::new_with_constructor(durations),
             engine: Box::new(engine),
+            about,
         };
         registry.register("height", "Height of the newest block", metrics.height.clone());
         registry.register("tip_age_ms", "Age of the newest block", metrics.tip_age_ms.clone());
@@ -96,6 +121,28 @@ impl Metrics {
             metrics.unnamed_bytes.clone(),
         );
         registry.register(
+            "validators",
+            "Validators of the consortium, this one included",
+            metrics.validators.clone(),
+        );
+        registry.register(
+            "peers_connected",
+            "Other validators that this one is connected to",
+            metrics.peers_connected.clone(),
+        );
+        registry.register_with_unit(
+            "disk_free",
+            "Room on the disk of the node's folder",
+            Unit::Bytes,
+            metrics.disk_free_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_ends",
+            "When the certificate for clients ends, since 1970; 0 without one",
+            Unit::Seconds,
+            metrics.certificate_ends.clone(),
+        );
+        registry.register(
             "commands",
             "Commands that clients sent here, by family and by what came of them",
             metrics.commands.clone(),
@@ -116,6 +163,11 @@ impl Metrics {
             Unit::Seconds,
             metrics.requests.clone(),
         );
+        // What has not happened yet is shown as 0: whoever watches it sees the first time.
+        let refused = CommandLabels { family: "malformed", outcome: "refused" };
+        drop(metrics.commands.get_or_create(&refused));
+        drop(metrics.releases.get_or_create(&ReleaseLabels { outcome: "given" }));
+        drop(metrics.evaluations.get_or_create(&ReleaseLabels { outcome: "given" }));
         Self { registry: Mutex::new(registry), ..metrics }
     }
 
@@ -150,13 +202,28 @@ impl Metrics {
         set(&self.mempool_bytes, bytes as u64);
         set(&self.custody_bytes, node.custody.stored_bytes());
         set(&self.unnamed_bytes, node.custody.unnamed_bytes());
+        set(&self.validators, node.core.genesis.validators.len() as u64);
+        if let Ok(free) = free_bytes(&self.about.folder) {
+            set(&self.disk_free_bytes, free);
+        }
+        let ends = self.about.certificate.as_ref().map_or(0, |it| it.ends().0 / 1_000);
+        set(&self.certificate_ends, ends);
         let mut page = (self.engine)();
+        set(&self.peers_connected, connected(&page, &self.about.validator));
         page.truncate(page.trim_end_matches(END).len());
         let registry = self.registry.lock().expect("nobody panics while holding this lock");
         // A `String` takes every write.
         let _ = text::encode(&mut page, &registry);
         page
     }
+}
+
+/// To how many peers a validator is connected, by the engine's metrics: it has one for each, with the time since
+/// when.
+fn connected(page: &str, validator: &str) -> u64 {
+    let own = format!("validator=\"{validator}\"");
+    let lines = page.lines().filter(|line| !line.starts_with('#') && line.contains(&own));
+    lines.filter(|line| line.contains("_tracker_directory_connected{")).count() as u64
 }
 
 /// From one millisecond to half a minute.

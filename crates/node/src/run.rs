@@ -59,9 +59,10 @@ use crate::{
     folder::{Folder, FolderError},
     keys::NodeKeys,
     matching::MatchingService,
-    metrics::Metrics,
+    metrics::{About, Metrics},
     receipts::Receipts,
     release::ReleaseService,
+    tls::{Certificate, TlsError},
 };
 
 /// How long a node that stops or is aborted may take to let go of its folder.
@@ -132,6 +133,9 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The certificate for clients.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store of sealed objects.
     #[error(transparent)]
     Custody(#[from] OpenError),
@@ -159,6 +163,8 @@ pub struct Addresses {
 pub struct RunningNode {
     /// Where it is reached.
     pub addresses: Addresses,
+    /// What it shows to clients, where it speaks TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// Whose it is.
     pub organisation: OrganisationId,
     /// What its parts share.
@@ -210,6 +216,7 @@ impl RunningNode {
 /// What starting made.
 struct Parts {
     addresses: Addresses,
+    certificate: Option<Arc<Certificate>>,
     organisation: OrganisationId,
     core: Arc<Core>,
     reader: Arc<dyn Reader>,
@@ -232,8 +239,8 @@ pub async fn start(
 ) -> Result<RunningNode, NodeError> {
     let (stopping, stop) = watch::channel(false);
     let (ready, started) = oneshot::channel();
-    let name = keys.consensus_key().to_string();
-    let context = context.child("node").with_attribute("validator", &name[..8]);
+    let name = label(&keys.consensus_key());
+    let context = context.child("node").with_attribute("validator", name);
     let handle = context.spawn(move |context| async move {
         match assemble(&context, config, keys, stop).await {
             Ok((parts, Held { validator, folder })) => {
@@ -250,12 +257,13 @@ pub async fn start(
             }
         }
     });
-    let Parts { addresses, organisation, core, reader, admission, custody, served } =
+    let Parts { addresses, certificate, organisation, core, reader, admission, custody, served } =
         started.await.map_err(|_| NodeError::Runtime)??;
     let (clients, peers) = (addresses.clients, addresses.peers);
     tracing::info!(%organisation, %clients, %peers, "the node runs");
     Ok(RunningNode {
         addresses,
+        certificate,
         organisation,
         core,
         reader,
@@ -283,6 +291,7 @@ async fn assemble(
         Releaser::new(committee.clone(), keys.share.clone(), SigningKey::from_seed(&keys.release))?;
 
     let evaluator = evaluator(&genesis, &keys)?;
+    let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
 
     let folder = Folder::open(&config.folder)?;
     let clients = listen("the interface for clients", config.listen_clients)?;
@@ -317,13 +326,18 @@ async fn assemble(
 
     let clock = Clock;
     let metrics = context.child("metrics");
+    let about = About {
+        validator: label(&keys.consensus_key()),
+        folder: folder.path().to_path_buf(),
+        certificate: certificate.clone(),
+    };
     let node = Arc::new(Node {
         release: ReleaseService::new(core.clone(), reader.clone(), releaser, clock),
         matching: MatchingService::new(core.clone(), reader.clone(), evaluator, clock),
         receipts: Receipts::new(core.clone(), reader.clone()),
         heads: api::logs::Heads::default(),
         requests: Requests::default(),
-        metrics: Metrics::new(move || metrics.encode()),
+        metrics: Metrics::new(move || metrics.encode(), about),
         streams: Semaphore::new(EVENT_STREAMS_MAX),
         core: core.clone(),
         reader: reader.clone(),
@@ -347,12 +361,18 @@ async fn assemble(
     let addresses = Addresses { peers, clients: local_address(&clients)? };
     let clients = to_tokio(clients, addresses.clients)?;
     let (done, served) = oneshot::channel();
+    let tls = certificate.as_ref().map(Certificate::acceptor);
+    if let Some(certificate) = certificate.clone() {
+        context.child("certificate").spawn(move |_| certificate.keep());
+    }
     context.child("http").spawn(move |_| async move {
-        server::serve(clients, api::router(node), stopping).await;
+        server::serve(clients, tls, api::router(node), stopping).await;
         // Nobody may be waiting for it.
         let _ = done.send(());
     });
-    let parts = Parts { addresses, organisation, core, reader, admission, custody: shared, served };
+    let custody = shared;
+    let parts =
+        Parts { addresses, certificate, organisation, core, reader, admission, custody, served };
     Ok((parts, Held { validator: validator.handle, folder }))
 }
 
@@ -371,13 +391,18 @@ fn evaluator(genesis: &Genesis, keys: &NodeKeys) -> Result<Option<Evaluator>, No
     Ok(Some(Evaluator::new(committee, share.clone(), key)?))
 }
 
+/// How metrics name a validator.
+fn label(validator: &PublicKey) -> String {
+    validator.to_string()[..8].to_owned()
+}
+
 /// Begins the names of a node's partitions in the runtime's storage.
 pub fn prefix(validator: &PublicKey) -> String {
     format!("node-{}", &validator.to_string()[..16])
 }
 
 /// Whose node it is, if its keys are those of its place in the genesis file.
-fn check_keys(genesis: &Genesis, keys: &NodeKeys) -> Result<OrganisationId, NodeError> {
+pub fn check_keys(genesis: &Genesis, keys: &NodeKeys) -> Result<OrganisationId, NodeError> {
     let consensus = keys.consensus_key();
     let place = genesis.validators.iter().position(|it| it.consensus == consensus);
     let place = place.ok_or(NodeError::NotValidator(consensus))?;

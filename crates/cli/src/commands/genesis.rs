@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use keepwell_client::{
     Consortium,
     identity::{AdministratorIdentity, Unlock},
+    tls::Address,
 };
 use keepwell_crypto::{
     ceremony::{Board, Founded, Founding, Participant, Plan, check_card},
@@ -21,6 +22,7 @@ use keepwell_crypto::{
 use keepwell_node::{
     keys::{FounderKeys, Unlock as NodeUnlock, forget_ceremony, store_shares},
     random::rng,
+    tls,
 };
 use keepwell_types::{
     encoding::{List, Text},
@@ -36,7 +38,7 @@ use serde_json::{Value, json};
 use crate::{
     failure::Failure,
     founding::{Host, write_durably},
-    node_toml::{KeysToml, NodeToml, PeerToml},
+    node_toml::{KeysToml, NodeToml, PeerToml, TlsToml},
     output::Output,
     page::plain,
     profile::{ADMINISTRATOR_KEY, Node, Profile, new_unlock, passphrase, read_operator},
@@ -53,6 +55,8 @@ const GENESIS: &str = "genesis.cbor";
 const FOUNDING: &str = "founding.cbor";
 /// Posts of the ceremony, in the founder's folder.
 const CEREMONY: &str = "ceremony";
+/// The node's certificate for clients, in the founder's folder.
+const TLS: &str = "tls";
 
 /// Found a consortium together: each organisation on its own host, nobody with a key of another
 ///
@@ -158,7 +162,7 @@ struct Found {
     /// Where this host listens for the others; its card's address unless it stands behind another one
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Where the node will listen for clients
+    /// Where the node will listen for clients; beyond this computer it gets a certificate
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7441")]
     listen_clients: SocketAddr,
     /// The file that unlocks the keys; without it a passphrase does
@@ -529,12 +533,14 @@ impl Found {
         let operator_file = operator_file.transpose()?;
         let addresses = addresses(board.plan().draft())?;
         let own = addresses[usize::from(founded.share.index()) - 1];
+        let (tls, url) = self.clients()?;
         let config = NodeToml {
             folder: "node".into(),
             genesis: GENESIS.into(),
             listen_peers: self.listen.unwrap_or(own),
             listen_clients: self.listen_clients,
             keys: KeysToml { folder: "keys".into(), operator_file: operator_file.clone() },
+            tls,
             peers: genesis
                 .validators
                 .iter()
@@ -544,7 +550,6 @@ impl Found {
         };
         write("node.toml", config.to_string().as_bytes())?;
         let organisation = card.founder.admit.organisation;
-        let url = format!("http://{}", self.listen_clients);
         let profile = Profile {
             genesis: Path::new("..").join(GENESIS),
             operator_file,
@@ -555,6 +560,26 @@ impl Found {
         let bytes = genesis.encode();
         Consortium::read(&bytes)?;
         write(GENESIS, &bytes)
+    }
+}
+
+impl Found {
+    /// How the node speaks to clients, and where they reach it: beyond this computer with a certificate, which
+    /// is made once.
+    fn clients(&self) -> Result<(Option<TlsToml>, String), Failure> {
+        let listens = self.listen_clients;
+        if listens.ip().is_loopback() {
+            return Ok((None, format!("http://{listens}")));
+        }
+        let folder = self.dir.join(TLS);
+        if !folder.exists() {
+            tls::make(&folder, &[listens.ip().to_string()])?;
+        }
+        let (certificate, key) = (tls::CERTIFICATE_FILE, tls::KEY_FILE);
+        let (shown, _) = tls::read_certificate(&folder.join(certificate))?;
+        let url = Address::with_certificate(listens, &shown)?;
+        let below = |name| Path::new(TLS).join(name);
+        Ok((Some(TlsToml { certificate: below(certificate), key: below(key) }), url))
     }
 }
 

@@ -1,7 +1,10 @@
 //! The commands of the program, one file each.
 
+pub(crate) mod certificate;
+pub(crate) mod config;
 pub(crate) mod genesis;
 pub(crate) mod node;
+pub(crate) mod status;
 pub(crate) mod trustee;
 
 pub(crate) mod wallet;

@@ -1,13 +1,15 @@
 //! `keepwell node`: one organisation's validator.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use keepwell_client::tls::Address;
 use keepwell_node::{
     config::NodeConfig,
     folder::Folder,
     keys::{NodeKeys, Unlock},
     run::{self, NodeError},
+    tls::Certificate,
 };
 use serde_json::json;
 
@@ -38,15 +40,14 @@ impl Node {
         try_folder(&config)?;
         run_engine(&storage, self.threads, async |context| {
             let mut node = run::start(context, config, keys).await?;
+            let (peers, certificate) = (node.addresses.peers, node.certificate.as_deref());
+            let clients = address(node.addresses.clients, certificate)?;
             output.result(
-                &format!(
-                    "clients: http://{}\npeers: {}",
-                    node.addresses.clients, node.addresses.peers
-                ),
+                &format!("clients: {clients}\npeers: {peers}"),
                 &json!({
                     "organisation": node.organisation,
-                    "clients": format!("http://{}", node.addresses.clients),
-                    "peers": node.addresses.peers,
+                    "clients": clients,
+                    "peers": peers,
                 }),
             );
             let ended = tokio::select! {
@@ -59,6 +60,17 @@ impl Node {
             }
             Ok(())
         })
+    }
+}
+
+/// Where a service is reached, as a profile names it: with the key of its certificate.
+pub(crate) fn address(
+    listens: SocketAddr,
+    certificate: Option<&Certificate>,
+) -> Result<String, Failure> {
+    match certificate {
+        Some(certificate) => Ok(Address::with_certificate(listens, &certificate.der())?),
+        None => Ok(format!("http://{listens}")),
     }
 }
 

@@ -12,11 +12,13 @@ use keepwell_client::{
     Consortium,
     identity::{TrusteeIdentity, Unlock},
 };
+use keepwell_node::{config::TlsConfig, tls::Certificate};
 use keepwell_types::id::OrganisationId;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
+    commands::node::address,
     failure::Failure,
     output::Output,
     profile::{passphrase, read_operator},
@@ -31,7 +33,10 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell trustee new --dir ./trustee --name 'Patients Advocate'
-  keepwell trustee run --dir ./trustee --genesis genesis.cbor --listen 127.0.0.1:7460")]
+  keepwell trustee run --dir ./trustee --genesis genesis.cbor --listen 127.0.0.1:7460
+  keepwell certificate new --dir ./tls advocate.example.org
+  keepwell trustee run --dir ./trustee --genesis genesis.cbor --listen 192.0.2.9:7460 \\
+      --certificate ./tls/certificate.pem --certificate-key ./tls/key.pem")]
 pub(crate) struct Trustee {
     #[command(subcommand)]
     what: What,
@@ -65,6 +70,12 @@ enum What {
         /// Where it listens; port 0 takes any free one
         #[arg(long, default_value = "127.0.0.1:7460")]
         listen: SocketAddr,
+        /// The certificate that it shows; beyond this computer it needs one
+        #[arg(long, value_name = "FILE", requires = "certificate_key")]
+        certificate: Option<PathBuf>,
+        /// The certificate's private key
+        #[arg(long, value_name = "FILE", requires = "certificate")]
+        certificate_key: Option<PathBuf>,
         /// A file of 32 random bytes that unlocks it; without it a passphrase does
         #[arg(long, value_name = "FILE")]
         operator_file: Option<PathBuf>,
@@ -93,11 +104,15 @@ impl Trustee {
                 );
                 Ok(())
             }
-            What::Run { dir, genesis, listen, operator_file } => {
+            What::Run { dir, genesis, listen, certificate, certificate_key, operator_file } => {
+                let files = certificate.zip(certificate_key);
+                let files = files.map(|(certificate, key)| TlsConfig { certificate, key });
+                check_listen(listen, files.is_some())?;
+                let certificate = files.as_ref().map(Certificate::open).transpose()?;
                 let unlock = unlock(operator_file.as_deref())?;
                 let bytes = fs::read(&genesis).map_err(Failure::at(&genesis))?;
                 let service = Service::open(Arc::new(Consortium::read(&bytes)?), &dir, &unlock)?;
-                block_on(serve(service, listen, output))
+                block_on(serve(service, listen, certificate, output))
             }
         }
     }
@@ -110,22 +125,28 @@ fn unlock(operator_file: Option<&Path>) -> Result<Unlock, Failure> {
     }
 }
 
-async fn serve(service: Service, listen: SocketAddr, output: &Output) -> Result<(), Failure> {
-    if !listen.ip().is_loopback() {
-        return Err(Failure::Misused(format!(
-            "{listen} is not an address of this computer alone, and there is no TLS yet; listen on loopback, behind a tunnel"
-        )));
+fn check_listen(listen: SocketAddr, has_certificate: bool) -> Result<(), Failure> {
+    if has_certificate || listen.ip().is_loopback() {
+        return Ok(());
     }
+    Err(Failure::Misused(format!(
+        "others reach {listen}, and there is no certificate: who opens what would travel in the open; make one with `keepwell certificate new` and name it with --certificate, or listen on loopback"
+    )))
+}
+
+async fn serve(
+    service: Service,
+    listen: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
+    output: &Output,
+) -> Result<(), Failure> {
     let at = || Failure::at(listen.to_string());
     let listener = TcpListener::bind(listen).await.map_err(at())?;
-    let address = listener.local_addr().map_err(at())?;
+    let url = address(listener.local_addr().map_err(at())?, certificate.as_deref())?;
     let trustee = service.index();
-    output.result(
-        &format!("trustee {trustee}: http://{address}"),
-        &json!({ "trustee": trustee, "url": format!("http://{address}") }),
-    );
+    output.result(&format!("trustee {trustee}: {url}"), &json!({ "trustee": trustee, "url": url }));
     let (stop, stopping) = watch::channel(false);
-    let served = tokio::spawn(service.serve(listener, stopping));
+    let served = tokio::spawn(service.serve(listener, certificate, stopping));
     asked_to_stop().await;
     let _ = stop.send(true);
     served.await.map_err(|error| Failure::Misused(format!("the service ended: {error}")))

@@ -137,6 +137,7 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
                 folder: "keys".into(),
                 operator_file: Some("../../operator.key".into()),
             },
+            tls: None,
             peers: nodes
                 .iter()
                 .zip(&peers)

@@ -307,7 +307,7 @@ async fn start_trustees(
         let service = Service::open(consortium.clone(), &folder, &unlock)?;
         let address = at.url.trim_start_matches("http://");
         let listener = TcpListener::bind(address).await.map_err(Failure::at(address))?;
-        running.spawn(service.serve(listener, stopping.clone()));
+        running.spawn(service.serve(listener, None, stopping.clone()));
     }
     Ok(running)
 }

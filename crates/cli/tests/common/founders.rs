@@ -49,7 +49,8 @@ impl Founders {
     pub fn in_namespaces(home: &Path, namespaces: &[(String, Ipv4Addr)]) -> Self {
         let host = |(name, address): &(String, Ipv4Addr)| Host {
             peers: (*address, 7440).into(),
-            clients: (Ipv4Addr::LOCALHOST, 7441).into(),
+            // Beyond loopback: each node gets a certificate, and profiles its key.
+            clients: (*address, 7441).into(),
             namespace: Some(name.clone()),
         };
         Self::with_keys(home, namespaces.iter().map(host).collect())

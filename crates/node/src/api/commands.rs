@@ -8,6 +8,8 @@ use keepwell_types::{command::SignedCommand, limits::COMMAND_BYTES_MAX, outcome:
 
 use super::{Node, auth::read_body, error::ApiError, form::Accept};
 
+/// How long a command may take to come.
+const READ: Duration = Duration::from_secs(15);
 /// How long a command's sender waits for its block.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -18,6 +20,7 @@ const WAIT: Duration = Duration::from_secs(60);
     responses(
         (status = 200, content_type = "application/cbor", description = "Receipt"),
         (status = 400, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 408, body = super::error::ErrorBody),
         (status = 409, body = super::error::ErrorBody), (status = 413, body = super::error::ErrorBody),
         (status = 429, body = super::error::ErrorBody), (status = 503, body = super::error::ErrorBody),
     ))]
@@ -26,9 +29,11 @@ pub async fn submit(
     accept: Accept,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let bytes = tokio::time::timeout(WAIT, read_body(body, COMMAND_BYTES_MAX))
-        .await
-        .map_err(|_| ApiError::malformed("the body stood still; send the command again"))??;
+    let bytes = tokio::time::timeout(READ, read_body(body, COMMAND_BYTES_MAX)).await;
+    let bytes = bytes.map_err(|_| {
+        let message = "the command came too slowly; send it again, which is safe";
+        ApiError::client(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
+    })??;
     // For the count only: whether it is a command is decided where it is taken in.
     let family = SignedCommand::decode(&bytes).map_or("malformed", |it| it.command.payload.name());
     let outcome = match tokio::time::timeout(WAIT, node.admission.submit(bytes.into())).await {

@@ -37,7 +37,9 @@ pub mod custody;
 pub mod matching;
 pub mod release;
 
+mod paced;
 pub mod server;
+pub mod visitors;
 
 use std::sync::Arc;
 
@@ -177,6 +179,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .fallback(form::no_such_path)
         .method_not_allowed_fallback(form::no_such_method)
         .layer(middleware::from_fn_with_state(node.clone(), server::caught_up))
+        .layer(middleware::from_fn(visitors::bounded))
         .layer(middleware::from_fn_with_state(node.clone(), server::observe))
         .with_state(node)
 }

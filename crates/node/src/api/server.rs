@@ -4,13 +4,15 @@
 //!
 //! * Every connection is a task of the set that [`serve`] holds: when the node ends, in whatever way,
 //!   all of them end, and no request is answered from a node that is gone.
-//! * A client that sends its headers slowly, or opens connections without end, costs a bounded share.
+//! * A client that sends its headers slowly, reads its answers slowly, or opens connections without end
+//!   costs a bounded share ([`visitors`](super::visitors), [`super::paced`]).
+//! * Where there is a certificate nobody is answered without TLS, but for a word that it is needed.
 //! * An answer that refuses a request before its body has come still arrives: a connection that were
 //!   closed under a sender would be reset, and the answer with it (RFC 9112, section 9.6).
 
 use std::{
     convert::Infallible,
-    future::poll_fn,
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,21 +34,29 @@ use hyper_util::{
 };
 use keepwell_types::id::Height;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
-use super::{Node, error::ApiError};
+use super::{
+    Node,
+    error::ApiError,
+    paced::Paced,
+    visitors::{Visitor, Visitors},
+};
 
 /// Connections at one time.
 pub const CONNECTIONS_MAX: usize = 4_096;
-/// How long a client may take to send the headers of a request.
+/// How long a client may take to send the headers of a request, and before that to agree on keys.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of the headers of a request.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Headers of a request.
+const HEADERS_MAX: usize = 100;
 /// How long an ordinary answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The header in which an asker says which height it has seen.
@@ -62,16 +72,27 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until the node stops, and a little longer what is under way.
-pub async fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+/// Serves `router` until the node stops, and a little longer what is under way: with TLS, or without it.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let visitors = Arc::new(Visitors::default());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stopped(&mut stopping) => break,
             Some(_) = connections.join_next() => {}
-            (stream, place) = accept(&listener, &places) => {
-                connections.spawn(connection(stream, place, router.clone(), stopping.clone()));
+            (stream, place, visitor) = accept(&listener, &places, &visitors) => {
+                let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
+                connections.spawn(async move {
+                    let _place = place;
+                    // Errors are those of a client that went away.
+                    let _ = connection(stream, visitor, tls, router, stopping).await;
+                });
             }
         }
     }
@@ -82,14 +103,20 @@ pub async fn serve(listener: TcpListener, router: Router, mut stopping: watch::R
     }
 }
 
+/// The next connection that may come in; those of an address that has too many are closed at once.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+    visitors: &Arc<Visitors>,
+) -> (TcpStream, OwnedSemaphorePermit, Visitor) {
     let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, from)) => {
+                if let Some(visitor) = visitors.enter(from.ip()) {
+                    return (stream, place, visitor);
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
                 sleep(ACCEPT_PAUSE).await;
@@ -99,26 +126,64 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+    mut stream: TcpStream,
+    visitor: Visitor,
+    tls: Option<TlsAcceptor>,
     router: Router,
-    mut stopping: watch::Receiver<bool>,
-) {
+    stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
     // Answers are small and waited for; a failure costs some milliseconds only.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        exchange(Paced::new(stream), visitor, router, stopping).await;
+        return Ok(());
+    };
+    let mut first = [0];
+    timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await??;
+    // Methods are capital letters; a TLS record begins with its type, 22.
+    if first[0].is_ascii_uppercase() {
+        stream.write_all(TLS_ONLY).await?;
+        timeout(LINGER, linger(stream)).await??;
+        return Ok(());
+    }
+    let stream = timeout(HEADER_TIMEOUT, tls.accept(Paced::new(stream))).await??;
+    exchange(stream, visitor, router, stopping).await;
+    Ok(())
+}
+
+/// What whoever speaks plain HTTP is told where TLS is spoken.
+const TLS_ONLY: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: application/json\r\n\
+    connection: close\r\n\
+    content-length: 107\r\n\r\n\
+    {\"error\":\"tls_only\",\"fault\":\"client\",\"message\":\"this port speaks TLS 1.3; begin the address with https://\"}";
+
+/// Answers the requests of one connection, one after the other.
+async fn exchange<S>(
+    stream: S,
+    visitor: Visitor,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| Box::pin(router.call(request)));
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(visitor.clone());
+        Box::pin(router.call(request))
+    });
     let mut served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     // Errors are those of a client that went away.
     tokio::select! {
-        _ = poll_fn(|context| served.poll_without_shutdown(context)) => {}
+        _ = &mut served => {}
         () = stopped(&mut stopping) => {
             std::pin::Pin::new(&mut served).graceful_shutdown();
-            let _ = poll_fn(|context| served.poll_without_shutdown(context)).await;
+            let _ = (&mut served).await;
         }
     }
     let stream = served.into_parts().io.into_inner();
@@ -129,8 +194,9 @@ async fn connection(
 }
 
 /// Says that no more answers come, and reads what is still sent, to its end.
-async fn linger(mut stream: TcpStream) -> std::io::Result<()> {
-    stream.shutdown().await?;
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    // Where all went well it was said already.
+    let _ = stream.shutdown().await;
     let mut rest = vec![0; LINGER_BYTES];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
@@ -206,11 +272,31 @@ fn method_name(method: &Method) -> &'static str {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use axum::routing::put;
+    use axum::routing::{get, put};
 
     use super::*;
 
     const MIB: usize = 1024 * 1024;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_answer_reaches_a_slow_reader_whole() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // More than the system buffers, and the last answer of its connection.
+        let router = Router::new().route("/", get(async || vec![7; 32 * MIB]));
+        let (stop, stopping) = watch::channel(false);
+        let server = tokio::spawn(serve(listener, None, router, stopping));
+
+        let mut reader = TcpStream::connect(address).await.unwrap();
+        let ask = b"GET / HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+        reader.write_all(ask).await.unwrap();
+        sleep(Duration::from_millis(300)).await;
+        let mut answer = Vec::new();
+        reader.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.len() > 32 * MIB, "{} bytes came", answer.len());
+        stop.send_replace(true);
+        server.await.unwrap();
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_refusal_reaches_who_is_still_sending() {
@@ -219,7 +305,7 @@ mod tests {
         // It answers without a look at the body.
         let router = Router::new().route("/", put(async || StatusCode::INSUFFICIENT_STORAGE));
         let (stop, stopping) = watch::channel(false);
-        let server = tokio::spawn(serve(listener, router, stopping));
+        let server = tokio::spawn(serve(listener, None, router, stopping));
 
         let mut sender = TcpStream::connect(address).await.unwrap();
         let head = format!("PUT / HTTP/1.1\r\nhost: node\r\ncontent-length: {}\r\n\r\n", 32 * MIB);

@@ -36,7 +36,7 @@ use thiserror::Error;
 use super::incoming::Incoming;
 use crate::{
     config::S3Config,
-    folder::{FolderError, create_private},
+    folder::{FolderError, create_private, free_bytes},
 };
 
 /// Bytes that are written at once to a folder.
@@ -370,11 +370,11 @@ impl Store {
     /// Bytes that are free on the disk of a folder; an object store has no such limit.
     pub fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
         let Some(folder) = &self.folder else { return Ok(None) };
-        let disk = rustix::fs::statvfs(folder).map_err(|error| {
-            let (store, source) = ("LocalFileSystem", Box::new(io::Error::from(error)));
+        let free = free_bytes(folder).map_err(|error| {
+            let (store, source) = ("LocalFileSystem", Box::new(error));
             StoreError::Failed(object_store::Error::Generic { store, source })
         })?;
-        Ok(Some(disk.f_bavail.saturating_mul(disk.f_frsize)))
+        Ok(Some(free))
     }
 
     /// Removes what uploads left behind that a crash cut off before `before`. An object store does so

@@ -123,6 +123,7 @@ impl Consortium {
             keys: KeysConfig { folder: folder.join(format!("keys-{at}")), operator_file: None },
             listen_peers: ports[at],
             listen_clients: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
             peers: peers.clone(),
             custody: CustodyConfig::default(),
             custody_limits: CustodyLimits::default(),

@@ -1,0 +1,222 @@
+//! `keepwell config`: whether a node's configuration would do, before the node is started with it.
+
+use std::{
+    env,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+};
+
+use clap::{Args, Subcommand};
+use keepwell_crypto::command::chain_id;
+use keepwell_node::{
+    config::{CustodyConfig, NodeConfig},
+    custody::store::Store,
+    folder::{Folder, FolderError, free_bytes},
+    run::check_keys,
+    tls::{Certificate, ends_soon},
+};
+use keepwell_types::genesis::Genesis;
+use serde_json::json;
+
+use crate::{
+    commands::node::{address, load_keys},
+    failure::Failure,
+    output::Output,
+    profile::PASSPHRASE_FILE,
+};
+
+/// Look at a node's configuration without starting the node
+#[derive(Args)]
+#[command(after_help = "Example:\n  keepwell config check --config /etc/keepwell/node.toml")]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Say what is wrong with a configuration and everything that it names
+    ///
+    /// Nothing is changed, and a node that runs is not disturbed. Keys are unlocked if that needs no typing: with
+    /// an operator's file, or a passphrase in the file that KEEPWELL_PASSPHRASE_FILE names.
+    Check {
+        /// The node's configuration
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+impl Config {
+    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        let What::Check { config } = self.what;
+        let findings = check(&NodeConfig::read(&config)?);
+        let wrong = findings.iter().filter(|it| matches!(it.state, State::Wrong)).count();
+        let lines: Vec<_> = findings
+            .iter()
+            .map(|it| format!("{:<8}{:<12}{}", it.state.as_str(), it.what, it.words))
+            .collect();
+        let list: Vec<_> = findings
+            .iter()
+            .map(|it| json!({ "what": it.what, "state": it.state.as_str(), "message": it.words }))
+            .collect();
+        output.result(&lines.join("\n"), &json!({ "fits": wrong == 0, "findings": list }));
+        match wrong {
+            0 => Ok(()),
+            wrong => Err(Failure::Misused(format!(
+                "{wrong} of {} things that {} names are wrong; see above for each",
+                findings.len(),
+                config.display()
+            ))),
+        }
+    }
+}
+
+/// One thing that was looked at.
+struct Finding {
+    what: &'static str,
+    state: State,
+    words: String,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// As it must be.
+    Good,
+    /// A node starts with it, and its operator should know.
+    Mind,
+    /// No node starts with it.
+    Wrong,
+    /// It could not be seen from here.
+    Unseen,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Mind => "mind",
+            Self::Wrong => "wrong",
+            Self::Unseen => "unseen",
+        }
+    }
+}
+
+fn check(config: &NodeConfig) -> Vec<Finding> {
+    let genesis = read_genesis(config);
+    let mut findings = vec![match &genesis {
+        Ok(genesis) => {
+            let (chain, validators) = (chain_id(genesis), genesis.validators.len());
+            let words =
+                format!("chain {chain}, {validators} validators, each listed under [[peers]]");
+            Finding { what: "genesis", state: State::Good, words }
+        }
+        Err(words) => Finding { what: "genesis", state: State::Wrong, words: words.clone() },
+    }];
+    findings.push(of("keys", keys(config, genesis.ok().as_ref())));
+    let (folder, runs) = folder(config);
+    findings.push(of("folder", folder));
+    findings.push(of("custody", custody(config)));
+    findings.push(of("tls", certificate(config)));
+    findings.push(of("peers", listens(config.listen_peers, runs)));
+    findings.push(of("clients", listens(config.listen_clients, runs)));
+    findings
+}
+
+type Found = Result<(State, String), String>;
+
+fn of(what: &'static str, found: Found) -> Finding {
+    let (state, words) = found.unwrap_or_else(|words| (State::Wrong, words));
+    Finding { what, state, words }
+}
+
+fn good(words: impl Into<String>) -> Found {
+    Ok((State::Good, words.into()))
+}
+
+fn read_genesis(config: &NodeConfig) -> Result<Genesis, String> {
+    let genesis = config.read_genesis().map_err(|error| error.to_string())?;
+    genesis.check().map_err(|error| format!("{error}; get the consortium's own file"))?;
+    config.check_genesis(&genesis).map_err(|error| error.to_string())?;
+    Ok(genesis)
+}
+
+fn keys(config: &NodeConfig, genesis: Option<&Genesis>) -> Found {
+    if config.keys.operator_file.is_none() && env::var_os(PASSPHRASE_FILE).is_none() {
+        let words = format!(
+            "a passphrase unlocks them; name a file with it in {PASSPHRASE_FILE} to have them looked at"
+        );
+        return Ok((State::Unseen, words));
+    }
+    let keys = load_keys(config).map_err(|error| error.to_string())?;
+    let Some(genesis) = genesis else {
+        return Ok((
+            State::Unseen,
+            "they unlock; whose they are only the genesis file says".into(),
+        ));
+    };
+    let organisation = check_keys(genesis, &keys).map_err(|error| error.to_string())?;
+    good(format!("they unlock, and are those of organisation {organisation}"))
+}
+
+/// The folder, and whether a node runs in it.
+fn folder(config: &NodeConfig) -> (Found, bool) {
+    let path = &config.folder;
+    if !path.exists() {
+        return (good("not there yet; the node makes it"), false);
+    }
+    match Folder::open(path) {
+        Ok(_) => (room(config), false),
+        Err(FolderError::Busy { .. }) => (good("a node runs in it"), true),
+        Err(error) => (Err(error.to_string()), false),
+    }
+}
+
+fn room(config: &NodeConfig) -> Found {
+    let path = &config.folder;
+    let free = free_bytes(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let least = config.custody_limits.free_bytes_min;
+    if free < least {
+        let words = format!(
+            "the disk has {free} bytes left, and uploads leave {least} free: none is taken in; make room"
+        );
+        return Ok((State::Mind, words));
+    }
+    good(format!("readable and writable, {} GiB left on its disk", free >> 30))
+}
+
+fn custody(config: &NodeConfig) -> Found {
+    match &config.custody {
+        CustodyConfig::Folder(None) => good("in the node's folder"),
+        CustodyConfig::Folder(Some(path)) if path.is_dir() => good(path.display().to_string()),
+        CustodyConfig::Folder(Some(path)) => {
+            good(format!("{}, not there yet; the node makes it", path.display()))
+        }
+        CustodyConfig::S3(store) => {
+            Store::in_s3(store).map_err(|error| error.to_string())?;
+            good(format!("bucket {}; the store itself was not asked", store.bucket))
+        }
+    }
+}
+
+fn certificate(config: &NodeConfig) -> Found {
+    let Some(files) = &config.tls else {
+        return good("none: plain HTTP, on this computer alone");
+    };
+    let certificate = Certificate::open(files).map_err(|error| error.to_string())?;
+    let url = address(config.listen_clients, Some(&certificate)).map_err(|it| it.to_string())?;
+    let ends = certificate.ends();
+    if ends_soon(ends) {
+        return Ok((State::Mind, format!("the certificate ends at {ends}; renew it")));
+    }
+    good(format!("until {ends}; clients name {url}"))
+}
+
+fn listens(address: SocketAddr, runs: bool) -> Found {
+    if runs {
+        return good(format!("{address}, where the node that runs listens"));
+    }
+    TcpListener::bind(address).map_err(|error| {
+        format!("{address}: {error}; stop what uses the port, or configure another one")
+    })?;
+    good(format!("{address} is free"))
+}
