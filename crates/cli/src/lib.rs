@@ -5,6 +5,7 @@
 //!
 //! Not here: what the commands do, which is in `keepwell-client` and `keepwell-node`.
 
+mod backup;
 mod failure;
 mod founding;
 mod instant;
@@ -28,13 +29,13 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        anchor::Anchor, audit::Audit, case::Case, certificate::Certificate, chart::Chart,
-        config::Config, credential::Credential, custody::Custody, emergency::Emergency,
-        explain::Explain, fsck::Fsck, genesis::Genesis, grant::Grant, guardian::Guardian,
-        link::Link, matching::Match, member::Member, node::Node, open::Open,
+        anchor::Anchor, audit::Audit, backup::BackUp, case::Case, certificate::Certificate,
+        chart::Chart, config::Config, credential::Credential, custody::Custody,
+        emergency::Emergency, explain::Explain, fsck::Fsck, genesis::Genesis, grant::Grant,
+        guardian::Guardian, link::Link, matching::Match, member::Member, node::Node, open::Open,
         organisation::Organisation, proxy::Proxy, receipt::Receipt, record::Record,
-        recover::Recover, report::Report, status::Status, trustee::Trustee, verify::Verify,
-        wallet::Wallet,
+        recover::Recover, report::Report, restore::Restore, status::Status, trustee::Trustee,
+        verify::Verify, wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -86,6 +87,9 @@ enum Command {
     Receipt(Receipt),
     Verify(Verify),
     Fsck(Fsck),
+    #[command(name = "backup")]
+    BackUp(BackUp),
+    Restore(Restore),
     Bench(bench::Bench),
 }
 
@@ -128,6 +132,8 @@ pub fn main() -> ExitCode {
         Command::Receipt(it) => it.run(&output),
         Command::Verify(it) => it.run(&output),
         Command::Fsck(it) => it.run(&output),
+        Command::BackUp(it) => it.run(&output),
+        Command::Restore(it) => it.run(&output),
         Command::Bench(it) => it.run(&mut std::io::stdout().lock(), json).map_err(Failure::from),
     };
     match done {

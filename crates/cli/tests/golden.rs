@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 31] = [
+const COMMANDS: [(&str, &[&str]); 33] = [
     ("pilot", &[]),
     ("genesis", &["keys", "draft", "show", "found", "check"]),
     ("node", &[]),
@@ -112,6 +112,8 @@ const COMMANDS: [(&str, &[&str]); 31] = [
     ("receipt", &[]),
     ("verify", &[]),
     ("fsck", &[]),
+    ("backup", &[]),
+    ("restore", &[]),
     ("bench", &["table"]),
 ];
 
@@ -235,6 +237,8 @@ fn a_failure_in_json_is_one_value() {
         &["verify", "--genesis", "nowhere", "--signatures", "nowhere"],
         &["record", "signatures", "--as", "nowhere", "--chart", &chart, "--position", "1"],
         &["fsck", "--config", "nowhere"],
+        &["backup", "--config", "nowhere", "--to", "nowhere"],
+        &["restore", "--from", "nowhere", "--config", "nowhere"],
         &["bench", "table", "nowhere"],
     ] {
         let done = say(&[arguments, &["--json"]].concat());

@@ -8,7 +8,7 @@
 //!                |
 //!  author  open  grant  chart  audit  anchor  what is asked
 //!  record  request  signoff  case  credential
-//!  challenge  guardian  proxy  emergency  explain  report
+//!  challenge  guardian  proxy  emergency  explain  report  copy
 //!  matching  link  letter  key_letter  member  governance
 //!                |
 //!             client ---- verify              asks nodes; checks answers
@@ -50,6 +50,7 @@ pub mod author;
 pub mod case;
 pub mod challenge;
 pub mod chart;
+pub mod copy;
 pub mod credential;
 pub mod delegate;
 pub mod emergency;

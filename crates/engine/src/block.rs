@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use commonware_codec::{
-    Buf, Copying, EncodeSize, Error as CodecError, FixedSize as _, Read, ReadExt as _, Write,
+    Buf, Copying, DecodeExt as _, EncodeSize, Error as CodecError, FixedSize as _, Read,
+    ReadExt as _, Write,
 };
 use commonware_consensus::{
     Block as ConsensusBlock, BoundedBlock, CertifiableBlock, Heightable,
@@ -35,7 +36,7 @@ use keepwell_types::{
     command::{Entry, SignedCommand},
     genesis::Genesis,
     id::{BlockId, ChainId, Digest, Height, PublicKey},
-    limits::{BLOCK_BYTES_MAX, BLOCK_COMMANDS_MAX, HEADER_BYTES_MAX},
+    limits::{BLOCK_BYTES_MAX, BLOCK_COMMANDS_MAX, BLOCK_WIRE_BYTES_MAX, HEADER_BYTES_MAX},
 };
 
 /// The engine's digest type.
@@ -125,6 +126,11 @@ impl Block {
             next: None,
         };
         Self::new(header, Arc::new([]))
+    }
+
+    /// A block from the bytes that validators send each other, if they are one.
+    pub fn from_wire(bytes: &[u8]) -> Option<Self> {
+        Self::decode(Bytes::copy_from_slice(bytes)).ok()
     }
 
     /// The header.
@@ -269,7 +275,7 @@ impl CertifiableBlock for Block {
 
 impl BoundedBlock for Block {
     fn max_encode_size((): &()) -> usize {
-        2 + HEADER_BYTES_MAX + 4 + BLOCK_COMMANDS_MAX * 4 + BLOCK_BYTES_MAX
+        BLOCK_WIRE_BYTES_MAX
     }
 }
 

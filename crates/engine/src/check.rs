@@ -35,6 +35,8 @@ pub struct Sound {
     pub certificates: u64,
     /// Entries of the state that were compared.
     pub entries: u64,
+    /// Whether the node has yet to execute its blocks: it was restored, and did not run since.
+    pub unbuilt: bool,
 }
 
 /// What is wrong on disk.
@@ -181,7 +183,23 @@ where
         progress(height);
     }
     if !compared && sound.blocks > 0 {
-        return Err(Unsound::StateRoot);
+        if index.height()? > Height(0) || !is_empty(&state, &replay).await? {
+            return Err(Unsound::StateRoot);
+        }
+        sound.unbuilt = true;
     }
     Ok(sound)
+}
+
+/// Whether the state has nothing of what the blocks give.
+async fn is_empty<E>(state: &StateDb<E>, replay: &Replay) -> Result<bool, Unsound>
+where
+    E: Clock + CryptoRng + Spawner + Storage + Metrics,
+{
+    for (key, _) in replay.state() {
+        if state.get(&to_engine(key.to_bytes())).await.map_err(store("the state"))?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

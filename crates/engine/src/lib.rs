@@ -13,6 +13,7 @@ pub mod block;
 pub mod check;
 pub mod core;
 mod epochs;
+pub mod import;
 pub mod index;
 pub mod mempool;
 pub mod network;

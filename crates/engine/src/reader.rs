@@ -23,7 +23,7 @@ use keepwell_types::{
     encoding::{Blob, List},
     id::{BlockId, Height, Signature},
     limits::COMMAND_BYTES_MAX,
-    wire::StateProof,
+    wire::{StateProof, StoredBlock},
 };
 use thiserror::Error;
 
@@ -65,6 +65,9 @@ pub trait Reader: Send + Sync {
 
     /// A final block.
     fn block(&self, height: Height) -> Answer<'_, Result<Block, ReadError>>;
+
+    /// A final block with its own certificate, if it has one.
+    fn stored(&self, height: Height) -> Answer<'_, Result<StoredBlock, ReadError>>;
 
     /// A final block's header, with what proves it final.
     fn certified(&self, height: Height) -> Answer<'_, Result<CertifiedHeader, ReadError>>;
@@ -133,6 +136,12 @@ impl<E: StateContext> EngineReader<E> {
         Ok(handovers)
     }
 
+    async fn read_stored(&self, height: Height) -> Result<StoredBlock, ReadError> {
+        let block = self.read_block(height).await?.encode().to_vec();
+        let block = Blob::from_vec(block).map_err(|_| ReadError::Storage)?;
+        Ok(StoredBlock { block, certificate: self.certificate(height).await })
+    }
+
     async fn read_state(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, ReadError> {
         let digests: Vec<_> = keys.iter().map(|key| to_engine(key.to_bytes())).collect();
         let database = self.databases.read().await;
@@ -184,6 +193,10 @@ impl<E: StateContext> Reader for EngineReader<E> {
 
     fn block(&self, height: Height) -> Answer<'_, Result<Block, ReadError>> {
         Box::pin(self.read_block(height))
+    }
+
+    fn stored(&self, height: Height) -> Answer<'_, Result<StoredBlock, ReadError>> {
+        Box::pin(self.read_stored(height))
     }
 
     fn certified(&self, height: Height) -> Answer<'_, Result<CertifiedHeader, ReadError>> {

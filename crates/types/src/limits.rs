@@ -17,6 +17,9 @@ pub const BLOCK_BYTES_MAX: usize = 1024 * 1024;
 pub const HEADER_BYTES_MAX: usize = 1_024;
 /// How far ahead of its own clock a validator still votes for a block, in milliseconds.
 pub const BLOCK_AHEAD_MS_MAX: u64 = 1_000;
+/// Bytes of a block as validators send it to each other: header, entries, and their lengths.
+pub const BLOCK_WIRE_BYTES_MAX: usize =
+    6 + HEADER_BYTES_MAX + BLOCK_COMMANDS_MAX * 4 + BLOCK_BYTES_MAX;
 
 /// Validators of one epoch.
 pub const VALIDATORS_MAX: usize = 64;

@@ -7,6 +7,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    block::Certificate,
     chart::COMPARTMENT_KEY_BYTES,
     command::Entry,
     encoding::{Blob, List, Text},
@@ -15,8 +16,8 @@ use crate::{
         OrganisationId, PublicKey, Signature, Suite,
     },
     limits::{
-        CAPSULE_BYTES_MAX, CHART_ESCROW_BYTES_MAX, MATCH_POINTS_MAX, RECEIPT_BYTES_MAX,
-        RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX,
+        BLOCK_WIRE_BYTES_MAX, CAPSULE_BYTES_MAX, CHART_ESCROW_BYTES_MAX, MATCH_POINTS_MAX,
+        RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX,
     },
     member::Party,
     outcome::Outcome,
@@ -317,4 +318,31 @@ pub struct SeedTableLine {
     /// Digest of its sealed seeds.
     #[n(1)]
     pub seeds: Digest,
+}
+
+/// Blocks in one [`StoredBlocks`].
+pub const STORED_BLOCKS_MAX: usize = 256;
+/// Bytes of blocks after which a node ends a [`StoredBlocks`].
+pub const STORED_BLOCKS_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of an encoded [`StoredBlocks`]: the block with which it reaches its size may be the largest there is, and each
+/// has a certificate.
+pub const STORED_BLOCKS_BYTES_MAX: usize = STORED_BLOCKS_BYTES + 4 * 1024 * 1024;
+
+/// Final blocks as a node stores them, from one height on without a gap.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct StoredBlocks {
+    /// In the order of their heights; none where the node has no more.
+    #[n(0)]
+    pub blocks: List<StoredBlock, STORED_BLOCKS_MAX>,
+}
+
+/// A final block, whole.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct StoredBlock {
+    /// The block as validators send it to each other.
+    #[n(0)]
+    pub block: Blob<BLOCK_WIRE_BYTES_MAX>,
+    /// Its certificate. A block without one of its own is final through a later one.
+    #[n(1)]
+    pub certificate: Option<Certificate>,
 }

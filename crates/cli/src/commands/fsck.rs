@@ -70,10 +70,15 @@ impl Fsck {
             Some(objects) => format!("{objects} sealed objects read"),
             None => "the sealed objects are in an object store and were not read".into(),
         };
+        let state = if sound.unbuilt {
+            "the state is not there yet: the node has not run since it was restored".into()
+        } else {
+            format!("{} entries of the state compared", sound.entries)
+        };
         output.result(
             &format!(
-                "sound: {} blocks executed again, {} certificates verified, {} entries of the state compared, {read}",
-                sound.blocks, sound.certificates, sound.entries
+                "sound: {} blocks executed again, {} certificates verified, {state}, {read}",
+                sound.blocks, sound.certificates
             ),
             &json!({
                 "sound": true,

@@ -29,11 +29,13 @@ pub(crate) mod matching;
 
 pub(crate) mod anchor;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod receipt;
 pub(crate) mod report;
+pub(crate) mod restore;
 pub(crate) mod verify;
 
 use keepwell_client::verify::LogMark;

@@ -26,6 +26,7 @@ pub mod commands;
 pub mod receipts;
 
 pub mod accesses;
+pub mod blocks;
 pub mod charts;
 pub mod events;
 pub mod logs;
@@ -125,6 +126,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/openapi.json", get(health::openapi))
         .route("/v1/genesis", get(health::genesis))
+        .route("/v1/blocks", get(blocks::blocks))
         .route("/v1/tip", get(health::tip))
         .route("/v1/handovers", get(health::handovers))
         .route("/v1/receipts/{height}/{index}", get(receipts::receipt))
@@ -203,6 +205,7 @@ pub fn router(node: Arc<Node>) -> Router {
         health::genesis,
         health::tip,
         health::handovers,
+        blocks::blocks,
         commands::submit,
         receipts::receipt,
         receipts::command,
