@@ -340,9 +340,10 @@ impl Consortium {
         for share in &node.shares {
             let key = share.key();
             let receivers = self.dealt_to(node, changing);
-            let dealt = match node.manner {
-                Manner::DealsAnother => another(&mut self.rng, (old, share), changing, &receivers),
-                _ => handover(old, changing, key).deal(share, &receivers).unwrap(),
+            let dealt = if node.manner == Manner::DealsAnother {
+                another(&mut self.rng, (old, share), changing, &receivers)
+            } else {
+                handover(old, changing, key).deal(share, &receivers).unwrap()
             };
             let dealing = Blob::from_vec(dealt.dealing().encode()).unwrap();
             let change = changing.began;
@@ -401,9 +402,10 @@ impl Consortium {
             let key = share.key();
             let again = handover(old, changing, key).deal(share, &receivers).unwrap();
             for receiver in dealt.of(key).unwrap().accusers.iter() {
-                let share = match node.manner {
-                    Manner::OpensAnother => Blob::from_vec(vec![1; 32]).unwrap(),
-                    _ => again.opened(receiver).share().clone(),
+                let share = if node.manner == Manner::OpensAnother {
+                    Blob::from_vec(vec![1; 32]).unwrap()
+                } else {
+                    again.opened(receiver).share().clone()
                 };
                 shares.push(OpenShare { key, receiver, share });
             }
@@ -569,10 +571,10 @@ fn all_four() -> Consortium {
 }
 
 fn admits(name: &str) -> Act {
-    match support::admit(name, true) {
-        Payload::OrganisationAdmit(it) => Act::Admit(it),
-        other => panic!("{other:?}"),
-    }
+    let Payload::OrganisationAdmit(it) = support::admit(name, true) else {
+        panic!("it admits");
+    };
+    Act::Admit(it)
 }
 
 fn expels(name: &str) -> Act {
@@ -898,7 +900,7 @@ fn a_suspended_organisation_hands_its_share_over() {
 fn an_expulsion_comes_before_the_end_of_its_epoch() {
     let mut consortium = all_four();
     let ends = |consortium: &Consortium, after: u64| {
-        (consortium.world.height.0 + after + 1) % u64::from(EPOCH_BLOCKS_MIN) == 0
+        (consortium.world.height.0 + after + 1).is_multiple_of(EPOCH_BLOCKS_MIN.into())
     };
     while !ends(&consortium, 0) {
         consortium.round();
@@ -947,11 +949,14 @@ fn a_validator_floods_nobody() {
     assert_eq!(verdict, Verdict::Accepted);
 }
 
+/// What was said in a change.
+type Said<'a> = &'a [&'a dyn Fn(&mut Changing)];
+
 /// Four of four, three of whom are enough, from block 10 on in stages of eight blocks.
 #[test]
 fn each_stage_ends_when_all_have_spoken_or_in_time() {
     let set = all_four().validators().set;
-    let stage = |height, said: &[&dyn Fn(&mut Changing)]| {
+    let stage = |height, said: Said<'_>| {
         let began = Location { height: Height(10), index: 0 };
         let mut changing = Changing::new(began, set.seats.clone());
         said.iter().for_each(|say| say(&mut changing));
@@ -971,7 +976,7 @@ fn each_stage_ends_when_all_have_spoken_or_in_time() {
     let all_checked = |it: &mut Changing| it.ended.check = Some(Height(14));
     let all_opened = |it: &mut Changing| it.ended.open = Some(Height(36));
     let all_confirmed = |it: &mut Changing| it.ended.confirm = Some(Height(37));
-    let cases: [(u64, &[&dyn Fn(&mut Changing)], Stage); 22] = [
+    let cases: [(u64, Said<'_>, Stage); 22] = [
         (10, &[], Stage::Receive),
         (17, &[], Stage::Receive),
         (18, &[], Stage::Failed),
