@@ -677,9 +677,13 @@ impl Client {
         let bytes = self.nodes.ask(node, ask).await?;
         let mut checked = check(&bytes);
         // By the word of validators who are not known here: perhaps because they took over since.
-        let is_certificate = checked.as_ref().err().is_some_and(ProofFault::is_certificate);
-        if is_certificate && self.follow(node).await? {
-            checked = check(&bytes);
+        if checked.as_ref().err().is_some_and(ProofFault::is_certificate) {
+            match self.follow(node).await {
+                Ok(true) => checked = check(&bytes),
+                Err(error @ (ClientError::Proof(_) | ClientError::File(_))) => return Err(error),
+                // What it answered first is what is wrong.
+                Ok(false) | Err(_) => {}
+            }
         }
         checked.map_err(|fault| fault.of(node).into())
     }

@@ -223,6 +223,7 @@ impl Asked {
         let client = self.world.client(urls);
         let batch = Batch {
             actor: &self.actor,
+            consortium: &self.world.consortium,
             committee: self.world.consortium.matching().unwrap(),
             requester: self.requester.clone(),
             points: self.points.clone(),
