@@ -66,6 +66,10 @@ impl Address {
     /// Reads an address.
     pub fn parse(text: &str) -> Result<Self, UsageError> {
         let wrong = || UsageError::Address { url: text.to_owned() };
+        // What a URL's parser passes over, a person comparing two addresses does not see.
+        if text.chars().any(|it| it.is_whitespace() || it.is_control()) {
+            return Err(wrong());
+        }
         let mut url = Url::parse(text).map_err(|_| wrong())?;
         let has_more = url.path() != "/" || url.query().is_some();
         if has_more || !url.username().is_empty() || url.password().is_some() {
@@ -302,6 +306,8 @@ mod tests {
             ("https://127.0.0.1:7700/?a", "address"),
             ("ftp://127.0.0.1:7700", "address"),
             ("127.0.0.1:7700", "address"),
+            ("ht\ttp://127.0.0.1:7700", "address"),
+            ("https://192.0.2.1:7441\n", "address"),
             ("", "address"),
         ] {
             let given = match Address::parse(url) {

@@ -810,7 +810,7 @@ pub fn node_address(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
     match Address::parse(text) {
         Ok(address) => {
-            let is_plain = text.trim().get(..5).is_some_and(|it| it.eq_ignore_ascii_case("http:"));
+            let is_plain = text.get(..5).is_some_and(|it| it.eq_ignore_ascii_case("http:"));
             assert!(address.is_tls() || is_plain, "https never becomes plain HTTP");
             true
         }
