@@ -38,7 +38,7 @@ use keepwell_crypto::{
     matching::{self, Input, MatchingCommittee, Programme},
     release::Access,
     request,
-    reshare::{self, Handover, Share},
+    reshare::{self, Share},
     sd_jwt::{self, Issued, NewCredential, Trust},
     seal::{self, SealingKey},
     sheet,
@@ -312,19 +312,19 @@ pub fn committee() -> &'static Committee {
 }
 
 /// A change in which the same validators deal their shares anew, and the keys that are to come.
-pub fn handover() -> (&'static Handover, &'static CommitteeKeys) {
-    static HANDOVER: OnceLock<(Handover, CommitteeKeys)> = OnceLock::new();
-    let (handover, keys) = HANDOVER.get_or_init(|| {
+pub fn reshare() -> (&'static reshare::Handover, &'static CommitteeKeys) {
+    static RESHARE: OnceLock<(reshare::Handover, CommitteeKeys)> = OnceLock::new();
+    let (handover, keys) = RESHARE.get_or_init(|| {
         let (keys, change) = (dealt().0, Location { height: Height(9), index: 0 });
         let seats = usize::from(VALIDATORS);
-        let handover = Handover::new(&CHAIN, change, KeyUse::Release, &keys, seats);
+        let handover = reshare::Handover::new(&CHAIN, change, KeyUse::Release, &keys, seats);
         (handover.expect("dealt keys are a committee"), keys)
     });
     (handover, keys)
 }
 
 fn share_proof() -> Vec<u8> {
-    let (handover, keys) = handover();
+    let (handover, keys) = reshare();
     let share = KeyShare::from_bytes(&dealt().1).expect("a share that was dealt");
     handover.prove(&mut rng(70), keys, &Share::Release(share)).to_vec()
 }
