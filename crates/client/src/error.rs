@@ -53,7 +53,7 @@ pub enum ClientError {
     Node(#[from] NodeError),
     /// A node whose answer does not hold.
     #[error(transparent)]
-    Proof(#[from] ProofError),
+    Proof(Box<ProofError>),
     /// Every node that was asked could not answer.
     #[error("no node could answer: {}", list(.0))]
     NoNode(Vec<ClientError>),
@@ -73,6 +73,12 @@ pub enum ClientError {
 
 fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl From<ProofError> for ClientError {
+    fn from(error: ProofError) -> Self {
+        Self::Proof(Box::new(error))
+    }
 }
 
 impl ClientError {

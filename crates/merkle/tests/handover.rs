@@ -265,7 +265,7 @@ fn sets_that_cannot_validate_are_refused_whoever_certifies_them() {
     });
     check("with fewer shares than seats", HandoverError::Unfit { since }, |it, handover| {
         let mut set = it.five.set.clone();
-        set.committee.shares = list(set.committee.shares.to_vec().into_iter().skip(1));
+        set.committee.shares = list(set.committee.shares.iter().copied().skip(1));
         certified(it, handover, set);
     });
     check("that opens with fewer than certify", HandoverError::Unfit { since }, |it, handover| {

@@ -252,7 +252,8 @@ fn handovers() {
     vectors.add("set", "-", encode(&good.set));
     vectors.add("digest-of-set", "-", validators_digest(&good.set).0);
     vectors.add("same-validators", "ok", good.encode());
-    let altered: [(&str, &str, fn(&mut Handover)); 6] = [
+    type Altered = (&'static str, &'static str, fn(&mut Handover));
+    let altered: [Altered; 6] = [
         ("since-altered", "other_set", |it| it.set.since = 3),
         ("key-altered", "other_set", |it| it.set.committee.key.0[0] ^= 1),
         ("next-left-out", "other_set", |it| it.header.next = None),

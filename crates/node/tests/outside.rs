@@ -41,11 +41,13 @@ use utoipa::OpenApi as _;
 const HOSPITAL: usize = 0;
 const CLINIC: usize = 1;
 
-/// What anyone may ask: how the node is, what it starts from, and the newest header, which proves itself.
+/// What anyone may ask: how the node is, what it starts from, and what proves itself: the newest header, and the
+/// hand-overs to those who certify it.
 /// A command carries its own signatures.
-const PUBLIC: [(&str, &str); 7] = [
+const PUBLIC: [(&str, &str); 8] = [
     ("get", "/metrics"),
     ("get", "/v1/genesis"),
+    ("get", "/v1/handovers"),
     ("get", "/v1/health"),
     ("get", "/v1/openapi.json"),
     ("get", "/v1/ready"),

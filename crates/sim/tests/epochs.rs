@@ -86,7 +86,7 @@ fn epochs_over_a_lossy_wide_area_network() {
                 downtime: Duration::from_secs(3),
                 count: 1,
             })
-            .exit_condition(alive_at(40))
+            .exit_condition(alive_at(120))
     });
 }
 
