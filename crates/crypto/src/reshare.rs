@@ -120,16 +120,16 @@ impl Share {
     }
 }
 
-/// One key in one change of validators.
+/// The resharing of one key in one change of validators.
 #[derive(Clone, Debug)]
-pub struct Handover {
+pub struct Resharing {
     key: KeyUse,
     session: Digest,
     old: Committee,
     numbers: Numbers,
 }
 
-impl Handover {
+impl Resharing {
     /// From those who have `old` to so many others.
     pub fn new(
         chain: &ChainId,
@@ -137,7 +137,7 @@ impl Handover {
         key: KeyUse,
         old: &CommitteeKeys,
         seats: usize,
-    ) -> Result<Self, HandoverFault> {
+    ) -> Result<Self, ResharingFault> {
         let session = digest(SESSION_DOMAIN, &[&encode(&(chain, change, key))]);
         let count = |n: usize| {
             let (threshold, shares) = (u16::MAX, n);
@@ -254,9 +254,9 @@ fn challenge(context: &Digest, index: u16, commitment: &RistrettoPoint) -> Scala
     hash::scalar(PROOF_DOMAIN, &parts)
 }
 
-/// Why no shares can be handed over: what stands on the ledger is damaged, or made by other rules.
+/// Why no shares can be dealt anew: what stands on the ledger is damaged, or made by other rules.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-pub enum HandoverFault {
+pub enum ResharingFault {
     /// The keys of the old set.
     #[error(transparent)]
     Committee(#[from] CommitteeError),

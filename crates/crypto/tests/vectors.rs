@@ -22,7 +22,7 @@ use keepwell_crypto::{
     keys::{CaseKey, ChartSecret, ClaimCode, ClaimCodeError, MemberSecret},
     padding::padded_len,
     release::{Access, Collector},
-    reshare::{self, Handover, Share},
+    reshare::{self, Resharing, Share},
     seal::{self, OpenError, SealingKey},
     sheet,
     sign::{self, SigningKey},
@@ -878,29 +878,29 @@ fn dealings() {
 
 /// Two hand their shares on to two, and every byte follows from seeds.
 #[test]
-fn handovers() {
-    let rng = &mut CountingRng::new("vectors: handovers");
+fn resharings() {
+    let rng = &mut CountingRng::new("vectors: resharings");
     let (chain, change) = (ChainId([6; 32]), Location { height: Height(300), index: 2 });
     let (old, shares) = threshold::deal(rng, 2, 2);
-    let handover = Handover::new(&chain, change, KeyUse::Release, &old, 2).unwrap();
+    let resharing = Resharing::new(&chain, change, KeyUse::Release, &old, 2).unwrap();
     let keys = [1, 2].map(|seed| SealingKey::from_seed(&[seed; 32]));
     let receivers = keys.each_ref().map(|key| Some(key.public()));
     let dealings: Vec<_> = shares
         .iter()
-        .map(|share| handover.deal(&Share::Release(share.clone()), &receivers).unwrap())
+        .map(|share| resharing.deal(&Share::Release(share.clone()), &receivers).unwrap())
         .map(|dealt| dealt.dealing().clone())
         .collect();
     let commitments: Vec<_> =
-        dealings.iter().map(|dealing| handover.commitments(dealing).unwrap()).collect();
-    let new = handover.finish(&commitments).unwrap();
+        dealings.iter().map(|dealing| resharing.commitments(dealing).unwrap()).collect();
+    let new = resharing.finish(&commitments).unwrap();
     let parts: Vec<_> =
-        dealings.iter().map(|dealing| handover.open(dealing, 1, &keys[0]).unwrap()).collect();
-    let share = handover.share(1, &parts).unwrap();
-    let proof = handover.prove(rng, &new, &share);
-    handover.verify(&new, 1, &proof).unwrap();
+        dealings.iter().map(|dealing| resharing.open(dealing, 1, &keys[0]).unwrap()).collect();
+    let share = resharing.share(1, &parts).unwrap();
+    let proof = resharing.prove(rng, &new, &share);
+    resharing.verify(&new, 1, &proof).unwrap();
 
-    let matching = Handover::new(&chain, change, KeyUse::Match, &old, 2).unwrap();
-    let elsewhere = Handover::new(&ChainId([7; 32]), change, KeyUse::Release, &old, 2).unwrap();
+    let matching = Resharing::new(&chain, change, KeyUse::Match, &old, 2).unwrap();
+    let elsewhere = Resharing::new(&ChainId([7; 32]), change, KeyUse::Release, &old, 2).unwrap();
     let validator = Validator {
         organisation: OrganisationId([3; 16]),
         consensus: SigningKey::from_seed(&[11; 32]).public(),
@@ -912,15 +912,15 @@ fn handovers() {
     let mut moved = card.clone();
     moved.seat.address = None;
     let negative = [
-        refused("another index", json!({ "index": 2 }), handover.verify(&new, 2, &proof)),
-        refused("the old keys", json!({}), handover.verify(&old, 1, &proof)),
+        refused("another index", json!({ "index": 2 }), resharing.verify(&new, 2, &proof)),
+        refused("the old keys", json!({}), resharing.verify(&old, 1, &proof)),
         refused("the other key's session", json!({}), matching.verify(&new, 1, &proof)),
         refused("a dealing for the other key", json!({}), matching.commitments(&dealings[0])),
         refused("a dealing of another chain", json!({}), elsewhere.commitments(&dealings[0])),
         refused(
             "one dealing too few",
             json!({ "dealings": 1 }),
-            handover.finish(&commitments[..1]),
+            resharing.finish(&commitments[..1]),
         ),
         refused(
             "a card of another chain",
@@ -942,7 +942,7 @@ fn handovers() {
         "card": hex(card.encode()),
         "refused": negative,
     });
-    check("handover", &vectors);
+    check("resharing", &vectors);
 }
 
 /// Two founders and all that they post: every byte follows from their seeds.

@@ -312,21 +312,21 @@ pub fn committee() -> &'static Committee {
 }
 
 /// A change in which the same validators deal their shares anew, and the keys that are to come.
-pub fn reshare() -> (&'static reshare::Handover, &'static CommitteeKeys) {
-    static RESHARE: OnceLock<(reshare::Handover, CommitteeKeys)> = OnceLock::new();
-    let (handover, keys) = RESHARE.get_or_init(|| {
+pub fn reshare() -> (&'static reshare::Resharing, &'static CommitteeKeys) {
+    static RESHARE: OnceLock<(reshare::Resharing, CommitteeKeys)> = OnceLock::new();
+    let (resharing, keys) = RESHARE.get_or_init(|| {
         let (keys, change) = (dealt().0, Location { height: Height(9), index: 0 });
         let seats = usize::from(VALIDATORS);
-        let handover = reshare::Handover::new(&CHAIN, change, KeyUse::Release, &keys, seats);
-        (handover.expect("dealt keys are a committee"), keys)
+        let resharing = reshare::Resharing::new(&CHAIN, change, KeyUse::Release, &keys, seats);
+        (resharing.expect("dealt keys are a committee"), keys)
     });
-    (handover, keys)
+    (resharing, keys)
 }
 
 fn share_proof() -> Vec<u8> {
-    let (handover, keys) = reshare();
+    let (resharing, keys) = reshare();
     let share = KeyShare::from_bytes(&dealt().1).expect("a share that was dealt");
-    handover.prove(&mut rng(70), keys, &Share::Release(share)).to_vec()
+    resharing.prove(&mut rng(70), keys, &Share::Release(share)).to_vec()
 }
 
 fn validator_card() -> Vec<u8> {

@@ -547,8 +547,8 @@ pub fn validator_card(bytes: &[u8]) -> bool {
 /// The bytes show that somebody has a share.
 pub fn share_proof(bytes: &[u8]) -> bool {
     let Ok(proof) = Blob::from_vec(bytes.to_vec()) else { return false };
-    let (handover, keys) = seeds::reshare();
-    let shown = handover.verify(keys, 1, &proof).is_ok();
+    let (resharing, keys) = seeds::reshare();
+    let shown = resharing.verify(keys, 1, &proof).is_ok();
     assert!(!shown || seeds::is_seed("share_proof", bytes), "the fuzzer has no share");
     shown
 }

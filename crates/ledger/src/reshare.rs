@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use keepwell_crypto::{
     dealing::{Dealing, OpenedShare},
-    reshare::Handover,
+    reshare::Resharing,
     seal::SealingPublic,
 };
 use keepwell_types::{
@@ -58,7 +58,7 @@ pub(crate) fn deal(case: &Case<'_>, it: &ReshareDeal) -> Result<Changes, Halt> {
     let mut dealt = case.view.dealt(index)?.cloned().unwrap_or_default();
     first_time(dealt.of(it.key).is_none())?;
     let dealing = Dealing::decode(&it.dealing).map_err(|_| Rejection::WrongDealing)?;
-    let commitments = part.handover(it.key)?.commitments(&dealing);
+    let commitments = part.resharing(it.key)?.commitments(&dealing);
     let commitments = commitments.map_err(|_| Rejection::WrongDealing)?;
     if commitments.dealer() != index {
         return Err(Rejection::WrongDealing.into());
@@ -121,18 +121,18 @@ pub(crate) fn open(case: &Case<'_>, it: &ReshareOpen) -> Result<Changes, Halt> {
         return Err(Rejection::NotInChange.into());
     }
     let mut dealt = known_dealt(case, index)?;
-    let handovers = part.keys().map(|(key, _)| Ok((key, part.handover(key)?)));
-    let handovers = handovers.collect::<Result<Vec<_>, Rejection>>()?;
+    let resharings = part.keys().map(|(key, _)| Ok((key, part.resharing(key)?)));
+    let resharings = resharings.collect::<Result<Vec<_>, Rejection>>()?;
     for OpenShare { key, receiver, share } in it.shares.iter() {
         let wrong = Rejection::WrongShare { receiver: *receiver };
-        let handover = handovers.iter().find(|(of, _)| of == key).map(|(_, handover)| handover);
-        let handover = handover.ok_or(wrong.clone())?;
+        let resharing = resharings.iter().find(|(of, _)| of == key).map(|(_, resharing)| resharing);
+        let resharing = resharing.ok_or(wrong.clone())?;
         let dealt = dealt.of_mut(*key).as_mut().ok_or(wrong.clone())?;
         if !part.is_seat(*receiver) || !dealt.accusers.contains(*receiver) {
             return Err(wrong.into());
         }
         let opened = OpenedShare::new(*receiver, share.clone());
-        handover.check_opened(&dealt.commitments, &opened).map_err(|_| wrong)?;
+        resharing.check_opened(&dealt.commitments, &opened).map_err(|_| wrong)?;
         dealt.accusers.remove(*receiver);
         let opened = Opened { receiver: *receiver, share: share.clone() };
         dealt.opened.push(opened).map_err(|_| Rejection::TooLarge)?;
@@ -162,7 +162,7 @@ pub(crate) fn confirm(case: &Case<'_>, it: &ReshareConfirm) -> Result<Changes, H
             None => keys.insert(part.outcome(key)?),
         };
         let proof = proof_of(it, key).ok_or(Rejection::NoShare)?;
-        part.handover(key)?.verify(keys, index, proof).map_err(|_| Rejection::NoShare)?;
+        part.resharing(key)?.verify(keys, index, proof).map_err(|_| Rejection::NoShare)?;
     }
     if changing.confirmed == changing.ready {
         changing.ended.confirm = Some(case.block.height);
@@ -240,11 +240,11 @@ impl<'a> Part<'a> {
         keys.filter_map(|key| old.committee(key).map(|keys| (key, keys)))
     }
 
-    fn handover(&self, key: KeyUse) -> Result<Handover, Rejection> {
+    fn resharing(&self, key: KeyUse) -> Result<Resharing, Rejection> {
         let old = self.old.committee(key).ok_or(Rejection::WrongDealing)?;
         let (chain, began) = (&self.case.block.chain, self.changing.began);
         // The genesis file, or the change before, was checked to have such keys.
-        Handover::new(chain, began, key, old, self.changing.seats.len())
+        Resharing::new(chain, began, key, old, self.changing.seats.len())
             .map_err(|_| Rejection::WrongDealing)
     }
 
@@ -256,7 +256,7 @@ impl<'a> Part<'a> {
             let dealt = dealt.and_then(|it| it.of(key)).ok_or(Rejection::NotInChange)?;
             commitments.push(dealt.commitments.clone());
         }
-        let finished = self.handover(key)?.finish(&commitments);
+        let finished = self.resharing(key)?.finish(&commitments);
         Ok(finished.map_err(|_| Rejection::WrongDealing)?)
     }
 }

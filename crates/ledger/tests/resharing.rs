@@ -9,7 +9,7 @@ use keepwell_crypto::{
     command::verify,
     dealing::{Dealing, DealingFault, Dealt as Dealings, OpenedShare, SubShare},
     matching,
-    reshare::{Handover, Share, sign_card},
+    reshare::{Resharing, Share, sign_card},
     seal::{SealingKey, SealingPublic},
     sign::SigningKey,
     threshold::{
@@ -343,7 +343,7 @@ impl Consortium {
             let dealt = if node.manner == Manner::DealsAnother {
                 another(&mut self.rng, (old, share), changing, &receivers)
             } else {
-                handover(old, changing, key).deal(share, &receivers).unwrap()
+                resharing(old, changing, key).deal(share, &receivers).unwrap()
             };
             let dealing = Blob::from_vec(dealt.dealing().encode()).unwrap();
             let change = changing.began;
@@ -364,15 +364,15 @@ impl Consortium {
         let index = index_of(&changing.seats, &node.release.public()).unwrap();
         let dealt = self.dealt(dealer).unwrap();
         let dealt = dealt.of(key).unwrap();
-        let handover = handover(old, changing, key);
+        let resharing = resharing(old, changing, key);
         let (_, receiving) = node.receiving.as_ref().unwrap();
         let opened = dealt.opened.iter().find(|it| it.receiver == index);
         match opened {
             Some(opened) => {
                 let share = OpenedShare::new(index, opened.share.clone());
-                handover.check_opened(&dealt.commitments, &share)
+                resharing.check_opened(&dealt.commitments, &share)
             }
-            None => handover.open(&self.dealings[&dealt.location], index, receiving),
+            None => resharing.open(&self.dealings[&dealt.location], index, receiving),
         }
     }
 
@@ -400,7 +400,7 @@ impl Consortium {
         let mut shares = Vec::new();
         for share in &node.shares {
             let key = share.key();
-            let again = handover(old, changing, key).deal(share, &receivers).unwrap();
+            let again = resharing(old, changing, key).deal(share, &receivers).unwrap();
             for receiver in dealt.of(key).unwrap().accusers.iter() {
                 let share = if node.manner == Manner::OpensAnother {
                     Blob::from_vec(vec![1; 32]).unwrap()
@@ -425,11 +425,11 @@ impl Consortium {
         let counting: Vec<_> = changing.counting().iter().take(old.quorum()).collect();
         let (mut next, mut proofs) = (Vec::new(), Vec::new());
         for key in keys(old) {
-            let handover = handover(old, changing, key);
+            let resharing = resharing(old, changing, key);
             let dealt = counting.iter().map(|dealer| self.dealt(*dealer).unwrap());
             let commitments: Vec<_> =
                 dealt.map(|it| it.of(key).unwrap().commitments.clone()).collect();
-            let committee = handover.finish(&commitments).unwrap();
+            let committee = resharing.finish(&commitments).unwrap();
             let parts = counting.iter().map(|it| self.looked(&node, old, changing, key, *it));
             let Ok(parts) = parts.collect::<Result<Vec<_>, _>>() else { return Vec::new() };
             let share = match (node.manner, key) {
@@ -437,9 +437,9 @@ impl Consortium {
                     let (_, others) = deal(&mut self.rng, index, 1);
                     Share::Release(others[usize::from(index) - 1].clone())
                 }
-                _ => handover.share(index, &parts).unwrap(),
+                _ => resharing.share(index, &parts).unwrap(),
             };
-            proofs.push(handover.prove(&mut self.rng, &committee, &share));
+            proofs.push(resharing.prove(&mut self.rng, &committee, &share));
             next.push(share);
         }
         self.nodes.get_mut(&release).unwrap().next = next;
@@ -468,9 +468,9 @@ fn keys(set: &ValidatorSet) -> Vec<KeyUse> {
     keys.filter(|key| set.committee(*key).is_some()).collect()
 }
 
-fn handover(old: &ValidatorSet, changing: &Changing, key: KeyUse) -> Handover {
+fn resharing(old: &ValidatorSet, changing: &Changing, key: KeyUse) -> Resharing {
     let keys = old.committee(key).unwrap();
-    Handover::new(&CHAIN, changing.began, key, keys, changing.seats.len()).unwrap()
+    Resharing::new(&CHAIN, changing.began, key, keys, changing.seats.len()).unwrap()
 }
 
 /// A dealing of a secret that has nothing to do with the dealer's share.
@@ -492,8 +492,8 @@ fn another(
         }
     };
     let (key, seats) = (share.key(), changing.seats.len());
-    let handover = Handover::new(&CHAIN, changing.began, key, &keys, seats).unwrap();
-    handover.deal(&share, receivers).unwrap()
+    let resharing = Resharing::new(&CHAIN, changing.began, key, &keys, seats).unwrap();
+    resharing.deal(&share, receivers).unwrap()
 }
 
 /// A capsule's second lock, made for the consortium's key before anything changed.

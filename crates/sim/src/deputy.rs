@@ -11,7 +11,7 @@ use keepwell_crypto::{
     command::sign,
     dealing::{Dealing, SubShare},
     hash::digest,
-    reshare::{Handover, Share},
+    reshare::{Resharing, Share},
     seal::{SealingKey, SealingPublic},
     sign::SigningKey,
     threshold::KeyShare,
@@ -187,14 +187,14 @@ impl Deputy {
         let release = self.office.release.public();
         let duty = changing.duty(&standing.set, &release, standing.next, self.blocks())?;
         let (change, set) = (changing.began, &standing.set);
-        let handover = Handover::new(
+        let resharing = Resharing::new(
             &self.office.chain,
             change,
             KeyUse::Release,
             &set.committee,
             changing.seats.len(),
         );
-        let handover = handover.ok()?;
+        let resharing = resharing.ok()?;
         let own = index_of(&changing.seats, &release);
         match duty {
             Duty::Ready => {
@@ -208,7 +208,7 @@ impl Deputy {
                     .shares
                     .all()
                     .iter()
-                    .find_map(|it| handover.deal(it, &receivers).ok())?;
+                    .find_map(|it| resharing.deal(it, &receivers).ok())?;
                 let dealing = Blob::from_vec(dealt.dealing().encode()).ok()?;
                 let deal = ReshareDeal { change, key: KeyUse::Release, dealing };
                 Some(vec![Payload::ReshareDeal(deal)])
@@ -217,7 +217,7 @@ impl Deputy {
                 let mut wrong = Vec::new();
                 for dealer in changing.dealt.iter() {
                     let (dealing, _) = dealing_of(reader, dealer).await?;
-                    if handover.open(&dealing, own?, &self.receiving(change)).is_err() {
+                    if resharing.open(&dealing, own?, &self.receiving(change)).is_err() {
                         wrong.push(Complaint { key: KeyUse::Release, dealer });
                     }
                 }
@@ -230,12 +230,12 @@ impl Deputy {
                 let (mut parts, mut commitments): (Vec<SubShare>, _) = (Vec::new(), Vec::new());
                 for dealer in changing.counting().iter().take(set.quorum()) {
                     let (dealing, dealt) = dealing_of(reader, dealer).await?;
-                    parts.push(handover.open(&dealing, own?, &self.receiving(change)).ok()?);
+                    parts.push(resharing.open(&dealing, own?, &self.receiving(change)).ok()?);
                     commitments.push(dealt.release?.commitments);
                 }
-                let share = handover.share(own?, &parts).ok()?;
-                let committee = handover.finish(&commitments).ok()?;
-                let release = handover.prove(runtime, &committee, &share);
+                let share = resharing.share(own?, &parts).ok()?;
+                let committee = resharing.finish(&commitments).ok()?;
+                let release = resharing.prove(runtime, &committee, &share);
                 self.office.shares.keep(share);
                 let confirm = ReshareConfirm { change, release, matching: None };
                 Some(vec![Payload::ReshareConfirm(confirm)])
