@@ -220,18 +220,29 @@ impl<'a> Host<'a> {
 
     /// Looks for two different posts of one founder: those here, and those that the other hosts show.
     async fn compare(&mut self) -> Result<(), CeremonyFault> {
-        for host in self.plan.founders().filter(|it| *it != self.founder) {
-            let places = self.plan.founders().flat_map(|it| Round::ALL.map(|round| (round, it)));
-            for (round, founder) in places {
-                if let Ok(Some(post)) = self.ask(host, round, founder).await {
-                    let added = self.board.add(post);
-                    if let Err(fault @ CeremonyFault::TwoFaced { .. }) = added {
-                        return Err(fault);
-                    }
-                }
+        let others = self.plan.founders().filter(|it| *it != self.founder);
+        let shown = join_all(others.map(|host| self.shown_by(host))).await;
+        for post in shown.into_iter().flatten() {
+            if let Err(fault @ CeremonyFault::TwoFaced { .. }) = self.board.add(post) {
+                return Err(fault);
             }
         }
         Ok(())
+    }
+
+    /// All posts that a host shows, as far as it answers.
+    async fn shown_by(&self, host: u16) -> Vec<Post> {
+        let mut posts = Vec::new();
+        for founder in self.plan.founders() {
+            for round in Round::ALL {
+                match self.ask(host, round, founder).await {
+                    Ok(post) => posts.extend(post),
+                    // One that is gone, or that stalls, holds nobody up for long.
+                    Err(_) => return posts,
+                }
+            }
+        }
+        posts
     }
 
     fn url(&self, host: u16, what: &str) -> Option<String> {

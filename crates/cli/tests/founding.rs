@@ -75,6 +75,19 @@ fn strangers_found_a_consortium_and_run_it() {
         assert!(process.end().success(), "{}", process.said());
     }
 
+    each_has_the_same_and_can_show_it(&hosts);
+    // Founded is founded: the same again shows the posts, and another draft is another consortium.
+    let mut again = hosts.begin(0, &draft, &digest);
+    again.wait_for("founded already");
+    again.interrupt();
+    let (other, of_other) = hosts.draft();
+    keepwell(&hosts.found(0, &other, &of_other)).refused(&["another draft", "another folder"]);
+
+    its_nodes_run(&hosts);
+}
+
+/// The genesis file follows from the record of the founding, and nothing is left from which it could be done again.
+fn each_has_the_same_and_can_show_it(hosts: &Founders) {
     let genesis = FOUNDERS.map(|(kind, _)| fs::read(hosts.path(&format!("{kind}/genesis.cbor"))));
     let genesis = genesis.map(Result::unwrap);
     assert!(genesis.iter().all(|it| *it == genesis[0]));
@@ -93,12 +106,11 @@ fn strangers_found_a_consortium_and_run_it() {
         check().refused(&[]);
         change_byte(Path::new(&founding), at);
     }
-    // Founded is founded: the same again shows the posts, and another draft is another consortium.
-    let mut again = hosts.begin(0, &draft, &digest);
-    again.wait_for("founded already");
-    again.interrupt();
+}
 
-    // Their nodes run, and the hospital enrols someone who anchors a document.
+/// Their nodes run, the hospital enrols someone who anchors a document, and the receipt verifies with every node
+/// stopped, against the genesis file that nobody made alone.
+fn its_nodes_run(hosts: &Founders) {
     let mut nodes: Vec<_> = (0..4).map(|place| hosts.node(place)).collect();
     let nurse = hosts.member(0, "nurse");
     let enrol = hosts.enrolment(0, "nurse");
@@ -110,7 +122,7 @@ fn strangers_found_a_consortium_and_run_it() {
     keepwell(&["anchor", "--as", &nurse, "--receipts", &receipts, &documents]).ok();
     let receipt = fs::read_dir(&receipts).unwrap().next().unwrap().unwrap().path();
     nodes.iter_mut().for_each(|node| assert!(node.interrupt().success(), "{}", node.said()));
-    // With every node stopped, against the genesis file that nobody made alone.
+    let genesis = hosts.path("clinic/genesis.cbor");
     let one = hosts.path("documents/one.txt");
     let verify = ["verify", "--genesis", &genesis, "--document", &one];
     keepwell(&[&verify[..], &[receipt.to_str().unwrap()]].concat()).ok();

@@ -13,9 +13,10 @@ use std::{
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
     thread,
+    time::Instant,
 };
 
-use common::{POLL, Pilot, Process, keepwell};
+use common::{PATIENCE, POLL, Pilot, Process, keepwell};
 
 /// Size of the large file, unless told otherwise.
 const LARGE_MIB: u64 = 256;
@@ -23,13 +24,14 @@ const LARGE_MIB: u64 = 256;
 const OVER_KIB_MAX: u64 = 64 * 1024;
 const MIB: u64 = 1024 * 1024;
 
-/// Runs a command and says how much memory it needed.
-fn peak_kib(arguments: &[&str], log: &Path) -> u64 {
+/// Runs a command about a file of `mib` MiB and says how much memory it needed. A larger file may take longer.
+fn peak_kib(arguments: &[&str], log: &Path, mib: u64) -> u64 {
+    let patience = PATIENCE * (1 + mib / LARGE_MIB) as u32;
     let mut process = Process::start(arguments, log);
-    let mut peak = 0;
-    // As long as it takes: only a size that was asked for takes longer than tests otherwise wait.
+    let (mut peak, start) = (0, Instant::now());
     while process.has_ended().is_none() {
         peak = process.memory_peak_kib().unwrap_or(peak);
+        assert!(start.elapsed() < patience, "it does not end: {}", process.said());
         thread::sleep(POLL);
     }
     assert!(process.end().success(), "{}", process.said());
@@ -75,7 +77,7 @@ fn a_large_file_needs_no_more_memory_than_a_small_one() {
     let add = |file: &str| {
         let line =
             ["record", "add", "--as", &wallet, "--chart", &chart, "--compartment", "restricted"];
-        let peak = peak_kib(&[&line[..], &["--json", file]].concat(), &log);
+        let peak = peak_kib(&[&line[..], &["--json", file]].concat(), &log, mib);
         let added: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(&log).unwrap()).unwrap();
         (peak, added["position"].to_string())
@@ -84,7 +86,7 @@ fn a_large_file_needs_no_more_memory_than_a_small_one() {
     let (added, position) = add(&large);
     let read = at("read");
     let get = ["record", "get", "--as", &wallet, "--chart", &chart, "--position", &position];
-    let got = peak_kib(&[&get[..], &["--to", &read]].concat(), &log);
+    let got = peak_kib(&[&get[..], &["--to", &read]].concat(), &log, mib);
     assert_same(Path::new(&large), Path::new(&read));
     fs::remove_file(&read).unwrap();
 
@@ -93,7 +95,7 @@ fn a_large_file_needs_no_more_memory_than_a_small_one() {
     let open = [&open[..], &["--purpose", "PATRQT"]].concat();
     let described = keepwell(&open).ok();
     assert!(described.stdout.contains("--to reads them"), "{described:#?}");
-    let into_files = peak_kib(&[&open[..], &["--to", &opened]].concat(), &log);
+    let into_files = peak_kib(&[&open[..], &["--to", &opened]].concat(), &log, mib);
     assert_same(Path::new(&large), &home.path().join(format!("opened/{position}.bin")));
 
     println!("KiB: {baseline} for one byte; {mib} MiB: add {added}, get {got}, open {into_files}");

@@ -36,6 +36,7 @@ use keepwell_types::{
     member::OrganisationAdmit,
 };
 use rand_core::CryptoRng;
+use tempfile::NamedTempFile;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -395,32 +396,21 @@ fn read_secret(
     secret.map_err(locked)
 }
 
-/// Writes a new file durably, for this user alone. It gets its name when it is whole: a crash or a full disk leaves
-/// none that does not open.
+/// Writes a new file durably, for this user alone. It gets its name when it is whole, and takes nobody else's: a crash
+/// or a full disk leaves none that does not open, and of two at once the second is refused.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut options = fs::File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    // Fails over a file that is there, which a renaming would replace.
-    fs::hard_link(&new, path)?;
-    fs::remove_file(&new)?;
-    match path.parent() {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use keepwell_crypto::{matching, threshold};
 
     use super::*;
@@ -489,15 +479,36 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_cut_off_while_it_was_written_is_in_nobodys_way() {
+    fn of_two_that_store_at_once_one_is_refused_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let unlock = Unlock::Operator(Zeroizing::new([5; 32]));
-        fs::write(folder.path().join("share.new"), b"half a sh").unwrap();
-        keys().store(&mut rng(), folder.path(), &unlock, "hospital", true).unwrap();
-        assert!(NodeKeys::load(folder.path(), &unlock).is_ok());
-        let names = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().path());
-        let left: Vec<_> = names.filter(|it| it.extension().unwrap() == "new").collect();
-        assert!(left.is_empty(), "{left:?}");
+        let founders: Vec<_> = (0..4).map(|_| FounderKeys::generate(&mut rng())).collect();
+        let stored: Vec<_> = thread::scope(|scope| {
+            let store = |founder: &FounderKeys| {
+                founder.store(&mut rng(), folder.path(), &unlock, "hospital").is_ok()
+            };
+            let all: Vec<_> = founders.iter().map(|it| scope.spawn(move || store(it))).collect();
+            all.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        let winners: Vec<_> = founders.iter().zip(stored).filter(|(_, it)| *it).collect();
+        let [(winner, _)] = winners[..] else { panic!("{} stored", winners.len()) };
+        let loaded = FounderKeys::load(folder.path(), &unlock).unwrap();
+        assert_eq!(loaded.signing().public(), winner.signing().public());
+        assert_eq!(*loaded.ceremony, *winner.ceremony);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), FOUNDER_FILES.len());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_is_for_its_user_alone_and_is_never_replaced() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("share.key");
+        write_new(&path, b"first").unwrap();
+        let again = write_new(&path, b"second").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

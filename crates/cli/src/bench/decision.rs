@@ -297,8 +297,7 @@ mod tests {
     #[test]
     fn each_case_is_decided_and_reads_the_same() {
         let reads = [(1, 1), (20, 1), (1, 20)].map(|(grants, members)| {
-            let (us, reads) = Ledger::new(grants, members).measure(&access(), 1);
-            assert!(us > 0.0);
+            let (_, reads) = Ledger::new(grants, members).measure(&access(), 1);
             reads
         });
         assert!(reads[0] > 0 && reads.iter().all(|it| *it == reads[0]), "{reads:?}");

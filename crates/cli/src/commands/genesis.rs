@@ -499,7 +499,7 @@ impl Found {
         let own = |founder: &u16| plan.founder(*founder) == Some(&card.founder);
         plan.founders().find(own).filter(|_| same).ok_or_else(|| {
             Failure::Misused(format!(
-                "{} is founded already, from another draft",
+                "{} is founded already, from another draft; for another consortium, make keys in another folder",
                 self.dir.display()
             ))
         })
