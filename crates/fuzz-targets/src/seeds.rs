@@ -96,7 +96,7 @@ use keepwell_types::{
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogEntry, LogPage, MatchRequest, OpenedPage,
         PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
-        SeedTableLine, StateProof, TrusteeRequest,
+        SeedTableLine, StateProof, StoredBlock, StoredBlocks, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -195,6 +195,7 @@ fn make() -> Inputs {
         ("signatures", vec![signatures()]),
         ("state_proof", state_proofs()),
         ("state_value", state_values()),
+        ("stored_blocks", vec![encode(&stored_blocks())]),
         ("trustee_answer", vec![honest_answer().encode()]),
         ("trustee_request", vec![encode(&trustee_request())]),
         ("validator_card", vec![validator_card()]),
@@ -849,6 +850,14 @@ fn opened_page() -> OpenedPage {
     let placed = |receipt| PlacedReceipt { position: LogPosition(1), receipt: blob(receipt) };
     let records = receipts().vectors.iter().take(1).cloned().map(placed).collect();
     OpenedPage { next: LogPosition(2), records: list(records) }
+}
+
+fn stored_blocks() -> StoredBlocks {
+    let certificate = certified(header(9)).certificate;
+    let certificates = [Some(certificate), None, None];
+    let stored = blocks().into_iter().zip(certificates);
+    let stored = stored.map(|(block, certificate)| StoredBlock { block: blob(block), certificate });
+    StoredBlocks { blocks: list(stored.collect()) }
 }
 
 fn capsule_request() -> CapsuleRequest {

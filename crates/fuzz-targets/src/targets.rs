@@ -79,7 +79,8 @@ use keepwell_types::{
     validators::ValidatorCard,
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogPage, MatchAnswer, MatchRequest, OpenedPage,
-        ReleaseAnswer, ReleaseRequest, SeedTable, SignedRequest, StateProof, TrusteeRequest,
+        ReleaseAnswer, ReleaseRequest, STORED_BLOCKS_BYTES_MAX, SeedTable, SignedRequest,
+        StateProof, StoredBlocks, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -93,7 +94,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 62] = [
+pub const ALL: [(&str, Target); 63] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -152,6 +153,7 @@ pub const ALL: [(&str, Target); 62] = [
     ("signatures", signatures),
     ("state_proof", state_proof),
     ("state_value", state_value),
+    ("stored_blocks", stored_blocks),
     ("trustee_answer", trustee_answer),
     ("trustee_request", trustee_request),
     ("validator_card", validator_card),
@@ -766,6 +768,12 @@ pub fn access_page(bytes: &[u8]) -> bool {
     }
     assert!(page.from < page.next || page.next.height > page.tip, "a page that stands still");
     true
+}
+
+/// The bytes are a node's answer, or a file of a backup: final blocks as they are stored.
+pub fn stored_blocks(bytes: &[u8]) -> bool {
+    let Some(page) = decode::<StoredBlocks>(bytes, STORED_BLOCKS_BYTES_MAX) else { return false };
+    page.blocks.iter().filter(|it| block(&it.block)).count() == page.blocks.len()
 }
 
 /// The bytes are a node's answer: records that an access asks for, each with its receipt.

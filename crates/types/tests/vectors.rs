@@ -60,7 +60,7 @@ use keepwell_types::{
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogPage, MatchAnswer, MatchRequest, OpenedPage,
         PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
-        SeedTableLine, SignedRequest, StateProof, TrusteeRequest,
+        SeedTableLine, SignedRequest, StateProof, StoredBlock, StoredBlocks, TrusteeRequest,
     },
 };
 
@@ -495,13 +495,6 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
         round: Round { epoch: 0, view: 301, parent_view: 300, leader: KEY },
         next: None,
     };
-    let certificate = Certificate {
-        epoch: 0,
-        view: 301,
-        parent_view: 300,
-        block: BlockId([14; 32]),
-        votes: list(vec![Vote { validator: 2, signature: Signature([10; 64]) }]),
-    };
     let outcome = |verdict| Outcome {
         command: CommandDigest([15; 32]),
         location: Location { height: Height(300), index: 1 },
@@ -518,7 +511,7 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     vectors.insert("label".into(), encode(&label));
     vectors.insert("custody statement".into(), encode(&statement));
     vectors.insert("header".into(), encode(&header));
-    vectors.insert("certificate".into(), encode(&certificate));
+    vectors.insert("certificate".into(), encode(&certificate()));
     vectors.insert("outcome accepted".into(), encode(&outcome(Verdict::Accepted)));
     let rejected = |rejection| outcome(Verdict::Rejected(rejection));
     let ended = Rejection::CustodyEnded { custodian: ORGANISATION, until: BlockTime(9_000) };
@@ -568,6 +561,16 @@ fn blob<const MAX: usize>(byte: u8, len: usize) -> Blob<MAX> {
     Blob::from_vec(vec![byte; len]).unwrap()
 }
 
+fn certificate() -> Certificate {
+    Certificate {
+        epoch: 0,
+        view: 301,
+        parent_view: 300,
+        block: BlockId([14; 32]),
+        votes: list(vec![Vote { validator: 2, signature: Signature([10; 64]) }]),
+    }
+}
+
 /// What clients and nodes say to each other.
 fn messages() -> BTreeMap<String, Vec<u8>> {
     let mut vectors = BTreeMap::new();
@@ -611,6 +614,12 @@ fn messages() -> BTreeMap<String, Vec<u8>> {
         || StateProof { certified: blob(35, 2), value: Some(blob(36, 2)), proof: blob(37, 2) };
     add("state proof", encode(&proof()));
     add("state proof of nothing", encode(&StateProof { value: None, ..proof() }));
+    let certificate = Some(certificate());
+    let stored = vec![
+        StoredBlock { block: blob(38, 3), certificate },
+        StoredBlock { block: blob(39, 2), certificate: None },
+    ];
+    add("stored blocks", encode(&StoredBlocks { blocks: list(stored) }));
     let page =
         LogPage { head: proof(), from: LogPosition(0), before: DIGEST, entries: list(vec![]) };
     add("log page", encode(&page));
@@ -663,6 +672,7 @@ fn messages_are_whole_or_refused() {
     check::<StateProof>("state proof");
     check::<StateProof>("state proof of nothing");
     check::<LogPage>("log page");
+    check::<StoredBlocks>("stored blocks");
     check::<MatchRequest>("match request");
     check::<MatchAnswer>("match answer");
     check::<TrusteeRequest>("trustee request");
