@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 33] = [
+const COMMANDS: [(&str, &[&str]); 34] = [
     ("pilot", &[]),
     ("genesis", &["keys", "draft", "show", "found", "check"]),
     ("node", &[]),
@@ -83,6 +83,7 @@ const COMMANDS: [(&str, &[&str]); 33] = [
     ("credential", &["issue", "list", "suspend", "reinstate", "revoke", "export", "ask", "import"]),
     ("emergency", &["prepare", "break", "second", "open", "close", "review", "list", "report"]),
     ("trustee", &["new", "run"]),
+    ("validator", &["keys", "change", "show"]),
     ("match", &["evaluate", "share", "compare", "quota"]),
     (
         "link",

@@ -1,4 +1,5 @@
-//! Four organisations on four hosts: networks of their own, links that are slow, lossy and cut, hosts that die.
+//! Organisations on hosts of their own: networks of their own, links that are slow, lossy and cut, hosts that die, that
+//! come, that are sent away, and that are lost with their disks.
 //!
 //! The hosts are network namespaces, which the test makes and removes: it needs root and iproute2, and says so where it
 //! cannot run.
@@ -7,14 +8,22 @@
 mod common;
 
 use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write as _,
     net::Ipv4Addr,
-    process::{Command, Stdio},
+    path::Path,
+    process::{self, Command, Stdio},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    thread,
 };
 
 use common::{
+    Done,
     founders::{FOUNDERS, Founders},
     scratch, wait_until,
 };
+use serde_json::Value;
 
 /// A switch and the hosts at it, each a network of its own.
 struct Lan {
@@ -31,7 +40,9 @@ fn ip(words: &str) -> bool {
 impl Lan {
     /// Nothing where networks cannot be made.
     fn new(hosts: u8) -> Option<Self> {
-        let name = format!("kw{}", std::process::id());
+        // Tests of one process have networks of their own.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("kw{}x{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let host = |at: u8| (format!("{name}-{at}"), Ipv4Addr::new(10, 77, 0, at));
         let lan = Self { hosts: (1..=hosts).map(host).collect(), name };
         let switch = format!("{}-sw", lan.name);
@@ -90,14 +101,7 @@ fn a_consortium_of_four_hosts_lives_through_bad_links_and_dead_hosts() {
     };
     let scratch = scratch();
     let founders = Founders::in_namespaces(scratch.path(), &lan.hosts);
-    let (draft, digest) = founders.draft();
-    let mut all: Vec<_> = (0..4).map(|place| founders.begin(place, &draft, &digest)).collect();
-    for process in &mut all {
-        process.wait_for("founded: chain ");
-    }
-    for process in &mut all {
-        assert!(process.end().success(), "{}", process.said());
-    }
+    founders.found_all(&founders.draft());
 
     let mut nodes: Vec<_> = (0..4).map(|place| founders.node(place)).collect();
     let mut enrolled = Vec::new();
@@ -148,4 +152,230 @@ fn a_consortium_of_four_hosts_lives_through_bad_links_and_dead_hosts() {
     let members = enrol(0, "fifth");
     (0..4).for_each(|place| knows(place, &members));
     nodes.iter_mut().for_each(|node| assert!(node.interrupt().success(), "{}", node.said()));
+}
+
+const HOSPITAL: usize = 0;
+const CLINIC: usize = 1;
+const LABORATORY: usize = 2;
+const INSURER: usize = 3;
+const PHARMACY: usize = 4;
+
+#[track_caller]
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{value}")).to_owned()
+}
+
+/// A consortium, a patient who writes from the hospital's host, and what was acknowledged to them.
+struct World<'a> {
+    founders: &'a Founders,
+    chart: String,
+    wallet: String,
+}
+
+impl World<'_> {
+    fn said(&self, place: usize, words: &[&str]) -> Value {
+        self.founders.run(place, &[words, &["--json"]].concat()).ok().json()
+    }
+
+    fn office(&self, place: usize) -> String {
+        let kind = FOUNDERS.get(place).map_or("pharmacy", |(kind, _)| *kind);
+        self.founders.path(&format!("{kind}/administrator"))
+    }
+
+    /// Moves something as the first of these, and has the others approve it, each on its host.
+    fn decide(&self, places: &[usize], words: &[&str]) {
+        let (first, others) = places.split_first().unwrap();
+        let moved = self.said(*first, &[words, &["--as", &self.office(*first)]].concat());
+        let motion = text(&moved, "/motion");
+        for (at, place) in others.iter().enumerate() {
+            let approve = ["organisation", "approve", "--as", &self.office(*place), &motion];
+            // The approver's own node hears of the motion a moment later.
+            let mut done = None;
+            wait_until(|| {
+                let answer = self.founders.run(*place, &[&approve[..], &["--json"]].concat());
+                let went = answer.status.success();
+                done = went.then(|| answer.json());
+                went
+            });
+            assert_eq!(done.unwrap()["carried_out"], at + 1 == others.len(), "{words:?}");
+        }
+    }
+
+    fn seats(&self) -> Vec<String> {
+        let shown = self.said(HOSPITAL, &["validator", "show", "--as", &self.office(HOSPITAL)]);
+        let seats = shown["set"]["seats"].as_array().unwrap();
+        seats.iter().map(|seat| text(seat, "/validator/consensus")).collect()
+    }
+
+    fn add(&self, content: &str) -> Done {
+        let file = self.founders.path("content");
+        fs::write(&file, content).unwrap();
+        let words =
+            ["--json", "record", "add", "--as", &self.wallet, "--chart", &self.chart, &file];
+        self.founders.run(HOSPITAL, &words)
+    }
+
+    /// Writes while something happens. What was acknowledged goes into `acknowledged`; what failed counts for nothing.
+    fn write_while(&self, acknowledged: &mut BTreeMap<u64, String>, happens: impl FnOnce() + Send) {
+        let end = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // However it ends, the writer does too.
+                let _end = OnDrop(&end);
+                happens();
+            });
+            while !end.load(Ordering::Relaxed) {
+                let content = format!("record {}", acknowledged.len());
+                let done = self.add(&content);
+                if done.status.success() {
+                    acknowledged.insert(done.json()["position"].as_u64().unwrap(), content);
+                }
+            }
+        });
+    }
+
+    fn check(&self, acknowledged: &BTreeMap<u64, String>) {
+        let to = self.founders.path("read");
+        for (position, content) in acknowledged {
+            let position = position.to_string();
+            let get = ["record", "get", "--as", &self.wallet, "--chart", &self.chart];
+            let rest = ["--position", &position, "--to", &to];
+            self.founders.run(HOSPITAL, &[&get[..], &rest].concat()).ok();
+            assert_eq!(fs::read_to_string(&to).unwrap(), *content, "record {position}");
+        }
+    }
+}
+
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Adds nodes to a profile.
+fn tell(profile: &str, nodes: &[(String, String)]) {
+    let path = Path::new(profile).join("profile.toml");
+    let mut profile = fs::OpenOptions::new().append(true).open(path).unwrap();
+    for (organisation, url) in nodes {
+        let node = format!("\n[[nodes]]\norganisation = \"{organisation}\"\nurl = \"{url}\"\n");
+        profile.write_all(node.as_bytes()).unwrap();
+    }
+}
+
+/// The organisation and the address of the node in a founder's own profile.
+fn own_node(founders: &Founders, place: usize) -> (String, String) {
+    let profile = founders.path(&format!("{}/administrator/profile.toml", FOUNDERS[place].0));
+    let profile: toml::Table = fs::read_to_string(profile).unwrap().parse().unwrap();
+    let node = &profile["nodes"][0];
+    let field = |name: &str| node[name].as_str().unwrap().to_owned();
+    (field("organisation"), field("url"))
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "a story, told in order")]
+fn under_load_a_host_joins_one_is_expelled_and_one_is_lost_and_restored() {
+    let Some(lan) = Lan::new(5) else {
+        println!("skipped: network namespaces need root, and `ip` of iproute2");
+        return;
+    };
+    let scratch = scratch();
+    let founders = Founders::in_namespaces(scratch.path(), &lan.hosts);
+    founders.found_all(&founders.draft_with("epoch_blocks = 32\ncustodians_min = 2\n"));
+    let mut nodes: Vec<_> = (0..4).map(|place| founders.node(place)).collect();
+    let known: Vec<_> = (0..4).map(|place| own_node(&founders, place)).collect();
+    let mut world = World { founders: &founders, chart: String::new(), wallet: String::new() };
+
+    // The hospital's key agent opens a chart, and the patient claims it.
+    let (office, operator) = (world.office(HOSPITAL), founders.path("hospital.operator"));
+    let (agent, request) = (founders.path("agent"), founders.path("agent.member"));
+    let new = ["member", "new", "--agent", "--like", &office, "--operator-file", &operator];
+    founders.run(HOSPITAL, &[&new[..], &["--to", &agent, "--request", &request]].concat()).ok();
+    tell(&agent, &known[1..]);
+    let roles = ["--role", "key_agent", "--role", "gateway", "--role", "registrar"];
+    let enrol = [&["member", "enrol", "--as", &office][..], &roles, &[&request]].concat();
+    wait_until(|| founders.run(HOSPITAL, &enrol).status.success());
+    let letter = founders.path("letter");
+    let custodians = [HOSPITAL, CLINIC, LABORATORY].map(|place| known[place].0.as_str());
+    let custodians = custodians.iter().flat_map(|it| ["--custodian", *it]);
+    let open = ["chart", "open", "--as", &agent, "--letter", &letter].into_iter();
+    let opened = world.said(HOSPITAL, &open.chain(custodians).collect::<Vec<_>>());
+    let (chart, code) = (text(&opened, "/chart"), text(&opened, "/code"));
+    let wallet = founders.path("wallet");
+    let new = ["wallet", "new", "--dir", &wallet, "--like", &agent, "--operator-file", &operator];
+    founders.run(HOSPITAL, &new).ok();
+    let claim = ["chart", "claim", "--as", &wallet, "--letter", &letter, "--code", &code];
+    founders.run(HOSPITAL, &claim).ok();
+    (world.chart, world.wallet) = (chart, wallet);
+    let mut acknowledged = BTreeMap::new();
+    assert!(world.add("the first").ok().json()["position"].is_u64());
+
+    // A pharmacy joins from a fifth host.
+    let key = ["organisation", "key", "--like", &office, "--operator-file", &operator];
+    let pharmacy = world.office(PHARMACY);
+    let drawn = world.said(HOSPITAL, &[&key[..], &["--to", &pharmacy]].concat());
+    let (id, key) = (text(&drawn, "/organisation"), text(&drawn, "/key"));
+    let (dir, peers) = (founders.path("pharmacy/host"), founders.path("hospital/node.toml"));
+    let keys = ["validator", "keys", "--as", &pharmacy, "--dir", &dir, "--peers", &peers];
+    let at = ["--address", "10.77.0.5:7440", "--listen-clients", "10.77.0.5:7441"];
+    let unlocked = ["--operator-file", operator.as_str()];
+    let drawn = world.said(PHARMACY, &[&keys[..], &at, &unlocked].concat());
+    let (custodian, consensus) = (text(&drawn, "/custodian"), text(&drawn, "/consensus"));
+    tell(&world.wallet, &[(id.clone(), text(&drawn, "/clients"))]);
+    let founding = [HOSPITAL, CLINIC, LABORATORY];
+    world.write_while(&mut acknowledged, || {
+        let admit = ["organisation", "admit", "--name", "Corner Pharmacy", "--kind", "pharmacy"];
+        let with = ["--key", &key, "--custodian", &custodian, &id];
+        world.decide(&founding, &[&admit[..], &with].concat());
+    });
+    nodes.push(founders.node_in(PHARMACY, "pharmacy/host"));
+    world.write_while(&mut acknowledged, || {
+        let card = format!("{dir}/validator.card");
+        let all = [HOSPITAL, CLINIC, LABORATORY, PHARMACY];
+        world.decide(&all, &["validator", "change", "--join", &card]);
+        wait_until(|| world.seats().contains(&consensus));
+    });
+    assert_eq!(world.seats().len(), 5);
+
+    // The insurer is expelled.
+    world.write_while(&mut acknowledged, || {
+        let all = [HOSPITAL, CLINIC, LABORATORY, PHARMACY];
+        world.decide(&all, &["organisation", "expel", &known[INSURER].0]);
+        wait_until(|| world.seats().len() == 4);
+    });
+    nodes[INSURER].kill();
+
+    // The laboratory's host burns, with its disk; another one takes its place from the backup.
+    let (backup, config) = (founders.path("backup"), founders.path("laboratory/node.toml"));
+    let back_up = ["backup", "--config", &config, "--to", &backup];
+    world.write_while(&mut acknowledged, || drop(founders.run(LABORATORY, &back_up).ok()));
+    world.write_while(&mut acknowledged, || {
+        nodes[LABORATORY].kill();
+        for lost in ["laboratory/node", "laboratory/keys"] {
+            fs::remove_dir_all(founders.path(lost)).unwrap();
+        }
+        founders.run(LABORATORY, &["restore", "--from", &backup, "--config", &config]).ok();
+    });
+    // A process ends with the thread that started it: not in there.
+    nodes[LABORATORY] = founders.node(LABORATORY);
+
+    // Each is restarted in its turn, as for another version of the program.
+    for place in [HOSPITAL, CLINIC, LABORATORY] {
+        world.write_while(&mut acknowledged, || {
+            let ended = nodes[place].interrupt();
+            assert!(ended.success(), "{ended}: {}", nodes[place].said());
+        });
+        nodes[place] = founders.node(place);
+    }
+    assert!(acknowledged.len() > 20, "{} were acknowledged", acknowledged.len());
+    world.check(&acknowledged);
+    for place in [HOSPITAL, CLINIC, LABORATORY, PHARMACY] {
+        let node = &mut nodes[place];
+        assert!(node.interrupt().success(), "{}", node.said());
+    }
+    for folder in ["hospital", "clinic", "laboratory", "pharmacy/host"] {
+        let config = founders.path(&format!("{folder}/node.toml"));
+        founders.run(HOSPITAL, &["fsck", "--config", &config]).ok();
+    }
 }

@@ -184,7 +184,7 @@ fn node_secrets(place: &Place<'_>) -> Vec<Vec<u8>> {
         let folder = place.dir.join(format!("organisations/{slug}/keys"));
         let keys = NodeKeys::load(Path::new(&folder), &unlock).unwrap();
         secrets.extend([keys.consensus, keys.release, keys.custodian].map(|it| it.to_vec()));
-        secrets.push(keys.share.to_bytes().to_vec());
+        secrets.push(keys.share.unwrap().to_bytes().to_vec());
     }
     secrets
 }

@@ -708,6 +708,16 @@ impl Client {
         Ok(())
     }
 
+    /// Follows what any node knows of hand-overs; says whether there were any. Nodes that do not answer are passed by.
+    pub(crate) async fn follow_any(&self) -> bool {
+        for node in self.nodes.endpoints() {
+            if matches!(self.follow(node).await, Ok(true)) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Follows the hand-overs that a node has; says whether there were any.
     pub async fn follow(&self, node: &Endpoint) -> Result<bool, ClientError> {
         let mut further = false;

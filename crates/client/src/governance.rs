@@ -6,7 +6,9 @@
 //!
 //! Not here: what counts as enough, which the ledger says.
 
-use keepwell_ledger::state::{Key, Motion, Organisation, Organisations, Value};
+use keepwell_ledger::state::{
+    Changing, Key, Motion, Organisation, Organisations, Validators, Value,
+};
 use keepwell_types::{
     command::Payload,
     encoding::List,
@@ -44,6 +46,24 @@ impl Client {
         match proven.into_value() {
             Some(Value::Organisations(list)) => Ok(list),
             _ => Ok(Organisations::default()),
+        }
+    }
+
+    /// Who validates.
+    pub async fn validators(&self, actor: &Actor) -> Result<Option<Validators>, ClientError> {
+        let proven = self.state(actor, Key::Validators, "/v1/validators".into()).await?;
+        match proven.into_value() {
+            Some(Value::Validators(entry)) => Ok(Some(entry)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The change of validators that is under way, or the last one that failed.
+    pub async fn changing(&self, actor: &Actor) -> Result<Option<Changing>, ClientError> {
+        let proven = self.state(actor, Key::Changing, "/v1/validators/change".into()).await?;
+        match proven.into_value() {
+            Some(Value::Changing(entry)) => Ok(Some(entry)),
+            _ => Ok(None),
         }
     }
 

@@ -648,8 +648,28 @@ impl Client {
         }
     }
 
-    /// The secrets of the second lock, from as many validators as it takes.
+    /// The secrets of the second lock. Where others took over from the validators that were known, it is asked for
+    /// once more: shares of two sets do not go together.
     async fn release(
+        &self,
+        reading: &Reading<'_>,
+        batch: &[Sealed],
+        named: &mut Vec<ValidatorFault>,
+    ) -> Result<Vec<ReleaseSecret>, ReleaseError> {
+        let known = self.in_force().validators().newest().since;
+        match self.release_by_known(reading, batch, named).await {
+            Err(ReleaseError::TooFew { .. })
+                if self.follow_any().await
+                    && self.in_force().validators().newest().since > known =>
+            {
+                self.release_by_known(reading, batch, named).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The secrets of the second lock, from as many of the validators that are known as it takes.
+    async fn release_by_known(
         &self,
         reading: &Reading<'_>,
         batch: &[Sealed],

@@ -137,6 +137,9 @@ pub enum KeyKind {
     /// A validator's share of the key that evaluates for matching.
     #[n(10)]
     MatchingShare,
+    /// A validator's key to which shares are dealt in one change of validators.
+    #[n(11)]
+    Receiving,
 }
 
 /// How a file is locked.

@@ -1,6 +1,6 @@
 //! Encrypted links between validators over TCP, and a validator on them.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use commonware_codec::{Copying, ReadExt as _};
 use commonware_consensus::marshal::Update;
@@ -15,13 +15,21 @@ use commonware_stream::{
 };
 use commonware_utils::{NZUsize, ordered::Map};
 use keepwell_crypto::command::chain_id;
-use keepwell_types::{genesis::Genesis, id::PublicKey, validators::ValidatorSet};
+use keepwell_ledger::state::{Key, Value};
+use keepwell_types::{
+    encoding::List,
+    genesis::Genesis,
+    id::{Location, PublicKey},
+    limits::VALIDATORS_MAX,
+    validators::{Seat, ValidatorSet},
+};
 use thiserror::Error;
 
 use crate::{
     block::{Block, EngineKey},
+    core::Core,
     index::{Index, IndexError},
-    sets::engine_keys,
+    reader::{ReadError, Reader},
     wiring::{self, Channels, Settings, Validator},
 };
 
@@ -60,7 +68,7 @@ pub async fn start(
     context: runtime::Context,
     genesis: Genesis,
     links: Links,
-    index: &Path,
+    index: Index,
     settings: Settings,
 ) -> Result<Validator, StartError> {
     let secret = ed25519::PrivateKey::read(&mut Copying(links.secret.as_slice()))
@@ -68,7 +76,6 @@ pub async fn start(
     for seat in &genesis.validators {
         engine_key(&seat.consensus)?;
     }
-    let index = Index::open(index)?;
     let peers = Peers::of(&links.addresses)?;
     let seats =
         index.handovers(0)?.last().map_or(genesis.validators.len(), |it| it.set.seats.len());
@@ -103,7 +110,7 @@ pub async fn start(
             .collect::<Vec<_>>(),
     );
     let mut tracked = oracle.clone();
-    tracked.track(0, peers.around(&ValidatorSet::of(&genesis), room));
+    tracked.track(0, peers.around(&ValidatorSet::of(&genesis), &[], room));
     network.start();
     let validator = wiring::start(
         context.child("engine"),
@@ -117,14 +124,52 @@ pub async fn start(
         None::<NoListener>,
     )
     .await?;
-    let sets = validator.core.sets.clone();
+    let (core, reader) = (validator.core.clone(), Arc::downgrade(&validator.reader));
     context.child("peers").spawn(move |_| async move {
-        let mut changes = sets.changes();
-        while let Some(set) = changes.next().await {
-            tracked.track(set.since, peers.around(&set, room));
+        let (mut tips, mut around, mut tracks) = (core.watch_tip(), None, 0);
+        loop {
+            tips.borrow_and_update();
+            let Some(reader) = reader.upgrade() else { return };
+            match Company::of(&core, &*reader).await {
+                Ok(company) if around != Some(company.name()) => {
+                    tracks += 1;
+                    around = Some(company.name());
+                    tracked.track(tracks, peers.around(&company.set, &company.joining, room));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "cannot see who is to validate"),
+            }
+            drop(reader);
+            if tips.changed().await.is_err() {
+                return;
+            }
         }
     });
     Ok(validator)
+}
+
+/// Who validates, and who is to: whom a validator keeps links with.
+struct Company {
+    set: Arc<ValidatorSet>,
+    change: Option<Location>,
+    joining: List<Seat, VALIDATORS_MAX>,
+}
+
+impl Company {
+    /// As the newest state says.
+    async fn of(core: &Core, reader: &dyn Reader) -> Result<Self, ReadError> {
+        let changing = reader.state(&[Key::Changing]).await?.pop().flatten();
+        let (change, joining) = match changing {
+            Some(Value::Changing(it)) => (Some(it.began), it.seats),
+            _ => (None, List::new()),
+        };
+        Ok(Self { set: core.sets.newest(), change, joining })
+    }
+
+    /// Another one has another name.
+    fn name(&self) -> (u64, Option<Location>) {
+        (self.set.since, self.change)
+    }
 }
 
 /// Where validators are reached.
@@ -144,13 +189,18 @@ impl Peers {
         Ok(Self { addresses })
     }
 
-    /// Whom to keep links with while `set` validates: its seats, and whoever else is configured, `room` at most. The
-    /// configuration goes before what is on record, since who writes it knows the way from here.
-    fn around(&self, set: &ValidatorSet, room: usize) -> AddressableTrackedPeers<EngineKey> {
+    /// Whom to keep links with while `set` validates and `joining` are to: `room` of them at most. The configuration goes
+    /// before what is on record, since who writes it knows the way from here.
+    fn around(
+        &self,
+        set: &ValidatorSet,
+        joining: &[Seat],
+        room: usize,
+    ) -> AddressableTrackedPeers<EngineKey> {
         let mut seats = BTreeMap::new();
-        for (key, seat) in engine_keys(set).zip(&set.seats) {
-            let on_record = seat.address.as_ref().and_then(|it| it.as_str().parse().ok());
-            match self.addresses.get(&key).copied().or(on_record) {
+        for seat in &set.seats {
+            let Ok(key) = engine_key(&seat.validator.consensus) else { continue };
+            match self.address(&key, seat) {
                 Some(address) if seats.len() < room => drop(seats.insert(key, address)),
                 Some(_) => {
                     tracing::error!(%key, "no room for this validator until the node is started again")
@@ -160,10 +210,23 @@ impl Peers {
                 }
             }
         }
-        let others = self.addresses.iter().filter(|(key, _)| !seats.contains_key(*key));
-        let others: BTreeMap<_, _> =
-            others.take(room - seats.len()).map(|(key, it)| (key.clone(), *it)).collect();
+        // Who is configured and has no seat is an observer, or will join.
+        let mut others = self.addresses.clone();
+        for seat in joining {
+            // A card with a key that is no key comes to no seat that votes.
+            let Ok(key) = engine_key(&seat.validator.consensus) else { continue };
+            if let Some(address) = self.address(&key, seat) {
+                others.insert(key, address);
+            }
+        }
+        others.retain(|key, _| !seats.contains_key(key));
+        let others = others.into_iter().take(room - seats.len()).collect();
         AddressableTrackedPeers::new(addressed(seats), addressed(others))
+    }
+
+    fn address(&self, key: &EngineKey, seat: &Seat) -> Option<SocketAddr> {
+        let on_record = seat.address.as_ref().and_then(|it| it.as_str().parse().ok());
+        self.addresses.get(key).copied().or(on_record)
     }
 }
 

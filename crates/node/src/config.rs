@@ -5,6 +5,7 @@
 //! genesis = "/etc/keepwell/genesis.cbor"
 //! listen_peers = "10.0.0.1:7440"             # loopback unless configured
 //! listen_clients = "10.0.0.1:7441"           # loopback unless configured; beyond it with [tls] only
+//! organisation = "32 hexadecimal digits"     # whose node it is: only while it has no seat among the validators
 //!
 //! [tls]                                      # of the interface for clients; without it plain HTTP, on loopback
 //! certificate = "/etc/keepwell/tls/certificate.pem"
@@ -42,7 +43,7 @@ use std::{
 
 use keepwell_types::{
     genesis::Genesis,
-    id::PublicKey,
+    id::{OrganisationId, PublicKey},
     limits::{GENESIS_BYTES_MAX, VALIDATORS_MAX},
 };
 use serde::Deserialize;
@@ -175,6 +176,8 @@ pub struct NodeConfig {
     pub folder: PathBuf,
     /// The consortium's genesis file.
     pub genesis: PathBuf,
+    /// Whose node it is. Needed only while it has no seat among the validators: before it joins, and after it left.
+    pub organisation: Option<OrganisationId>,
     /// The node's keys.
     pub keys: KeysConfig,
     /// Where it listens for other validators.

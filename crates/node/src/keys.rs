@@ -7,13 +7,19 @@
 //! matching.key     34 bytes       share of the key that evaluates for matching; only where there is matching
 //! custodian.key    32-byte seed   signs acknowledgements of custody
 //! ceremony.key     32-byte seed   deals, and opens what others deal; until the consortium is founded
+//!
+//! receiving-H-I.key, share-H-I.key, matching-H-I.key     of the change of validators that began at entry I of block H
 //! ```
+//!
+//! The files of a change are there from when the validator takes part in it until the set that it leads to has begun,
+//! or another change has: then its shares take the names of those before, which are gone.
 //!
 //! # Invariants
 //!
 //! * A secret is on disk only inside a key file, and leaves memory when dropped.
 //! * Nothing here prints a secret: `Debug` shows names only.
-//! * A key file is written whole or not at all, for its user alone, and never over another one.
+//! * A key file is written whole or not at all, for its user alone, and never over another one. The one exception are
+//!   shares: those of a new set take the place of those that open nothing any more.
 
 use std::{
     fmt, fs,
@@ -25,15 +31,19 @@ use keepwell_crypto::{
     ceremony::{CeremonySecret, Founded, sign_card},
     keyfile::{About, Cost, KEY_FILE_BYTES_MAX, KeyFile, KeyFileError, KeyKind, LABEL_BYTES_MAX},
     matching::MatchingShare,
+    reshare::{self, Share},
+    seal::SealingKey,
     sign::SigningKey,
     threshold::KeyShare,
 };
 use keepwell_types::{
     encoding::Text,
     founding::{Founder, FounderCard},
-    id::PublicKey,
+    genesis::Validator,
+    id::{ChainId, Height, Location, OrganisationId, PublicKey},
     limits::ADDRESS_BYTES_MAX,
     member::OrganisationAdmit,
+    validators::{KeyUse, Seat, ValidatorCard},
 };
 use rand_core::CryptoRng;
 use tempfile::NamedTempFile;
@@ -128,8 +138,8 @@ pub struct NodeKeys {
     pub consensus: Zeroizing<[u8; 32]>,
     /// Signs its release answers.
     pub release: Zeroizing<[u8; 32]>,
-    /// Its share of the committee's key.
-    pub share: KeyShare,
+    /// Its share of the committee's key. Who is to join has none yet.
+    pub share: Option<KeyShare>,
     /// Its share of the key that evaluates for matching.
     pub matching: Option<MatchingShare>,
     /// Signs its organisation's acknowledgements of custody.
@@ -142,11 +152,10 @@ impl fmt::Debug for NodeKeys {
     }
 }
 
-/// The names of a node's key files, in its keys' folder.
-const FILES: [(KeyKind, &str); 4] = [
+/// The names of the key files that each node has, in its keys' folder.
+const FILES: [(KeyKind, &str); 3] = [
     (KeyKind::Consensus, "consensus.key"),
     (KeyKind::Release, "release.key"),
-    (KeyKind::Share, "share.key"),
     (KeyKind::Custodian, "custodian.key"),
 ];
 /// The names of a founder's key files, in the same folder.
@@ -156,8 +165,6 @@ const FOUNDER_FILES: [(KeyKind, &str); 4] = [
     (KeyKind::Custodian, "custodian.key"),
     (KeyKind::Ceremony, "ceremony.key"),
 ];
-/// The file that is there only where the consortium has matching.
-const MATCHING_FILE: (KeyKind, &str) = (KeyKind::MatchingShare, "matching.key");
 
 impl NodeKeys {
     /// The public key of its votes, which names it among the validators.
@@ -177,19 +184,42 @@ impl NodeKeys {
 
     /// Reads and unlocks the key files in `folder`.
     pub fn load(folder: &Path, unlock: &Unlock) -> Result<Self, KeysError> {
-        let [consensus, release, share, custodian] =
-            FILES.map(|(kind, name)| (folder.join(name), kind));
-        let seed = |it| read_seed(it, unlock);
-        let (path, kind) = share;
-        let share = KeyShare::from_bytes(&read_secret(&path, kind, unlock)?)
-            .ok_or(KeysError::Content { path, kind })?;
-        Ok(Self {
-            consensus: seed(consensus)?,
-            release: seed(release)?,
-            share,
-            matching: load_matching(folder, unlock)?,
-            custodian: seed(custodian)?,
-        })
+        let [consensus, release, custodian] =
+            FILES.map(|(kind, name)| read_seed((folder.join(name), kind), unlock));
+        let (mut share, mut matching) = (None, None);
+        for key in [KeyUse::Release, KeyUse::Match] {
+            match read_share(folder, ShareFile::in_force(key), unlock)? {
+                Some(Share::Release(it)) => share = Some(it),
+                Some(Share::Match(it)) => matching = Some(it),
+                None => {}
+            }
+        }
+        let (consensus, release, custodian) = (consensus?, release?, custodian?);
+        Ok(Self { consensus, release, share, matching, custodian })
+    }
+
+    /// Draws the keys of a validator that is to join: shares are dealt to it later.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut seed = || {
+            let mut seed = Zeroizing::new([0; 32]);
+            rng.fill_bytes(&mut *seed);
+            seed
+        };
+        let (consensus, release, custodian) = (seed(), seed(), seed());
+        Self { consensus, release, share: None, matching: None, custodian }
+    }
+
+    /// What its organisation shows to the others, for them to let it join.
+    pub fn card(
+        &self,
+        chain: &ChainId,
+        organisation: OrganisationId,
+        address: Text<ADDRESS_BYTES_MAX>,
+    ) -> ValidatorCard {
+        let keys = [&self.consensus, &self.release].map(|seed| SigningKey::from_seed(seed));
+        let [consensus, release] = [keys[0].public(), keys[1].public()];
+        let validator = Validator { organisation, consensus, release };
+        reshare::sign_card(chain, Seat { validator, address: Some(address) }, [&keys[0], &keys[1]])
     }
 
     /// Writes the key files into `folder`, which is created if it is missing. Files that are there
@@ -202,12 +232,210 @@ impl NodeKeys {
         label: &str,
         demonstration: bool,
     ) -> Result<(), KeysError> {
-        let share = self.share.to_bytes();
-        let matching = self.matching.as_ref().map(MatchingShare::to_bytes);
-        let secrets: [&[u8]; 4] = [&*self.consensus, &*self.release, &*share, &*self.custodian];
-        let files = FILES.into_iter().zip(secrets);
-        let matching = matching.iter().map(|share| (MATCHING_FILE, &share[..]));
-        store(rng, folder, unlock, (label, demonstration), files.chain(matching))
+        let seeds = [&self.consensus, &self.release, &self.custodian];
+        let files = FILES.into_iter().zip(seeds.map(|seed| &seed[..]));
+        store(rng, folder, unlock, (label, demonstration), files)?;
+        for share in self.shares() {
+            let file = ShareFile::in_force(share.key());
+            let bytes = bytes_of(&share);
+            let files = [((file.kind(), file.name()), &bytes[..])];
+            store(rng, folder, unlock, (label, demonstration), files)?;
+        }
+        Ok(())
+    }
+
+    fn shares(&self) -> impl Iterator<Item = Share> {
+        let share = self.share.clone().map(Share::Release);
+        share.into_iter().chain(self.matching.clone().map(Share::Match))
+    }
+}
+
+/// The file of a share: of the set that validates, or of the one that a change leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ShareFile {
+    /// What it is a share of.
+    pub key: KeyUse,
+    /// Where the change began.
+    pub change: Option<Location>,
+}
+
+impl ShareFile {
+    const fn in_force(key: KeyUse) -> Self {
+        Self { key, change: None }
+    }
+
+    const fn stem(key: KeyUse) -> &'static str {
+        match key {
+            KeyUse::Release => "share",
+            KeyUse::Match => "matching",
+        }
+    }
+
+    fn name(self) -> String {
+        let stem = Self::stem(self.key);
+        match self.change {
+            Some(change) => of_change(stem, change),
+            None => format!("{stem}.key"),
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [KeyUse::Release, KeyUse::Match].into_iter().find_map(|key| {
+            let in_force = Self::in_force(key);
+            if name == in_force.name() {
+                return Some(in_force);
+            }
+            change_of(Self::stem(key), name).map(|change| Self { key, change: Some(change) })
+        })
+    }
+
+    const fn kind(self) -> KeyKind {
+        match self.key {
+            KeyUse::Release => KeyKind::Share,
+            KeyUse::Match => KeyKind::MatchingShare,
+        }
+    }
+}
+
+const RECEIVING: &str = "receiving";
+
+fn of_change(stem: &str, Location { height, index }: Location) -> String {
+    format!("{stem}-{height}-{index}.key")
+}
+
+fn change_of(stem: &str, name: &str) -> Option<Location> {
+    let numbers = name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(".key")?;
+    let (height, index) = numbers.split_once('-')?;
+    let change = Location { height: Height(height.parse().ok()?), index: index.parse().ok()? };
+    // No other spelling of the same numbers is a name of ours.
+    (of_change(stem, change) == name).then_some(change)
+}
+
+fn bytes_of(share: &Share) -> Zeroizing<[u8; KeyShare::LEN]> {
+    match share {
+        Share::Release(it) => it.to_bytes(),
+        Share::Match(it) => it.to_bytes(),
+    }
+}
+
+/// The key files of a running node, and what unlocks them: shares come and go with changes of validators.
+#[derive(Debug)]
+pub struct KeyFiles {
+    folder: PathBuf,
+    unlock: Unlock,
+}
+
+impl KeyFiles {
+    /// Of this folder.
+    pub const fn new(folder: PathBuf, unlock: Unlock) -> Self {
+        Self { folder, unlock }
+    }
+
+    /// Reads the keys that a node starts with.
+    pub fn load(&self) -> Result<NodeKeys, KeysError> {
+        NodeKeys::load(&self.folder, &self.unlock)
+    }
+
+    /// Every share that is here: of the set that validates first.
+    pub fn shares(&self) -> Result<Vec<(ShareFile, Share)>, KeysError> {
+        let mut files: Vec<_> =
+            self.names()?.iter().filter_map(|it| ShareFile::parse(it)).collect();
+        files.sort_by_key(|it| (it.change, it.key));
+        let mut shares = Vec::new();
+        for file in files {
+            let share = read_share(&self.folder, file, &self.unlock)?;
+            shares.extend(share.map(|share| (file, share)));
+        }
+        Ok(shares)
+    }
+
+    /// The changes for which a receiving key is here.
+    pub fn receiving_changes(&self) -> Result<Vec<Location>, KeysError> {
+        Ok(self.names()?.iter().filter_map(|name| change_of(RECEIVING, name)).collect())
+    }
+
+    /// The key to which shares are dealt in a change: drawn, and stored, when it is first asked for.
+    pub fn receiving(
+        &self,
+        rng: &mut impl CryptoRng,
+        change: Location,
+    ) -> Result<SealingKey, KeysError> {
+        let path = self.folder.join(of_change(RECEIVING, change));
+        if !path.exists() {
+            let mut seed = Zeroizing::new([0; 32]);
+            rng.fill_bytes(&mut *seed);
+            let file = self.lock(rng, KeyKind::Receiving, &*seed)?;
+            write_new(&path, &file.encode())
+                .map_err(|source| KeysError::File { path: path.clone(), source })?;
+        }
+        let seed = read_seed((path, KeyKind::Receiving), &self.unlock)?;
+        Ok(SealingKey::from_seed(&seed))
+    }
+
+    /// Stores a share of the set that a change leads to. Returns when it is durable.
+    pub fn keep(
+        &self,
+        rng: &mut impl CryptoRng,
+        change: Location,
+        share: &Share,
+    ) -> Result<(), KeysError> {
+        let file = ShareFile { key: share.key(), change: Some(change) };
+        let path = self.folder.join(file.name());
+        let locked = self.lock(rng, file.kind(), &*bytes_of(share))?;
+        // One that is there is the same, or damaged.
+        replace(&path, &locked.encode()).map_err(|source| KeysError::File { path, source })
+    }
+
+    /// Gives the share of a change its place: the one that was there is no more.
+    pub fn put_in_force(&self, file: ShareFile) -> Result<(), KeysError> {
+        let (from, to) = (file.name(), ShareFile::in_force(file.key).name());
+        let path = self.folder.join(from);
+        fs::rename(&path, self.folder.join(to))
+            .and_then(|()| sync(&self.folder))
+            .map_err(|source| KeysError::File { path, source })
+    }
+
+    /// Removes a share.
+    pub fn erase_share(&self, file: ShareFile) -> Result<(), KeysError> {
+        self.erase(&file.name())
+    }
+
+    /// Removes the key to which shares were dealt in a change.
+    pub fn erase_receiving(&self, change: Location) -> Result<(), KeysError> {
+        self.erase(&of_change(RECEIVING, change))
+    }
+
+    fn erase(&self, name: &str) -> Result<(), KeysError> {
+        let path = self.folder.join(name);
+        remove(&path)
+            .and_then(|()| sync(&self.folder))
+            .map_err(|source| KeysError::File { path, source })
+    }
+
+    fn names(&self) -> Result<Vec<String>, KeysError> {
+        let path = &self.folder;
+        let names = fs::read_dir(path).and_then(|entries| {
+            entries
+                .map(|entry| Ok(entry?.file_name().into_string().ok()))
+                .collect::<io::Result<_>>()
+        });
+        let names: Vec<Option<String>> =
+            names.map_err(|source| KeysError::File { path: path.clone(), source })?;
+        Ok(names.into_iter().flatten().collect())
+    }
+
+    /// Locks a secret as the node's other keys are.
+    fn lock(
+        &self,
+        rng: &mut impl CryptoRng,
+        kind: KeyKind,
+        secret: &[u8],
+    ) -> Result<KeyFile, KeysError> {
+        let (_, name) = FILES[0];
+        let path = self.folder.join(name);
+        let About { label, demonstration, .. } = read_key_file(&path, FILES[0].0)?.about();
+        let about = About { kind, label, demonstration };
+        lock(rng, about, secret, &self.unlock).map_err(|source| KeysError::Locked { path, source })
     }
 }
 
@@ -296,19 +524,18 @@ pub fn store_shares(
     label: &str,
     founded: &Founded,
 ) -> Result<(), KeysError> {
-    let share = founded.share.to_bytes();
-    let matching = founded.matching.as_ref().map(MatchingShare::to_bytes);
-    let share = ((KeyKind::Share, "share.key"), &share[..]);
-    let matching = matching.iter().map(|share| (MATCHING_FILE, &share[..]));
-    for ((kind, name), secret) in [share].into_iter().chain(matching) {
-        let path = folder.join(name);
+    let matching = founded.matching.clone().map(Share::Match);
+    for share in [Share::Release(founded.share.clone())].into_iter().chain(matching) {
+        let (file, secret) = (ShareFile::in_force(share.key()), bytes_of(&share));
+        let (kind, name) = (file.kind(), file.name());
+        let path = folder.join(&name);
         if path.exists() {
-            if read_secret(&path, kind, unlock)?.as_slice() == secret {
+            if read_secret(&path, kind, unlock)?.as_slice() == secret.as_slice() {
                 continue;
             }
             return Err(KeysError::Content { path, kind });
         }
-        store(rng, folder, unlock, (label, false), [((kind, name), secret)].into_iter())?;
+        store(rng, folder, unlock, (label, false), [((kind, name), &secret[..])])?;
     }
     Ok(())
 }
@@ -316,12 +543,7 @@ pub fn store_shares(
 /// Removes what nobody needs once the consortium is founded: whoever had it could make the founder's dealings again.
 pub fn forget_ceremony(folder: &Path) -> Result<(), KeysError> {
     let path = folder.join("ceremony.key");
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(KeysError::File { path, source: error })
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
+    remove(&path).map_err(|source| KeysError::File { path, source })
 }
 
 /// Writes key files into `folder`, which is created if it is missing.
@@ -330,7 +552,7 @@ fn store<'a>(
     folder: &Path,
     unlock: &Unlock,
     (label, demonstration): (&str, bool),
-    files: impl Iterator<Item = ((KeyKind, &'static str), &'a [u8])>,
+    files: impl IntoIterator<Item = ((KeyKind, impl AsRef<Path>), &'a [u8])>,
 ) -> Result<(), KeysError> {
     create_private(folder)
         .map_err(|source| KeysError::File { path: folder.to_path_buf(), source })?;
@@ -354,13 +576,17 @@ fn read_seed(
     seed.map(Zeroizing::new).map_err(|_| KeysError::Content { path, kind })
 }
 
-fn load_matching(folder: &Path, unlock: &Unlock) -> Result<Option<MatchingShare>, KeysError> {
-    let (kind, name) = MATCHING_FILE;
-    let path = folder.join(name);
+/// The share in a file, if the file is there.
+fn read_share(folder: &Path, file: ShareFile, unlock: &Unlock) -> Result<Option<Share>, KeysError> {
+    let (path, kind) = (folder.join(file.name()), file.kind());
     if !path.exists() {
         return Ok(None);
     }
-    let share = MatchingShare::from_bytes(&read_secret(&path, kind, unlock)?);
+    let secret = read_secret(&path, kind, unlock)?;
+    let share = match file.key {
+        KeyUse::Release => KeyShare::from_bytes(&secret).map(Share::Release),
+        KeyUse::Match => MatchingShare::from_bytes(&secret).map(Share::Match),
+    };
     share.map(Some).ok_or(KeysError::Content { path, kind })
 }
 
@@ -382,6 +608,15 @@ fn read_secret(
     kind: KeyKind,
     unlock: &Unlock,
 ) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    let key_file = read_key_file(path, kind)?;
+    let secret = match unlock {
+        Unlock::Passphrase(it) => key_file.open_with_passphrase(it),
+        Unlock::Operator(it) => key_file.open_with_operator_key(it),
+    };
+    secret.map_err(|source| KeysError::Locked { path: path.to_path_buf(), source })
+}
+
+fn read_key_file(path: &Path, kind: KeyKind) -> Result<KeyFile, KeysError> {
     let file = |source| KeysError::File { path: path.to_path_buf(), source };
     let locked = |source| KeysError::Locked { path: path.to_path_buf(), source };
     if fs::metadata(path).map_err(file)?.len() > KEY_FILE_BYTES_MAX as u64 {
@@ -389,22 +624,43 @@ fn read_secret(
     }
     let key_file = KeyFile::decode(&fs::read(path).map_err(file)?).map_err(locked)?;
     key_file.expect_kind(kind).map_err(locked)?;
-    let secret = match unlock {
-        Unlock::Passphrase(it) => key_file.open_with_passphrase(it),
-        Unlock::Operator(it) => key_file.open_with_operator_key(it),
-    };
-    secret.map_err(locked)
+    Ok(key_file)
 }
 
 /// Writes a new file durably, for this user alone. It gets its name when it is whole, and takes nobody else's: a crash
 /// or a full disk leaves none that does not open, and of two at once the second is refused.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder)?;
+    written(path, bytes)?.persist_noclobber(path)?;
+    sync(parent(path))
+}
+
+/// Likewise, over a file that may be there.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    written(path, bytes)?.persist(path)?;
+    sync(parent(path))
+}
+
+fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new_in(parent(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
+    Ok(file)
+}
+
+/// Removes a file that may be gone already.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -420,7 +676,7 @@ mod tests {
         NodeKeys {
             consensus: Zeroizing::new([1; 32]),
             release: Zeroizing::new([2; 32]),
-            share: threshold::deal(&mut rng(), 1, 1).1.remove(0),
+            share: Some(threshold::deal(&mut rng(), 1, 1).1.remove(0)),
             matching: Some(matching::deal(&mut rng(), 1, 1).1.remove(0)),
             custodian: Zeroizing::new([3; 32]),
         }
@@ -464,6 +720,67 @@ mod tests {
         ));
         fs::remove_file(matching).unwrap();
         assert!(NodeKeys::load(folder.path(), &unlock).unwrap().matching.is_none());
+    }
+
+    #[test]
+    fn shares_of_a_change_take_the_place_of_those_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let unlock = || Unlock::Operator(Zeroizing::new([5; 32]));
+        keys().store(&mut rng(), folder.path(), &unlock(), "hospital", true).unwrap();
+        let files = KeyFiles::new(folder.path().to_path_buf(), unlock());
+        let change = |height| Location { height: Height(height), index: 3 };
+        let (first, second) = (change(9), change(10));
+        let received = files.receiving(&mut rng(), first).unwrap().public();
+        assert_eq!(files.receiving(&mut rng(), first).unwrap().public(), received);
+        assert_ne!(files.receiving(&mut rng(), second).unwrap().public(), received);
+        let dealt = keys();
+        for (change, share) in [first, second].into_iter().zip(dealt.shares()) {
+            // A second time over the same.
+            files.keep(&mut rng(), change, &share).unwrap();
+            files.keep(&mut rng(), change, &share).unwrap();
+        }
+        let here: Vec<_> = files.shares().unwrap().iter().map(|(it, _)| it.name()).collect();
+        assert_eq!(here, ["share.key", "matching.key", "share-9-3.key", "matching-10-3.key"]);
+        assert_eq!(files.receiving_changes().unwrap().len(), 2);
+
+        files.put_in_force(ShareFile { key: KeyUse::Release, change: Some(first) }).unwrap();
+        files.erase_share(ShareFile { key: KeyUse::Match, change: Some(second) }).unwrap();
+        files.erase_receiving(first).unwrap();
+        files.erase_receiving(first).unwrap();
+        let now = files.load().unwrap().share.unwrap();
+        assert_eq!(*now.to_bytes(), *dealt.share.unwrap().to_bytes());
+        let mut names = files.names().unwrap();
+        names.sort();
+        let expected = [
+            "consensus.key",
+            "custodian.key",
+            "matching.key",
+            "receiving-10-3.key",
+            "release.key",
+            "share.key",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn only_names_of_ours_are_shares() {
+        for name in ["share-9-3.key", "matching-0-0.key", "share.key", "matching.key"] {
+            assert_eq!(ShareFile::parse(name).map(ShareFile::name).as_deref(), Some(name));
+        }
+        for name in ["share-09-3.key", "share-9.key", "share-9-3.key~", "share--9-3.key", "x.key"] {
+            assert_eq!(ShareFile::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_is_to_join_has_keys_and_no_share() {
+        let folder = tempfile::tempdir().unwrap();
+        let unlock = Unlock::Operator(Zeroizing::new([5; 32]));
+        let keys = NodeKeys::generate(&mut rng());
+        keys.store(&mut rng(), folder.path(), &unlock, "pharmacy", false).unwrap();
+        let loaded = NodeKeys::load(folder.path(), &unlock).unwrap();
+        assert!(loaded.share.is_none() && loaded.matching.is_none());
+        assert_eq!(loaded.consensus_key(), keys.consensus_key());
     }
 
     #[test]

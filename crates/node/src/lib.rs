@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  peers ── engine ── blocks, state, index          (`keepwell-engine`)
+//!              ├─ reshare     this validator's part when validators change; the shares that it then serves with
 //!              │
 //!  clients ── api ─┬─ commands, receipts, proofs, logs, events
 //!                  ├─ release     shares for committed accesses, on the node's own newest state
@@ -27,6 +28,8 @@ pub mod matching;
 pub mod opened;
 pub mod receipts;
 pub mod release;
+pub mod reshare;
+pub mod shares;
 
 pub mod api;
 pub mod metrics;

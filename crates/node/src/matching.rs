@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use keepwell_crypto::{
-    matching::{BlindedPoint, Evaluation, EvaluationRefusal as PointsRefusal, Evaluator},
+    matching::{BlindedPoint, Evaluation, EvaluationRefusal as PointsRefusal},
     seal::SealingPublic,
 };
 use keepwell_engine::{
@@ -47,6 +47,7 @@ use crate::{
     clock::{Clock, TIP_AGE_MS_MAX},
     random::rng,
     release::WAIT,
+    shares::Watching,
 };
 
 /// How often a check is done again because a block came in between.
@@ -64,6 +65,9 @@ pub enum MatchingError {
     /// The newest block is old.
     #[error("this validator is cut off: its newest block is older than {} s; ask others", TIP_AGE_MS_MAX / 1_000)]
     CutOff,
+    /// No share.
+    #[error("this validator has no share of the key for matching now; ask others")]
+    NoShare,
     /// No accepted evaluation stands there.
     #[error("no accepted evaluation stands there; name the place of yours")]
     NoEvaluation,
@@ -97,6 +101,7 @@ impl MatchingError {
             Self::NoMatching => "no_matching",
             Self::Behind => "behind",
             Self::CutOff => "cut_off",
+            Self::NoShare => "no_share",
             Self::NoEvaluation => "no_evaluation",
             Self::OtherRequester => "other_requester",
             Self::RequesterKey => "malformed_key",
@@ -113,7 +118,7 @@ impl MatchingError {
     /// Whose fault it is.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Behind | Self::CutOff | Self::Read(_) => Fault::Node,
+            Self::Behind | Self::CutOff | Self::NoShare | Self::Read(_) => Fault::Node,
             Self::NoMatching | Self::NoEvaluation | Self::Refused(_) => Fault::Ledger,
             Self::OtherRequester | Self::RequesterKey | Self::Point { .. } | Self::Points(_) => {
                 Fault::Client
@@ -125,7 +130,7 @@ impl MatchingError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Behind => StatusCode::TOO_EARLY,
-            Self::CutOff | Self::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CutOff | Self::NoShare | Self::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoMatching | Self::NoEvaluation => StatusCode::NOT_FOUND,
             Self::OtherRequester | Self::Refused(_) => StatusCode::FORBIDDEN,
             Self::RequesterKey | Self::Point { .. } => StatusCode::BAD_REQUEST,
@@ -147,19 +152,19 @@ struct Accepted {
 pub struct MatchingService {
     core: Arc<Core>,
     reader: Arc<dyn Reader>,
-    evaluator: Option<Arc<Evaluator>>,
+    shares: Watching,
     clock: Clock,
 }
 
 impl MatchingService {
-    /// Evaluates with this share, if the consortium has matching, for what is in this state.
-    pub fn new(
+    /// Evaluates with the share that serves, if the consortium has matching, for what is in this state.
+    pub const fn new(
         core: Arc<Core>,
         reader: Arc<dyn Reader>,
-        evaluator: Option<Evaluator>,
+        shares: Watching,
         clock: Clock,
     ) -> Self {
-        Self { core, reader, evaluator: evaluator.map(Arc::new), clock }
+        Self { core, reader, shares, clock }
     }
 
     /// Evaluates what `party` asks for, if its command permits it now.
@@ -168,7 +173,9 @@ impl MatchingService {
         party: Party,
         request: MatchRequest,
     ) -> Result<MatchAnswer, MatchingError> {
-        let evaluator = self.evaluator.clone().ok_or(MatchingError::NoMatching)?;
+        if self.core.genesis.matching.is_none() {
+            return Err(MatchingError::NoMatching);
+        }
         let requester = SealingPublic::from_bytes(&request.requester_key)
             .map_err(|_| MatchingError::RequesterKey)?;
         let points = points(&request)?;
@@ -183,6 +190,8 @@ impl MatchingService {
             requester_key: accepted.asked.requester_key,
             points: accepted.asked.points.into_vec(),
         };
+        let serving = self.shares.now(WAIT).await.ok_or(MatchingError::Behind)?;
+        let evaluator = serving.evaluator.ok_or(MatchingError::NoShare)?;
         let answer = tokio::task::spawn_blocking(move || {
             evaluator.evaluate(&mut rng(), &evaluation, &points, &requester)
         });

@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+use keepwell_types::{
+    id::{Height, PublicKey},
+    validators::epoch_of,
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
@@ -50,6 +54,9 @@ pub struct Metrics {
     custody_bytes: Gauge,
     unnamed_bytes: Gauge,
     validators: Gauge,
+    epoch: Gauge,
+    seats: Gauge,
+    shares: Gauge,
     peers_connected: Gauge,
     disk_free_bytes: Gauge,
     certificate_ends: Gauge,
@@ -66,6 +73,8 @@ pub struct Metrics {
 pub struct About {
     /// How the engine's metrics name this validator: several may share a runtime.
     pub validator: String,
+    /// The key of its release answers.
+    pub release: PublicKey,
     /// The folder whose disk must not be full.
     pub folder: PathBuf,
     /// What clients are shown.
@@ -85,6 +94,9 @@ impl Metrics {
             custody_bytes: Gauge::default(),
             unnamed_bytes: Gauge::default(),
             validators: Gauge::default(),
+            epoch: Gauge::default(),
+            seats: Gauge::default(),
+            shares: Gauge::default(),
             peers_connected: Gauge::default(),
             disk_free_bytes: Gauge::default(),
             certificate_ends: Gauge::default(),
@@ -124,6 +136,17 @@ impl Metrics {
             "validators",
             "Validators of the consortium, this one included",
             metrics.validators.clone(),
+        );
+        registry.register("epoch", "Epoch of the next block", metrics.epoch.clone());
+        registry.register(
+            "seats",
+            "1 where this node validates, 0 where it only follows",
+            metrics.seats.clone(),
+        );
+        registry.register(
+            "shares",
+            "1 where a share of the committee's key serves here, else 0",
+            metrics.shares.clone(),
         );
         registry.register(
             "peers_connected",
@@ -202,7 +225,12 @@ impl Metrics {
         set(&self.mempool_bytes, bytes as u64);
         set(&self.custody_bytes, node.custody.stored_bytes());
         set(&self.unnamed_bytes, node.custody.unnamed_bytes());
-        set(&self.validators, node.core.genesis.validators.len() as u64);
+        let newest = node.core.sets.newest();
+        let epoch = epoch_of(Height(tip.height().0 + 1), node.core.sets.epoch_blocks());
+        set(&self.validators, newest.seats.len() as u64);
+        set(&self.epoch, epoch);
+        set(&self.seats, u64::from(newest.index_of(&self.about.release).is_some()));
+        set(&self.shares, u64::from(node.release.has_share()));
         if let Ok(free) = free_bytes(&self.about.folder) {
             set(&self.disk_free_bytes, free);
         }

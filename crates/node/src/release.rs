@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::StatusCode;
 use keepwell_crypto::{
     capsule::SaltedCapsule,
-    release::{self as sharing, Access, Expected, Releaser},
+    release::{self as sharing, Access, Expected},
     seal::SealingPublic,
 };
 use keepwell_engine::{
@@ -47,6 +47,7 @@ use crate::{
     clock::{Clock, TIP_AGE_MS_MAX},
     opened::{NotOpened, Opened, opened},
     random::rng,
+    shares::Watching,
 };
 
 /// How long a request waits for its access to be applied here.
@@ -63,6 +64,9 @@ pub enum ReleaseError {
     /// The newest block is old.
     #[error("this validator is cut off: its newest block is older than {} s; ask others", TIP_AGE_MS_MAX / 1_000)]
     CutOff,
+    /// No share.
+    #[error("this validator has no share of the committee's key now; ask others")]
+    NoShare,
     /// No accepted access stands there.
     #[error("{0}")]
     NoAccess(NotOpened),
@@ -98,6 +102,7 @@ impl ReleaseError {
         match self {
             Self::Behind => "behind",
             Self::CutOff => "cut_off",
+            Self::NoShare => "no_share",
             Self::NoAccess(_) => "no_access",
             Self::OtherReader => "other_reader",
             Self::ReaderKey => "malformed_key",
@@ -119,7 +124,7 @@ impl ReleaseError {
     /// Whose fault it is.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Behind | Self::CutOff | Self::Read(_) => Fault::Node,
+            Self::Behind | Self::CutOff | Self::NoShare | Self::Read(_) => Fault::Node,
             Self::NoAccess(_) | Self::NoRecord(_) | Self::Refused(_) => Fault::Ledger,
             Self::OtherReader | Self::ReaderKey | Self::Capsule { .. } | Self::Shares(_) => {
                 Fault::Client
@@ -131,7 +136,7 @@ impl ReleaseError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Behind => StatusCode::TOO_EARLY,
-            Self::CutOff | Self::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CutOff | Self::NoShare | Self::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoAccess(_) | Self::NoRecord(_) => StatusCode::NOT_FOUND,
             Self::OtherReader | Self::Refused(_) => StatusCode::FORBIDDEN,
             Self::ReaderKey | Self::Capsule { .. } => StatusCode::BAD_REQUEST,
@@ -156,7 +161,7 @@ impl From<NotOpened> for ReleaseError {
 pub struct ReleaseService {
     core: Arc<Core>,
     reader: Arc<dyn Reader>,
-    releaser: Arc<Releaser>,
+    shares: Watching,
     clock: Clock,
 }
 
@@ -167,9 +172,19 @@ struct Items {
 }
 
 impl ReleaseService {
-    /// Releases with these keys, for what is in this state.
-    pub fn new(core: Arc<Core>, reader: Arc<dyn Reader>, releaser: Releaser, clock: Clock) -> Self {
-        Self { core, reader, releaser: Arc::new(releaser), clock }
+    /// Releases with the share that serves, for what is in this state.
+    pub const fn new(
+        core: Arc<Core>,
+        reader: Arc<dyn Reader>,
+        shares: Watching,
+        clock: Clock,
+    ) -> Self {
+        Self { core, reader, shares, clock }
+    }
+
+    /// Whether a share serves here.
+    pub fn has_share(&self) -> bool {
+        self.shares.releases()
     }
 
     /// Releases what `party` asks for, if its access permits it now.
@@ -187,7 +202,8 @@ impl ReleaseService {
         let items = self.items(&request)?;
         self.check_on_newest_state(&opened, &items.entries).await?;
 
-        let releaser = self.releaser.clone();
+        let serving = self.shares.now(WAIT).await.ok_or(ReleaseError::Behind)?;
+        let releaser = serving.releaser.ok_or(ReleaseError::NoShare)?;
         let access = Access {
             chain: self.core.chain,
             command: opened.command,

@@ -12,7 +12,8 @@
 //!
 //! * All tasks of a node are in one tree. Aborting it ends all of them at once, as a crash would, and
 //!   loses nothing that was acknowledged.
-//! * A node whose keys are not those of its place in the genesis file does not start.
+//! * A node whose keys are not those of its seat does not start. One without a seat follows the ledger, and its
+//!   configuration says whose it is: it is to join, or has left.
 
 use std::{
     net::{SocketAddr, TcpListener as StdListener},
@@ -23,22 +24,21 @@ use std::{
 use commonware_runtime::{Handle, Metrics as _, Spawner as _, Supervisor as _, tokio::Context};
 use keepwell_crypto::{
     command::chain_id,
-    matching::{Evaluator, MatchingCommittee},
-    release::{ForeignShare, Releaser},
     sign::SigningKey,
     threshold::{Committee, CommitteeError},
 };
 use keepwell_engine::{
     admission::Admission,
     core::Core,
+    index::{Index, IndexError},
     network::{self, Links, StartError},
     reader::Reader,
     wiring::Settings,
 };
 use keepwell_types::{
-    command::Payload,
-    genesis::{Genesis, GenesisFault},
+    genesis::GenesisFault,
     id::{OrganisationId, PublicKey},
+    validators::ValidatorSet,
 };
 use thiserror::Error;
 use tokio::{
@@ -57,11 +57,13 @@ use crate::{
         store::{OpenError, Store},
     },
     folder::{Folder, FolderError},
-    keys::NodeKeys,
+    keys::{KeyFiles, KeysError, NodeKeys},
     matching::MatchingService,
     metrics::{About, Metrics},
     receipts::Receipts,
     release::ReleaseService,
+    reshare,
+    shares::Shares,
     tls::{Certificate, TlsError},
 };
 
@@ -78,41 +80,36 @@ pub enum NodeError {
     /// The folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The key files.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// Keys of someone else.
     #[error(
-        "the {kind} key in the key files is {given}, and the genesis file has {expected} for this validator; check which key files the configuration names"
+        "the {kind} key in the key files is {given}, and this validator's seat has {expected}; check which key files the configuration names"
     )]
     WrongKey {
         /// Which key.
         kind: &'static str,
         /// In the key files.
         given: PublicKey,
-        /// In the genesis file.
+        /// Of the seat.
         expected: PublicKey,
     },
     /// Not a validator.
     #[error(
-        "the consensus key {0} is not of a validator in the genesis file; check which key files and which genesis file the configuration names"
+        "the consensus key {0} is not of a validator; check which key files and which genesis file the configuration names. A node that is to join, or has left, says whose it is with `organisation` in its configuration"
     )]
     NotValidator(PublicKey),
-    /// The share.
-    #[error(transparent)]
-    Share(#[from] ForeignShare),
-    /// The share is of another place.
+    /// Somebody else's seat.
     #[error(
-        "the share is number {given} and this validator's is number {expected}; restore the right share"
+        "the configuration says that this is a node of organisation {given}, and the seat of its consensus key is {expected}'s; correct or remove `organisation`"
     )]
-    SharePlace {
-        /// In the key files.
-        given: u16,
-        /// By the genesis file.
-        expected: u16,
+    OtherOrganisation {
+        /// In the configuration.
+        given: OrganisationId,
+        /// Of the seat.
+        expected: OrganisationId,
     },
-    /// No share for matching, or one too many.
-    #[error(
-        "the genesis file and the key files do not agree on whether this validator has a share for matching; restore matching.key, or get the consortium's own genesis file"
-    )]
-    MatchingShare,
     /// The committee's keys.
     #[error(
         "the committee's keys in the genesis file do not belong together: {0}; get the consortium's own file"
@@ -142,6 +139,9 @@ pub enum NodeError {
     /// Its index.
     #[error(transparent)]
     CustodyIndex(#[from] PendingError),
+    /// The index of final blocks.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The engine.
     #[error(transparent)]
     Engine(#[from] StartError),
@@ -235,14 +235,15 @@ struct Held {
 pub async fn start(
     context: Context,
     config: NodeConfig,
-    keys: NodeKeys,
+    files: KeyFiles,
 ) -> Result<RunningNode, NodeError> {
     let (stopping, stop) = watch::channel(false);
     let (ready, started) = oneshot::channel();
+    let keys = files.load()?;
     let name = label(&keys.consensus_key());
     let context = context.child("node").with_attribute("validator", name);
     let handle = context.spawn(move |context| async move {
-        match assemble(&context, config, keys, stop).await {
+        match assemble(&context, config, keys, files, stop).await {
             Ok((parts, Held { validator, folder })) => {
                 if ready.send(Ok(parts)).is_ok() {
                     // The task tree lives, and the folder is held, as long as consensus runs.
@@ -279,18 +280,15 @@ async fn assemble(
     context: &Context,
     config: NodeConfig,
     keys: NodeKeys,
+    files: KeyFiles,
     stopping: watch::Receiver<bool>,
 ) -> Result<(Parts, Held), NodeError> {
     config.check()?;
     let genesis = config.read_genesis()?;
     config.check_genesis(&genesis)?;
     genesis.check()?;
-    let organisation = check_keys(&genesis, &keys)?;
-    let committee = Committee::new(&genesis.committee)?;
-    let releaser =
-        Releaser::new(committee.clone(), keys.share.clone(), SigningKey::from_seed(&keys.release))?;
-
-    let evaluator = evaluator(&genesis, &keys)?;
+    // The joint key, and so its id, stays when validators change.
+    let committee = Committee::new(&genesis.committee)?.id();
     let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
 
     let folder = Folder::open(&config.folder)?;
@@ -298,9 +296,14 @@ async fn assemble(
     // The engine opens this port by itself, and would take the whole process down over it.
     let peers = local_address(&listen("the link to peers", config.listen_peers)?)?;
 
+    let index = Index::open(&folder.index())?;
+    let newest = index.handovers(0)?.pop().map(|it| it.set);
+    let set = newest.unwrap_or_else(|| ValidatorSet::of(&genesis));
+    let organisation = check_keys(&set, &keys, config.organisation)?;
+
     let identity = Identity {
         chain: chain_id(&genesis),
-        committee: committee.id(),
+        committee,
         organisation,
         key: SigningKey::from_seed(&keys.custodian),
     };
@@ -319,21 +322,22 @@ async fn assemble(
         certification_timeout: config.certification_timeout(),
         ..Settings::local(prefix(&keys.consensus_key()))
     };
-    let index = folder.index();
     let validator =
-        network::start(context.child("validator"), genesis, links, &index, settings).await?;
+        network::start(context.child("validator"), genesis, links, index, settings).await?;
     let (core, reader, admission) = (validator.core, validator.reader, validator.admission);
+    let shares = Shares::new(files, core.clone(), keys.release.clone());
 
     let clock = Clock;
     let metrics = context.child("metrics");
     let about = About {
         validator: label(&keys.consensus_key()),
+        release: keys.release_key(),
         folder: folder.path().to_path_buf(),
         certificate: certificate.clone(),
     };
     let node = Arc::new(Node {
-        release: ReleaseService::new(core.clone(), reader.clone(), releaser, clock),
-        matching: MatchingService::new(core.clone(), reader.clone(), evaluator, clock),
+        release: ReleaseService::new(core.clone(), reader.clone(), shares.watch(), clock),
+        matching: MatchingService::new(core.clone(), reader.clone(), shares.watch(), clock),
         receipts: Receipts::new(core.clone(), reader.clone()),
         heads: api::logs::Heads::default(),
         requests: Requests::default(),
@@ -346,6 +350,15 @@ async fn assemble(
         clock,
         stopping: stopping.clone(),
     });
+    let deputy = reshare::keep_resharing(
+        organisation,
+        shares,
+        core.clone(),
+        reader.clone(),
+        admission.clone(),
+        clock,
+    );
+    context.child("reshare").spawn(move |_| deputy);
     let follower = follow::follow(custody.clone(), core.clone(), reader.clone());
     context.child("custody").spawn(move |_| follower);
     let eraser =
@@ -376,21 +389,6 @@ async fn assemble(
     Ok((parts, Held { validator: validator.handle, folder }))
 }
 
-/// What evaluates for matching, where the consortium has that.
-fn evaluator(genesis: &Genesis, keys: &NodeKeys) -> Result<Option<Evaluator>, NodeError> {
-    let (Some(committee), Some(share)) = (&genesis.matching, &keys.matching) else {
-        let neither = genesis.matching.is_none() && keys.matching.is_none();
-        return if neither { Ok(None) } else { Err(NodeError::MatchingShare) };
-    };
-    let (given, expected) = (share.index(), keys.share.index());
-    if given != expected {
-        return Err(NodeError::SharePlace { given, expected });
-    }
-    let committee = MatchingCommittee::new(committee)?;
-    let key = SigningKey::from_seed(&keys.release);
-    Ok(Some(Evaluator::new(committee, share.clone(), key)?))
-}
-
 /// How metrics name a validator.
 fn label(validator: &PublicKey) -> String {
     validator.to_string()[..8].to_owned()
@@ -401,26 +399,23 @@ pub fn prefix(validator: &PublicKey) -> String {
     format!("node-{}", &validator.to_string()[..16])
 }
 
-/// Whose node it is, if its keys are those of its place in the genesis file.
-pub fn check_keys(genesis: &Genesis, keys: &NodeKeys) -> Result<OrganisationId, NodeError> {
+/// Whose node it is, if its keys are those of its seat among those who validate, or if it has none and is said to be
+/// `organisation`'s.
+pub fn check_keys(
+    set: &ValidatorSet,
+    keys: &NodeKeys,
+    organisation: Option<OrganisationId>,
+) -> Result<OrganisationId, NodeError> {
     let consensus = keys.consensus_key();
-    let place = genesis.validators.iter().position(|it| it.consensus == consensus);
-    let place = place.ok_or(NodeError::NotValidator(consensus))?;
-    let validator = genesis.validators[place];
-    check_key("release", keys.release_key(), validator.release)?;
-    let expected = u16::try_from(place + 1).expect("there are at most VALIDATORS_MAX validators");
-    let given = keys.share.index();
-    if given != expected {
-        return Err(NodeError::SharePlace { given, expected });
+    let seat = set.seats.iter().map(|seat| seat.validator).find(|it| it.consensus == consensus);
+    let Some(seat) = seat else {
+        return organisation.ok_or(NodeError::NotValidator(consensus));
+    };
+    check_key("release", keys.release_key(), seat.release)?;
+    match organisation.filter(|given| *given != seat.organisation) {
+        Some(given) => Err(NodeError::OtherOrganisation { given, expected: seat.organisation }),
+        None => Ok(seat.organisation),
     }
-    let custodian = genesis.entries.iter().find_map(|entry| {
-        let Payload::OrganisationAdmit(it) = entry else { return None };
-        it.custodian.filter(|_| it.organisation == validator.organisation)
-    });
-    if let Some(expected) = custodian {
-        check_key("custodian", keys.custodian_key(), expected)?;
-    }
-    Ok(validator.organisation)
 }
 
 fn check_key(kind: &'static str, given: PublicKey, expected: PublicKey) -> Result<(), NodeError> {

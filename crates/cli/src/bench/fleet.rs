@@ -231,7 +231,12 @@ fn establish(count: usize) -> Result<Demonstration, BenchError> {
             kind: OrganisationKind::Hospital,
         })
         .collect();
-    let parameters = Parameters { commands_per_minute_max: u32::MAX, ..DEMONSTRATION_PARAMETERS };
+    // Epochs as long as where people work, not as in a demonstration.
+    let parameters = Parameters {
+        commands_per_minute_max: u32::MAX,
+        epoch_blocks: None,
+        ..DEMONSTRATION_PARAMETERS
+    };
     Ok(found(&mut rng(), "Benchmark", Clock.now(), &founders, parameters)?)
 }
 

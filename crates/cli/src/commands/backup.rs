@@ -52,9 +52,6 @@ pub(crate) struct BackUp {
     /// Where the node is asked, if the configuration does not say
     #[arg(long, value_name = "URL")]
     node: Option<String>,
-    /// Whose node it is, if it joined after the founding
-    #[arg(long, value_name = "ID")]
-    organisation: Option<OrganisationId>,
 }
 
 impl BackUp {
@@ -66,7 +63,7 @@ impl BackUp {
         let known = backup.manifest()?;
         let organisation = match &known {
             Some(manifest) => manifest.organisation,
-            None => self.organisation(&consortium, &keys)?,
+            None => whose(&config, &consortium, &keys)?,
         };
         let mut manifest = manifest(known, &consortium, &keys, organisation)?;
         backup.create()?;
@@ -119,23 +116,6 @@ impl BackUp {
         Ok(())
     }
 
-    /// Whose node it is. One that joined after the founding says so with `--organisation`.
-    fn organisation(
-        &self,
-        consortium: &Consortium,
-        keys: &NodeKeys,
-    ) -> Result<OrganisationId, Failure> {
-        let validator = keys.consensus_key();
-        let founders = &consortium.genesis().validators;
-        let seat = founders.iter().find(|it| it.consensus == validator);
-        self.organisation.or(seat.map(|it| it.organisation)).ok_or_else(|| {
-            Failure::Misused(
-                "the genesis file does not say whose validator this is; name its organisation with --organisation"
-                    .into(),
-            )
-        })
-    }
-
     fn endpoint(
         &self,
         config: &NodeConfig,
@@ -156,6 +136,23 @@ impl BackUp {
         };
         Ok(Endpoint { organisation, url })
     }
+}
+
+/// Whose node it is. The configuration of one that joined after the founding says so.
+fn whose(
+    config: &NodeConfig,
+    consortium: &Consortium,
+    keys: &NodeKeys,
+) -> Result<OrganisationId, Failure> {
+    let validator = keys.consensus_key();
+    let founders = &consortium.genesis().validators;
+    let seat = founders.iter().find(|it| it.consensus == validator);
+    config.organisation.or(seat.map(|it| it.organisation)).ok_or_else(|| {
+        Failure::Misused(
+            "the genesis file does not say whose validator this is; say it with `organisation` in its configuration"
+                .into(),
+        )
+    })
 }
 
 /// What the folder has of this node, if it is this node's.

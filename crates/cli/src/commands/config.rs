@@ -15,7 +15,7 @@ use keepwell_node::{
     run::check_keys,
     tls::{Certificate, ends_soon},
 };
-use keepwell_types::genesis::Genesis;
+use keepwell_types::{genesis::Genesis, validators::ValidatorSet};
 use serde_json::json;
 
 use crate::{
@@ -154,7 +154,8 @@ fn keys(config: &NodeConfig, genesis: Option<&Genesis>) -> Found {
             "they unlock; whose they are only the genesis file says".into(),
         ));
     };
-    let organisation = check_keys(genesis, &keys).map_err(|error| error.to_string())?;
+    let organisation = check_keys(&ValidatorSet::of(genesis), &keys, config.organisation)
+        .map_err(|error| error.to_string())?;
     good(format!("they unlock, and are those of organisation {organisation}"))
 }
 

@@ -13,7 +13,6 @@ use clap::{Args, Subcommand};
 use keepwell_client::{
     Consortium,
     identity::{AdministratorIdentity, Unlock},
-    tls::Address,
 };
 use keepwell_crypto::{
     ceremony::{Board, Founded, Founding, Participant, Plan, check_card},
@@ -22,7 +21,6 @@ use keepwell_crypto::{
 use keepwell_node::{
     keys::{FounderKeys, Unlock as NodeUnlock, forget_ceremony, store_shares},
     random::rng,
-    tls,
 };
 use keepwell_types::{
     encoding::{List, Text},
@@ -38,7 +36,7 @@ use serde_json::{Value, json};
 use crate::{
     failure::Failure,
     founding::{Host, write_durably},
-    node_toml::{KeysToml, NodeToml, PeerToml, TlsToml},
+    node_toml::{KeysToml, NodeToml, PeerToml, clients},
     output::Output,
     page::plain,
     profile::{ADMINISTRATOR_KEY, Node, Profile, new_unlock, passphrase, read_operator},
@@ -55,8 +53,6 @@ const GENESIS: &str = "genesis.cbor";
 const FOUNDING: &str = "founding.cbor";
 /// Posts of the ceremony, in the founder's folder.
 const CEREMONY: &str = "ceremony";
-/// The node's certificate for clients, in the founder's folder.
-const TLS: &str = "tls";
 
 /// Found a consortium together: each organisation on its own host, nobody with a key of another
 ///
@@ -183,7 +179,7 @@ impl Genesis {
 }
 
 /// A file of at most so many bytes.
-fn read(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
     let len = fs::metadata(path).map_err(Failure::at(path))?.len();
     if len > max as u64 {
         return Err(Failure::Misused(format!(
@@ -194,7 +190,7 @@ fn read(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(Failure::at(path))
 }
 
-fn not_a(path: &Path, what: &str, error: impl std::fmt::Display) -> Failure {
+pub(crate) fn not_a(path: &Path, what: &str, error: impl std::fmt::Display) -> Failure {
     Failure::Misused(format!("{} is not {what}: {error}", path.display()))
 }
 
@@ -206,7 +202,7 @@ fn read_card(path: &Path) -> Result<FounderCard, Failure> {
 }
 
 /// The node's locks have a type of their own.
-fn of_node(unlock: &Unlock) -> NodeUnlock {
+pub(crate) fn of_node(unlock: &Unlock) -> NodeUnlock {
     match unlock {
         Unlock::Passphrase(it) => NodeUnlock::Passphrase(it.clone()),
         Unlock::OperatorKey(it) => NodeUnlock::Operator(it.clone()),
@@ -533,12 +529,13 @@ impl Found {
         let operator_file = operator_file.transpose()?;
         let addresses = addresses(board.plan().draft())?;
         let own = addresses[usize::from(founded.share.index()) - 1];
-        let (tls, url) = self.clients()?;
+        let (tls, url) = clients(&self.dir, self.listen_clients)?;
         let config = NodeToml {
             folder: "node".into(),
             genesis: GENESIS.into(),
             listen_peers: self.listen.unwrap_or(own),
             listen_clients: self.listen_clients,
+            organisation: None,
             keys: KeysToml { folder: "keys".into(), operator_file: operator_file.clone() },
             tls,
             peers: genesis
@@ -560,26 +557,6 @@ impl Found {
         let bytes = genesis.encode();
         Consortium::read(&bytes)?;
         write(GENESIS, &bytes)
-    }
-}
-
-impl Found {
-    /// How the node speaks to clients, and where they reach it: beyond this computer with a certificate, which
-    /// is made once.
-    fn clients(&self) -> Result<(Option<TlsToml>, String), Failure> {
-        let listens = self.listen_clients;
-        if listens.ip().is_loopback() {
-            return Ok((None, format!("http://{listens}")));
-        }
-        let folder = self.dir.join(TLS);
-        if !folder.exists() {
-            tls::make(&folder, &[listens.ip().to_string()])?;
-        }
-        let (certificate, key) = (tls::CERTIFICATE_FILE, tls::KEY_FILE);
-        let (shown, _) = tls::read_certificate(&folder.join(certificate))?;
-        let url = Address::with_certificate(listens, &shown)?;
-        let below = |name| Path::new(TLS).join(name);
-        Ok((Some(TlsToml { certificate: below(certificate), key: below(key) }), url))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 use keepwell_client::{
     Client,
-    identity::{Actor, MemberIdentity},
+    identity::{Actor, MemberIdentity, OrganisationAgent},
 };
 use keepwell_crypto::seal::SealingPublic;
 use keepwell_node::random::rng;
@@ -39,6 +39,8 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell member new --like ./hospital-administrator --to ./carl --request carl.member
+  keepwell member new --agent --like ./hospital-administrator --to ./agent --request agent.member
+  keepwell member enrol --as ./hospital-administrator --role key_agent --role gateway --role registrar agent.member
   keepwell member enrol --as ./hospital-administrator --role clinician carl.member
   keepwell member show --as ./hospital-administrator MEMBER
   keepwell member assign --as ./hospital-administrator --role clinician --role privacy_officer MEMBER
@@ -70,6 +72,9 @@ enum What {
         /// Whose member; without it, of the organisation of that profile
         #[arg(long)]
         organisation: Option<OrganisationId>,
+        /// A key agent: a program of the organisation, which opens charts for patients and holds their keys
+        #[arg(long)]
+        agent: bool,
     },
     /// Enrol whoever made a request
     Enrol {
@@ -162,9 +167,9 @@ struct Request {
 impl Member {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
-            What::New { like, to, request, operator_file, organisation } => {
+            What::New { like, to, request, operator_file, organisation, agent } => {
                 let like = Like { profile: &like, organisation, operator_file };
-                new(&like, &to, &request, output)
+                new(&like, agent, &to, &request, output)
             }
             What::Enrol { by, roles, request } => by.enrol(&roles, &request, output),
             What::Show { who, member } => {
@@ -201,7 +206,13 @@ struct Like<'a> {
     operator_file: Option<PathBuf>,
 }
 
-fn new(like: &Like<'_>, to: &Path, request: &Path, output: &Output) -> Result<(), Failure> {
+fn new(
+    like: &Like<'_>,
+    agent: bool,
+    to: &Path,
+    request: &Path,
+    output: &Output,
+) -> Result<(), Failure> {
     let profile = Profile::like(like.profile, like.operator_file.clone())?;
     let chain = profile.consortium(to)?.chain();
     let organisation = match like.organisation {
@@ -214,10 +225,14 @@ fn new(like: &Like<'_>, to: &Path, request: &Path, output: &Output) -> Result<()
     let unlock = new_unlock(like.operator_file.as_deref())?;
     let identity = MemberIdentity::generate(chain, organisation);
     fs::create_dir_all(to).map_err(Failure::at(to))?;
-    identity.create(&to.join(MEMBER_KEY), &unlock, false)?;
-    profile.write(to)?;
     let (member, signing) = (identity.member(), identity.signing_public());
     let sealing = identity.sealing_public().to_bytes();
+    if agent {
+        OrganisationAgent::create(&to.join(AGENT), identity, &unlock, false)?;
+    } else {
+        identity.create(&to.join(MEMBER_KEY), &unlock, false)?;
+    }
+    profile.write(to)?;
     let sealing = sealing.iter().map(|byte| format!("{byte:02x}")).collect();
     let text = toml::to_string(&Request { member, signing, sealing }).expect("plain TOML");
     fs::write(request, text).map_err(Failure::at(request))?;

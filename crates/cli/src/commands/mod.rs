@@ -6,6 +6,7 @@ pub(crate) mod genesis;
 pub(crate) mod node;
 pub(crate) mod status;
 pub(crate) mod trustee;
+pub(crate) mod validator;
 
 pub(crate) mod wallet;
 

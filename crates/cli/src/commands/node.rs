@@ -7,7 +7,7 @@ use keepwell_client::tls::Address;
 use keepwell_node::{
     config::NodeConfig,
     folder::Folder,
-    keys::{NodeKeys, Unlock},
+    keys::{KeyFiles, NodeKeys, Unlock},
     run::{self, NodeError},
     tls::Certificate,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         let config = NodeConfig::read(&self.config)?;
-        let keys = load_keys(&config)?;
+        let keys = key_files(&config)?;
         let storage = config.folder.join("engine");
         try_folder(&config)?;
         run_engine(&storage, self.threads, async |context| {
@@ -80,11 +80,16 @@ pub(crate) fn try_folder(config: &NodeConfig) -> Result<(), Failure> {
     Folder::open(&config.folder).map(drop).map_err(|error| NodeError::from(error).into())
 }
 
-/// Unlocks a node's keys as its configuration says.
-pub(crate) fn load_keys(config: &NodeConfig) -> Result<NodeKeys, Failure> {
+/// A node's key files, and what unlocks them as its configuration says.
+pub(crate) fn key_files(config: &NodeConfig) -> Result<KeyFiles, Failure> {
     let unlock = match &config.keys.operator_file {
         Some(path) => Unlock::read_operator(path)?,
         None => Unlock::Passphrase(passphrase()?),
     };
-    Ok(NodeKeys::load(&config.keys.folder, &unlock)?)
+    Ok(KeyFiles::new(config.keys.folder.clone(), unlock))
+}
+
+/// Unlocks a node's keys as its configuration says.
+pub(crate) fn load_keys(config: &NodeConfig) -> Result<NodeKeys, Failure> {
+    Ok(key_files(config)?.load()?)
 }

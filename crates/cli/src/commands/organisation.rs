@@ -157,6 +157,9 @@ struct Admit {
     kind: OrganisationKind,
     #[command(flatten)]
     keys: Keys,
+    /// The key with which its node will acknowledge custody, as `keepwell validator keys` prints it
+    #[arg(long, value_name = "KEY")]
+    custodian: Option<PublicKey>,
     /// Its id, as `organisation key` printed it
     organisation: OrganisationId,
 }
@@ -171,6 +174,9 @@ struct Rotate {
     with: Vec<PathBuf>,
     #[command(flatten)]
     keys: Keys,
+    /// The key with which its node acknowledges custody from then on; without it that key stays
+    #[arg(long, value_name = "KEY")]
+    custodian: Option<PublicKey>,
     /// Days for which the keys so far count beside the new ones; 0 ends them at once
     #[arg(long, default_value_t = 7)]
     overlap_days: u64,
@@ -237,8 +243,7 @@ impl Admit {
             kind: self.kind,
             name,
             administrators: administrators(self.keys.keys, self.keys.needed)?,
-            // It has no node of its own: custodians are founders.
-            custodian: None,
+            custodian: self.custodian,
         };
         block_on(open(&self.who.office()?, Act::Admit(admit), self.days, output))
     }
@@ -266,7 +271,7 @@ impl Rotate {
             let rotate = OrganisationRotate {
                 organisation,
                 administrators: administrators(self.keys.keys, self.keys.needed)?,
-                custodian: entry.custodian,
+                custodian: self.custodian.or(entry.custodian),
                 overlap_until: (overlap > 0).then(|| now.plus_ms(waits * DAY_MS + overlap)),
             };
             if self.motion {
@@ -376,7 +381,12 @@ async fn show(
     Ok(())
 }
 
-async fn open(office: &Office, act: Act, days: u64, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn open(
+    office: &Office,
+    act: Act,
+    days: u64,
+    output: &Output,
+) -> Result<(), Failure> {
     let now = office.client.tip().await?.header().time;
     let until = now.plus_ms(days.saturating_mul(DAY_MS));
     let moved = office.client.open_motion(&office.actor(), act, until).await?;

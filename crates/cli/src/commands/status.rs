@@ -155,6 +155,7 @@ impl Picture {
             },
             height(page, before),
             peers(page),
+            seat(page),
         ];
         lines.extend(load(page, before));
         lines.extend([disk(page, config), custody(page), certificate(page)]);
@@ -221,6 +222,20 @@ fn peers(page: &Page) -> Line {
         words: format!("{have} of {all} connected"),
         value: json!({ "connected": have, "of": all }),
         needs: (have < all).then_some("ask the operators of the others, or look at the firewall"),
+    }
+}
+
+fn seat(page: &Page) -> Line {
+    let epoch = page.number("keepwell_epoch");
+    let (sits, share) = (page.number("keepwell_seats") > 0, page.number("keepwell_shares") > 0);
+    let words = if sits { "validates" } else { "follows, without a seat" };
+    Line {
+        name: "epoch",
+        words: format!("{epoch}; this node {words}"),
+        value: json!({ "epoch": epoch, "validates": sits, "share": share }),
+        needs: (sits && !share).then_some(
+            "it has no share of the committee's key and releases nothing; restore share.key, or have all deal anew",
+        ),
     }
 }
 
@@ -306,7 +321,13 @@ mod tests {
 
     fn picture(page: &str, name: &str) -> (String, bool) {
         let (page, config) = (Page::read(page), NodeConfig::parse(CONFIG).unwrap());
-        let lines = [height(&page, None), peers(&page), disk(&page, &config), certificate(&page)];
+        let lines = [
+            height(&page, None),
+            peers(&page),
+            seat(&page),
+            disk(&page, &config),
+            certificate(&page),
+        ];
         let line = lines.into_iter().find(|it| it.name == name).unwrap();
         (line.words, line.needs.is_some())
     }
@@ -322,6 +343,19 @@ mod tests {
                 "7, the newest block 0 s old",
                 false,
             ),
+            (
+                "keepwell_epoch 3\nkeepwell_seats 1\nkeepwell_shares 1",
+                "epoch",
+                "3; this node validates",
+                false,
+            ),
+            (
+                "keepwell_epoch 3\nkeepwell_seats 1\nkeepwell_shares 0",
+                "epoch",
+                "3; this node validates",
+                true,
+            ),
+            ("keepwell_epoch 3", "epoch", "3; this node follows, without a seat", false),
             (
                 "keepwell_height 7\nkeepwell_tip_age_ms 31000",
                 "height",

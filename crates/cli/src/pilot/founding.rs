@@ -133,6 +133,7 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
             genesis: "../../genesis.cbor".into(),
             listen_peers: peers[at],
             listen_clients: loopback(ports[at].1),
+            organisation: None,
             keys: KeysToml {
                 folder: "keys".into(),
                 operator_file: Some("../../operator.key".into()),

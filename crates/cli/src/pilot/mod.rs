@@ -44,7 +44,7 @@ use self::{
     tour::Tour,
 };
 use crate::{
-    commands::node::{load_keys, try_folder},
+    commands::node::{key_files, try_folder},
     failure::Failure,
     output::Output,
     runtime::{asked_to_stop, run_engine},
@@ -315,7 +315,7 @@ async fn start_trustees(
 impl Place {
     pub(crate) async fn start(&mut self, context: &Context, dir: &Path) -> Result<(), Failure> {
         let config = NodeConfig::read(&organisation_folder(dir, self.slug).join("node.toml"))?;
-        let keys = load_keys(&config)?;
+        let keys = key_files(&config)?;
         self.starts += 1;
         let label = format!("{}-{}", self.slug, self.starts);
         let context = context.child("organisation").with_attribute("name", label);

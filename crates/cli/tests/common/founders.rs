@@ -82,9 +82,16 @@ impl Founders {
 
     /// The draft of all of them, and its digest.
     pub fn draft(&self) -> (String, String) {
-        let draft = self.path("draft.cbor");
+        self.draft_with("")
+    }
+
+    /// The same, by these rules.
+    pub fn draft_with(&self, rules: &str) -> (String, String) {
+        let (draft, file) = (self.path("draft.cbor"), self.path("rules.toml"));
+        fs::write(&file, rules).unwrap();
         let cards = FOUNDERS.map(|(kind, _)| self.path(&format!("{kind}/founder.card")));
         let make = ["genesis", "draft", "--name", "Northern Exchange", "--to", &draft];
+        let make = [&make[..], &["--rules", &file]].concat();
         let make: Vec<_> = make.into_iter().chain(cards.iter().map(String::as_str)).collect();
         let digest = keepwell(&make).ok().word_after("");
         (draft, digest)
@@ -108,9 +115,24 @@ impl Founders {
 
     /// Starts a founder's node, and waits until it serves.
     pub fn node(&self, place: usize) -> Process {
-        let kind = FOUNDERS[place].0;
-        let words = ["node", "--config", &self.path(&format!("{kind}/node.toml"))];
-        let mut node = self.start(place, &words.map(str::to_owned), &format!("{kind}.node"));
+        self.node_in(place, FOUNDERS[place].0)
+    }
+
+    /// Lets all of them found the consortium.
+    pub fn found_all(&self, (draft, digest): &(String, String)) {
+        let mut all: Vec<_> = (0..4).map(|place| self.begin(place, draft, digest)).collect();
+        for process in &mut all {
+            process.wait_for("founded: chain ");
+        }
+        for process in &mut all {
+            assert!(process.end().success(), "{}", process.said());
+        }
+    }
+
+    /// Starts the node in a folder, on the host of this place, and waits until it serves.
+    pub fn node_in(&self, place: usize, folder: &str) -> Process {
+        let words = ["node", "--config", &self.path(&format!("{folder}/node.toml"))];
+        let mut node = self.start(place, &words.map(str::to_owned), &format!("{folder}.node"));
         node.wait_for("peers: ");
         node
     }

@@ -33,6 +33,7 @@ pub mod logs;
 pub mod members;
 pub mod organisations;
 pub mod rules;
+pub mod validators;
 
 pub mod custody;
 pub mod matching;
@@ -154,6 +155,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/organisations/{organisation}", get(charts::organisation))
         .route("/v1/organisations/{organisation}/motions", get(organisations::motions))
         .route("/v1/motions/{motion}", get(organisations::motion))
+        .route("/v1/validators", get(validators::validators))
+        .route("/v1/validators/change", get(validators::change))
         .route("/v1/charts/{chart}/log", get(logs::page))
         .route("/v1/charts/{chart}/log/{position}", get(logs::entry))
         .route("/v1/charts/{chart}/log/{position}/receipt", get(logs::receipt))
@@ -233,6 +236,8 @@ pub fn router(node: Arc<Node>) -> Router {
         organisations::list,
         organisations::motions,
         organisations::motion,
+        validators::validators,
+        validators::change,
         logs::page,
         logs::entry,
         logs::receipt,

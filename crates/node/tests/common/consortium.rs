@@ -18,7 +18,7 @@ use keepwell_node::{
     clock::Clock,
     config::{CustodyConfig, CustodyLimits, KeysConfig, NodeConfig, PeerConfig},
     genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found},
-    keys::{NodeKeys, Unlock},
+    keys::{KeyFiles, Unlock},
     random::rng,
     run::{NodeError, RunningNode, start},
 };
@@ -120,6 +120,7 @@ impl Consortium {
         let config = |at: usize| NodeConfig {
             folder: folder.join(format!("node-{at}")),
             genesis: genesis_path.clone(),
+            organisation: None,
             keys: KeysConfig { folder: folder.join(format!("keys-{at}")), operator_file: None },
             listen_peers: ports[at],
             listen_clients: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -182,7 +183,7 @@ impl Consortium {
 
     /// Tries to start a node.
     pub async fn try_start_with(&self, config: NodeConfig) -> Result<RunningNode, NodeError> {
-        let keys = NodeKeys::load(&config.keys.folder, &unlock()).unwrap();
+        let keys = KeyFiles::new(config.keys.folder.clone(), unlock());
         start(self.context.child("test"), config, keys).await
     }
 

@@ -8,6 +8,7 @@
 //! licensed = ["prescription"]              # kinds that only licensed members author
 //! recovery_delay_hours = 72
 //! matching_points_per_day = 5000           # 0: organisations do not match persons
+//! epoch_blocks = 4096                      # validators change between two epochs, of so many blocks each
 //!
 //! [emergency]
 //! delay_minutes = 5
@@ -24,6 +25,7 @@
 use keepwell_types::{
     encoding::List,
     genesis::{EmergencyRule, MatchingRule, OwnOrganisation, Parameters, RecoveryRule},
+    limits::{EPOCH_BLOCKS_MIN, EPOCH_BLOCKS_USUAL},
     record::RecordKind,
     signoff::KindRule,
 };
@@ -44,6 +46,7 @@ struct Rules {
     licensed: Vec<RecordKind>,
     recovery_delay_hours: u64,
     matching_points_per_day: u32,
+    epoch_blocks: u32,
     emergency: Emergency,
     sign_off: Vec<SignOff>,
 }
@@ -58,6 +61,7 @@ impl Default for Rules {
             licensed: Vec::new(),
             recovery_delay_hours: RecoveryRule::USUAL.delay_ms / HOUR_MS,
             matching_points_per_day: MatchingRule::USUAL.points_max,
+            epoch_blocks: EPOCH_BLOCKS_USUAL,
             emergency: Emergency::default(),
             sign_off: Vec::new(),
         }
@@ -107,6 +111,12 @@ pub(super) fn read(text: &str, founders: usize) -> Result<Parameters, Failure> {
         .map_err(|error| Failure::Misused(format!("the sign-off rules: {error}")))?;
     let matching =
         MatchingRule { points_max: rules.matching_points_per_day, ..MatchingRule::USUAL };
+    if rules.epoch_blocks < EPOCH_BLOCKS_MIN {
+        return Err(Failure::Misused(format!(
+            "the rules have a mistake: epoch_blocks is {}, and at least {EPOCH_BLOCKS_MIN}",
+            rules.epoch_blocks
+        )));
+    }
     let Emergency { delay_minutes, open_minutes_max, review_hours } = rules.emergency;
     Ok(Parameters {
         own_organisation: rules.own_organisation,
@@ -124,7 +134,7 @@ pub(super) fn read(text: &str, founders: usize) -> Result<Parameters, Failure> {
         }),
         sign_off: (!sign_off.is_empty()).then_some(sign_off),
         matching: (matching.points_max > 0).then_some(matching),
-        epoch_blocks: None,
+        epoch_blocks: (rules.epoch_blocks != EPOCH_BLOCKS_USUAL).then_some(rules.epoch_blocks),
     })
 }
 
@@ -169,10 +179,12 @@ mod tests {
             ("own_organisation = 'maybe'", "maybe"),
             ("[[sign_off]]\nkinds = ['legal']\nrule = 'patient;;'", "patient;;"),
             ("licensed = ['poem']", "poem"),
+            ("epoch_blocks = 7", "at least 8"),
         ] {
             let error = read(text, 4).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
         assert_eq!(read("matching_points_per_day = 0", 4).unwrap().matching, None);
+        assert_eq!(read("epoch_blocks = 64", 4).unwrap().epoch_blocks(), 64);
     }
 }
