@@ -34,7 +34,7 @@ pub struct OneHistory;
 #[derive(Clone, Copy)]
 pub struct NothingAcknowledgedIsLost;
 
-/// The state of every validator is what the header of its newest block says, and proves it.
+/// The state of every honest validator is what the header of its newest block says, and proves it.
 #[derive(Clone, Copy)]
 pub struct RootsAreEqual;
 
@@ -83,7 +83,7 @@ pub struct ValidatorsFollow {
 #[derive(Clone, Copy)]
 pub struct TimeIsKept;
 
-/// A run goes on until every validator has a block of this time, which is after the last fault: calm
+/// A run goes on until every honest validator has a block of this time, which is after the last fault: calm
 /// must bring all of them back. A run that never gets there fails by its limit of time.
 #[derive(Clone, Copy)]
 pub struct AliveAt(
@@ -107,8 +107,10 @@ impl ExitCondition<EngineKey, State> for AliveAt {
         target_count: usize,
     ) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>> {
         Box::pin(async move {
-            let there = states.iter().filter(|state| state.core.tip().time() >= self.0);
-            Ok(there.count() >= target_count)
+            let honest = states.iter().filter(|state| !state.lies);
+            let there = honest.filter(|state| state.core.tip().time() >= self.0).count();
+            let liars = states.first().map_or(0, |state| state.liars);
+            Ok(there + liars >= target_count)
         })
     }
 }
@@ -202,11 +204,15 @@ impl Property<EngineKey, State> for RootsAreEqual {
         states: &'a [&'a State],
     ) -> Verdict<'a> {
         Box::pin(async move {
-            for state in states {
+            // A liar may be stopped anywhere.
+            for state in states.iter().filter(|it| !it.lies) {
                 let Some(reader) = state.reader.upgrade() else { continue };
                 let root = reader.root().await;
                 if state.core.header_with_state(root).is_none() {
-                    return Err("a validator's state is no recent header's".into());
+                    let tip = state.core.tip().height();
+                    return Err(format!(
+                        "a validator's state at block {tip} is no recent header's"
+                    ));
                 }
             }
             Ok(())

@@ -19,6 +19,10 @@ use commonware_glue::simulate::{
     processed::ProcessedHeight,
     reporter::MonitorReporter,
 };
+use commonware_p2p::{
+    Receiver, Sender,
+    simulated::{Control, Manager},
+};
 use commonware_runtime::{
     Clock as _, Handle, Quota, Spawner as _, Supervisor as _, deterministic::Context,
 };
@@ -49,6 +53,7 @@ use rand_core::SeedableRng as _;
 use crate::{
     deputy::{Deputy, Office, Shares},
     history::{self, CLINIC, Histories, INSURER},
+    liars::{self, Lie},
     traffic::{Acknowledged, PARAMETERS, Traffic, founding},
 };
 
@@ -72,6 +77,8 @@ pub struct Consortium {
     shares: Vec<Shares>,
     /// Whether validators change.
     changes: bool,
+    /// What each validator does instead of what it should.
+    lies: Vec<Option<Lie>>,
     /// What clients were told.
     pub acknowledged: Acknowledged,
     /// How far a final block was ahead of the clock, at most, in milliseconds.
@@ -116,6 +123,7 @@ impl Consortium {
             keys,
             shares,
             changes: false,
+            lies: vec![None; n as usize],
             genesis,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             acknowledged: Acknowledged::default(),
@@ -131,6 +139,7 @@ impl Consortium {
         self.clock_skews_ms.push(0);
         self.starts.lock().expect("nobody panics while holding this lock").push(0);
         self.shares.push(Shares::default());
+        self.lies.push(None);
         self.changes = true;
         self
     }
@@ -172,6 +181,7 @@ impl Consortium {
             organisation: founder.map_or(CLINIC, |it| it.organisation),
             release: release(place),
             shares: self.shares[place].clone(),
+            deals_wrong: self.lies[place] == Some(Lie::Dealing),
         }
     }
 
@@ -187,6 +197,17 @@ impl Consortium {
     pub fn with_clock_skew(mut self, validator: usize, skew_ms: i64) -> Self {
         self.clock_skews_ms[validator] = skew_ms;
         self
+    }
+
+    /// One validator lies.
+    #[must_use]
+    pub fn with_liar(mut self, validator: usize, lie: Lie) -> Self {
+        self.lies[validator] = Some(lie);
+        self
+    }
+
+    fn liars(&self) -> usize {
+        self.lies.iter().flatten().count()
     }
 
     /// Clients of each validator write histories of consent as well.
@@ -249,6 +270,10 @@ pub struct State {
     pub acknowledged: Acknowledged,
     /// How far a final block was ahead of the clock, at most, in milliseconds.
     pub ahead_ms: Arc<AtomicU64>,
+    /// Whether this validator lies.
+    pub lies: bool,
+    /// How many do, of all.
+    pub liars: usize,
 }
 
 impl ProcessedHeight for State {
@@ -275,70 +300,152 @@ impl EngineDefinition for Consortium {
     }
 
     async fn init(&self, init: InitContext<'_, EngineKey>) -> (Handle<()>, State) {
-        let index = init.index;
+        let InitContext {
+            context, index, public_key, oracle, channels, participants, monitor, ..
+        } = init;
         let start = self.count_start(index);
-        let chain = chain_id(&self.genesis);
-        let secret = self.keys[index].clone();
-        let folder = self.index_folder(index, start);
-        let mut settings = Settings::local(format!("validator-{index}"));
-        settings.clock_skew_ms = self.clock_skews_ms[index];
-        let (manager, control) =
-            (init.oracle.manager(), init.oracle.control(init.public_key.clone()));
-        let (own, monitor, channels) =
-            (init.public_key.clone(), init.monitor, Channels::new(init.channels));
-        let (genesis, ahead_ms) = (self.genesis.clone(), self.ahead_ms.clone());
-        let asks = Asks {
-            chain,
-            seed: start * 100 + index as u64,
-            histories: self.histories,
-            acknowledged: self.acknowledged.clone(),
+        let lie = self.lies[index];
+        let (runtime, ahead_ms) = (Arc::new(context.child("listener")), self.ahead_ms.clone());
+        let listener = Listener { runtime, ahead_ms };
+        let (manager, control) = (oracle.manager(), oracle.control(public_key.clone()));
+        let life = |name: String, folder: PathBuf, seed: u64| {
+            let mut settings = Settings::local(format!("validator-{name}"));
+            settings.clock_skew_ms = self.clock_skews_ms[index];
+            Life {
+                secret: self.keys[index].clone(),
+                genesis: self.genesis.clone(),
+                folder,
+                manager: manager.clone(),
+                control: control.clone(),
+                settings,
+                listener: None,
+                asks: Asks {
+                    chain: chain_id(&self.genesis),
+                    seed,
+                    histories: self.histories,
+                    acknowledged: self.acknowledged.clone(),
+                },
+                office: self.changes.then(|| self.office(index)),
+                // Each node's administrators could: the second node stays, whatever changes.
+                plan: if self.changes && index == 1 { self.plan() } else { Vec::new() },
+            }
         };
-        let office = self.changes.then(|| self.office(index));
-        // Each node's administrators could: the second node stays, whatever changes.
-        let plan = if self.changes && index == 1 { self.plan() } else { Vec::new() };
+        let seed = start * 100 + index as u64;
+        let own = match lie {
+            Some(Lie::Forgetting) => {
+                let folder = self.folder.path().join(format!("{index}-{start}"));
+                life(format!("{index}-{start}"), folder, seed)
+            }
+            _ => life(index.to_string(), self.index_folder(index, start), seed),
+        };
+        let own = Life {
+            listener: Some(MonitorReporter::new(public_key.clone(), monitor, listener)),
+            ..own
+        };
+        let twin = life(
+            format!("{index}-twin"),
+            self.folder.path().join(format!("{index}-{start}-twin")),
+            seed + 50,
+        );
+        let participants = participants.to_vec();
         let (started, parts) = oneshot::channel();
         // One task is the parent of all others, so that a crash ends every one of them at once.
-        let life = init.context.spawn(move |context| async move {
-            let clients = context.child("client");
-            let runtime = Arc::new(context.child("listener"));
-            let listener =
-                MonitorReporter::new(own.clone(), monitor, Listener { runtime, ahead_ms });
-            let validator = wiring::start(
-                context,
-                secret,
-                genesis,
-                Index::open(&folder).expect("the index opens"),
-                manager,
-                control,
-                channels,
-                settings,
-                Some(listener),
-            )
-            .await
-            .expect("the index opens");
-            asks.begin(&clients, &validator.admission);
-            if let Some(office) = office {
-                let deputy = Deputy {
-                    office,
-                    core: validator.core.clone(),
-                    reader: Arc::downgrade(&validator.reader),
-                    admission: validator.admission.clone(),
-                    plan,
-                };
-                clients.child("deputy").spawn(move |runtime| deputy.serve(runtime));
+        let life = context.spawn(move |mut context| async move {
+            match lie {
+                Some(Lie::Twins) => {
+                    let [one, other] = liars::twins(&mut context, &participants, channels);
+                    context.child("twin").spawn(move |context| twin.live(context, other, None));
+                    own.live(context, one, Some(started)).await;
+                }
+                Some(Lie::Garbage) => {
+                    let channels = liars::noisy(&mut context, channels);
+                    own.live(context, channels, Some(started)).await;
+                }
+                Some(Lie::Silence) => {
+                    let channels = liars::unheard(&mut context, channels);
+                    own.live(context, channels, Some(started)).await;
+                }
+                Some(Lie::Forgetting | Lie::Dealing) | None => {
+                    own.live(context, channels, Some(started)).await;
+                }
             }
-            let parts = (validator.core, Arc::downgrade(&validator.reader));
-            let _ = started.send(parts);
-            let _ = validator.handle.await;
-            drop(validator.reader);
         });
         let (core, reader) = parts.await.expect("a validator that starts says so");
         let (acknowledged, ahead_ms) = (self.acknowledged.clone(), self.ahead_ms.clone());
-        (life, State { core, reader, acknowledged, ahead_ms })
+        let state = State {
+            core,
+            reader,
+            acknowledged,
+            ahead_ms,
+            lies: lie.is_some(),
+            liars: self.liars(),
+        };
+        (life, state)
     }
 
     fn start(engine: Handle<()>) -> Handle<()> {
         engine
+    }
+}
+
+/// What a validator consists of when it starts.
+struct Life {
+    secret: ed25519::PrivateKey,
+    genesis: Genesis,
+    folder: PathBuf,
+    manager: Manager<EngineKey, Context>,
+    control: Control<EngineKey, Context>,
+    settings: Settings,
+    listener: Option<MonitorReporter<EngineKey, Listener>>,
+    asks: Asks,
+    office: Option<Office>,
+    plan: Vec<Act>,
+}
+
+/// What a validator that has started says of itself.
+type Parts = (Arc<Core>, Weak<dyn Reader>);
+
+impl Life {
+    /// Lives until consensus ends; says what it is made of once it has started.
+    async fn live<S, R>(
+        self,
+        context: Context,
+        channels: Vec<(S, R)>,
+        started: Option<oneshot::Sender<Parts>>,
+    ) where
+        S: Sender<PublicKey = EngineKey>,
+        R: Receiver<PublicKey = EngineKey>,
+    {
+        let clients = context.child("client");
+        let validator = wiring::start(
+            context,
+            self.secret,
+            self.genesis,
+            Index::open(&self.folder).expect("the index opens"),
+            self.manager,
+            self.control,
+            Channels::new(channels),
+            self.settings,
+            self.listener,
+        )
+        .await
+        .expect("the index opens");
+        self.asks.begin(&clients, &validator.admission);
+        if let Some(office) = self.office {
+            let deputy = Deputy {
+                office,
+                core: validator.core.clone(),
+                reader: Arc::downgrade(&validator.reader),
+                admission: validator.admission.clone(),
+                plan: self.plan,
+            };
+            clients.child("deputy").spawn(move |runtime| deputy.serve(runtime));
+        }
+        if let Some(started) = started {
+            let _ = started.send((validator.core, Arc::downgrade(&validator.reader)));
+        }
+        let _ = validator.handle.await;
+        drop(validator.reader);
     }
 }
 

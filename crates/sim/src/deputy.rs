@@ -77,6 +77,8 @@ pub(crate) struct Office {
     pub(crate) organisation: OrganisationId,
     pub(crate) release: SigningKey,
     pub(crate) shares: Shares,
+    /// Whether the last of those to whom it deals gets a wrong share.
+    pub(crate) deals_wrong: bool,
 }
 
 /// Acts for one validator.
@@ -209,7 +211,12 @@ impl Deputy {
                     .all()
                     .iter()
                     .find_map(|it| resharing.deal(it, &receivers).ok())?;
-                let dealing = Blob::from_vec(dealt.dealing().encode()).ok()?;
+                let mut dealing = dealt.dealing().encode();
+                if self.office.deals_wrong {
+                    // What is sealed to the last receiver stands at the end.
+                    *dealing.last_mut()? ^= 1;
+                }
+                let dealing = Blob::from_vec(dealing).ok()?;
                 let deal = ReshareDeal { change, key: KeyUse::Release, dealing };
                 Some(vec![Payload::ReshareDeal(deal)])
             }
@@ -224,7 +231,7 @@ impl Deputy {
                 let wrong = List::from_vec(wrong).ok()?;
                 Some(vec![Payload::ReshareCheck(ReshareCheck { change, wrong })])
             }
-            // Nobody complains where all are honest.
+            // Whoever deals wrong shares does not open right ones; nobody complains of the others.
             Duty::Open => None,
             Duty::Confirm => {
                 let (mut parts, mut commitments): (Vec<SubShare>, _) = (Vec::new(), Vec::new());

@@ -13,4 +13,5 @@ pub mod checkers;
 pub mod consortium;
 mod deputy;
 pub mod history;
+pub mod liars;
 pub mod traffic;

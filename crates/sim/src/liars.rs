@@ -1,0 +1,187 @@
+//! Validators that do not keep to the protocol: two that act as one, one that sends garbage, one that nobody hears.
+//!
+//! A liar has the place of an honest validator and its keys. What it does to messages is done where they enter and leave
+//! its part of the network, so that everything behind that is the product, as with honest ones.
+//!
+//! Not here: a liar's dealings when validators change ([`crate::deputy`]).
+
+use std::time::Duration;
+
+use commonware_glue::simulate::engine::ChannelPair;
+use commonware_p2p::{
+    Message, Receiver as _, Recipients, Sender as _,
+    simulated::{
+        Receiver, Sender, SplitForwarder, SplitOrigin, SplitRouter, SplitSender, SplitTarget,
+    },
+};
+use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _, deterministic::Context};
+use commonware_utils::channel::mpsc;
+use keepwell_engine::block::EngineKey;
+use rand_core::Rng as _;
+
+/// How often garbage is sent on some channel.
+const GARBAGE_PACE: Duration = Duration::from_millis(15);
+/// Bytes of a piece of garbage, at most.
+const GARBAGE_BYTES_MAX: usize = 2_048;
+/// Messages of others that are kept, to be sent again or altered.
+const KEPT_MAX: usize = 64;
+
+/// What one validator does instead of what it should.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lie {
+    /// Two validators act with its keys, each towards some of the others: as leader they propose different blocks, and
+    /// they vote for different ones.
+    Twins,
+    /// Beside doing its part it sends bytes that mean nothing, and what it got from others, again or altered.
+    Garbage,
+    /// Nobody hears it: as leader it proposes nothing. It hears the others.
+    Silence,
+    /// Each time it starts it has forgotten everything: its disk is a new one.
+    Forgetting,
+    /// When validators change, what it deals to the first of the others is wrong.
+    Dealing,
+}
+
+/// An end of a channel behind which a liar is.
+pub(crate) type LyingPair<F> = (SplitSender<EngineKey, Context, F>, Receiver<EngineKey>);
+
+/// To which of two twins another validator speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Side {
+    One,
+    Other,
+    Both,
+}
+
+/// The ends of all channels for each of two twins. Each of the others is on a side, which lots decide.
+pub(crate) fn twins(
+    context: &mut Context,
+    participants: &[EngineKey],
+    channels: Vec<ChannelPair<EngineKey>>,
+) -> [Vec<LyingPair<impl SplitForwarder<EngineKey> + use<>>>; 2] {
+    let sides: Vec<_> = participants
+        .iter()
+        .map(|key| {
+            let side = match context.next_u32() % 3 {
+                0 => Side::One,
+                1 => Side::Other,
+                _ => Side::Both,
+            };
+            (key.clone(), side)
+        })
+        .collect();
+    let hears = move |origin: SplitOrigin, key: &EngineKey| {
+        let side = sides.iter().find(|(of, _)| of == key).map(|(_, side)| *side);
+        let deaf = match origin {
+            SplitOrigin::Primary => Side::Other,
+            SplitOrigin::Secondary => Side::One,
+        };
+        side.is_some_and(|side| side != deaf)
+    };
+    let (to, from) = (hears.clone(), hears);
+    let everyone = participants.to_vec();
+    let forward = move |origin: SplitOrigin, recipients: &Recipients<EngineKey>, _: &_| {
+        let named = match recipients {
+            Recipients::All => everyone.clone(),
+            Recipients::Some(keys) => keys.clone(),
+            Recipients::One(key) => vec![key.clone()],
+        };
+        let heard: Vec<_> = named.into_iter().filter(|key| to(origin, key)).collect();
+        (!heard.is_empty()).then_some(Recipients::Some(heard))
+    };
+    let route = move |message: &Message<EngineKey>| {
+        let one = from(SplitOrigin::Primary, &message.0);
+        match (one, from(SplitOrigin::Secondary, &message.0)) {
+            (true, true) => SplitTarget::Both,
+            (true, false) => SplitTarget::Primary,
+            (false, true) => SplitTarget::Secondary,
+            (false, false) => SplitTarget::None,
+        }
+    };
+    split(context, channels, forward, route)
+}
+
+/// The ends of all channels of a validator that nobody hears.
+pub(crate) fn unheard(
+    context: &mut Context,
+    channels: Vec<ChannelPair<EngineKey>>,
+) -> Vec<LyingPair<impl SplitForwarder<EngineKey> + use<>>> {
+    let nobody = |_: SplitOrigin, _: &Recipients<EngineKey>, _: &_| None;
+    let [silent, _] = split(context, channels, nobody, |_: &_| SplitTarget::Primary);
+    silent
+}
+
+/// The ends of all channels of a validator beside which somebody sends garbage in its name.
+pub(crate) fn noisy(
+    context: &mut Context,
+    channels: Vec<ChannelPair<EngineKey>>,
+) -> Vec<LyingPair<impl SplitForwarder<EngineKey> + use<>>> {
+    let as_is =
+        |_: SplitOrigin, recipients: &Recipients<EngineKey>, _: &_| Some(recipients.clone());
+    let [honest, noise] = split(context, channels, as_is, |_: &_| SplitTarget::Both);
+    for (sender, receiver) in noise {
+        context.child("noise").spawn(move |runtime| make_noise(runtime, sender, receiver));
+    }
+    honest
+}
+
+async fn make_noise<F: SplitForwarder<EngineKey>>(
+    mut runtime: Context,
+    mut sender: SplitSender<EngineKey, Context, F>,
+    mut receiver: Receiver<EngineKey>,
+) {
+    let (hear, mut heard) = mpsc::channel::<Vec<u8>>(KEPT_MAX);
+    runtime.child("ear").spawn(move |_| async move {
+        while let Ok((_, message)) = receiver.recv().await {
+            // What does not fit is not needed.
+            let _ = hear.try_send(message.as_ref().to_vec());
+        }
+    });
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    loop {
+        runtime.sleep(GARBAGE_PACE).await;
+        while let Ok(message) = heard.try_recv() {
+            if kept.len() == KEPT_MAX {
+                kept.remove(0);
+            }
+            kept.push(message);
+        }
+        let mut below = |max: usize| runtime.next_u32() as usize % max.max(1);
+        let mut message = match kept.get(below(kept.len())) {
+            Some(message) => message.clone(),
+            None => vec![0; below(GARBAGE_BYTES_MAX)],
+        };
+        match below(4) {
+            // Again, as it was.
+            0 => {}
+            1 => message.truncate(below(message.len())),
+            2 if !message.is_empty() => {
+                let at = below(message.len());
+                message[at] ^= 1 << below(8);
+            }
+            _ => message = (0..below(GARBAGE_BYTES_MAX)).map(|_| below(256) as u8).collect(),
+        }
+        sender.send(Recipients::All, message, false);
+    }
+}
+
+fn split<F, R>(
+    context: &Context,
+    channels: Vec<ChannelPair<EngineKey>>,
+    forward: F,
+    route: R,
+) -> [Vec<LyingPair<F>>; 2]
+where
+    F: SplitForwarder<EngineKey>,
+    R: SplitRouter<EngineKey> + Clone,
+{
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for (sender, receiver) in channels {
+        let sender: Sender<EngineKey, Context> = sender;
+        let (one, other) = sender.split_with(forward.clone());
+        let (to_one, to_other) = receiver.split_with(context.child("split"), route.clone());
+        first.push((one, to_one));
+        second.push((other, to_other));
+    }
+    [first, second]
+}

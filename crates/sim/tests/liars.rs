@@ -1,0 +1,85 @@
+//! Goal: one validator of four may do what it likes, and the others keep one history and go on. Method: as in `faults`;
+//! the liar's keys are good, and what it does with them is not.
+
+mod support;
+
+use std::time::Duration;
+
+use commonware_glue::simulate::{
+    action::{Action, Crash, Schedule},
+    engine::EngineDefinition as _,
+    plan::PlanBuilder,
+};
+use keepwell_sim::{checkers::ValidatorsFollow, consortium::Consortium, liars::Lie};
+use support::{GOOD, alive_at, check_with};
+
+/// Runs a scenario in which the second validator lies.
+fn check(scenario: &str, lie: Lie) {
+    check_with(
+        scenario,
+        || Consortium::new(4).with_liar(1, lie),
+        |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(20)),
+    );
+}
+
+#[test]
+fn a_leader_that_proposes_two_blocks() {
+    check("a leader that proposes two blocks", Lie::Twins);
+}
+
+#[test]
+fn a_validator_that_sends_garbage() {
+    check("a validator that sends garbage", Lie::Garbage);
+}
+
+#[test]
+fn a_leader_that_is_silent() {
+    check("a leader that is silent", Lie::Silence);
+}
+
+/// Its host is lost again and again, and each new one knows nothing of how the last one voted.
+#[test]
+fn a_validator_that_is_wiped() {
+    check_with(
+        "a validator that is wiped",
+        || Consortium::new(4).with_liar(1, Lie::Forgetting),
+        |consortium| {
+            let wiped = consortium.participants()[1].clone();
+            let mut schedule = Schedule::new();
+            for at in [3, 6, 9] {
+                schedule = schedule
+                    .at(Duration::from_secs(at), Action::Crash(wiped.clone()))
+                    .at(Duration::from_secs(at + 1), Action::Restart(wiped.clone()));
+            }
+            PlanBuilder::new(consortium)
+                .link(GOOD)
+                .crash(Crash::Schedule(schedule))
+                .exit_condition(alive_at(20))
+        },
+    );
+}
+
+/// Its dealings are complained about and do not count; validators change all the same.
+#[test]
+fn a_validator_that_deals_bad_shares() {
+    check_with(
+        "a validator that deals bad shares",
+        || Consortium::new(4).with_epochs(16).with_changes().with_liar(3, Lie::Dealing),
+        |consortium| {
+            let seats = consortium.after_changes();
+            PlanBuilder::new(consortium)
+                .link(GOOD)
+                .property(ValidatorsFollow { seats, changes: 3 })
+                .exit_condition(alive_at(60))
+        },
+    );
+}
+
+/// More liars than may be: the others stop, as they must, and the run sees it, so it would see it elsewhere too.
+#[test]
+#[should_panic(expected = "runtime timeout")]
+fn two_liars_of_four_are_more_than_may_be() {
+    let consortium = Consortium::new(4).with_liar(0, Lie::Silence).with_liar(1, Lie::Silence);
+    let plan = PlanBuilder::new(consortium).link(GOOD).seed(0);
+    let _ = plan.timeout(Duration::from_secs(60)).exit_condition(alive_at(12)).run();
+}
