@@ -708,14 +708,16 @@ impl Client {
         Ok(())
     }
 
-    /// Follows what any node knows of hand-overs; says whether there were any. Nodes that do not answer are passed by.
-    pub(crate) async fn follow_any(&self) -> bool {
+    /// Whether others took over from the set that has validated since this epoch, as far as any node knows. Those that
+    /// do not answer are passed by.
+    pub(crate) async fn has_others_since(&self, since: u64) -> bool {
+        let newer = || self.in_force().validators().newest().since > since;
         for node in self.nodes.endpoints() {
-            if matches!(self.follow(node).await, Ok(true)) {
-                return true;
+            if newer() || matches!(self.follow(node).await, Ok(true)) {
+                break;
             }
         }
-        false
+        newer()
     }
 
     /// Follows the hand-overs that a node has; says whether there were any.

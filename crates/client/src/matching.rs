@@ -28,8 +28,7 @@ use std::{
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use keepwell_crypto::{
     matching::{
-        BlindedPoint, Blinding, EvaluatedPoint, Evaluation, Input, MatchingCommittee, Programme,
-        TokenCollector, blind,
+        BlindedPoint, Blinding, EvaluatedPoint, Evaluation, Input, Programme, TokenCollector, blind,
     },
     seal::SealingKey,
 };
@@ -283,8 +282,6 @@ pub struct Evaluated {
 /// One command's points.
 struct Batch<'a> {
     actor: &'a Actor,
-    consortium: &'a Consortium,
-    committee: &'a MatchingCommittee,
     requester: SealingKey,
     points: Vec<BlindedPoint>,
 }
@@ -297,8 +294,8 @@ impl Client {
         programme: &ProgrammeOf,
         keys: &[(MatchRule, String)],
     ) -> Result<Evaluated, ClientError> {
-        let consortium = self.in_force();
-        let committee = consortium.matching().ok_or(UsageError::NoMatching)?;
+        // Its key is the same one for ever, whoever holds shares of it.
+        let committee = self.consortium().matching().ok_or(UsageError::NoMatching)?;
         let mut evaluated =
             Evaluated { tokens: Vec::new(), commands: Vec::new(), validators: Vec::new() };
         let named = Programme {
@@ -312,7 +309,7 @@ impl Client {
             };
             let (blindings, points): (Vec<Blinding>, Vec<_>) = keys.iter().map(input).unzip();
             let requester = SealingKey::generate(&mut rng());
-            let batch = Batch { actor, consortium: &consortium, committee, requester, points };
+            let batch = Batch { actor, requester, points };
             self.evaluate_batch(&batch, programme, blindings, &mut evaluated).await?;
         }
         Ok(evaluated)
@@ -337,7 +334,15 @@ impl Client {
         let (chain, command) = (self.consortium().chain(), decided.command());
         let evaluation = Evaluation { chain, command, requester_key, points };
         let at = decided.outcome().location;
-        let (points, faults) = self.collect_points(batch, &evaluation, at).await?;
+        // The command had a certificate, which was followed; others may have taken over since.
+        let known = self.in_force();
+        let collected = match self.collect_points(batch, (&known, &evaluation), at).await {
+            Err(_) if self.has_others_since(known.validators().newest().since).await => {
+                self.collect_points(batch, (&self.in_force(), &evaluation), at).await
+            }
+            collected => collected,
+        };
+        let (points, faults) = collected?;
         let tokens = blindings.into_iter().zip(&points).map(|(blinding, at)| blinding.finish(at));
         evaluated.tokens.extend(tokens);
         evaluated.commands.push(at);
@@ -349,16 +354,16 @@ impl Client {
     async fn collect_points(
         &self,
         batch: &Batch<'_>,
-        evaluation: &Evaluation,
+        (consortium, evaluation): (&Consortium, &Evaluation),
         at: Location,
     ) -> Result<(Vec<EvaluatedPoint>, Vec<ValidatorFault>), ReleaseError> {
+        let committee = consortium.matching().expect("hand-overs keep the keys that there are");
         let mut collector =
-            TokenCollector::new(batch.committee, evaluation, &batch.points, &batch.requester)?;
+            TokenCollector::new(committee, evaluation, &batch.points, &batch.requester)?;
         let body = request_of(batch, at);
-        let mut answers: FuturesUnordered<_> = batch
-            .consortium
+        let mut answers: FuturesUnordered<_> = consortium
             .shares()
-            .map(|share| self.ask_evaluation(batch, share, &body))
+            .map(|share| self.ask_evaluation(batch, (consortium, share), &body))
             .collect();
         let mut faults = Vec::new();
         while let Some((organisation, answer)) = answers.next().await {
@@ -381,11 +386,11 @@ impl Client {
     async fn ask_evaluation(
         &self,
         batch: &Batch<'_>,
-        share: u16,
+        (consortium, share): (&Consortium, u16),
         body: &[u8],
     ) -> (OrganisationId, Result<(MatchAnswer, PublicKey), ValidatorProblem>) {
         let (organisation, key) =
-            batch.consortium.releaser(share).expect("there is a validator for each share");
+            consortium.releaser(share).expect("there is a validator for each share");
         let Some(node) = self.nodes().of(organisation) else {
             return (organisation, Err(ValidatorProblem::NoAddress));
         };

@@ -658,10 +658,7 @@ impl Client {
     ) -> Result<Vec<ReleaseSecret>, ReleaseError> {
         let known = self.in_force().validators().newest().since;
         match self.release_by_known(reading, batch, named).await {
-            Err(ReleaseError::TooFew { .. })
-                if self.follow_any().await
-                    && self.in_force().validators().newest().since > known =>
-            {
+            Err(error) if !is_refusal(&error) && self.has_others_since(known).await => {
                 self.release_by_known(reading, batch, named).await
             }
             answer => answer,

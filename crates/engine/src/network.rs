@@ -19,9 +19,9 @@ use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     encoding::List,
     genesis::Genesis,
-    id::{Location, PublicKey},
-    limits::VALIDATORS_MAX,
-    validators::{Seat, ValidatorSet},
+    id::{Height, Location, PublicKey},
+    limits::{JOINS_MAX, VALIDATORS_MAX},
+    validators::{Seat, ValidatorSet, epoch_of},
 };
 use thiserror::Error;
 
@@ -79,7 +79,7 @@ pub async fn start(
     let peers = Peers::of(&links.addresses)?;
     let seats =
         index.handovers(0)?.last().map_or(genesis.validators.len(), |it| it.set.seats.len());
-    let room = PEERS_MIN.max(2 * peers.addresses.len().max(seats));
+    let room = PEERS_MIN.max(2 * peers.addresses.len().max(seats) + JOINS_MAX);
 
     let handshake = Cups::<_, ChaCha20Poly1305>::new(
         Sake {
@@ -110,7 +110,15 @@ pub async fn start(
             .collect::<Vec<_>>(),
     );
     let mut tracked = oracle.clone();
-    tracked.track(0, peers.around(&ValidatorSet::of(&genesis), &[], room));
+    // The network counts its own key beside those that it is given.
+    let room = room - 1;
+    let founders = Company {
+        set: Arc::new(ValidatorSet::of(&genesis)),
+        joining: List::new(),
+        leaving: List::new(),
+        expelled: Vec::new(),
+    };
+    tracked.track(0, peers.around(&founders, room));
     network.start();
     let validator = wiring::start(
         context.child("engine"),
@@ -130,13 +138,13 @@ pub async fn start(
         loop {
             tips.borrow_and_update();
             let Some(reader) = reader.upgrade() else { return };
-            match Company::of(&core, &*reader).await {
-                Ok(company) if around != Some(company.name()) => {
+            match Company::of(&core, &*reader, around).await {
+                Ok(Some((name, company))) => {
                     tracks += 1;
-                    around = Some(company.name());
-                    tracked.track(tracks, peers.around(&company.set, &company.joining, room));
+                    around = Some(name);
+                    tracked.track(tracks, peers.around(&company, room));
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot see who is to validate"),
             }
             drop(reader);
@@ -148,28 +156,60 @@ pub async fn start(
     Ok(validator)
 }
 
-/// Who validates, and who is to: whom a validator keeps links with.
+/// Who validates, who is to, and who did until now: whom a validator keeps links with.
 struct Company {
     set: Arc<ValidatorSet>,
-    change: Option<Location>,
+    /// Seats of the change that is under way.
     joining: List<Seat, VALIDATORS_MAX>,
+    /// Seats of the set before, while its successor's first epoch lasts: who left hears that it did.
+    leaving: List<Seat, VALIDATORS_MAX>,
+    /// Validators of organisations that were expelled.
+    expelled: Vec<PublicKey>,
 }
 
+/// Another company has another name.
+type Name = (u64, bool, Option<Location>);
+
 impl Company {
-    /// As the newest state says.
-    async fn of(core: &Core, reader: &dyn Reader) -> Result<Self, ReadError> {
+    /// Who it is, as the newest state says; nothing where that has the name that is known.
+    async fn of(
+        core: &Core,
+        reader: &dyn Reader,
+        known: Option<Name>,
+    ) -> Result<Option<(Name, Self)>, CompanyError> {
+        let (set, tip) = (core.sets.newest(), core.tip().height());
         let changing = reader.state(&[Key::Changing]).await?.pop().flatten();
         let (change, joining) = match changing {
             Some(Value::Changing(it)) => (Some(it.began), it.seats),
             _ => (None, List::new()),
         };
-        Ok(Self { set: core.sets.newest(), change, joining })
+        let is_new = epoch_of(Height(tip.0 + 1), core.sets.epoch_blocks()) <= set.since;
+        let name = (set.since, is_new, change);
+        if known == Some(name) {
+            return Ok(None);
+        }
+        let mut past = vec![ValidatorSet::of(&core.genesis)];
+        past.extend(core.index.handovers(0)?.into_iter().map(|it| it.set));
+        past.retain(|it| it.since < set.since);
+        let leaving = past.last().filter(|_| is_new);
+        let leaving = leaving.map_or_else(List::new, |it| it.seats.clone());
+        let mut expelled = Vec::new();
+        for seat in past.iter().flat_map(|it| it.seats.iter()) {
+            let organisation = Key::Organisation(seat.validator.organisation);
+            let entry = reader.state(&[organisation]).await?.pop().flatten();
+            let is = matches!(entry, Some(Value::Organisation(it)) if it.expelled_at.is_some());
+            expelled.extend(is.then_some(seat.validator.consensus));
+        }
+        Ok(Some((name, Self { set, joining, leaving, expelled })))
     }
+}
 
-    /// Another one has another name.
-    fn name(&self) -> (u64, Option<Location>) {
-        (self.set.since, self.change)
-    }
+#[derive(Debug, Error)]
+enum CompanyError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
 }
 
 /// Where validators are reached.
@@ -189,16 +229,11 @@ impl Peers {
         Ok(Self { addresses })
     }
 
-    /// Whom to keep links with while `set` validates and `joining` are to: `room` of them at most. The configuration goes
-    /// before what is on record, since who writes it knows the way from here.
-    fn around(
-        &self,
-        set: &ValidatorSet,
-        joining: &[Seat],
-        room: usize,
-    ) -> AddressableTrackedPeers<EngineKey> {
+    /// Whom to keep links with, `room` of them at most. The configuration goes before what is on record, since who writes
+    /// it knows the way from here.
+    fn around(&self, company: &Company, room: usize) -> AddressableTrackedPeers<EngineKey> {
         let mut seats = BTreeMap::new();
-        for seat in &set.seats {
+        for seat in &company.set.seats {
             let Ok(key) = engine_key(&seat.validator.consensus) else { continue };
             match self.address(&key, seat) {
                 Some(address) if seats.len() < room => drop(seats.insert(key, address)),
@@ -210,17 +245,28 @@ impl Peers {
                 }
             }
         }
-        // Who is configured and has no seat is an observer, or will join.
-        let mut others = self.addresses.clone();
-        for seat in joining {
+        // Who is configured and has no seat is an observer, or will join; who is expelled is neither.
+        let expelled: Vec<_> =
+            company.expelled.iter().filter_map(|it| engine_key(it).ok()).collect();
+        let observers = self.addresses.iter().filter(|(key, _)| !expelled.contains(*key));
+        let observers = observers.map(|(key, address)| (key.clone(), *address));
+        let coming = company.joining.iter().chain(&company.leaving).filter_map(|seat| {
             // A card with a key that is no key comes to no seat that votes.
-            let Ok(key) = engine_key(&seat.validator.consensus) else { continue };
-            if let Some(address) = self.address(&key, seat) {
+            let key = engine_key(&seat.validator.consensus).ok()?;
+            let address = self.address(&key, seat)?;
+            Some((key, address))
+        });
+        let mut others = BTreeMap::new();
+        for (key, address) in coming.chain(observers) {
+            if seats.contains_key(&key) || others.contains_key(&key) {
+                continue;
+            }
+            if seats.len() + others.len() < room {
                 others.insert(key, address);
+            } else {
+                tracing::warn!(%key, "no room for a link to this node until this one is started again");
             }
         }
-        others.retain(|key, _| !seats.contains_key(key));
-        let others = others.into_iter().take(room - seats.len()).collect();
         AddressableTrackedPeers::new(addressed(seats), addressed(others))
     }
 

@@ -45,6 +45,7 @@ use keepwell_types::{
     genesis::Genesis,
     id::{OrganisationId, PublicKey},
     limits::{GENESIS_BYTES_MAX, VALIDATORS_MAX},
+    validators::{Seat, ValidatorSet},
 };
 use serde::Deserialize;
 use thiserror::Error;
@@ -129,9 +130,9 @@ pub enum ConfigError {
         /// The limit.
         max: usize,
     },
-    /// A validator of the genesis file is not listed. Others may be: those who join later, and observers.
+    /// A validator without an address. Others may be listed: those who join later, and observers.
     #[error(
-        "validator {0} of the genesis file is not among the peers; list under [[peers]] each validator of the genesis file, once"
+        "where validator {0} is reached is not known; list under [[peers]] each validator of the genesis file that has not left, once"
     )]
     PeerMissing(PublicKey),
     /// The timeouts do not work.
@@ -340,7 +341,7 @@ impl NodeConfig {
         if !clients.ip().is_loopback() && self.tls.is_none() {
             return Err(ConfigError::InTheOpen(clients));
         }
-        self.check_peers()?;
+        self.check_listed()?;
         let (leader_ms, certification_ms) = (self.leader_timeout_ms, self.certification_timeout_ms);
         let (min_ms, max_ms) = (LEADER_TIMEOUT_MS_MIN, TIMEOUT_MS_MAX);
         if leader_ms < min_ms || certification_ms < leader_ms || max_ms < certification_ms {
@@ -366,7 +367,7 @@ impl NodeConfig {
         }
     }
 
-    fn check_peers(&self) -> Result<(), ConfigError> {
+    fn check_listed(&self) -> Result<(), ConfigError> {
         let given = self.peers.len();
         if given > VALIDATORS_MAX {
             return Err(ConfigError::TooManyPeers { given, max: VALIDATORS_MAX });
@@ -383,12 +384,13 @@ impl NodeConfig {
         Ok(())
     }
 
-    /// Checks that the validators that `genesis` names are among the peers.
-    pub fn check_genesis(&self, genesis: &Genesis) -> Result<(), ConfigError> {
+    /// Checks that each of those who validate is among the peers, or has an address on record.
+    pub fn check_peers(&self, set: &ValidatorSet) -> Result<(), ConfigError> {
         let listed: BTreeSet<_> = self.peers.iter().map(|peer| peer.validator).collect();
-        let named: BTreeSet<_> = genesis.validators.iter().map(|it| it.consensus).collect();
-        match named.difference(&listed).next() {
-            Some(validator) => Err(ConfigError::PeerMissing(*validator)),
+        let is_known =
+            |seat: &Seat| seat.address.is_some() || listed.contains(&seat.validator.consensus);
+        match set.seats.iter().find(|seat| !is_known(seat)) {
+            Some(seat) => Err(ConfigError::PeerMissing(seat.validator.consensus)),
             None => Ok(()),
         }
     }

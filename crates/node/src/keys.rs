@@ -298,6 +298,8 @@ impl ShareFile {
 }
 
 const RECEIVING: &str = "receiving";
+/// Begins the names of files that are not whole yet.
+const UNFINISHED: &str = ".unfinished-";
 
 fn of_change(stem: &str, Location { height, index }: Location) -> String {
     format!("{stem}-{height}-{index}.key")
@@ -336,15 +338,26 @@ impl KeyFiles {
         NodeKeys::load(&self.folder, &self.unlock)
     }
 
-    /// Every share that is here: of the set that validates first.
+    /// Whether shares could be stored here.
+    pub fn can_write(&self) -> bool {
+        tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder).is_ok()
+    }
+
+    /// Every share that is here: of the set that validates first. One of a change that cannot be read is left out, since
+    /// it can be made again.
     pub fn shares(&self) -> Result<Vec<(ShareFile, Share)>, KeysError> {
         let mut files: Vec<_> =
             self.names()?.iter().filter_map(|it| ShareFile::parse(it)).collect();
         files.sort_by_key(|it| (it.change, it.key));
         let mut shares = Vec::new();
         for file in files {
-            let share = read_share(&self.folder, file, &self.unlock)?;
-            shares.extend(share.map(|share| (file, share)));
+            match read_share(&self.folder, file, &self.unlock) {
+                Ok(share) => shares.extend(share.map(|share| (file, share))),
+                Err(error) if file.change.is_some() => {
+                    tracing::warn!(%error, "a share of a change of validators cannot be read");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(shares)
     }
@@ -354,21 +367,36 @@ impl KeyFiles {
         Ok(self.names()?.iter().filter_map(|name| change_of(RECEIVING, name)).collect())
     }
 
-    /// The key to which shares are dealt in a change: drawn, and stored, when it is first asked for.
-    pub fn receiving(
+    /// Removes what a process that was killed left of files that it wrote.
+    pub fn sweep(&self) -> Result<(), KeysError> {
+        let mut names = self.names()?.into_iter().filter(|it| it.starts_with(UNFINISHED));
+        names.try_for_each(|name| self.erase(&name))
+    }
+
+    /// The key to which shares are dealt in a change, if it is here.
+    pub fn receiving(&self, change: Location) -> Result<Option<SealingKey>, KeysError> {
+        let path = self.folder.join(of_change(RECEIVING, change));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let seed = read_seed((path, KeyKind::Receiving), &self.unlock)?;
+        Ok(Some(SealingKey::from_seed(&seed)))
+    }
+
+    /// The same, drawn and stored if it is not here.
+    pub fn draw_receiving(
         &self,
         rng: &mut impl CryptoRng,
         change: Location,
     ) -> Result<SealingKey, KeysError> {
-        let path = self.folder.join(of_change(RECEIVING, change));
-        if !path.exists() {
-            let mut seed = Zeroizing::new([0; 32]);
-            rng.fill_bytes(&mut *seed);
-            let file = self.lock(rng, KeyKind::Receiving, &*seed)?;
-            write_new(&path, &file.encode())
-                .map_err(|source| KeysError::File { path: path.clone(), source })?;
+        if let Some(drawn) = self.receiving(change)? {
+            return Ok(drawn);
         }
-        let seed = read_seed((path, KeyKind::Receiving), &self.unlock)?;
+        let path = self.folder.join(of_change(RECEIVING, change));
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut *seed);
+        let file = self.lock(rng, KeyKind::Receiving, &*seed)?;
+        write_new(&path, &file.encode()).map_err(|source| KeysError::File { path, source })?;
         Ok(SealingKey::from_seed(&seed))
     }
 
@@ -641,7 +669,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut file = NamedTempFile::new_in(parent(path))?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(parent(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
@@ -730,9 +758,11 @@ mod tests {
         let files = KeyFiles::new(folder.path().to_path_buf(), unlock());
         let change = |height| Location { height: Height(height), index: 3 };
         let (first, second) = (change(9), change(10));
-        let received = files.receiving(&mut rng(), first).unwrap().public();
-        assert_eq!(files.receiving(&mut rng(), first).unwrap().public(), received);
-        assert_ne!(files.receiving(&mut rng(), second).unwrap().public(), received);
+        assert!(files.receiving(first).unwrap().is_none());
+        let received = files.draw_receiving(&mut rng(), first).unwrap().public();
+        assert_eq!(files.draw_receiving(&mut rng(), first).unwrap().public(), received);
+        assert_eq!(files.receiving(first).unwrap().unwrap().public(), received);
+        assert_ne!(files.draw_receiving(&mut rng(), second).unwrap().public(), received);
         let dealt = keys();
         for (change, share) in [first, second].into_iter().zip(dealt.shares()) {
             // A second time over the same.
@@ -742,6 +772,14 @@ mod tests {
         let here: Vec<_> = files.shares().unwrap().iter().map(|(it, _)| it.name()).collect();
         assert_eq!(here, ["share.key", "matching.key", "share-9-3.key", "matching-10-3.key"]);
         assert_eq!(files.receiving_changes().unwrap().len(), 2);
+
+        // A share of a change that is damaged hides no other; what a crash left is swept away.
+        fs::write(folder.path().join("share-11-0.key"), b"half").unwrap();
+        fs::write(folder.path().join(".unfinished-x"), b"half").unwrap();
+        assert_eq!(files.shares().unwrap().len(), 4);
+        files.sweep().unwrap();
+        let damaged = Location { height: Height(11), index: 0 };
+        files.erase_share(ShareFile { key: KeyUse::Release, change: Some(damaged) }).unwrap();
 
         files.put_in_force(ShareFile { key: KeyUse::Release, change: Some(first) }).unwrap();
         files.erase_share(ShareFile { key: KeyUse::Match, change: Some(second) }).unwrap();

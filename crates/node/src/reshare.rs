@@ -52,9 +52,9 @@ use crate::{
 };
 
 /// Pause after a failure.
-const RETRY: Duration = Duration::from_secs(5);
-/// How long a command may wait for a block, in milliseconds of block time.
-const WINDOW_MS: u64 = 120_000;
+const RETRY: Duration = Duration::from_secs(2);
+/// How long a command may wait for a block, in milliseconds of block time: it is said again then, if it is still due.
+const WINDOW_MS: u64 = 20_000;
 
 #[derive(Debug, Error)]
 enum ReshareError {
@@ -66,6 +66,11 @@ enum ReshareError {
     Fault(#[from] ResharingFault),
     #[error("no share of the {0:?} key is here that this validator could deal anew")]
     NoShare(KeyUse),
+    #[error(
+        "the key to which shares are dealt is not here, or is another one than the ledger has: this validator gets no share in this change; restore receiving-{}-{}.key if you have it",
+        .0.height, .0.index
+    )]
+    NoReceivingKey(Location),
     #[error("dealer {0} sent this validator a share that does not open, and nobody opened it")]
     WrongShare(u16),
     #[error("the ledger does not show what its rules say it has: {0}")]
@@ -120,10 +125,15 @@ impl Deputy {
     async fn step(&mut self) -> Result<(), ReshareError> {
         let tip = self.core.tip();
         let (set, changing) = self.standing().await?;
-        let standing = (self.core.sets.newest().since, changing.as_ref().map(|it| it.began));
+        // The state of the last block of an epoch is there a moment before everyone is told who follows.
+        if self.core.sets.newest().since != set.since {
+            return Ok(());
+        }
+        let standing = (set.since, changing.as_ref().map(|it| it.began));
         if self.settled != Some(standing) {
-            self.shares.settle(tip.height(), standing.1).await?;
-            self.settled = Some(standing);
+            self.shares.settle(tip.height(), set.clone(), standing.1).await?;
+            // Before the first block of this start, nothing can be told to be over.
+            self.settled = Some(standing).filter(|_| tip.height() > Height(0));
         }
         // What an older state asks for, the others have had or have given up.
         if !self.clock.is_fresh(tip.time()) {
@@ -179,7 +189,12 @@ impl Deputy {
         match outcome.verdict {
             Verdict::Accepted => Ok(()),
             // What was said before a crash, or what the others did not wait for: the next state says what is due.
-            Verdict::Rejected(Rejection::SaidAlready | Rejection::NotAtThisStage) => Ok(()),
+            Verdict::Rejected(
+                Rejection::SaidAlready
+                | Rejection::NotAtThisStage
+                | Rejection::NoSuchChange { .. }
+                | Rejection::NotInChange,
+            ) => Ok(()),
             Verdict::Rejected(rejection) => Err(ReshareError::Rejected(rejection)),
         }
     }
@@ -210,7 +225,8 @@ impl Part<'_> {
     }
 
     async fn ready(&self) -> Result<Vec<Payload>, ReshareError> {
-        let receiving = self.receiving().await?.public().to_blob();
+        let drawn = self.deputy.shares.draw_receiving(self.changing.began).await?;
+        let receiving = drawn.public().to_blob();
         Ok(vec![Payload::ReshareReady(ReshareReady { change: self.changing.began, receiving })])
     }
 
@@ -233,7 +249,8 @@ impl Part<'_> {
     }
 
     async fn check(&self) -> Result<Vec<Payload>, ReshareError> {
-        let (own, receiving) = (self.own_place()?, self.receiving().await?);
+        let own = self.own_place()?;
+        let receiving = self.receiving(own).await?;
         let mut wrong = List::new();
         for one in self.keys()? {
             for dealer in self.changing.dealt.iter() {
@@ -274,7 +291,8 @@ impl Part<'_> {
     }
 
     async fn confirm(&self) -> Result<Vec<Payload>, ReshareError> {
-        let (own, receiving) = (self.own_place()?, self.receiving().await?);
+        let own = self.own_place()?;
+        let receiving = self.receiving(own).await?;
         let (mut shares, mut release, mut matching) = (Vec::new(), None, None);
         for one in self.keys()? {
             let (mut parts, mut commitments): (Vec<SubShare>, Vec<Commitments>) =
@@ -320,8 +338,17 @@ impl Part<'_> {
         own.ok_or(ReshareError::Missing("this validator's seat"))
     }
 
-    async fn receiving(&self) -> Result<SealingKey, ReshareError> {
-        Ok(self.deputy.shares.receiving(self.changing.began).await?)
+    /// The key to which others dealt. With any other one, every dealing would look wrong, and honest dealers would open
+    /// to all what was for this validator alone.
+    async fn receiving(&self, own: u16) -> Result<SealingKey, ReshareError> {
+        let began = self.changing.began;
+        let key = self.deputy.shares.receiving(began).await?;
+        let said = self.deputy.reader.state(&[Key::Receiver(own)]).await?.pop().flatten();
+        let Some(Value::Receiver(said)) = said else {
+            return Err(ReshareError::Missing("to which key this validator is dealt"));
+        };
+        let fits = |key: &SealingKey| key.public().to_blob() == said.receiving;
+        key.filter(fits).ok_or(ReshareError::NoReceivingKey(began))
     }
 
     /// Whom is dealt to, by place.

@@ -285,7 +285,6 @@ async fn assemble(
 ) -> Result<(Parts, Held), NodeError> {
     config.check()?;
     let genesis = config.read_genesis()?;
-    config.check_genesis(&genesis)?;
     genesis.check()?;
     // The joint key, and so its id, stays when validators change.
     let committee = Committee::new(&genesis.committee)?.id();
@@ -300,6 +299,10 @@ async fn assemble(
     let newest = index.handovers(0)?.pop().map(|it| it.set);
     let set = newest.unwrap_or_else(|| ValidatorSet::of(&genesis));
     let organisation = check_keys(&set, &keys, config.organisation)?;
+    config.check_peers(&set)?;
+    if set.index_of(&keys.release_key()).is_none() {
+        tracing::info!(%organisation, "this node has no seat among the validators: it follows them");
+    }
 
     let identity = Identity {
         chain: chain_id(&genesis),

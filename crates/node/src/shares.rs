@@ -105,6 +105,9 @@ impl Shares {
     pub fn new(files: KeyFiles, core: Arc<Core>, release: Zeroizing<[u8; 32]>) -> Arc<Self> {
         // No set begins with it: until settled, nobody takes this for the newest.
         let serving = watch::Sender::new(Serving { since: u64::MAX, ..Serving::default() });
+        if let Err(error) = files.sweep() {
+            tracing::warn!(%error, "what a crash left of key files is still there");
+        }
         Arc::new(Self { files, core, release, serving })
     }
 
@@ -129,19 +132,31 @@ impl Shares {
         SigningKey::from_seed(&self.release)
     }
 
-    /// Puts the shares of the newest set in place and erases those that are over, where the state is that of `height`
-    /// and the change that began at `under_way` is not replaced by another.
+    /// Puts the shares of the set that validates in place, has them serve, and erases those that are over. All of it
+    /// is of one state: that of a block at `height` or later, with this change under way, or failed and not replaced.
     pub async fn settle(
         self: &Arc<Self>,
         height: Height,
-        under_way: Option<Location>,
+        set: ValidatorSet,
+        change: Option<Location>,
     ) -> Result<(), SharesError> {
-        self.with_files(move |it| it.settle_files(height, under_way)).await
+        self.with_files(move |it| it.settle_files(height, &set, change)).await
     }
 
-    /// The key to which shares are dealt in a change.
-    pub async fn receiving(self: &Arc<Self>, change: Location) -> Result<SealingKey, SharesError> {
-        self.with_files(move |it| Ok(it.files.receiving(&mut rng(), change)?)).await
+    /// The key to which shares are dealt in a change, drawn if it is not here.
+    pub async fn draw_receiving(
+        self: &Arc<Self>,
+        change: Location,
+    ) -> Result<SealingKey, SharesError> {
+        self.with_files(move |it| Ok(it.files.draw_receiving(&mut rng(), change)?)).await
+    }
+
+    /// The key to which shares are dealt in a change, if it is here.
+    pub async fn receiving(
+        self: &Arc<Self>,
+        change: Location,
+    ) -> Result<Option<SealingKey>, SharesError> {
+        self.with_files(move |it| Ok(it.files.receiving(change)?)).await
     }
 
     /// Stores shares of the set that a change leads to. Returns when they are durable.
@@ -172,10 +187,14 @@ impl Shares {
         done.await.map_err(|_| SharesError::Ended)?
     }
 
-    fn settle_files(&self, height: Height, under_way: Option<Location>) -> Result<(), SharesError> {
-        let set = self.core.sets.newest();
+    fn settle_files(
+        &self,
+        height: Height,
+        set: &ValidatorSet,
+        under_way: Option<Location>,
+    ) -> Result<(), SharesError> {
         for (file, share) in self.files.shares()? {
-            if file.change.is_some() && is_of(&share, &set) {
+            if file.change.is_some() && is_of(&share, set) {
                 self.files.put_in_force(file)?;
             }
         }
@@ -184,23 +203,20 @@ impl Shares {
         let past: Vec<_> = sets.into_iter().filter(|it| it.since < set.since).collect();
         // What began later than this node has come may still lead to a set.
         let is_over = |change: Location| change.height <= height && under_way != Some(change);
-        let mut here = Vec::new();
+        let (mut here, mut over) = (Vec::new(), Vec::new());
         for (file, share) in self.files.shares()? {
-            let is_past = || !is_of(&share, &set) && past.iter().any(|past| is_of(&share, past));
+            let is_past = || !is_of(&share, set) && past.iter().any(|past| is_of(&share, past));
             if file.change.map_or_else(is_past, is_over) {
-                self.files.erase_share(file)?;
+                over.push(file);
             } else {
                 here.push(share);
             }
         }
-        for change in self.files.receiving_changes()? {
-            if is_over(change) {
-                self.files.erase_receiving(change)?;
-            }
-        }
-        let serving = self.serve(&set, &here);
-        self.serving.send_replace(serving);
-        Ok(())
+        self.serving.send_replace(self.serve(set, &here));
+        // Nobody waits for what is erased.
+        over.into_iter().try_for_each(|file| self.files.erase_share(file))?;
+        let mut received = self.files.receiving_changes()?.into_iter().filter(|it| is_over(*it));
+        Ok(received.try_for_each(|change| self.files.erase_receiving(change))?)
     }
 
     /// What serves in a set, of these shares.

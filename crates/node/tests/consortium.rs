@@ -4,7 +4,12 @@
 
 mod common;
 
-use std::{io, sync::Mutex, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, TcpListener},
+    sync::Mutex,
+    time::Duration,
+};
 
 use base64::{
     Engine as _,
@@ -1009,6 +1014,9 @@ fn a_node_that_was_cut_down_comes_back_and_catches_up() {
         let wrong_keys = NodeConfig { keys: world.consortium.config(CLINIC).keys, ..elsewhere };
         let mut mixed = wrong_keys.clone();
         mixed.peers.pop();
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        mixed.listen_peers = free.local_addr().unwrap();
+        drop(free);
         let error = world.consortium.try_start_with(mixed).await.err();
         assert!(matches!(error, Some(NodeError::Config(_))), "{error:?}");
 

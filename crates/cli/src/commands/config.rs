@@ -19,7 +19,7 @@ use keepwell_types::{genesis::Genesis, validators::ValidatorSet};
 use serde_json::json;
 
 use crate::{
-    commands::node::{address, load_keys},
+    commands::node::{address, key_files},
     failure::Failure,
     output::Output,
     profile::PASSPHRASE_FILE,
@@ -105,10 +105,22 @@ fn check(config: &NodeConfig) -> Vec<Finding> {
     let genesis = read_genesis(config);
     let mut findings = vec![match &genesis {
         Ok(genesis) => {
-            let (chain, validators) = (chain_id(genesis), genesis.validators.len());
-            let words =
-                format!("chain {chain}, {validators} validators, each listed under [[peers]]");
-            Finding { what: "genesis", state: State::Good, words }
+            let (chain, founders) = (chain_id(genesis), ValidatorSet::of(genesis));
+            let validators = founders.seats.len();
+            let (state, words) = match config.check_peers(&founders) {
+                Ok(()) => {
+                    let words = format!(
+                        "chain {chain}, {validators} validators, each listed under [[peers]]"
+                    );
+                    (State::Good, words)
+                }
+                // A node that has run knows from its blocks who has left.
+                Err(error) if config.folder.exists() => {
+                    (State::Mind, format!("chain {chain}; {error}"))
+                }
+                Err(error) => (State::Wrong, error.to_string()),
+            };
+            Finding { what: "genesis", state, words }
         }
         Err(words) => Finding { what: "genesis", state: State::Wrong, words: words.clone() },
     }];
@@ -136,7 +148,6 @@ fn good(words: impl Into<String>) -> Found {
 fn read_genesis(config: &NodeConfig) -> Result<Genesis, String> {
     let genesis = config.read_genesis().map_err(|error| error.to_string())?;
     genesis.check().map_err(|error| format!("{error}; get the consortium's own file"))?;
-    config.check_genesis(&genesis).map_err(|error| error.to_string())?;
     Ok(genesis)
 }
 
@@ -147,7 +158,8 @@ fn keys(config: &NodeConfig, genesis: Option<&Genesis>) -> Found {
         );
         return Ok((State::Unseen, words));
     }
-    let keys = load_keys(config).map_err(|error| error.to_string())?;
+    let files = key_files(config).map_err(|error| error.to_string())?;
+    let keys = files.load().map_err(|error| error.to_string())?;
     let Some(genesis) = genesis else {
         return Ok((
             State::Unseen,
@@ -156,6 +168,13 @@ fn keys(config: &NodeConfig, genesis: Option<&Genesis>) -> Found {
     };
     let organisation = check_keys(&ValidatorSet::of(genesis), &keys, config.organisation)
         .map_err(|error| error.to_string())?;
+    if !files.can_write() {
+        let words = format!(
+            "they are those of organisation {organisation}, and the node cannot write to {}: it takes no part when validators change; make the folder writable for it",
+            config.keys.folder.display()
+        );
+        return Ok((State::Mind, words));
+    }
     good(format!("they unlock, and are those of organisation {organisation}"))
 }
 

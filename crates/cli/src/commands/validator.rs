@@ -15,7 +15,7 @@ use keepwell_types::{
     id::{Height, OrganisationId, PublicKey},
     limits::VALIDATOR_CARD_BYTES_MAX,
     motion::Act,
-    validators::{Change, Seat, ValidatorCard, ValidatorSet, epoch_of},
+    validators::{Change, Seat, ValidatorCard, ValidatorSet, epoch_of, quorum},
 };
 use serde_json::{Value, json};
 
@@ -138,7 +138,16 @@ impl Keys {
         let organisation = office.administrator.organisation();
         let consortium = office.client.consortium();
         let peers = NodeConfig::read(&self.peers)?;
-        peers.check_genesis(consortium.genesis())?;
+        let in_force = office.client.in_force();
+        let seats = &in_force.validators().newest().seats;
+        let listed =
+            |seat: &Seat| peers.peers.iter().any(|it| it.validator == seat.validator.consensus);
+        if !seats.iter().any(listed) {
+            return Err(Failure::Misused(format!(
+                "{} names no validator of this consortium; get the configuration of one of its nodes",
+                self.peers.display()
+            )));
+        }
         let unlock = new_unlock(self.operator_file.as_deref())?;
 
         let keys = NodeKeys::generate(&mut rng());
@@ -176,7 +185,7 @@ impl Keys {
         let path = self.dir.join(CARD);
         output.result(
             &format!(
-                "The keys of a validator of {organisation} are in {}.\n  validator  {consensus}\n  custodian  {custodian}\n  clients    {url}\nStart it with `keepwell node --config {}`. Hand out {}; it holds no secret. An administrator of any organisation moves that it joins: `keepwell validator change --join {CARD}`",
+                "The keys of a validator of {organisation} are in {}.\n  validator  {consensus}\n  custodian  {custodian}\n  clients    {url}\nStart it with `keepwell node --config {}`. Hand out {}; it holds no secret. An administrator of any organisation moves that it joins: `keepwell validator change --join {CARD}`. What it stores counts once the ledger has its custodian's key: `keepwell organisation admit --custodian`, or `rotate --custodian` of an organisation that is there",
                 self.dir.display(),
                 self.dir.join("node.toml").display(),
                 path.display()
@@ -233,8 +242,10 @@ async fn show(client: &Client, actor: &Actor, output: &Output) -> Result<(), Fai
         for seat in set.seats.iter().filter(|it| !changing.seats.contains(it)) {
             lines.push(format!("  leaves: {}", seat.validator.consensus));
         }
+        let missing = if stage == Stage::Failed { missing(&set, changing) } else { Vec::new() };
+        lines.extend(missing.iter().map(|key| format!("  {key} was missing")));
         let waited = waited_for(&set, changing, next, blocks);
-        if waited.is_empty() {
+        if waited.is_empty() && missing.is_empty() {
             lines.push("  nobody is waited for".into());
         }
         lines.extend(
@@ -249,6 +260,7 @@ async fn show(client: &Client, actor: &Actor, output: &Output) -> Result<(), Fai
             "stage": word_of(stage),
             "seats": changing.seats,
             "waited_for": waited,
+            "missing": missing,
         });
     }
     output.result(&lines.join("\n"), &value);
@@ -280,6 +292,20 @@ fn waited_for(
             Some((it.organisation, it.consensus, duty))
         })
         .collect()
+}
+
+/// The consensus keys of those for want of whom a change failed.
+fn missing(set: &ValidatorSet, changing: &Changing) -> Vec<PublicKey> {
+    let new = quorum(changing.seats.len());
+    let (seats, there) = if changing.ready.len() < new {
+        (&changing.seats, changing.ready)
+    } else if changing.counting().len() < set.quorum() {
+        (&set.seats, changing.counting())
+    } else {
+        (&changing.seats, changing.confirmed)
+    };
+    let missing = (1..).zip(seats.iter()).filter(|(index, _)| !there.contains(*index));
+    missing.map(|(_, seat)| seat.validator.consensus).collect()
 }
 
 const fn to_do(duty: Duty) -> &'static str {

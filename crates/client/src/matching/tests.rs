@@ -223,12 +223,11 @@ impl Asked {
         let client = self.world.client(urls);
         let batch = Batch {
             actor: &self.actor,
-            consortium: &self.world.consortium,
-            committee: self.world.consortium.matching().unwrap(),
             requester: self.requester.clone(),
             points: self.points.clone(),
         };
-        let (points, faults) = client.collect_points(&batch, &self.evaluation, AT).await?;
+        let (points, faults) =
+            client.collect_points(&batch, (&self.world.consortium, &self.evaluation), AT).await?;
         assert_eq!(points.len(), self.points.len());
         Ok(faults)
     }
@@ -246,7 +245,7 @@ async fn a_lying_validator_is_named_and_the_others_evaluate() {
     let foreign = World::new("elsewhere");
     let lie = {
         let keys = foreign.consortium.genesis().matching.clone().unwrap();
-        let committee = MatchingCommittee::new(&keys).unwrap();
+        let committee = keepwell_crypto::matching::MatchingCommittee::new(&keys).unwrap();
         let share = foreign.matching_share(0);
         let key = asked.world.release_key(0).clone();
         let evaluator = keepwell_crypto::matching::Evaluator::new(committee, share, key).unwrap();
