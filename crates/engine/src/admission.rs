@@ -22,7 +22,7 @@ use keepwell_types::{
     DecodeError,
     command::SignedCommand,
     id::{ChainId, CommandId, Height, Location},
-    limits::{COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX},
+    limits::COMMAND_BYTES_MAX,
     outcome::{Outcome, Rejection},
     time::{BlockTime, Window},
 };
@@ -278,6 +278,7 @@ where
             return Err(Refused::WrongChain { given: command.chain, ours: self.core.chain });
         }
         let (id, window) = (command.id, command.window);
+        let window_ms_max = command.payload.window_ms_max();
         let raw = RawEntry::signed(verified.signed());
         // Whoever waits is noted first: the outcome may come before the next line is done.
         let outcome = self.core.wait_for(id);
@@ -298,7 +299,7 @@ where
             Inserted::New | Inserted::Known => Ok(()),
             Inserted::IdTaken => Err(Refused::IdTaken),
         };
-        let placed = self.check_window(window).and_then(|()| insert());
+        let placed = self.check_window(window, window_ms_max).and_then(|()| insert());
         match placed {
             Ok(()) => Ok(Placed::Waits { outcome }),
             Err(refused) => {
@@ -313,10 +314,10 @@ where
         self.core.forget_waiters(id);
     }
 
-    fn check_window(&self, window: Window) -> Result<(), Refused> {
+    fn check_window(&self, window: Window, max_ms: u64) -> Result<(), Refused> {
         let len_ms = window.len_ms();
-        if len_ms == 0 || len_ms > COMMAND_WINDOW_MS_MAX {
-            return Err(Refused::Window { len_ms, max_ms: COMMAND_WINDOW_MS_MAX });
+        if len_ms == 0 || len_ms > max_ms {
+            return Err(Refused::Window { len_ms, max_ms });
         }
         // The chain's time lags the clock by up to a heartbeat, and after an outage by more.
         let now = self.core.tip().time().max(now(&self.runtime));

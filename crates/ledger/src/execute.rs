@@ -40,7 +40,7 @@ use keepwell_types::{
         ChainId, ChartId, CommandDigest, CommandId, Digest, Height, Location, LogPosition,
         OrganisationId,
     },
-    limits::{COMMAND_WINDOW_MS_MAX, REPLAY_IDS_PER_SLOT_MAX},
+    limits::REPLAY_IDS_PER_SLOT_MAX,
     member::Party,
     outcome::{Outcome, Rejection, Verdict},
     time::BlockTime,
@@ -212,8 +212,8 @@ fn check_envelope(block: &BlockContext, command: &Command) -> Result<(), Inadmis
         return Err(Inadmissible::WrongChain { given: command.chain, ours: block.chain });
     }
     let (window, now) = (command.window, block.time);
-    if window.len_ms() > COMMAND_WINDOW_MS_MAX {
-        let (len_ms, max_ms) = (window.len_ms(), COMMAND_WINDOW_MS_MAX);
+    let (len_ms, max_ms) = (window.len_ms(), command.payload.window_ms_max());
+    if len_ms > max_ms {
         return Err(Inadmissible::WindowTooLong { len_ms, max_ms });
     }
     if now < window.from {

@@ -454,7 +454,26 @@ fn commands_are_decided_once_and_inside_their_window() {
     );
 }
 
-/// A refusal is remembered as well: the same bytes are never decided twice.
+/// Three hours and a half for the largest body there may be, and not a moment more for a larger claim.
+#[test]
+fn a_record_has_the_longer_to_come_the_larger_it_is() {
+    check(
+        "
+        t1      rex   open    c1                                    ok
+        t20     drey  add     r1 bytes=999 window=t20..t620+1       window_too_long
+        t20     drey  add     r1 bytes=999 window=t20..t620         ok
+        t20     drey  add     r2 bytes=9999 window=t20..t620+10     window_too_long
+        t20     drey  add     r2 bytes=max window=t20..t13504+902   window_too_long
+        t20     drey  add     r2 bytes=max+1 window=t20..t13504+902 window_too_long
+        t20     drey  add     r2 bytes=max window=t20..t13504+901   ok
+        t20     drey  add     r3 bytes=9999 window=t20..t620+9      ok
+        t600    drey  repeat  it                                    replayed
+        t620+8  drey  repeat  it                                    replayed
+        t620+9  drey  repeat  it                                    expired
+    ",
+    );
+}
+
 #[test]
 fn a_refused_command_is_not_decided_again() {
     check(

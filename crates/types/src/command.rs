@@ -26,7 +26,10 @@ use crate::{
     },
     guardian::{GuardianSet, RecoveryApprove, RecoveryEnd, RecoveryFinish, RecoveryStart},
     id::{ChainId, ChartId, CommandId, GrantId, PublicKey, Signature, Suite},
-    limits::{COMMAND_BYTES_MAX, SIGNERS_MAX},
+    limits::{
+        COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX, SEALED_BYTES_MAX, SIGNERS_MAX,
+        UPLOAD_BYTES_PER_MS,
+    },
     link::{LinkConfirm, LinkPropose, LinkReverse},
     matching::MatchEvaluate,
     member::{
@@ -448,7 +451,7 @@ pub struct Command {
     /// Random, and used once.
     #[n(2)]
     pub id: CommandId,
-    /// Block times at which it may be decided; at most ten minutes.
+    /// Block times at which it may be decided; at most [`Payload::window_ms_max`] of them.
     #[n(3)]
     pub window: Window,
     /// Who signs: first whoever acts, then whoever else the command needs.
@@ -457,6 +460,27 @@ pub struct Command {
     /// What is asked.
     #[n(5)]
     pub payload: Payload,
+}
+
+impl Payload {
+    /// How long the window of a command that asks this may be, in milliseconds of block time.
+    ///
+    /// A record's id follows from its command's window, so the window begins before the body is sent and ends
+    /// after it: it may be the longer, the more there is to send.
+    pub const fn window_ms_max(&self) -> u64 {
+        match self {
+            Self::RecordAdd(it) => window_ms_max_of(it.sealed_bytes),
+            _ => COMMAND_WINDOW_MS_MAX,
+        }
+    }
+}
+
+/// How long the window may be of the command that adds a body of so many sealed bytes.
+pub const fn window_ms_max_of(sealed_bytes: u64) -> u64 {
+    // No body is larger, whatever the command claims.
+    let sealed_bytes =
+        if sealed_bytes < SEALED_BYTES_MAX { sealed_bytes } else { SEALED_BYTES_MAX };
+    COMMAND_WINDOW_MS_MAX + sealed_bytes / UPLOAD_BYTES_PER_MS
 }
 
 /// One signer's signature over a command.

@@ -7,8 +7,11 @@
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
 /// Parties that sign one command.
 pub const SIGNERS_MAX: usize = 16;
-/// Longest time from `valid_from` to `valid_until` of a command, in milliseconds of block time.
+/// Longest time from `valid_from` to `valid_until` of a command, in milliseconds of block time; those that add
+/// records may have [`UPLOAD_BYTES_PER_MS`] more.
 pub const COMMAND_WINDOW_MS_MAX: u64 = 10 * 60 * 1_000;
+/// Bytes of a sealed body for which the command that adds it may have a millisecond more: 8 Mbit/s, a slow line.
+pub const UPLOAD_BYTES_PER_MS: u64 = 1_000;
 /// Commands in one block.
 pub const BLOCK_COMMANDS_MAX: usize = 4_096;
 /// Bytes of all commands in one block.
