@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind},
     path::PathBuf,
+    process::ExitCode,
 };
 
 use keepwell_client::{
@@ -88,7 +89,18 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// What a node ends with whose program is too old: starting it again changes nothing.
+const OUTDATED: u8 = 3;
+
 impl Failure {
+    /// What the program ends with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        if let Self::Node(NodeError::Outdated(_)) = self {
+            return OUTDATED.into();
+        }
+        ExitCode::FAILURE
+    }
+
     /// Names the file that an error is about.
     pub(crate) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Path { path: path.into(), source }

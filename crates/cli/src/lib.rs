@@ -26,6 +26,8 @@ mod bench;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use keepwell_engine::protocol::Known;
+use keepwell_types::id::Protocol;
 
 use crate::{
     commands::{
@@ -33,9 +35,9 @@ use crate::{
         chart::Chart, config::Config, credential::Credential, custody::Custody,
         emergency::Emergency, explain::Explain, fsck::Fsck, genesis::Genesis, grant::Grant,
         guardian::Guardian, link::Link, matching::Match, member::Member, node::Node, open::Open,
-        organisation::Organisation, proxy::Proxy, receipt::Receipt, record::Record,
-        recover::Recover, report::Report, restore::Restore, status::Status, trustee::Trustee,
-        validator::Validator, verify::Verify, wallet::Wallet,
+        organisation::Organisation, protocol::Rules, proxy::Proxy, receipt::Receipt,
+        record::Record, recover::Recover, report::Report, restore::Restore, status::Status,
+        trustee::Trustee, validator::Validator, verify::Verify, wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -78,6 +80,7 @@ enum Command {
     Emergency(Emergency),
     Trustee(Trustee),
     Validator(Validator),
+    Protocol(Rules),
     Match(Match),
     Link(Link),
     Audit(Audit),
@@ -94,18 +97,18 @@ enum Command {
     Bench(bench::Bench),
 }
 
-/// Runs the program.
-pub fn main() -> ExitCode {
+/// Runs the program, whose nodes know the versions of the protocol up to `newest`.
+pub fn main(newest: Protocol) -> ExitCode {
     let Keepwell { json, command } = match Keepwell::try_parse() {
         Ok(asked) => asked,
         Err(error) => return misused(&error),
     };
     log_to_stderr();
-    let output = Output::new(json);
+    let (output, known) = (Output::new(json), Known::up_to(newest));
     let done = match command {
         Command::Pilot(it) => it.run(&output),
         Command::Genesis(it) => it.run(&output),
-        Command::Node(it) => it.run(&output),
+        Command::Node(it) => it.run(&output, known),
         Command::Status(it) => it.run(&output),
         Command::Config(it) => it.run(&output),
         Command::Certificate(it) => it.run(&output),
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Emergency(it) => it.run(&output),
         Command::Trustee(it) => it.run(&output),
         Command::Validator(it) => it.run(&output),
+        Command::Protocol(it) => it.run(&output),
         Command::Match(it) => it.run(&output),
         Command::Link(it) => it.run(&output),
         Command::Audit(it) => it.run(&output),
@@ -133,16 +137,16 @@ pub fn main() -> ExitCode {
         Command::Anchor(it) => it.run(&output),
         Command::Receipt(it) => it.run(&output),
         Command::Verify(it) => it.run(&output),
-        Command::Fsck(it) => it.run(&output),
+        Command::Fsck(it) => it.run(&output, &known),
         Command::BackUp(it) => it.run(&output),
-        Command::Restore(it) => it.run(&output),
+        Command::Restore(it) => it.run(&output, &known),
         Command::Bench(it) => it.run(&mut std::io::stdout().lock(), json).map_err(Failure::from),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
-            ExitCode::FAILURE
+            failure.exit_code()
         }
     }
 }

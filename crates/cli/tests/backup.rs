@@ -47,8 +47,7 @@ fn a_lost_host_comes_back_from_its_backup_and_its_peers() {
     assert!(Pilot::start(&dir).process.interrupt().success());
     let place = Place { dir: &dir };
     move_out(&place);
-    let mut nodes = SLUGS.map(|slug| Node::begin(&place, slug));
-    nodes.iter_mut().for_each(|node| node.process.wait_for("peers: "));
+    let mut nodes = Node::start_all(&place);
     let mut writer = Writer::new(place);
     meet(&nodes, 1);
 

@@ -156,8 +156,7 @@ fn validators_come_and_go_and_what_was_sealed_stays_open() {
     assert!(Pilot::start(&dir).process.interrupt().success());
     let place = Place { dir: &dir };
     move_out(&place);
-    let mut nodes = SLUGS.map(|slug| Node::begin(&place, slug));
-    nodes.iter_mut().for_each(|node| node.process.wait_for("peers: "));
+    let mut nodes = Node::start_all(&place);
     let mut writer = Writer::new(place);
     meet(&nodes, 1);
     writer.write().unwrap();

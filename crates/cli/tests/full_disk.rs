@@ -118,8 +118,7 @@ fn a_validator_on_a_full_disk_stops_and_catches_up() {
     let place = Place { dir: &dir };
     move_out(&place);
     let Some(disk) = SmallDisk::mount(&dir.join("organisations/insurer/node"), 64) else { return };
-    let mut nodes = SLUGS.map(|slug| Node::begin(&place, slug));
-    nodes.iter_mut().for_each(|node| node.process.wait_for("peers: "));
+    let mut nodes = Node::start_all(&place);
     let mut writer = Writer::new(place);
     meet(&nodes, 1);
 

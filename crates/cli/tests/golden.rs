@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 34] = [
+const COMMANDS: [(&str, &[&str]); 35] = [
     ("pilot", &[]),
     ("genesis", &["keys", "draft", "show", "found", "check"]),
     ("node", &[]),
@@ -84,6 +84,7 @@ const COMMANDS: [(&str, &[&str]); 34] = [
     ("emergency", &["prepare", "break", "second", "open", "close", "review", "list", "report"]),
     ("trustee", &["new", "run"]),
     ("validator", &["keys", "change", "show"]),
+    ("protocol", &["show", "upgrade", "call-off"]),
     ("match", &["evaluate", "share", "compare", "quota"]),
     (
         "link",

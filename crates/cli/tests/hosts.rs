@@ -19,9 +19,9 @@ use std::{
 };
 
 use common::{
-    Done,
+    Done, KEEPWELL,
     founders::{FOUNDERS, Founders},
-    scratch, wait_until,
+    keepwell_next, scratch, wait_until,
 };
 use serde_json::Value;
 
@@ -165,6 +165,9 @@ fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{value}")).to_owned()
 }
 
+/// Blocks until an upgrade begins: an epoch, and time to approve it.
+const BLOCKS_TO_APPROVE: u64 = 32 + 100;
+
 /// A consortium, a patient who writes from the hospital's host, and what was acknowledged to them.
 struct World<'a> {
     founders: &'a Founders,
@@ -275,7 +278,7 @@ fn own_node(founders: &Founders, place: usize) -> (String, String) {
 
 #[test]
 #[allow(clippy::too_many_lines, reason = "a story, told in order")]
-fn under_load_a_host_joins_one_is_expelled_and_one_is_lost_and_restored() {
+fn under_load_a_host_joins_one_is_expelled_one_is_lost_and_restored_and_all_are_upgraded() {
     let Some(lan) = Lan::new(5) else {
         println!("skipped: network namespaces need root, and `ip` of iproute2");
         return;
@@ -360,14 +363,34 @@ fn under_load_a_host_joins_one_is_expelled_and_one_is_lost_and_restored() {
     // A process ends with the thread that started it: not in there.
     nodes[LABORATORY] = founders.node(LABORATORY);
 
-    // Each is restarted in its turn, as for another version of the program.
-    for place in [HOSPITAL, CLINIC, LABORATORY] {
+    // Each but one is upgraded in its turn, and then all move on to rules that the old program does not know.
+    let next = keepwell_next();
+    for (place, folder) in [(HOSPITAL, "hospital"), (CLINIC, "clinic"), (PHARMACY, "pharmacy/host")]
+    {
         world.write_while(&mut acknowledged, || {
             let ended = nodes[place].interrupt();
             assert!(ended.success(), "{ended}: {}", nodes[place].said());
         });
-        nodes[place] = founders.node(place);
+        nodes[place] = founders.node_by(&next, place, folder);
     }
+    let protocol = || world.said(HOSPITAL, &["protocol", "show", "--as", &world.office(HOSPITAL)]);
+    let from = protocol()["next"].as_u64().unwrap() + BLOCKS_TO_APPROVE;
+    world.write_while(&mut acknowledged, || {
+        let upgrade = ["protocol", "upgrade", "--to", "2", "--from", &from.to_string()];
+        world.decide(&[CLINIC, HOSPITAL, PHARMACY], &upgrade);
+        assert_eq!(protocol()["planned"]["from"], from);
+        wait_until(|| protocol()["now"] == 2);
+    });
+    let late = &mut nodes[LABORATORY];
+    assert_eq!(late.end().code(), Some(3), "{}", late.said());
+    let why = format!("from block {from} on the rules of protocol 2 hold");
+    assert!(late.said().contains(&why), "{}", late.said());
+    let mut again = founders.start_node(KEEPWELL, LABORATORY, "laboratory");
+    assert_eq!(again.end().code(), Some(3), "{}", again.said());
+    world.write_while(&mut acknowledged, || ());
+    nodes[LABORATORY] = founders.node_by(&next, LABORATORY, "laboratory");
+    nodes[HOSPITAL].kill();
+    nodes[HOSPITAL] = founders.node_by(&next, HOSPITAL, "hospital");
     assert!(acknowledged.len() > 20, "{} were acknowledged", acknowledged.len());
     world.check(&acknowledged);
     for place in [HOSPITAL, CLINIC, LABORATORY, PHARMACY] {
@@ -376,6 +399,8 @@ fn under_load_a_host_joins_one_is_expelled_and_one_is_lost_and_restored() {
     }
     for folder in ["hospital", "clinic", "laboratory", "pharmacy/host"] {
         let config = founders.path(&format!("{folder}/node.toml"));
-        founders.run(HOSPITAL, &["fsck", "--config", &config]).ok();
+        let by_old = founders.run(HOSPITAL, &["fsck", "--config", &config]);
+        assert!(!by_old.status.success() && by_old.stderr.contains(&why), "{by_old:#?}");
+        founders.run_by(&next, HOSPITAL, &["fsck", "--config", &config]).ok();
     }
 }

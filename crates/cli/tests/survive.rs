@@ -80,8 +80,7 @@ fn killed_nodes_come_back_to_one_history() {
     assert!(Pilot::start(&dir).process.interrupt().success());
     let place = Place { dir: &dir };
     move_out(&place);
-    let mut nodes = SLUGS.map(|slug| Node::begin(&place, slug));
-    nodes.iter_mut().for_each(|node| node.process.wait_for("peers: "));
+    let mut nodes = Node::start_all(&place);
     let mut writer = Writer::new(place);
     let founded = meet(&nodes, 1);
     writer.write().unwrap();
@@ -97,8 +96,7 @@ fn killed_nodes_come_back_to_one_history() {
 
     // All of them, while a client writes.
     writer.write_while(|| nodes.iter_mut().for_each(|node| node.process.kill()));
-    let mut nodes = SLUGS.map(|slug| Node::begin(&place, slug));
-    nodes.iter_mut().for_each(|node| node.process.wait_for("peers: "));
+    let mut nodes = Node::start_all(&place);
     meet(&nodes, height);
     writer.check();
     writer.write().unwrap();

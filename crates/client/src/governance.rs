@@ -7,7 +7,7 @@
 //! Not here: what counts as enough, which the ledger says.
 
 use keepwell_ledger::state::{
-    Changing, Key, Motion, Organisation, Organisations, Validators, Value,
+    Changing, Key, Motion, Organisation, Organisations, ProtocolPlan, Validators, Value,
 };
 use keepwell_types::{
     command::Payload,
@@ -64,6 +64,14 @@ impl Client {
         match proven.into_value() {
             Some(Value::Changing(entry)) => Ok(Some(entry)),
             _ => Ok(None),
+        }
+    }
+
+    /// Which version of the protocol is in force, and which is planned.
+    pub async fn protocol(&self, actor: &Actor) -> Result<ProtocolPlan, ClientError> {
+        match self.state(actor, Key::Protocol, "/v1/protocol".into()).await?.into_value() {
+            Some(Value::Protocol(plan)) => Ok(plan),
+            _ => Ok(ProtocolPlan::FIRST),
         }
     }
 

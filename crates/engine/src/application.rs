@@ -13,11 +13,13 @@
 //! * Time of blocks strictly increases and grows by at most [`BLOCK_STEP_MS_MAX`], which bounds how
 //!   long a leader with a fast clock can make others wait.
 //! * Block 1 is the genesis entries, byte for byte; no other block has a genesis entry.
+//! * A block whose rules this program does not know is neither executed nor refused: the validator ends.
 //! * The state root, outcome root and history root in a header, and who validates after the block, are recomputed
 //!   before a vote.
 
 use std::{
     collections::BTreeSet,
+    future::pending,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -52,6 +54,7 @@ use crate::{
         Block, Context, EngineDigest, EngineKey, RawEntry, payload_digest, round_of, to_engine,
     },
     core::{Core, FinalBlock, Tip},
+    protocol::Known,
     speculation::ExecutedBlock,
     state::Databases,
 };
@@ -69,6 +72,7 @@ pub const BLOCK_STEP_MS_MAX: u64 = 20_000;
 #[derive(Clone)]
 pub struct Application {
     core: Arc<Core>,
+    known: Known,
     /// Added to the clock when this validator leads; not zero only in tests of a bad clock.
     clock_skew_ms: i64,
 }
@@ -85,8 +89,8 @@ struct Run<E: StorageContext + Spawner> {
 
 impl Application {
     /// The application of the validator that `core` belongs to.
-    pub const fn new(core: Arc<Core>, clock_skew_ms: i64) -> Self {
-        Self { core, clock_skew_ms }
+    pub const fn new(core: Arc<Core>, known: Known, clock_skew_ms: i64) -> Self {
+        Self { core, known, clock_skew_ms }
     }
 
     /// Loads keys for executing a block on `parent`.
@@ -129,13 +133,20 @@ impl Application {
         entries: Vec<(RawEntry, CheckedEntry)>,
         skip_unfit: bool,
     ) -> Option<Run<E>> {
-        let (parent, time) = (context.parent, context.time);
+        let (parent, time, height) = (context.parent, context.time, context.height);
         let mut execution = match context.height {
             Height(1) => Execution::founding(context, &self.core.genesis),
             _ => Execution::new(context),
         };
-        let keys = entries.iter().flat_map(|(_, entry)| keys_of(entry)).collect();
+        let keys = entries.iter().flat_map(|(_, entry)| keys_of(entry));
+        let keys = keys.chain([Key::Protocol]).collect();
         self.load::<E>(&batch, parent, keys, &mut execution).await;
+        let plan = execution.view().protocol().expect("its key was loaded in the line before");
+        if let Err(outdated) = self.known.check(plan, height) {
+            // Refusing the block would say that it is wrong; here nobody can tell.
+            self.known.end(outdated);
+            return pending().await;
+        }
         let mut included = Vec::with_capacity(entries.len());
         for (raw, entry) in entries {
             loop {

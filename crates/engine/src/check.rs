@@ -20,6 +20,7 @@ use crate::{
     application::Scheme,
     block::{Block, EngineDigest, to_engine},
     index::{Index, IndexError},
+    protocol::Known,
     reader::certificate_of,
     replay::{Replay, ReplayError},
     state::{StateDb, state_config},
@@ -107,6 +108,7 @@ pub async fn check<E>(
     genesis: &Genesis,
     prefix: &str,
     index: &Index,
+    known: &Known,
     mut progress: impl FnMut(u64),
 ) -> Result<Sound, Unsound>
 where
@@ -137,7 +139,7 @@ where
 
     let root = state.root();
     let first = genesis_block::<E>(genesis);
-    let mut replay = Replay::new(genesis.clone(), &first);
+    let mut replay = Replay::new(genesis.clone(), &first, known.clone());
     let mut sound = Sound::default();
     let mut compared = false;
     for height in 1.. {

@@ -41,6 +41,7 @@ use thiserror::Error;
 use crate::{
     application::Scheme,
     block::{Block, EngineDigest, to_engine},
+    protocol::Known,
     replay::{Replay, ReplayError},
     speculation::ExecutedBlock,
     wiring::{archive_config, genesis_block},
@@ -101,8 +102,13 @@ impl<E> Import<E>
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
 {
-    /// Opens new stores, whose names begin with `prefix`.
-    pub async fn open(context: E, genesis: &Genesis, prefix: &str) -> Result<Self, ImportError> {
+    /// Opens new stores, whose names begin with `prefix`, for blocks of the protocols that are `known`.
+    pub async fn open(
+        context: E,
+        genesis: &Genesis,
+        prefix: &str,
+        known: &Known,
+    ) -> Result<Self, ImportError> {
         let validators = Validators::of(genesis).map_err(ImportError::Genesis)?;
         let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
         let config = Scheme::certificate_codec_config_unbounded();
@@ -115,7 +121,7 @@ where
         Ok(Self {
             stores: Some((blocks, certificates)),
             validators,
-            replay: Replay::new(genesis.clone(), &first),
+            replay: Replay::new(genesis.clone(), &first, known.clone()),
             waiting: Vec::new(),
             next: Height(1),
             stored: 0,

@@ -23,6 +23,7 @@ use thiserror::Error;
 
 use crate::{
     block::{Block, RawEntry},
+    protocol::{Known, Outdated},
     speculation::ExecutedBlock,
 };
 
@@ -65,6 +66,9 @@ pub enum ReplayError {
         /// Its height.
         height: Height,
     },
+    /// Its rules are not known here.
+    #[error(transparent)]
+    Outdated(#[from] Outdated),
     /// Others validate after it than the header says.
     #[error("the validators after block {height} are not those that its header commits to")]
     Next {
@@ -75,6 +79,7 @@ pub enum ReplayError {
 
 /// The state after the blocks replayed so far.
 pub struct Replay {
+    known: Known,
     chain: ChainId,
     genesis: Genesis,
     parent: BlockId,
@@ -84,9 +89,10 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Begins after `first`, the block of the genesis file, which all start from.
-    pub const fn new(genesis: Genesis, first: &Block) -> Self {
+    /// Begins after `first`, the block of the genesis file, which all start from, with the rules that are `known`.
+    pub const fn new(genesis: Genesis, first: &Block, known: Known) -> Self {
         Self {
+            known,
             chain: first.header().chain,
             genesis,
             parent: first.id(),
@@ -115,6 +121,9 @@ impl Replay {
             Height(1) => Execution::founding(context, &self.genesis),
             _ => Execution::new(context),
         };
+        execution.load(Key::Protocol, self.value(&Key::Protocol));
+        let plan = execution.view().protocol().expect("its key was loaded in the line before");
+        self.known.check(plan, height)?;
         for entry in &entries {
             while let Err(error) = execution.apply(entry) {
                 match error {

@@ -56,6 +56,7 @@ use crate::{
     epochs::{self, Parts},
     index::{Index, IndexError},
     pace::Paced,
+    protocol::Known,
     reader::{EngineReader, Marshal, Reader},
     replay::Replay,
     sets::Schemes,
@@ -126,6 +127,8 @@ pub struct Settings {
     pub leader_timeout: Duration,
     /// How long a view waits for its certificate.
     pub certification_timeout: Duration,
+    /// Which versions of the protocol its program knows.
+    pub known: Known,
     /// Added to the clock when it leads; not zero only in tests of a bad clock.
     pub clock_skew_ms: i64,
 }
@@ -137,6 +140,7 @@ impl Settings {
             prefix,
             leader_timeout: Duration::from_secs(3),
             certification_timeout: Duration::from_secs(4),
+            known: Known::default(),
             clock_skew_ms: 0,
         }
     }
@@ -197,7 +201,7 @@ where
     R: Receiver<PublicKey = EngineKey>,
     X: Reporter<Activity = Update<Block>>,
 {
-    let Settings { prefix, leader_timeout, certification_timeout, clock_skew_ms } = settings;
+    let Settings { prefix, leader_timeout, certification_timeout, known, clock_skew_ms } = settings;
     let page_cache = CacheRef::new(NZU16!(4096), PAGE_CACHE_PAGES);
     let mailbox = NZUsize!(1024);
     let buffer_bytes = NZUsize!(1 << 20);
@@ -285,7 +289,7 @@ where
     let (stateful_actor, stateful) = Stateful::new(
         context.child("stateful"),
         StatefulConfig {
-            application: Application::new(core.clone(), clock_skew_ms),
+            application: Application::new(core.clone(), known.clone(), clock_skew_ms),
             db_config: state_config(&prefix, page_cache.clone()),
             provider: (),
             marshal: (marshal.clone(), floor),
@@ -311,7 +315,7 @@ where
     let flusher = Flusher::start(context.child("flusher"), core.index.clone());
     let reporters: Reporters<_, X> = (Both(stateful.clone(), flusher), listener).into();
     marshal_actor.start(reporters, buffer, resolver);
-    rebuild_index(&core, &marshal).await?;
+    rebuild_index(&core, &known, &marshal).await?;
     stateful_actor.start();
 
     let consensus = Parts {
@@ -350,14 +354,14 @@ pub(crate) fn genesis_block<E: StateContext>(genesis: &Genesis) -> Block {
 
 /// Replays final blocks into an index that lacks some, before anything asks it. An index is as new as
 /// the block store unless it was lost.
-async fn rebuild_index(core: &Core, marshal: &Marshal) -> Result<(), IndexError> {
+async fn rebuild_index(core: &Core, known: &Known, marshal: &Marshal) -> Result<(), IndexError> {
     let held = core.index.height()?;
     let processed = marshal.get_processed().await.map_or(0, |it| it.height().get());
     if processed <= held.0 {
         return Ok(());
     }
     tracing::info!(from = held.0, to = processed, "building the index from the blocks");
-    let mut replay = Replay::new(core.genesis.clone(), &core.genesis_block);
+    let mut replay = Replay::new(core.genesis.clone(), &core.genesis_block, known.clone());
     for height in 1..=processed {
         let block = marshal
             .get_block(commonware_consensus::types::Height::new(height))

@@ -49,6 +49,7 @@ mod credential;
 mod member;
 mod motion;
 mod organisation;
+mod protocol;
 mod reshare;
 mod validators;
 

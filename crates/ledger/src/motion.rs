@@ -26,7 +26,7 @@ use keepwell_types::{
 
 use crate::{
     decide::{Case, Changes, Halt},
-    organisation,
+    organisation, protocol,
     signer::{Authority, administrator_in_standing},
     state::{Key, Motion, MotionApproval, OpenMotions},
     validators,
@@ -93,6 +93,7 @@ fn carried_out(case: &Case<'_>, motion: &Motion) -> Result<Option<Changes>, Halt
         Act::Expel(it) => organisation::expel(&case, it),
         Act::Rotate(it) => organisation::rotate(&case, it),
         Act::Change(it) => validators::change(&case, it),
+        Act::Upgrade(it) => protocol::upgrade(&case, it),
     };
     match changes {
         Ok(changes) => Ok(Some(changes)),

@@ -33,8 +33,8 @@ use keepwell_types::{
     guardian::{GuardianPlace, GuardianPolicy, RecoveryGround},
     id::{
         CaseId, ChartId, CommandId, Commitment, Compartment, CredentialId, Digest, Epoch, GrantId,
-        GroupId, LinkId, Location, LogPosition, MemberId, MotionId, OrganisationId, ProxyId,
-        PublicKey, RecordId, RequestId, TeamId, UniquenessTag, Version,
+        GroupId, Height, LinkId, Location, LogPosition, MemberId, MotionId, OrganisationId,
+        Protocol, ProxyId, PublicKey, RecordId, RequestId, TeamId, UniquenessTag, Version,
     },
     limits::{
         APPROVERS_MAX, CASE_STATEMENTS_MAX, CASE_TOLD_MAX, COMPARTMENTS, CONTRIBUTORS_MAX,
@@ -174,6 +174,9 @@ pub enum Key {
     /// What the one with this index in the old set dealt.
     #[n(33)]
     Dealt(#[n(0)] u16),
+    /// Which version of the protocol is in force; nothing before the first upgrade is planned.
+    #[n(34)]
+    Protocol,
 }
 
 impl Key {
@@ -226,6 +229,7 @@ impl Key {
                 | (Self::Changing, Value::Changing(_))
                 | (Self::Receiver(_), Value::Receiver(_))
                 | (Self::Dealt(_), Value::Dealt(_))
+                | (Self::Protocol, Value::Protocol(_))
         )
     }
 }
@@ -335,6 +339,9 @@ pub enum Value {
     /// Under [`Key::Dealt`].
     #[n(33)]
     Dealt(#[n(0)] Dealt),
+    /// Under [`Key::Protocol`].
+    #[n(34)]
+    Protocol(#[n(0)] ProtocolPlan),
 }
 
 impl Value {
@@ -412,6 +419,39 @@ stored! {
     Changing(Changing)
     Receiver(Receiver)
     Dealt(Dealt)
+    Protocol(ProtocolPlan)
+}
+
+/// Which version of the protocol is in force, and from which block on the next one is to be.
+///
+/// Nothing is written when an upgrade begins: which version is in force follows from the height.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+pub struct ProtocolPlan {
+    /// In force when this was written.
+    #[n(0)]
+    pub protocol: Protocol,
+    /// First block of the version after it.
+    #[n(1)]
+    pub next_from: Option<Height>,
+}
+
+impl ProtocolPlan {
+    /// What holds where nothing is written.
+    pub const FIRST: Self = Self { protocol: Protocol::FIRST, next_from: None };
+
+    /// The version in force in the block at `height`.
+    pub fn at(&self, height: Height) -> Protocol {
+        match self.next_from {
+            Some(from) if from <= height => self.protocol.next(),
+            _ => self.protocol,
+        }
+    }
+
+    /// The upgrade that is planned as seen from the block at `height`, where it has not begun.
+    pub fn planned(&self, height: Height) -> Option<(Protocol, Height)> {
+        let from = self.next_from.filter(|from| height < *from)?;
+        Some((self.protocol.next(), from))
+    }
 }
 
 /// The ids of recent commands that share a slot, in the order in which they came.

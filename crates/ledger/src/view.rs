@@ -25,9 +25,9 @@ use thiserror::Error;
 use crate::state::{
     Account, Case, Changing, Chart, ChartLog, Credentials, Cutoff, Dealt, Emergencies,
     EmergencyUse, Grant, Group, Guardians, Key, Link, MatchQuota, Member, Motion, OpenMotions,
-    OpenRequests, Organisation, Organisations, Proposal, Proxies, Quota, Receiver, RecordEntry,
-    RecordState, Recoveries, ReplaySlot, Request, Stored, Subject, TagOwner, Teams, Validators,
-    Value,
+    OpenRequests, Organisation, Organisations, Proposal, ProtocolPlan, Proxies, Quota, Receiver,
+    RecordEntry, RecordState, Recoveries, ReplaySlot, Request, Stored, Subject, TagOwner, Teams,
+    Validators, Value,
 };
 
 /// A key that was read and not loaded.
@@ -102,6 +102,11 @@ impl View {
     /// The change of validators that is under way, or that failed last.
     pub fn changing(&self) -> Result<Option<&Changing>, Lacks> {
         self.read(Key::Changing)
+    }
+
+    /// Which version of the protocol is in force, and which is planned.
+    pub fn protocol(&self) -> Result<ProtocolPlan, Lacks> {
+        Ok(self.read(Key::Protocol)?.copied().unwrap_or(ProtocolPlan::FIRST))
     }
 
     /// One of the new set that is ready.

@@ -238,7 +238,8 @@ fn rules_are_those_of_the_state(world: &World, past: &Past) {
             | Key::Validators
             | Key::Changing
             | Key::Receiver(_)
-            | Key::Dealt(_) => false,
+            | Key::Dealt(_)
+            | Key::Protocol => false,
         };
         if rule {
             assert_eq!(past.value(key).map(Value::encode).as_ref(), Some(bytes), "{key:?}");

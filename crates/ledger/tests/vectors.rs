@@ -102,6 +102,7 @@ fn keys() -> Vec<(&'static str, Key)> {
         ("changing", Key::Changing),
         ("receiver", Key::Receiver(3)),
         ("dealt", Key::Dealt(4)),
+        ("protocol", Key::Protocol),
     ]
 }
 
@@ -146,6 +147,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("changing", changing(1).into()),
         ("receiver", Receiver { receiving: Blob::from_vec(vec![30; 8]).unwrap() }.into()),
         ("dealt", dealt(2, 1).into()),
+        ("protocol", ProtocolPlan { protocol: Protocol(2), next_from: Some(Height(9)) }.into()),
     ]
 }
 

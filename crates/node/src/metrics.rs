@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use keepwell_engine::protocol::Known;
 use keepwell_types::{
     id::{Height, PublicKey},
     validators::epoch_of,
@@ -57,6 +58,9 @@ pub struct Metrics {
     epoch: Gauge,
     seats: Gauge,
     shares: Gauge,
+    protocol: Gauge,
+    protocol_newest: Gauge,
+    protocol_next_from: Gauge,
     peers_connected: Gauge,
     disk_free_bytes: Gauge,
     certificate_ends: Gauge,
@@ -75,6 +79,8 @@ pub struct About {
     pub validator: String,
     /// The key of its release answers.
     pub release: PublicKey,
+    /// Which versions of the protocol its program knows.
+    pub known: Known,
     /// The folder whose disk must not be full.
     pub folder: PathBuf,
     /// What clients are shown.
@@ -97,6 +103,9 @@ impl Metrics {
             epoch: Gauge::default(),
             seats: Gauge::default(),
             shares: Gauge::default(),
+            protocol: Gauge::default(),
+            protocol_newest: Gauge::default(),
+            protocol_next_from: Gauge::default(),
             peers_connected: Gauge::default(),
             disk_free_bytes: Gauge::default(),
             certificate_ends: Gauge::default(),
@@ -147,6 +156,21 @@ impl Metrics {
             "shares",
             "1 where a share of the committee's key serves here, else 0",
             metrics.shares.clone(),
+        );
+        registry.register(
+            "protocol",
+            "Version of the protocol that is in force in the next block",
+            metrics.protocol.clone(),
+        );
+        registry.register(
+            "protocol_newest",
+            "Newest version of the protocol that this program knows",
+            metrics.protocol_newest.clone(),
+        );
+        registry.register(
+            "protocol_next_from",
+            "First block of the next version of the protocol; 0 where none is planned",
+            metrics.protocol_next_from.clone(),
         );
         registry.register(
             "peers_connected",
@@ -231,6 +255,10 @@ impl Metrics {
         set(&self.epoch, epoch);
         set(&self.seats, u64::from(newest.index_of(&self.about.release).is_some()));
         set(&self.shares, u64::from(node.release.has_share()));
+        let (plan, next) = (self.about.known.plan(), Height(tip.height().0 + 1));
+        set(&self.protocol, plan.at(next).0.into());
+        set(&self.protocol_newest, self.about.known.newest().0.into());
+        set(&self.protocol_next_from, plan.planned(next).map_or(0, |(_, from)| from.0));
         if let Ok(free) = free_bytes(&self.about.folder) {
             set(&self.disk_free_bytes, free);
         }

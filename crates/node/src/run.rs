@@ -27,6 +27,7 @@ use keepwell_crypto::{
     sign::SigningKey,
     threshold::{Committee, CommitteeError},
 };
+pub use keepwell_engine::protocol::{Known, Outdated};
 use keepwell_engine::{
     admission::Admission,
     core::Core,
@@ -145,6 +146,9 @@ pub enum NodeError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] StartError),
+    /// The rules of the newest blocks are not known to this program.
+    #[error(transparent)]
+    Outdated(#[from] Outdated),
     /// The runtime ended while the node started.
     #[error("the runtime ended while the node started; the log says why")]
     Runtime,
@@ -176,7 +180,9 @@ pub struct RunningNode {
     custody: Weak<Custody>,
     stopping: watch::Sender<bool>,
     served: oneshot::Receiver<()>,
-    handle: Handle<()>,
+    handle: Handle<Option<Outdated>>,
+    /// Whether the node has ended by itself. Its handle says so once.
+    has_ended: bool,
 }
 
 impl RunningNode {
@@ -190,13 +196,15 @@ impl RunningNode {
 
     /// Ends the node at once, as a crash would, and returns when it has let go of its folder.
     pub async fn abort(self) {
-        let Self { core, reader, admission, custody, handle, .. } = self;
+        let Self { core, reader, admission, custody, handle, has_ended, .. } = self;
         handle.abort();
         drop((reader, admission));
         let shared: Weak<Core> = Arc::downgrade(&core);
         drop(core);
         let gone = async {
-            let _ = handle.await;
+            if !has_ended {
+                let _ = handle.await;
+            }
             // What the tasks shared holds the indexes open; they drop it as they end.
             while shared.strong_count() + custody.strong_count() > 0 {
                 sleep(END_POLL).await;
@@ -207,9 +215,12 @@ impl RunningNode {
         }
     }
 
-    /// Resolves when the node has ended by itself, which it does only when something is broken.
-    pub async fn ended(&mut self) {
-        let _ = (&mut self.handle).await;
+    /// Resolves when the node has ended by itself: because newer rules hold than its program knows, or because
+    /// something is broken. To be asked once.
+    pub async fn ended(&mut self) -> Option<Outdated> {
+        let outdated = (&mut self.handle).await.ok().flatten();
+        self.has_ended = true;
+        outdated
     }
 }
 
@@ -231,11 +242,12 @@ struct Held {
     folder: Folder,
 }
 
-/// Starts a node.
+/// Starts a node, whose program knows these versions of the protocol.
 pub async fn start(
     context: Context,
     config: NodeConfig,
     files: KeyFiles,
+    known: Known,
 ) -> Result<RunningNode, NodeError> {
     let (stopping, stop) = watch::channel(false);
     let (ready, started) = oneshot::channel();
@@ -243,12 +255,19 @@ pub async fn start(
     let name = label(&keys.consensus_key());
     let context = context.child("node").with_attribute("validator", name);
     let handle = context.spawn(move |context| async move {
-        match assemble(&context, config, keys, files, stop).await {
+        let assembled = tokio::select! {
+            assembled = assemble(&context, config, keys, files, stop, known.clone()) => assembled,
+            outdated = known.ended() => Err(outdated.into()),
+        };
+        let mut outdated = None;
+        match assembled {
             Ok((parts, Held { validator, folder })) => {
                 if ready.send(Ok(parts)).is_ok() {
                     // The task tree lives, and the folder is held, as long as consensus runs.
-                    let _ = validator.await;
-                    tracing::error!("consensus ended; the node ends with it");
+                    tokio::select! {
+                        _ = validator => tracing::error!("consensus ended; the node ends with it"),
+                        it = known.ended() => outdated = Some(it),
+                    }
                 }
                 drop(folder);
             }
@@ -257,6 +276,7 @@ pub async fn start(
                 let _ = ready.send(Err(error));
             }
         }
+        outdated
     });
     let Parts { addresses, certificate, organisation, core, reader, admission, custody, served } =
         started.await.map_err(|_| NodeError::Runtime)??;
@@ -273,6 +293,7 @@ pub async fn start(
         stopping,
         served,
         handle,
+        has_ended: false,
     })
 }
 
@@ -282,6 +303,7 @@ async fn assemble(
     keys: NodeKeys,
     files: KeyFiles,
     stopping: watch::Receiver<bool>,
+    known: Known,
 ) -> Result<(Parts, Held), NodeError> {
     config.check()?;
     let genesis = config.read_genesis()?;
@@ -323,6 +345,7 @@ async fn assemble(
     let settings = Settings {
         leader_timeout: config.leader_timeout(),
         certification_timeout: config.certification_timeout(),
+        known: known.clone(),
         ..Settings::local(prefix(&keys.consensus_key()))
     };
     let validator =
@@ -335,6 +358,7 @@ async fn assemble(
     let about = About {
         validator: label(&keys.consensus_key()),
         release: keys.release_key(),
+        known,
         folder: folder.path().to_path_buf(),
         certificate: certificate.clone(),
     };

@@ -20,7 +20,7 @@ use keepwell_crypto::{
     sign::SigningKey,
     threshold::Committee,
 };
-use keepwell_engine::{core::Core, index::IndexError};
+use keepwell_engine::{core::Core, index::IndexError, reshare::Keeper};
 use keepwell_types::{
     id::{Height, Location, PublicKey},
     validators::ValidatorSet,
@@ -88,7 +88,7 @@ impl Watching {
 
 /// This validator's shares.
 pub struct Shares {
-    files: KeyFiles,
+    files: Arc<KeyFiles>,
     core: Arc<Core>,
     release: Zeroizing<[u8; 32]>,
     serving: watch::Sender<Serving>,
@@ -108,7 +108,7 @@ impl Shares {
         if let Err(error) = files.sweep() {
             tracing::warn!(%error, "what a crash left of key files is still there");
         }
-        Arc::new(Self { files, core, release, serving })
+        Arc::new(Self { files: Arc::new(files), core, release, serving })
     }
 
     /// What serves, as it changes.
@@ -132,59 +132,24 @@ impl Shares {
         SigningKey::from_seed(&self.release)
     }
 
-    /// Puts the shares of the set that validates in place, has them serve, and erases those that are over. All of it
-    /// is of one state: that of a block at `height` or later, with this change under way, or failed and not replaced.
+    /// Puts the shares of the set that validates in place, has them serve, and erases those that are over: as the state
+    /// of a block at `height` says or that of a later one, with this change under way, or failed and not replaced.
     pub async fn settle(
         self: &Arc<Self>,
         height: Height,
         set: ValidatorSet,
         change: Option<Location>,
     ) -> Result<(), SharesError> {
-        self.with_files(move |it| it.settle_files(height, &set, change)).await
-    }
-
-    /// The key to which shares are dealt in a change, drawn if it is not here.
-    pub async fn draw_receiving(
-        self: &Arc<Self>,
-        change: Location,
-    ) -> Result<SealingKey, SharesError> {
-        self.with_files(move |it| Ok(it.files.draw_receiving(&mut rng(), change)?)).await
-    }
-
-    /// The key to which shares are dealt in a change, if it is here.
-    pub async fn receiving(
-        self: &Arc<Self>,
-        change: Location,
-    ) -> Result<Option<SealingKey>, SharesError> {
-        self.with_files(move |it| Ok(it.files.receiving(change)?)).await
-    }
-
-    /// Stores shares of the set that a change leads to. Returns when they are durable.
-    pub async fn keep(
-        self: &Arc<Self>,
-        change: Location,
-        shares: Vec<Share>,
-    ) -> Result<(), SharesError> {
-        self.with_files(move |it| {
-            Ok(shares.iter().try_for_each(|share| it.files.keep(&mut rng(), change, share))?)
-        })
-        .await
-    }
-
-    /// Every share that is here.
-    pub async fn all(self: &Arc<Self>) -> Result<Vec<Share>, SharesError> {
-        let shares = self.with_files(|it| Ok(it.files.shares()?)).await?;
-        Ok(shares.into_iter().map(|(_, share)| share).collect())
-    }
-
-    /// A passphrase takes a second to unlock a file: it takes it elsewhere.
-    async fn with_files<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> Result<T, SharesError> + Send + 'static,
-    ) -> Result<T, SharesError> {
         let shares = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&shares));
-        done.await.map_err(|_| SharesError::Ended)?
+        elsewhere(move || shares.settle_files(height, &set, change)).await
+    }
+
+    async fn with_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&KeyFiles) -> Result<T, KeysError> + Send + 'static,
+    ) -> Result<T, SharesError> {
+        let files = self.files.clone();
+        elsewhere(move || Ok(work(&files)?)).await
     }
 
     fn settle_files(
@@ -201,8 +166,14 @@ impl Shares {
         let mut sets = vec![ValidatorSet::of(&self.core.genesis)];
         sets.extend(self.core.index.handovers(0)?.into_iter().map(|it| it.set));
         let past: Vec<_> = sets.into_iter().filter(|it| it.since < set.since).collect();
-        // What began later than this node has come may still lead to a set.
-        let is_over = |change: Location| change.height <= height && under_way != Some(change);
+        // A change that is no longer on record led nowhere if another one stands in its place, or if the present set is
+        // younger. Else it leads to the next set, whose first block is about to come. And of what began later than this
+        // node has come, nothing is known.
+        let begun = set.since * u64::from(self.core.sets.epoch_blocks());
+        let is_over = |change: Location| {
+            let replaced = under_way.is_some() || change.height.0 < begun;
+            change.height <= height && under_way != Some(change) && replaced
+        };
         let (mut here, mut over) = (Vec::new(), Vec::new());
         for (file, share) in self.files.shares()? {
             let is_past = || !is_of(&share, set) && past.iter().any(|past| is_of(&share, past));
@@ -245,6 +216,37 @@ impl Shares {
     }
 }
 
+impl Keeper for Shares {
+    type Error = SharesError;
+
+    async fn draw_receiving(&self, change: Location) -> Result<SealingKey, SharesError> {
+        self.with_files(move |files| files.draw_receiving(&mut rng(), change)).await
+    }
+
+    async fn receiving(&self, change: Location) -> Result<Option<SealingKey>, SharesError> {
+        self.with_files(move |files| files.receiving(change)).await
+    }
+
+    async fn shares(&self) -> Result<Vec<Share>, SharesError> {
+        let shares = self.with_files(KeyFiles::shares).await?;
+        Ok(shares.into_iter().map(|(_, share)| share).collect())
+    }
+
+    async fn keep(&self, change: Location, shares: Vec<Share>) -> Result<(), SharesError> {
+        self.with_files(move |files| {
+            shares.iter().try_for_each(|share| files.keep(&mut rng(), change, share))
+        })
+        .await
+    }
+}
+
+/// A passphrase takes a second to unlock a file: it takes it where nobody else waits.
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SharesError> + Send + 'static,
+) -> Result<T, SharesError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| SharesError::Ended)?
+}
+
 /// Whether a share is one of a set's committee.
 fn is_of(share: &Share, set: &ValidatorSet) -> bool {
     match share {
@@ -254,5 +256,143 @@ fn is_of(share: &Share, set: &ValidatorSet) -> bool {
                 set.matching.as_ref().and_then(|keys| MatchingCommittee::new(keys).ok());
             committee.is_some_and(|of| it.is_of(&of))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use keepwell_crypto::threshold::{self, KeyShare};
+    use keepwell_engine::{import::first_block, index::Index};
+    use keepwell_types::{
+        genesis::{CommitteeKeys, Genesis, Parameters},
+        member::OrganisationKind,
+        time::BlockTime,
+    };
+
+    use super::*;
+    use crate::{
+        genesis::{DEMONSTRATION_PARAMETERS, Founder, found},
+        keys::{NodeKeys, Unlock},
+    };
+
+    /// Epochs have 64 blocks.
+    const EPOCH: u64 = 64;
+    const CHANGE: Location = Location { height: Height(5), index: 1 };
+    const LATER: Location = Location { height: Height(79), index: 0 };
+
+    /// The only validator of a consortium.
+    struct Host {
+        home: tempfile::TempDir,
+        genesis: Genesis,
+        shares: Arc<Shares>,
+    }
+
+    impl Host {
+        fn new() -> Self {
+            Self::with(|_| {})
+        }
+
+        fn with(alter: impl FnOnce(&mut NodeKeys)) -> Self {
+            let founder = Founder { name: "H".into(), kind: OrganisationKind::Hospital };
+            let parameters = Parameters { matching: None, ..DEMONSTRATION_PARAMETERS };
+            let founded = found(&mut rng(), "t", BlockTime(1), &[founder], parameters).unwrap();
+            let (genesis, mut node) = (founded.genesis, founded.nodes.into_iter().next().unwrap());
+            alter(&mut node.keys);
+            let home = tempfile::tempdir().unwrap();
+            let unlock = || Unlock::Operator(Zeroizing::new([5; 32]));
+            let keys = home.path().join("keys");
+            node.keys.store(&mut rng(), &keys, &unlock(), "hospital", true).unwrap();
+            let index = Index::open(&home.path().join("index")).unwrap();
+            let core = Core::new(genesis.clone(), first_block(&genesis), index).unwrap();
+            let files = KeyFiles::new(keys, unlock());
+            let shares = Shares::new(files, Arc::new(core), node.keys.release.clone());
+            Self { home, genesis, shares }
+        }
+
+        /// Dealt to in a change: the keys that it leads to.
+        fn dealt(&self, change: Location) -> CommitteeKeys {
+            let (keys, share) = another();
+            self.shares.files.draw_receiving(&mut rng(), change).unwrap();
+            self.shares.files.keep(&mut rng(), change, &Share::Release(share)).unwrap();
+            keys
+        }
+
+        fn settle(&self, height: u64, set: &ValidatorSet, under_way: Option<Location>) -> Serving {
+            self.shares.settle_files(Height(height), set, under_way).unwrap();
+            self.shares.serving.borrow().clone()
+        }
+
+        fn founders(&self) -> ValidatorSet {
+            ValidatorSet::of(&self.genesis)
+        }
+
+        /// The files of shares and of keys for receiving them.
+        fn files(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.home.path().join("keys")).unwrap();
+            let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+            let begins = |name: &String| name.starts_with("share") || name.starts_with("receiving");
+            let mut names: Vec<_> = names.filter(begins).collect();
+            names.sort();
+            names
+        }
+    }
+
+    fn another() -> (CommitteeKeys, KeyShare) {
+        let (keys, mut shares) = threshold::deal(&mut rng(), 1, 1);
+        (keys, shares.remove(0))
+    }
+
+    const BOTH: [&str; 3] = ["receiving-5-1.key", "share-5-1.key", "share.key"];
+
+    /// The last block of an epoch takes the change off the record a moment before the next set is known.
+    #[test]
+    fn a_new_share_outlives_the_moment_between_a_hand_over_and_its_set() {
+        let host = Host::new();
+        let committee = host.dealt(CHANGE);
+        let founders = host.founders();
+        assert!(host.settle(40, &founders, Some(CHANGE)).releaser.is_some());
+        assert_eq!(host.files(), BOTH);
+        assert!(host.settle(2 * EPOCH - 1, &founders, None).releaser.is_some());
+        assert_eq!(host.files(), BOTH);
+        let set = ValidatorSet { since: 2, committee, ..founders };
+        let serving = host.settle(2 * EPOCH - 1, &set, None);
+        assert!((serving.since, serving.releaser.is_some()) == (2, true));
+        assert_eq!(host.files(), ["share.key"]);
+        // It stays in force.
+        assert!(host.settle(9 * EPOCH, &set, None).releaser.is_some());
+        assert_eq!(host.files(), ["share.key"]);
+    }
+
+    #[test]
+    fn shares_of_a_change_that_another_one_replaced_are_erased() {
+        let host = Host::new();
+        host.dealt(CHANGE);
+        let founders = host.founders();
+        // A node that has not come so far knows nothing about it.
+        host.settle(CHANGE.height.0 - 1, &founders, Some(LATER));
+        assert_eq!(host.files(), BOTH);
+        host.settle(LATER.height.0, &founders, Some(LATER));
+        assert_eq!(host.files(), ["share.key"]);
+    }
+
+    #[test]
+    fn shares_of_a_change_that_led_to_a_set_without_them_are_erased() {
+        let host = Host::new();
+        host.dealt(CHANGE);
+        let set = ValidatorSet { since: 1, committee: another().0, ..host.founders() };
+        // The share of the founders' committee is of another set than this one, so it is over as well.
+        assert!(host.settle(EPOCH, &set, None).releaser.is_none());
+        assert!(host.files().is_empty(), "{:?}", host.files());
+    }
+
+    #[test]
+    fn a_share_of_no_known_set_stays_and_does_not_serve() {
+        let host = Host::with(|keys| keys.share = Some(another().1));
+        let founders = host.founders();
+        assert!(host.settle(1, &founders, None).releaser.is_none());
+        assert_eq!(host.files(), ["share.key"]);
+        assert!(host.shares.is_missing());
     }
 }

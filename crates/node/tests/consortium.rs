@@ -958,7 +958,7 @@ async fn pages(world: &World) {
     assert!(text("/v1/ready").await.contains("height"));
     let description: serde_json::Value =
         serde_json::from_str(&text("/v1/openapi.json").await).unwrap();
-    assert_eq!(description["paths"].as_object().unwrap().len(), 54);
+    assert_eq!(description["paths"].as_object().unwrap().len(), 55);
     let answer = consortium.open_page(HOSPITAL, "/v1/genesis").await;
     assert_eq!(answer.bytes().await.unwrap(), consortium.genesis.encode());
     let answer = consortium.open_page(HOSPITAL, "/v1/tip").await;

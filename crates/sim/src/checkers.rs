@@ -9,9 +9,11 @@ use keepwell_engine::{
     block::EngineKey,
     reader::{ReadError, entry_at},
 };
+use keepwell_ledger::state::{Key, Value};
 use keepwell_merkle::certificate::Validators;
 use keepwell_types::{
-    id::{Height, PublicKey},
+    command::Payload,
+    id::{Height, Protocol, PublicKey},
     limits::{BLOCK_AHEAD_MS_MAX, HANDOVERS_PAGE_MAX},
     time::BlockTime,
     validators::{ends_epoch, epoch_of},
@@ -77,6 +79,22 @@ pub struct ValidatorsFollow {
     /// Hand-overs.
     pub changes: usize,
 }
+
+/// The protocol was upgraded, and no program executed a block whose rules it does not know.
+#[derive(Clone, Copy)]
+pub struct ProtocolIsUpgraded {
+    /// The version in force at the end.
+    pub to: Protocol,
+    /// So many validators had to end because their programs were too old.
+    pub outdated: u64,
+}
+
+/// Whether validators opened shares to all, because others complained about them.
+#[derive(Clone, Copy)]
+pub struct SharesAreOpened(
+    /// Whether they must have.
+    pub bool,
+);
 
 /// No block was final before its time by the clock of honest validators, give or take what
 /// [`BLOCK_AHEAD_MS_MAX`] allows.
@@ -386,6 +404,70 @@ impl Property<EngineKey, State> for ValidatorsFollow {
                 certified.verify_by(&validators).map_err(|error| error.to_string())?;
             }
             Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for ProtocolIsUpgraded {
+    fn name(&self) -> &'static str {
+        "the protocol is upgraded"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            for state in states {
+                let Some(reader) = state.reader.upgrade() else { continue };
+                let plan = reader.state(&[Key::Protocol]).await.map_err(|it| it.to_string())?;
+                let [Some(Value::Protocol(plan))] = &plan[..] else {
+                    return Err("no upgrade is on record".into());
+                };
+                let now = plan.at(state.core.tip().height());
+                if now != self.to {
+                    return Err(format!("protocol {now} is in force, {} expected", self.to));
+                }
+            }
+            let outdated = states.first().map_or(0, |it| it.outdated.load(Ordering::Relaxed));
+            if outdated != self.outdated {
+                let expected = self.outdated;
+                return Err(format!("{outdated} validators were too old, {expected} expected"));
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for SharesAreOpened {
+    fn name(&self) -> &'static str {
+        "shares are opened where, and only where, someone complains"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let mut opened = 0;
+            for state in states {
+                let Some(reader) = state.reader.upgrade() else { continue };
+                for height in 2..=state.core.tip().height().0 {
+                    let told = |error: ReadError| error.to_string();
+                    let block = reader.block(Height(height)).await.map_err(told)?;
+                    for index in 0..block.header().entries {
+                        let entry = entry_at(&block, index).map_err(told)?;
+                        opened += usize::from(matches!(entry.payload(), Payload::ReshareOpen(_)));
+                    }
+                }
+                break;
+            }
+            if (opened > 0) == self.0 {
+                return Ok(());
+            }
+            Err(format!("{opened} commands opened shares"))
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
@@ -27,6 +28,7 @@ use commonware_runtime::{
     Clock as _, Handle, Quota, Spawner as _, Supervisor as _, deterministic::Context,
 };
 use commonware_utils::{Acknowledgement as _, channel::oneshot};
+use futures::future::{Either, select};
 use keepwell_crypto::{command::chain_id, reshare::sign_card, sign::SigningKey, threshold::deal};
 use keepwell_engine::{
     admission::Admission,
@@ -34,6 +36,7 @@ use keepwell_engine::{
     block::{Block, EngineKey},
     core::Core,
     index::Index,
+    protocol::Known,
     reader::Reader,
     wiring::{self, Channels, Settings},
 };
@@ -41,9 +44,10 @@ use keepwell_types::{
     command::SignedCommand,
     encoding::{List, Text},
     genesis::{GENESIS_VERSION, Genesis, Validator},
-    id::{ChainId, OrganisationId, PublicKey},
+    id::{ChainId, OrganisationId, Protocol, PublicKey},
     member::OrganisationStanding,
     motion::Act,
+    protocol::Upgrade,
     time::BlockTime,
     validators::{Change, Seat},
 };
@@ -51,7 +55,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use crate::{
-    deputy::{Deputy, Office, Shares},
+    deputy::{Deputy, MemoryKeeper, Office},
     history::{self, CLINIC, Histories, INSURER},
     liars::{self, Lie},
     traffic::{Acknowledged, PARAMETERS, Traffic, founding},
@@ -61,6 +65,9 @@ use crate::{
 const PACE: Duration = Duration::from_millis(300);
 /// How often each client of a history does.
 const HISTORY_PACE: Duration = Duration::from_millis(80);
+
+/// A version of the protocol to come, whose rules are those of the newest.
+pub const NEXT: Protocol = Protocol::NEWEST.next();
 
 /// The definition of the simulated consortium.
 #[derive(Clone)]
@@ -74,9 +81,13 @@ pub struct Consortium {
     /// Whether clients write histories of consent as well.
     histories: bool,
     /// The shares of each validator.
-    shares: Vec<Shares>,
+    keepers: Vec<MemoryKeeper>,
     /// Whether validators change.
     changes: bool,
+    /// Whether the protocol is upgraded.
+    upgrade: bool,
+    /// How often a validator ended because its program was too old.
+    outdated: Arc<AtomicU64>,
     /// What each validator does instead of what it should.
     lies: Vec<Option<Lie>>,
     /// What clients were told.
@@ -115,14 +126,17 @@ impl Consortium {
             trustees: None,
             matching: None,
         };
-        let shares = shares.into_iter().map(Shares::of).collect();
+        let keepers =
+            (0..).zip(shares).map(|(place, share)| MemoryKeeper::new(place, Some(share))).collect();
         Self {
             clock_skews_ms: vec![0; keys.len()],
             histories: false,
             starts: Arc::new(Mutex::new(vec![0; keys.len()])),
             keys,
-            shares,
+            keepers,
             changes: false,
+            upgrade: false,
+            outdated: Arc::default(),
             lies: vec![None; n as usize],
             genesis,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
@@ -138,7 +152,7 @@ impl Consortium {
         self.keys.push(ed25519::PrivateKey::from_seed(100));
         self.clock_skews_ms.push(0);
         self.starts.lock().expect("nobody panics while holding this lock").push(0);
-        self.shares.push(Shares::default());
+        self.keepers.push(MemoryKeeper::new(self.keepers.len() as u8, None));
         self.lies.push(None);
         self.changes = true;
         self
@@ -151,8 +165,30 @@ impl Consortium {
         after
     }
 
+    /// The protocol moves on to [`NEXT`]. Two validators have a new program from the start, each other one when it
+    /// starts again; and its old one ends where the new rules begin.
+    #[must_use]
+    pub const fn with_upgrade(mut self) -> Self {
+        self.upgrade = true;
+        self
+    }
+
+    /// What the program of a validator knows at one of its starts, counted from 1.
+    fn known(&self, validator: usize, start: u64) -> Known {
+        match (self.upgrade, validator < 2 || start > 1) {
+            (true, true) => Known::up_to(NEXT),
+            _ => Known::default(),
+        }
+    }
+
     /// What administrators move.
     fn plan(&self) -> Vec<Act> {
+        let upgrade = Act::Upgrade(Upgrade { to: NEXT, from: None });
+        let changes = if self.changes { self.changes() } else { Vec::new() };
+        changes.into_iter().chain(self.upgrade.then_some(upgrade)).collect()
+    }
+
+    fn changes(&self) -> Vec<Act> {
         let (joins, first) = (self.keys.len() - 1, public(&self.keys[0]));
         let seat = Seat {
             validator: Validator {
@@ -180,8 +216,8 @@ impl Consortium {
             chain: chain_id(&self.genesis),
             organisation: founder.map_or(CLINIC, |it| it.organisation),
             release: release(place),
-            shares: self.shares[place].clone(),
-            deals_wrong: self.lies[place] == Some(Lie::Dealing),
+            keeper: self.keepers[place].clone().losing(self.lies[place] == Some(Lie::Losing)),
+            lie: self.lies[place],
         }
     }
 
@@ -274,6 +310,8 @@ pub struct State {
     pub lies: bool,
     /// How many do, of all.
     pub liars: usize,
+    /// How often a validator ended because its program was too old.
+    pub outdated: Arc<AtomicU64>,
 }
 
 impl ProcessedHeight for State {
@@ -311,6 +349,7 @@ impl EngineDefinition for Consortium {
         let life = |name: String, folder: PathBuf, seed: u64| {
             let mut settings = Settings::local(format!("validator-{name}"));
             settings.clock_skew_ms = self.clock_skews_ms[index];
+            settings.known = self.known(index, start);
             Life {
                 secret: self.keys[index].clone(),
                 genesis: self.genesis.clone(),
@@ -325,9 +364,10 @@ impl EngineDefinition for Consortium {
                     histories: self.histories,
                     acknowledged: self.acknowledged.clone(),
                 },
-                office: self.changes.then(|| self.office(index)),
+                office: (self.changes || self.upgrade).then(|| self.office(index)),
                 // Each node's administrators could: the second node stays, whatever changes.
-                plan: if self.changes && index == 1 { self.plan() } else { Vec::new() },
+                plan: if index == 1 { self.plan() } else { Vec::new() },
+                outdated: self.outdated.clone(),
             }
         };
         let seed = start * 100 + index as u64;
@@ -365,7 +405,7 @@ impl EngineDefinition for Consortium {
                     let channels = liars::unheard(&mut context, channels);
                     own.live(context, channels, Some(started)).await;
                 }
-                Some(Lie::Forgetting | Lie::Dealing) | None => {
+                Some(Lie::Forgetting | Lie::Dealing | Lie::Accusing | Lie::Losing) | None => {
                     own.live(context, channels, Some(started)).await;
                 }
             }
@@ -379,6 +419,7 @@ impl EngineDefinition for Consortium {
             ahead_ms,
             lies: lie.is_some(),
             liars: self.liars(),
+            outdated: self.outdated.clone(),
         };
         (life, state)
     }
@@ -400,6 +441,7 @@ struct Life {
     asks: Asks,
     office: Option<Office>,
     plan: Vec<Act>,
+    outdated: Arc<AtomicU64>,
 }
 
 /// What a validator that has started says of itself.
@@ -417,6 +459,7 @@ impl Life {
         R: Receiver<PublicKey = EngineKey>,
     {
         let clients = context.child("client");
+        let known = self.settings.known.clone();
         let validator = wiring::start(
             context,
             self.secret,
@@ -442,9 +485,13 @@ impl Life {
             clients.child("deputy").spawn(move |runtime| deputy.serve(runtime));
         }
         if let Some(started) = started {
-            let _ = started.send((validator.core, Arc::downgrade(&validator.reader)));
+            let _ = started.send((validator.core.clone(), Arc::downgrade(&validator.reader)));
         }
-        let _ = validator.handle.await;
+        let outdated = pin!(known.ended());
+        if let Either::Right((outdated, _)) = select(validator.handle, outdated).await {
+            assert!(validator.core.tip().height() < outdated.from, "it came too far");
+            self.outdated.fetch_add(1, Ordering::Relaxed);
+        }
         drop(validator.reader);
     }
 }

@@ -1,44 +1,40 @@
-//! What the people and the key agents behind validators do when validators change: administrators move it, validators
-//! deal their shares anew, and each keeps what it got, whatever happens to its process.
+//! What the people and the key agents behind validators do: administrators move that validators change or that the
+//! protocol is upgraded; validators deal their shares anew, and each keeps what it got, whatever happens to its process.
 
 use std::{
-    sync::{Arc, Mutex, Weak},
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
 use commonware_runtime::{Clock as _, deterministic::Context};
 use keepwell_crypto::{
-    command::sign,
-    dealing::{Dealing, SubShare},
-    hash::digest,
-    reshare::{Resharing, Share},
-    seal::{SealingKey, SealingPublic},
-    sign::SigningKey,
+    command::sign, hash::digest, reshare::Share, seal::SealingKey, sign::SigningKey,
     threshold::KeyShare,
 };
 use keepwell_engine::{
     admission::Admission,
     application::now,
     core::Core,
-    reader::{Reader, entry_at},
+    reader::Reader,
+    reshare::{Keeper, Part},
 };
-use keepwell_ledger::state::{Changing, Dealt, Duty, Key, Stage, Value};
+use keepwell_ledger::state::{Changing, Key, ProtocolPlan, Stage, Value};
 use keepwell_types::{
     command::{COMMAND_VERSION, Command, Payload},
-    encoding::{Blob, List},
+    encoding::List,
     id::{ChainId, CommandId, Height, Location, MotionId, OrganisationId},
     member::Party,
     motion::{Act, MotionApprove, MotionOpen},
     outcome::Outcome,
+    protocol::Upgrade,
     time::{BlockTime, Window},
-    validators::{
-        Complaint, KeyUse, ReshareCheck, ReshareConfirm, ReshareDeal, ReshareReady, ValidatorSet,
-        index_of,
-    },
+    validators::ValidatorSet,
 };
 
 use crate::{
     history::{CLINIC, INSURER},
+    liars::{self, Lie},
     traffic::{HOSPITAL, key},
 };
 
@@ -50,23 +46,51 @@ const WINDOW_MS: u64 = 20_000;
 /// The organisations that decide, with the keys of their administrators.
 const ADMINISTRATORS: [(OrganisationId, u8); 3] = [(HOSPITAL, 10), (CLINIC, 24), (INSURER, 25)];
 
-/// The shares of one validator, as on a disk that is never lost.
-#[derive(Clone, Default)]
-pub(crate) struct Shares(Arc<Mutex<Vec<Share>>>);
+/// The shares of one validator and its keys for receiving them, as on a disk that is never lost.
+#[derive(Clone)]
+pub(crate) struct MemoryKeeper {
+    place: u8,
+    shares: Arc<Mutex<Vec<Share>>>,
+    /// Whether it loses each key to which shares are dealt, before it needs it.
+    loses_keys: bool,
+}
 
-impl Shares {
-    pub(crate) fn of(share: KeyShare) -> Self {
-        let shares = Self::default();
-        shares.keep(Share::Release(share));
-        shares
+impl MemoryKeeper {
+    /// Of the validator at a place, with the share that it begins with.
+    pub(crate) fn new(place: u8, share: Option<KeyShare>) -> Self {
+        let shares = share.into_iter().map(Share::Release).collect();
+        Self { place, shares: Arc::new(Mutex::new(shares)), loses_keys: false }
     }
 
-    fn keep(&self, share: Share) {
-        self.0.lock().expect("nobody panics while holding this lock").push(share);
+    /// As it is where keys are lost, or not.
+    pub(crate) fn losing(self, loses_keys: bool) -> Self {
+        Self { loses_keys, ..self }
     }
 
-    fn all(&self) -> Vec<Share> {
-        self.0.lock().expect("nobody panics while holding this lock").clone()
+    fn all(&self) -> MutexGuard<'_, Vec<Share>> {
+        self.shares.lock().expect("nobody panics while holding this lock")
+    }
+}
+
+impl Keeper for MemoryKeeper {
+    type Error = Infallible;
+
+    async fn draw_receiving(&self, change: Location) -> Result<SealingKey, Infallible> {
+        let parts: [&[u8]; 2] = [&keepwell_types::encode(&change), &[self.place]];
+        Ok(SealingKey::from_seed(&digest("keepwell/sim/receiving", &parts).0))
+    }
+
+    async fn receiving(&self, change: Location) -> Result<Option<SealingKey>, Infallible> {
+        if self.loses_keys { Ok(None) } else { self.draw_receiving(change).await.map(Some) }
+    }
+
+    async fn shares(&self) -> Result<Vec<Share>, Infallible> {
+        Ok(self.all().clone())
+    }
+
+    async fn keep(&self, _: Location, shares: Vec<Share>) -> Result<(), Infallible> {
+        self.all().extend(shares);
+        Ok(())
     }
 }
 
@@ -76,9 +100,9 @@ pub(crate) struct Office {
     pub(crate) chain: ChainId,
     pub(crate) organisation: OrganisationId,
     pub(crate) release: SigningKey,
-    pub(crate) shares: Shares,
-    /// Whether the last of those to whom it deals gets a wrong share.
-    pub(crate) deals_wrong: bool,
+    pub(crate) keeper: MemoryKeeper,
+    /// What it says instead of what it should.
+    pub(crate) lie: Option<Lie>,
 }
 
 /// Acts for one validator.
@@ -95,6 +119,7 @@ pub(crate) struct Deputy {
 struct Standing {
     set: ValidatorSet,
     changing: Option<Changing>,
+    protocol: ProtocolPlan,
     next: Height,
 }
 
@@ -106,7 +131,7 @@ impl Deputy {
             let Some(reader) = self.reader.upgrade() else { return };
             let Some(standing) = self.standing(&*reader).await else { continue };
             if let Some(act) = self.due_act(&standing) {
-                self.move_act(&mut runtime, act).await;
+                self.move_act(&mut runtime, &act).await;
             }
             let said = self.duty(&mut runtime, &*reader, &standing).await;
             for payload in said.unwrap_or_default() {
@@ -118,17 +143,24 @@ impl Deputy {
 
     async fn standing(&self, reader: &dyn Reader) -> Option<Standing> {
         let next = Height(self.core.tip().height().0 + 1);
-        let values = reader.state(&[Key::Validators, Key::Changing]).await.ok()?;
-        let [Some(Value::Validators(validators)), changing] = &values[..] else { return None };
+        let keys = [Key::Validators, Key::Changing, Key::Protocol];
+        let values = reader.state(&keys).await.ok()?;
+        let [Some(Value::Validators(validators)), changing, protocol] = &values[..] else {
+            return None;
+        };
         let changing = match changing {
             Some(Value::Changing(changing)) => Some(changing.clone()),
             _ => None,
         };
-        Some(Standing { set: validators.set.clone(), changing, next })
+        let protocol = match protocol {
+            Some(Value::Protocol(plan)) => *plan,
+            _ => ProtocolPlan::FIRST,
+        };
+        Some(Standing { set: validators.set.clone(), changing, protocol, next })
     }
 
     /// The act of the plan that has not come about, unless a change is under way.
-    fn due_act(&self, standing: &Standing) -> Option<&Act> {
+    fn due_act(&self, standing: &Standing) -> Option<Act> {
         if standing
             .changing
             .as_ref()
@@ -136,7 +168,13 @@ impl Deputy {
         {
             return None;
         }
-        self.plan.iter().find(|act| !standing.shows(act))
+        let act = self.plan.iter().find(|act| !standing.shows(act))?;
+        // An upgrade begins two epochs after it is moved, so that there is time to approve it.
+        let from = Height(standing.next.0 + 2 * u64::from(self.blocks()));
+        if let Act::Upgrade(it) = act {
+            return Some(Act::Upgrade(Upgrade { from: Some(from), ..*it }));
+        }
+        Some(act.clone())
     }
 
     fn blocks(&self) -> u32 {
@@ -188,73 +226,19 @@ impl Deputy {
         let changing = standing.changing.as_ref()?;
         let release = self.office.release.public();
         let duty = changing.duty(&standing.set, &release, standing.next, self.blocks())?;
-        let (change, set) = (changing.began, &standing.set);
-        let resharing = Resharing::new(
-            &self.office.chain,
-            change,
-            KeyUse::Release,
-            &set.committee,
-            changing.seats.len(),
-        );
-        let resharing = resharing.ok()?;
-        let own = index_of(&changing.seats, &release);
-        match duty {
-            Duty::Ready => {
-                let receiving = Blob::from_vec(self.receiving(change).public().to_bytes()).ok()?;
-                Some(vec![Payload::ReshareReady(ReshareReady { change, receiving })])
-            }
-            Duty::Deal => {
-                let receivers = receivers(reader, changing).await?;
-                let dealt = self
-                    .office
-                    .shares
-                    .all()
-                    .iter()
-                    .find_map(|it| resharing.deal(it, &receivers).ok())?;
-                let mut dealing = dealt.dealing().encode();
-                if self.office.deals_wrong {
-                    // What is sealed to the last receiver stands at the end.
-                    *dealing.last_mut()? ^= 1;
-                }
-                let dealing = Blob::from_vec(dealing).ok()?;
-                let deal = ReshareDeal { change, key: KeyUse::Release, dealing };
-                Some(vec![Payload::ReshareDeal(deal)])
-            }
-            Duty::Check => {
-                let mut wrong = Vec::new();
-                for dealer in changing.dealt.iter() {
-                    let (dealing, _) = dealing_of(reader, dealer).await?;
-                    if resharing.open(&dealing, own?, &self.receiving(change)).is_err() {
-                        wrong.push(Complaint { key: KeyUse::Release, dealer });
-                    }
-                }
-                let wrong = List::from_vec(wrong).ok()?;
-                Some(vec![Payload::ReshareCheck(ReshareCheck { change, wrong })])
-            }
-            // Whoever deals wrong shares does not open right ones; nobody complains of the others.
-            Duty::Open => None,
-            Duty::Confirm => {
-                let (mut parts, mut commitments): (Vec<SubShare>, _) = (Vec::new(), Vec::new());
-                for dealer in changing.counting().iter().take(set.quorum()) {
-                    let (dealing, dealt) = dealing_of(reader, dealer).await?;
-                    parts.push(resharing.open(&dealing, own?, &self.receiving(change)).ok()?);
-                    commitments.push(dealt.release?.commitments);
-                }
-                let share = resharing.share(own?, &parts).ok()?;
-                let committee = resharing.finish(&commitments).ok()?;
-                let release = resharing.prove(runtime, &committee, &share);
-                self.office.shares.keep(share);
-                let confirm = ReshareConfirm { change, release, matching: None };
-                Some(vec![Payload::ReshareConfirm(confirm)])
-            }
+        let part = Part {
+            chain: &self.office.chain,
+            reader,
+            keeper: &self.office.keeper,
+            release,
+            set: &standing.set,
+            changing,
+        };
+        let said = part.said(duty, runtime).await.ok()?;
+        match self.office.lie {
+            Some(lie) => liars::said(lie, said, changing),
+            None => Some(said),
         }
-    }
-
-    /// The key to which is dealt in one change: the same one after a crash.
-    fn receiving(&self, change: Location) -> SealingKey {
-        let organisation = &self.office.organisation.0[..];
-        let change = keepwell_types::encode(&change);
-        SealingKey::from_seed(&digest("keepwell/sim/receiving", &[organisation, &change]).0)
     }
 }
 
@@ -275,6 +259,10 @@ impl Standing {
             Act::Expel(it) => {
                 seats.iter().all(|seat| seat.validator.organisation != it.organisation)
             }
+            Act::Upgrade(it) => {
+                let planned = self.protocol.planned(self.next).map(|(to, _)| to);
+                self.protocol.at(self.next) >= it.to || planned == Some(it.to)
+            }
             Act::Admit(_) | Act::Suspend(_) | Act::Reinstate(_) | Act::Rotate(_) => true,
         }
     }
@@ -284,29 +272,4 @@ fn random(runtime: &mut Context) -> [u8; 16] {
     let mut bytes = [0; 16];
     rand_core::Rng::fill_bytes(runtime, &mut bytes);
     bytes
-}
-
-/// Whom is dealt to, by place.
-async fn receivers(reader: &dyn Reader, changing: &Changing) -> Option<Vec<Option<SealingPublic>>> {
-    let mut receivers = Vec::new();
-    for index in 1..=changing.seats.len() as u16 {
-        let value = reader.state(&[Key::Receiver(index)]).await.ok()?.pop()?;
-        receivers.push(match value {
-            Some(Value::Receiver(it)) if changing.ready.contains(index) => {
-                Some(SealingPublic::from_bytes(&it.receiving).ok()?)
-            }
-            _ => None,
-        });
-    }
-    Some(receivers)
-}
-
-/// What one dealer dealt, and what the ledger keeps of it.
-async fn dealing_of(reader: &dyn Reader, dealer: u16) -> Option<(Dealing, Dealt)> {
-    let value = reader.state(&[Key::Dealt(dealer)]).await.ok()?.pop()?;
-    let Some(Value::Dealt(dealt)) = value else { return None };
-    let at = dealt.release.as_ref()?.location;
-    let entry = entry_at(&reader.block(at.height).await.ok()?, at.index).ok()?;
-    let Payload::ReshareDeal(deal) = entry.payload() else { return None };
-    Some((Dealing::decode(&deal.dealing).ok()?, dealt))
 }

@@ -3,7 +3,7 @@
 //! A liar has the place of an honest validator and its keys. What it does to messages is done where they enter and leave
 //! its part of the network, so that everything behind that is the product, as with honest ones.
 //!
-//! Not here: a liar's dealings when validators change ([`crate::deputy`]).
+//! What it says when validators change is altered before it is signed.
 
 use std::time::Duration;
 
@@ -17,6 +17,12 @@ use commonware_p2p::{
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _, deterministic::Context};
 use commonware_utils::channel::mpsc;
 use keepwell_engine::block::EngineKey;
+use keepwell_ledger::state::Changing;
+use keepwell_types::{
+    command::Payload,
+    encoding::{Blob, List},
+    validators::{Complaint, KeyUse, ReshareCheck, ReshareDeal},
+};
 use rand_core::Rng as _;
 
 /// How often garbage is sent on some channel.
@@ -38,8 +44,34 @@ pub enum Lie {
     Silence,
     /// Each time it starts it has forgotten everything: its disk is a new one.
     Forgetting,
-    /// When validators change, what it deals to the first of the others is wrong.
+    /// When validators change, what it deals to the last of the others is wrong, and it opens no right share.
     Dealing,
+    /// When validators change, it complains about every dealer.
+    Accusing,
+    /// When validators change, it loses the key to which shares are dealt, as a host does that is restored in between.
+    Losing,
+}
+
+/// What a validator says in a change, if it says anything, who should say `said`.
+pub(crate) fn said(lie: Lie, said: Vec<Payload>, changing: &Changing) -> Option<Vec<Payload>> {
+    let altered = said.into_iter().map(|payload| match (lie, payload) {
+        (Lie::Dealing, Payload::ReshareDeal(deal)) => {
+            // What is sealed to the last receiver stands at the end.
+            let mut dealing = deal.dealing.to_vec();
+            *dealing.last_mut()? ^= 1;
+            let dealing = Blob::from_vec(dealing).ok()?;
+            Some(Payload::ReshareDeal(ReshareDeal { dealing, ..deal }))
+        }
+        (Lie::Dealing, Payload::ReshareOpen(_)) => None,
+        (Lie::Accusing, Payload::ReshareCheck(check)) => {
+            let dealers = changing.dealt.iter();
+            let wrong = dealers.map(|dealer| Complaint { key: KeyUse::Release, dealer });
+            let wrong = List::from_vec(wrong.collect()).ok()?;
+            Some(Payload::ReshareCheck(ReshareCheck { wrong, ..check }))
+        }
+        (_, payload) => Some(payload),
+    });
+    altered.collect()
 }
 
 /// An end of a channel behind which a liar is.

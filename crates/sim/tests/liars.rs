@@ -10,7 +10,11 @@ use commonware_glue::simulate::{
     engine::EngineDefinition as _,
     plan::PlanBuilder,
 };
-use keepwell_sim::{checkers::ValidatorsFollow, consortium::Consortium, liars::Lie};
+use keepwell_sim::{
+    checkers::{SharesAreOpened, ValidatorsFollow},
+    consortium::Consortium,
+    liars::Lie,
+};
 use support::{GOOD, alive_at, check_with};
 
 /// Runs a scenario in which the second validator lies.
@@ -59,20 +63,38 @@ fn a_validator_that_is_wiped() {
     );
 }
 
-/// Its dealings are complained about and do not count; validators change all the same.
-#[test]
-fn a_validator_that_deals_bad_shares() {
+/// Runs a scenario in which validators change and the fourth, which is expelled in the end, does not do its part.
+fn check_changes(scenario: &str, lie: Lie, opened: bool) {
     check_with(
-        "a validator that deals bad shares",
-        || Consortium::new(4).with_epochs(16).with_changes().with_liar(3, Lie::Dealing),
+        scenario,
+        || Consortium::new(4).with_epochs(16).with_changes().with_liar(3, lie),
         |consortium| {
             let seats = consortium.after_changes();
             PlanBuilder::new(consortium)
                 .link(GOOD)
                 .property(ValidatorsFollow { seats, changes: 3 })
+                .property(SharesAreOpened(opened))
                 .exit_condition(alive_at(60))
         },
     );
+}
+
+/// Its dealings are complained about and do not count; validators change all the same.
+#[test]
+fn a_validator_that_deals_bad_shares() {
+    check_changes("a validator that deals bad shares", Lie::Dealing, false);
+}
+
+/// The others open what they dealt to it, for all to see that it was right, and their dealings count.
+#[test]
+fn a_validator_that_complains_of_everyone() {
+    check_changes("a validator that complains of everyone", Lie::Accusing, true);
+}
+
+/// It cannot tell what it was dealt. That is no reason for the others to show it to everyone.
+#[test]
+fn a_validator_that_loses_the_key_it_is_dealt_to() {
+    check_changes("a validator that loses the key it is dealt to", Lie::Losing, false);
 }
 
 /// More liars than may be: the others stop, as they must, and the run sees it, so it would see it elsewhere too.

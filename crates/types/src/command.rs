@@ -468,10 +468,10 @@ impl Payload {
     /// A record's id follows from its command's window, so the window begins before the body is sent and ends
     /// after it: it may be the longer, the more there is to send.
     pub const fn window_ms_max(&self) -> u64 {
-        match self {
-            Self::RecordAdd(it) => window_ms_max_of(it.sealed_bytes),
-            _ => COMMAND_WINDOW_MS_MAX,
+        if let Self::RecordAdd(it) = self {
+            return window_ms_max_of(it.sealed_bytes);
         }
+        COMMAND_WINDOW_MS_MAX
     }
 }
 

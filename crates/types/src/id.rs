@@ -214,6 +214,10 @@ number!(
     /// An outcome's place in the log of a chart, counted from 0.
     LogPosition, u64
 );
+number!(
+    /// A version of the ledger's rules, counted from 1; see [`crate::protocol`].
+    Protocol, u16
+);
 
 /// Where an entry stands in the chain.
 #[derive(

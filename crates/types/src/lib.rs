@@ -41,6 +41,7 @@ pub mod matching;
 pub mod member;
 pub mod motion;
 pub mod outcome;
+pub mod protocol;
 pub mod proxy;
 pub mod record;
 pub mod signoff;

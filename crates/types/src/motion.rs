@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::MotionId,
     member::{OrganisationAdmit, OrganisationRotate, OrganisationStanding},
+    protocol::Upgrade,
     time::BlockTime,
     validators::Change,
 };
@@ -32,6 +33,9 @@ pub enum Act {
     /// Change who validates, or have them deal their shares anew.
     #[n(5)]
     Change(#[n(0)] Change),
+    /// Have the rules of the next version of the protocol hold from a block on.
+    #[n(6)]
+    Upgrade(#[n(0)] Upgrade),
 }
 
 /// `motion.open`: signed by one administrator, which is its first approval.

@@ -9,8 +9,8 @@ use crate::{
     credential::CredentialKind,
     id::{
         CaseId, ChartId, CommandDigest, Compartment, CredentialId, Epoch, GrantId, GroupId, Height,
-        LinkId, Location, LogPosition, MemberId, MotionId, OrganisationId, ProxyId, PublicKey,
-        RecordId, RequestId, TeamId, UniquenessTag, Version,
+        LinkId, Location, LogPosition, MemberId, MotionId, OrganisationId, Protocol, ProxyId,
+        PublicKey, RecordId, RequestId, TeamId, UniquenessTag, Version,
     },
     member::{Party, Role},
     record::{RecordKind, RedactionGround},
@@ -1009,4 +1009,34 @@ pub enum Rejection {
     #[n(164)]
     #[error("this consortium has no validators on record, and cannot change them")]
     NoValidators,
+    /// Versions of the protocol follow each other.
+    #[n(166)]
+    #[error(
+        "the rules of protocol {now} hold, and can be followed by those of the next version alone, not of {given}"
+    )]
+    OtherProtocol {
+        /// The one that was moved.
+        #[n(0)]
+        given: Protocol,
+        /// In force.
+        #[n(1)]
+        now: Protocol,
+    },
+    /// Not everyone would hear of it in time.
+    #[n(167)]
+    #[error(
+        "an upgrade that is approved now can begin with block {earliest} at the earliest, so that every validator hears of it: move it for a later block than {from}"
+    )]
+    UpgradeTooSoon {
+        /// The one that was moved.
+        #[n(0)]
+        from: Height,
+        /// An epoch from now.
+        #[n(1)]
+        earliest: Height,
+    },
+    /// Nothing can be called off.
+    #[n(168)]
+    #[error("no upgrade to protocol {0} is planned")]
+    NoUpgrade(#[n(0)] Protocol),
 }

@@ -44,6 +44,7 @@ use keepwell_types::{
     },
     motion::{Act, MotionApprove, MotionOpen, MotionWithdraw},
     outcome::{Outcome, Rejection, Verdict},
+    protocol::Upgrade,
     proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd, ProxyTerms},
     record::{
         Amended, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordApprove,
@@ -547,12 +548,17 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     let leaves = List::from_vec(vec![KEY]).unwrap();
     let joins = List::from_vec(vec![validator_card()]).unwrap();
     vectors.insert("act change".into(), encode(&Act::Change(Change { joins, leaves })));
+    let upgrade = |from| encode(&Act::Upgrade(Upgrade { to: Protocol(2), from }));
+    vectors.insert("act upgrade".into(), upgrade(Some(Height(250_000))));
+    vectors.insert("act upgrade called off".into(), upgrade(None));
     vectors.insert("validator card".into(), validator_card().encode());
     vectors.insert("validator set".into(), encode(&validator_set()));
     let ending = Header { next: Some(DIGEST), ..header.clone() };
     vectors.insert("header that ends an epoch".into(), encode(&ending));
     let under_way = Rejection::ChangeUnderWay { began: Height(300) };
     vectors.insert("outcome rejected change".into(), encode(&rejected(under_way)));
+    let too_soon = Rejection::UpgradeTooSoon { from: Height(300), earliest: Height(4_100) };
+    vectors.insert("outcome rejected upgrade".into(), encode(&rejected(too_soon)));
     vectors.extend(messages());
     vectors
 }

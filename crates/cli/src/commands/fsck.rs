@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use keepwell_engine::{check, index::Index};
+use keepwell_engine::{check, index::Index, protocol::Known};
 use keepwell_node::{
     config::{CustodyConfig, NodeConfig},
     custody::pending::Pending,
@@ -37,7 +37,7 @@ pub(crate) struct Fsck {
 }
 
 impl Fsck {
-    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, output: &Output, known: &Known) -> Result<(), Failure> {
         let config = NodeConfig::read(&self.config)?;
         let genesis = config.read_genesis()?;
         let keys = load_keys(&config)?;
@@ -57,7 +57,7 @@ impl Fsck {
         let storage = self.storage.unwrap_or_else(|| config.folder.join("engine"));
         let prefix = prefix(&keys.consensus_key());
         let sound = run_engine(&storage, 2, async |context| {
-            check::check(context, &genesis, &prefix, &index, |_| ()).await
+            check::check(context, &genesis, &prefix, &index, known, |_| ()).await
         })
         .map_err(|error| Failure::Misused(format!("not sound: {error}")))?;
         let objects = match &config.custody {

@@ -4,6 +4,7 @@ pub(crate) mod certificate;
 pub(crate) mod config;
 pub(crate) mod genesis;
 pub(crate) mod node;
+pub(crate) mod protocol;
 pub(crate) mod status;
 pub(crate) mod trustee;
 pub(crate) mod validator;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use keepwell_client::tls::Address;
+use keepwell_engine::protocol::Known;
 use keepwell_node::{
     config::NodeConfig,
     folder::Folder,
@@ -22,7 +23,10 @@ use crate::{
 
 /// Run one organisation's node until it is told to stop
 #[derive(Args)]
-#[command(after_help = "Example:\n  keepwell node --config /etc/keepwell/node.toml")]
+#[command(after_help = "Example:
+  keepwell node --config /etc/keepwell/node.toml
+
+It ends with code 3 where the consortium has moved on to rules that this program does not know: install a newer one.")]
 pub(crate) struct Node {
     /// The node's configuration
     #[arg(long, value_name = "FILE")]
@@ -33,13 +37,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, output: &Output, known: Known) -> Result<(), Failure> {
         let config = NodeConfig::read(&self.config)?;
         let keys = key_files(&config)?;
         let storage = config.folder.join("engine");
         try_folder(&config)?;
         run_engine(&storage, self.threads, async |context| {
-            let mut node = run::start(context, config, keys).await?;
+            let mut node = run::start(context, config, keys, known).await?;
             let (peers, certificate) = (node.addresses.peers, node.certificate.as_deref());
             let clients = address(node.addresses.clients, certificate)?;
             output.result(
@@ -51,14 +55,14 @@ impl Node {
                 }),
             );
             let ended = tokio::select! {
-                () = asked_to_stop() => false,
-                () = node.ended() => true,
+                () = asked_to_stop() => Ok(()),
+                outdated = node.ended() => Err(match outdated {
+                    Some(outdated) => NodeError::Outdated(outdated).into(),
+                    None => Failure::Misused("the node ended by itself; its log says why".into()),
+                }),
             };
             node.stop().await;
-            if ended {
-                return Err(Failure::Misused("the node ended by itself; its log says why".into()));
-            }
-            Ok(())
+            ended
         })
     }
 }

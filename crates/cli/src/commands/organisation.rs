@@ -21,6 +21,7 @@ use keepwell_types::{
     limits::KEY_OVERLAP_MS_MAX,
     member::{OrganisationAdmit, OrganisationKind, OrganisationRotate, OrganisationStanding},
     motion::Act,
+    protocol::Upgrade,
     time::BlockTime,
     validators::{Change, Seat, ValidatorCard},
 };
@@ -442,6 +443,12 @@ fn said(act: &Act) -> String {
             it.administrators.keys.len()
         ),
         Act::Change(it) => changed(it),
+        Act::Upgrade(Upgrade { to, from: Some(from) }) => {
+            format!("have the rules of protocol {to} hold from block {from} on")
+        }
+        Act::Upgrade(Upgrade { to, from: None }) => {
+            format!("call the upgrade to protocol {to} off")
+        }
     }
 }
 

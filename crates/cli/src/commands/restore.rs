@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use keepwell_engine::{block::Block, import::Import, speculation::ExecutedBlock};
+use keepwell_engine::{block::Block, import::Import, protocol::Known, speculation::ExecutedBlock};
 use keepwell_node::{
     config::{CustodyConfig, NodeConfig},
     custody::{
@@ -56,7 +56,7 @@ pub(crate) struct Restore {
 }
 
 impl Restore {
-    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, output: &Output, known: &Known) -> Result<(), Failure> {
         let config = NodeConfig::read(&self.config)?;
         let backup = Backup::new(&self.from);
         let manifest = backup.manifest()?.ok_or_else(|| {
@@ -74,7 +74,7 @@ impl Restore {
         let folder = Folder::open(&config.folder).map_err(NodeError::from)?;
         let prefix = prefix(&manifest.validator);
         let (blocks, found) = run_engine(&folder.engine(), 2, async |context| {
-            put_blocks(context, &genesis, &prefix, &backup, &manifest, output).await
+            put_blocks(context, (&genesis, known), &prefix, &backup, &manifest, output).await
         })?;
         let objects = match &config.custody {
             CustodyConfig::Folder(named) => {
@@ -140,14 +140,14 @@ fn put_settings(backup: &Backup, config: &NodeConfig) -> Result<(), Failure> {
 /// Verifies and executes the blocks of a backup, and stores them.
 async fn put_blocks(
     context: commonware_runtime::tokio::Context,
-    genesis: &Genesis,
+    (genesis, known): (&Genesis, &Known),
     prefix: &str,
     backup: &Backup,
     manifest: &Manifest,
     output: &Output,
 ) -> Result<(u64, Found), Failure> {
     let wrong = |error: keepwell_engine::import::ImportError| Failure::Misused(error.to_string());
-    let mut import = Import::open(context, genesis, prefix).await.map_err(wrong)?;
+    let mut import = Import::open(context, genesis, prefix, known).await.map_err(wrong)?;
     let mut found = Found::of(manifest.organisation);
     for (from, path) in backup.files_of_blocks()? {
         for stored in read_blocks(&path)?.iter() {

@@ -156,6 +156,7 @@ impl Picture {
             height(page, before),
             peers(page),
             seat(page),
+            protocol(page),
         ];
         lines.extend(load(page, before));
         lines.extend([disk(page, config), custody(page), certificate(page)]);
@@ -236,6 +237,19 @@ fn seat(page: &Page) -> Line {
         needs: (sits && !share).then_some(
             "it has no share of the committee's key and releases nothing; restore share.key, or have all deal anew",
         ),
+    }
+}
+
+fn protocol(page: &Page) -> Line {
+    let (now, newest) = (page.number("keepwell_protocol"), page.number("keepwell_protocol_newest"));
+    let from = page.number("keepwell_protocol_next_from");
+    let next = if from > 0 { format!(", {} from block {from} on", now + 1) } else { String::new() };
+    Line {
+        name: "protocol",
+        words: format!("{now}{next}; this program knows up to {newest}"),
+        value: json!({ "now": now, "next_from": (from > 0).then_some(from), "newest": newest }),
+        needs: (from > 0 && newest <= now)
+            .then_some("install a newer keepwell before then, or the node stops"),
     }
 }
 
@@ -325,6 +339,7 @@ mod tests {
             height(&page, None),
             peers(&page),
             seat(&page),
+            protocol(&page),
             disk(&page, &config),
             certificate(&page),
         ];
@@ -356,6 +371,24 @@ mod tests {
                 true,
             ),
             ("keepwell_epoch 3", "epoch", "3; this node follows, without a seat", false),
+            (
+                "keepwell_protocol 1\nkeepwell_protocol_newest 1\nkeepwell_protocol_next_from 0",
+                "protocol",
+                "1; this program knows up to 1",
+                false,
+            ),
+            (
+                "keepwell_protocol 1\nkeepwell_protocol_newest 2\nkeepwell_protocol_next_from 99",
+                "protocol",
+                "1, 2 from block 99 on; this program knows up to 2",
+                false,
+            ),
+            (
+                "keepwell_protocol 1\nkeepwell_protocol_newest 1\nkeepwell_protocol_next_from 99",
+                "protocol",
+                "1, 2 from block 99 on; this program knows up to 1",
+                true,
+            ),
             (
                 "keepwell_height 7\nkeepwell_tip_age_ms 31000",
                 "height",

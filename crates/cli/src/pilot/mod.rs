@@ -28,6 +28,7 @@ use std::{
 
 use clap::Args;
 use commonware_runtime::{Supervisor as _, tokio::Context};
+use keepwell_engine::protocol::Known;
 use keepwell_fhir::patients::Names;
 use keepwell_node::{
     config::NodeConfig,
@@ -319,7 +320,7 @@ impl Place {
         self.starts += 1;
         let label = format!("{}-{}", self.slug, self.starts);
         let context = context.child("organisation").with_attribute("name", label);
-        self.node = Some(run::start(context, config, keys).await?);
+        self.node = Some(run::start(context, config, keys, Known::default()).await?);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Done, Process, keepwell};
+use super::{Done, KEEPWELL, Process, keepwell};
 
 /// Their kinds, which name their folders, and their names.
 pub const FOUNDERS: [(&str, &str); 4] = [
@@ -131,19 +131,39 @@ impl Founders {
 
     /// Starts the node in a folder, on the host of this place, and waits until it serves.
     pub fn node_in(&self, place: usize, folder: &str) -> Process {
-        let words = ["node", "--config", &self.path(&format!("{folder}/node.toml"))];
-        let mut node = self.start(place, &words.map(str::to_owned), &format!("{folder}.node"));
+        self.node_by(KEEPWELL, place, folder)
+    }
+
+    /// The same, by another program.
+    pub fn node_by(&self, program: &str, place: usize, folder: &str) -> Process {
+        let mut node = self.start_node(program, place, folder);
         node.wait_for("peers: ");
         node
     }
 
+    /// The same, without waiting.
+    pub fn start_node(&self, program: &str, place: usize, folder: &str) -> Process {
+        let words = ["node", "--config", &self.path(&format!("{folder}/node.toml"))];
+        let log = self.home.join(format!("{folder}.node"));
+        Process::start_in(self.on(program, place), &words, &log)
+    }
+
     fn start(&self, place: usize, words: &[String], log: &str) -> Process {
-        Process::start_in(self.hosts[place].namespace.as_deref(), words, &self.home.join(log))
+        Process::start_in(self.on(KEEPWELL, place), words, &self.home.join(log))
     }
 
     /// Runs a command on a founder's host.
     pub fn run(&self, place: usize, words: &[&str]) -> Done {
-        Done::in_namespace(self.hosts[place].namespace.as_deref(), words)
+        self.run_by(KEEPWELL, place, words)
+    }
+
+    /// The same, by another program.
+    pub fn run_by(&self, program: &str, place: usize, words: &[&str]) -> Done {
+        Done::in_namespace(self.on(program, place), words)
+    }
+
+    fn on<'a>(&'a self, program: &'a str, place: usize) -> (Option<&'a str>, &'a str) {
+        (self.hosts[place].namespace.as_deref(), program)
     }
 
     /// Makes the keys of a member of a founder's; its profile is what is returned.

@@ -33,13 +33,24 @@ pub fn keepwell<S: AsRef<OsStr>>(arguments: &[S]) -> Done {
     Done::of(&mut Command::new(KEEPWELL), arguments)
 }
 
-/// The program, and before it what puts it into a network. `nsenter` becomes the program, as `setpriv` does.
-fn words_before(namespace: Option<&str>) -> Vec<String> {
+/// As a later release is: its nodes know one version of the protocol more.
+pub fn keepwell_next() -> String {
+    let program = Path::new(KEEPWELL).with_file_name("examples").join("keepwell_next");
+    assert!(
+        program.exists(),
+        "no {}: run `cargo build -p keepwell-cli --example keepwell_next`",
+        program.display()
+    );
+    program.to_str().unwrap().to_owned()
+}
+
+/// A program, and before it what puts it into a network. `nsenter` becomes the program, as `setpriv` does.
+fn words_before((namespace, program): (Option<&str>, &str)) -> Vec<String> {
     let enter = namespace.map(|name| {
         vec!["nsenter".to_owned(), format!("--net=/run/netns/{name}"), "--".to_owned()]
     });
     let mut words = enter.unwrap_or_default();
-    words.push(KEEPWELL.to_owned());
+    words.push(program.to_owned());
     words
 }
 
@@ -53,9 +64,9 @@ pub struct Done {
 }
 
 impl Done {
-    /// Runs the program to its end in a network of its own, if one is named.
-    pub fn in_namespace<S: AsRef<OsStr>>(namespace: Option<&str>, arguments: &[S]) -> Self {
-        let mut before = words_before(namespace).into_iter();
+    /// Runs a program to its end in a network of its own, if one is named.
+    pub fn in_namespace<S: AsRef<OsStr>>(program: (Option<&str>, &str), arguments: &[S]) -> Self {
+        let mut before = words_before(program).into_iter();
         let mut command = Command::new(before.next().unwrap());
         Self::of(command.args(before), arguments)
     }
@@ -130,16 +141,20 @@ pub struct Process {
 impl Process {
     /// Starts the program, its output going to `log`.
     pub fn start<S: AsRef<OsStr>>(arguments: &[S], log: &Path) -> Self {
-        Self::start_in(None, arguments, log)
+        Self::start_in((None, KEEPWELL), arguments, log)
     }
 
-    /// Starts the program in a network of its own, if one is named.
-    pub fn start_in<S: AsRef<OsStr>>(namespace: Option<&str>, arguments: &[S], log: &Path) -> Self {
+    /// Starts a program in a network of its own, if one is named.
+    pub fn start_in<S: AsRef<OsStr>>(
+        program: (Option<&str>, &str),
+        arguments: &[S],
+        log: &Path,
+    ) -> Self {
         let output = File::create(log).unwrap();
         let errors = output.try_clone().unwrap();
         // `setpriv` becomes the program, so its number is the program's.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).args(words_before(namespace)).args(arguments);
+        command.args(["--pdeathsig", "KILL", "--"]).args(words_before(program)).args(arguments);
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap();
         Self { child, log: log.to_path_buf() }
     }

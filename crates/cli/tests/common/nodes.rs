@@ -51,6 +51,14 @@ impl Node {
         node
     }
 
+    /// Starts all of them, side by side, and waits until they serve.
+    #[track_caller]
+    pub fn start_all(place: &Place<'_>) -> [Self; 4] {
+        let mut nodes = SLUGS.map(|slug| Self::begin(place, slug));
+        nodes.iter_mut().for_each(|node| node.process.wait_for("peers: "));
+        nodes
+    }
+
     /// Starts a node and does not wait.
     pub fn begin(place: &Place<'_>, slug: &'static str) -> Self {
         let config = place.node_config(slug);

@@ -40,6 +40,7 @@ use keepwell_types::{
         OrganisationRotate, OrganisationStanding, Party, Role,
     },
     motion::{Act, MotionApprove, MotionOpen, MotionWithdraw},
+    protocol::Upgrade,
     proxy::{ChartClose, ChartMinor, ProxyAdd, ProxyEnd, ProxyTerms},
     record::{
         Amended, CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordApprove, RecordErased,
@@ -154,9 +155,13 @@ impl Line {
         }
     }
 
-    /// `act=expel:clinic`.
+    /// `act=expel:clinic`, or `act=upgrade:2 from=4100`.
     fn act(&self) -> Act {
         let (verb, name) = self.detail("act").unwrap().split_once(':').unwrap();
+        if verb == "upgrade" {
+            let from = self.detail("from").map(|it| Height(it.parse().unwrap()));
+            return Act::Upgrade(Upgrade { to: Protocol(name.parse().unwrap()), from });
+        }
         let it = OrganisationStanding { organisation: organisation_id(name) };
         match verb {
             "admit" => {

@@ -157,6 +157,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/motions/{motion}", get(organisations::motion))
         .route("/v1/validators", get(validators::validators))
         .route("/v1/validators/change", get(validators::change))
+        .route("/v1/protocol", get(validators::protocol))
         .route("/v1/charts/{chart}/log", get(logs::page))
         .route("/v1/charts/{chart}/log/{position}", get(logs::entry))
         .route("/v1/charts/{chart}/log/{position}/receipt", get(logs::receipt))
@@ -238,6 +239,7 @@ pub fn router(node: Arc<Node>) -> Router {
         organisations::motion,
         validators::validators,
         validators::change,
+        validators::protocol,
         logs::page,
         logs::entry,
         logs::receipt,

@@ -1,4 +1,4 @@
-//! Who validates, and how far a change of that is.
+//! Who validates, how far a change of that is, and by which version of the protocol.
 
 use std::sync::Arc;
 
@@ -34,4 +34,19 @@ pub async fn change(
     accept: Accept,
 ) -> Result<Response, ApiError> {
     Ok(accept.answer(&prove(&node, &Key::Changing).await?))
+}
+
+/// Which version of the protocol is in force, and from which block on the next one is to be. Signed by any member or by
+/// the controller of any chart.
+#[utoipa::path(get, path = "/v1/protocol",
+    responses(
+        (status = 200, content_type = "application/cbor", description = "StateProof of it, or of its absence before the first upgrade is planned"),
+        (status = 401, body = super::error::ErrorBody),
+    ))]
+pub async fn protocol(
+    State(node): State<Arc<Node>>,
+    _: Caller,
+    accept: Accept,
+) -> Result<Response, ApiError> {
+    Ok(accept.answer(&prove(&node, &Key::Protocol).await?))
 }

@@ -20,7 +20,7 @@ use keepwell_node::{
     genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found},
     keys::{KeyFiles, Unlock},
     random::rng,
-    run::{NodeError, RunningNode, start},
+    run::{Known, NodeError, RunningNode, start},
 };
 use keepwell_types::{
     command::{COMMAND_VERSION, Command, Payload, SignedCommand},
@@ -184,7 +184,7 @@ impl Consortium {
     /// Tries to start a node.
     pub async fn try_start_with(&self, config: NodeConfig) -> Result<RunningNode, NodeError> {
         let keys = KeyFiles::new(config.keys.folder.clone(), unlock());
-        start(self.context.child("test"), config, keys).await
+        start(self.context.child("test"), config, keys, Known::default()).await
     }
 
     /// The configuration of a node.
