@@ -58,6 +58,7 @@ pub mod governance;
 pub mod grant;
 pub mod guardian;
 pub mod key_letter;
+pub mod lender;
 pub mod letter;
 pub mod link;
 pub mod matching;

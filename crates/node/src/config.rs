@@ -23,6 +23,12 @@
 //! organisation_unnamed_bytes_max = 68719476736
 //! free_bytes_min = 2147483648                # left free on the disk of a folder
 //!
+//! custody_check_s = 604800                   # between two looks at all sealed objects, in seconds
+//!
+//! [[custodians]]                             # whose nodes lend what is missing or damaged here
+//! organisation = "32 hexadecimal digits"
+//! url = "https://10.0.0.2:7441#sha256=..."
+//!
 //! [[peers]]                                  # one for each validator, this one included
 //! validator = "32-byte consensus key in hexadecimal digits"
 //! address = "10.0.0.1:7440"
@@ -198,6 +204,12 @@ pub struct NodeConfig {
     /// How much is stored that no entry names yet.
     #[serde(default)]
     pub custody_limits: CustodyLimits,
+    /// Nodes of other custodians, from which sealed objects are fetched that are missing or damaged here.
+    #[serde(default)]
+    pub custodians: Vec<CustodianConfig>,
+    /// Seconds between two looks at all sealed objects.
+    #[serde(default = "default_custody_check_s")]
+    pub custody_check_s: u64,
     /// How long a view waits for its leader.
     #[serde(default = "default_leader_timeout_ms")]
     pub leader_timeout_ms: u64,
@@ -234,6 +246,16 @@ pub struct PeerConfig {
     pub validator: PublicKey,
     /// Its address.
     pub address: SocketAddr,
+}
+
+/// Where another custodian's node is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct CustodianConfig {
+    /// Whose node it is.
+    pub organisation: OrganisationId,
+    /// Its address for clients, with the key of its certificate, as in profiles.
+    pub url: String,
 }
 
 /// Where sealed objects are kept.
@@ -299,6 +321,11 @@ fn default_peers() -> SocketAddr {
 
 fn default_clients() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, CLIENTS_PORT).into()
+}
+
+/// A week.
+const fn default_custody_check_s() -> u64 {
+    7 * 24 * 60 * 60
 }
 
 const fn default_leader_timeout_ms() -> u64 {

@@ -54,6 +54,8 @@ pub struct Metrics {
     mempool_bytes: Gauge,
     custody_bytes: Gauge,
     unnamed_bytes: Gauge,
+    custody_damaged: Gauge,
+    custody_repaired: Gauge,
     validators: Gauge,
     epoch: Gauge,
     seats: Gauge,
@@ -99,6 +101,8 @@ impl Metrics {
             mempool_bytes: Gauge::default(),
             custody_bytes: Gauge::default(),
             unnamed_bytes: Gauge::default(),
+            custody_damaged: Gauge::default(),
+            custody_repaired: Gauge::default(),
             validators: Gauge::default(),
             epoch: Gauge::default(),
             seats: Gauge::default(),
@@ -140,6 +144,16 @@ impl Metrics {
             "Room set aside for sealed objects that no entry names yet",
             Unit::Bytes,
             metrics.unnamed_bytes.clone(),
+        );
+        registry.register(
+            "custody_damaged",
+            "Sealed objects that the last look found missing or damaged and that no other custodian gave",
+            metrics.custody_damaged.clone(),
+        );
+        registry.register(
+            "custody_repaired",
+            "Sealed objects that were fetched again from other custodians since the node started",
+            metrics.custody_repaired.clone(),
         );
         registry.register(
             "validators",
@@ -249,6 +263,8 @@ impl Metrics {
         set(&self.mempool_bytes, bytes as u64);
         set(&self.custody_bytes, node.custody.stored_bytes());
         set(&self.unnamed_bytes, node.custody.unnamed_bytes());
+        set(&self.custody_damaged, node.custody.damaged());
+        set(&self.custody_repaired, node.custody.repaired());
         let newest = node.core.sets.newest();
         let epoch = epoch_of(Height(tip.height().0 + 1), node.core.sets.epoch_blocks());
         set(&self.validators, newest.seats.len() as u64);

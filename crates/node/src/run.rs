@@ -16,6 +16,7 @@
 //!   configuration says whose it is: it is to join, or has left.
 
 use std::{
+    future::pending,
     net::{SocketAddr, TcpListener as StdListener},
     sync::{Arc, Weak},
     time::Duration,
@@ -55,6 +56,7 @@ use crate::{
     custody::{
         Custody, Identity, close, erase, follow,
         pending::{Pending, PendingError},
+        repair::{Lenders, Repairer},
         store::{OpenError, Store},
     },
     folder::{Folder, FolderError},
@@ -212,6 +214,22 @@ impl RunningNode {
         };
         if timeout(END, gone).await.is_err() {
             tracing::warn!("the node ended, and something still holds on to it");
+        }
+    }
+
+    /// Looks at all sealed objects of this node every so long, and repairs them with what `lenders` have. It goes on
+    /// for as long as it is polled; whoever stops the node drops it before.
+    pub fn keep_repaired<L: Lenders>(
+        &self,
+        lenders: L,
+        every: Duration,
+    ) -> impl Future<Output = ()> + use<L> {
+        let (core, reader) = (self.core.clone(), self.reader.clone());
+        let custody = self.custody.upgrade();
+        async move {
+            // Without it, the node has ended.
+            let Some(custody) = custody else { return pending().await };
+            Repairer::new(custody, core, reader, Clock, lenders).keep_repaired(every).await;
         }
     }
 

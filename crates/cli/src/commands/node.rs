@@ -1,16 +1,24 @@
 //! `keepwell node`: one organisation's validator.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use bytes::Bytes;
 use clap::Args;
-use keepwell_client::tls::Address;
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use keepwell_client::{identity::Actor, lender::Lending, node::Endpoint, tls::Address};
+use keepwell_crypto::{command::chain_id, sign::SigningKey};
 use keepwell_engine::protocol::Known;
 use keepwell_node::{
-    config::NodeConfig,
+    config::{CustodianConfig, NodeConfig},
+    custody::repair::Lenders,
     folder::Folder,
     keys::{KeyFiles, NodeKeys, Unlock},
     run::{self, NodeError},
     tls::Certificate,
+};
+use keepwell_types::{
+    id::{ChartId, LogPosition, OrganisationId},
+    member::Party,
 };
 use serde_json::json;
 
@@ -42,6 +50,8 @@ impl Node {
         let keys = key_files(&config)?;
         let storage = config.folder.join("engine");
         try_folder(&config)?;
+        let check_every = Duration::from_secs(config.custody_check_s);
+        let lenders = Others::of(&config, &keys)?;
         run_engine(&storage, self.threads, async |context| {
             let mut node = run::start(context, config, keys, known).await?;
             let (peers, certificate) = (node.addresses.peers, node.certificate.as_deref());
@@ -54,7 +64,9 @@ impl Node {
                     "peers": peers,
                 }),
             );
+            let repairs = node.keep_repaired(lenders, check_every);
             let ended = tokio::select! {
+                () = repairs => unreachable!("it goes on until it is dropped"),
                 () = asked_to_stop() => Ok(()),
                 outdated = node.ended() => Err(match outdated {
                     Some(outdated) => NodeError::Outdated(outdated).into(),
@@ -64,6 +76,60 @@ impl Node {
             node.stop().await;
             ended
         })
+    }
+}
+
+/// The nodes of other custodians that the configuration names.
+struct Others(Option<Lending>);
+
+impl Others {
+    fn of(config: &NodeConfig, keys: &KeyFiles) -> Result<Self, Failure> {
+        if config.custodians.is_empty() {
+            return Ok(Self(None));
+        }
+        let (genesis, keys) = (config.read_genesis()?, keys.load()?);
+        let seats = genesis.validators.iter();
+        let own = seats.clone().find(|it| it.consensus == keys.consensus_key());
+        let own = config.organisation.or(own.map(|it| it.organisation));
+        let own = own.ok_or(NodeError::NotValidator(keys.consensus_key()))?;
+        let custodian = SigningKey::from_seed(&keys.custodian);
+        let endpoint =
+            |it: &CustodianConfig| Endpoint { organisation: it.organisation, url: it.url.clone() };
+        let endpoints = config.custodians.iter().map(endpoint).collect();
+        let actor = Actor::new(Party::Custodian(own), custodian);
+        Ok(Self(Some(Lending::new(chain_id(&genesis), endpoints, actor)?)))
+    }
+
+    fn lending(&self) -> Result<&Lending, String> {
+        self.0.as_ref().ok_or_else(|| "no other custodian is configured".to_owned())
+    }
+}
+
+impl Lenders for Others {
+    type Body = BoxStream<'static, Result<Bytes, String>>;
+
+    fn knows(&self, organisation: OrganisationId) -> bool {
+        self.0.as_ref().is_some_and(|it| it.knows(organisation))
+    }
+
+    async fn capsule(
+        &self,
+        lender: OrganisationId,
+        chart: ChartId,
+        at: LogPosition,
+    ) -> Result<Bytes, String> {
+        let capsule = self.lending()?.capsule(lender, chart, at).await;
+        capsule.map_err(|it| it.to_string())?.ok_or_else(|| "it has no capsule".to_owned())
+    }
+
+    async fn body(
+        &self,
+        lender: OrganisationId,
+        chart: ChartId,
+        at: LogPosition,
+    ) -> Result<Self::Body, String> {
+        let body = self.lending()?.body(lender, chart, at).await.map_err(|it| it.to_string())?;
+        Ok(body.map_err(|it| it.to_string()).boxed())
     }
 }
 

@@ -302,15 +302,19 @@ fn disk(page: &Page, config: &NodeConfig) -> Line {
 fn custody(page: &Page) -> Line {
     let stored = page.number("keepwell_custody_stored_bytes");
     let unnamed = page.number("keepwell_custody_unnamed_bytes");
+    let damaged = page.number("keepwell_custody_damaged");
+    let repaired = page.number("keepwell_custody_repaired");
     Line {
         name: "custody",
         words: format!(
-            "{} MiB stored since it started, {} MiB that no entry names yet",
+            "{} MiB stored since it started, {} MiB that no entry names yet; {damaged} objects damaged, {repaired} repaired",
             stored >> 20,
             unnamed >> 20
         ),
-        value: json!({ "stored_bytes": stored, "unnamed_bytes": unnamed }),
-        needs: None,
+        value: json!({ "stored_bytes": stored, "unnamed_bytes": unnamed, "damaged": damaged, "repaired": repaired }),
+        needs: (damaged > 0).then_some(
+            "sealed objects are missing or damaged; see whether [[custodians]] names those that have them",
+        ),
     }
 }
 

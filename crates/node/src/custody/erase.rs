@@ -211,7 +211,7 @@ impl Eraser<'_> {
 
 impl Custody {
     /// Deletes one version of a record.
-    async fn erase(&self, object: &RecordObject) -> Result<(), CustodyError> {
+    pub(super) async fn erase(&self, object: &RecordObject) -> Result<(), CustodyError> {
         // The capsule first: without it the body is noise.
         self.store.delete(&object.capsule()).await?;
         Ok(self.store.delete(&object.body()).await?)

@@ -19,6 +19,9 @@
 //! * Until then it counts against its author and the author's organisation, who have so much room and no
 //!   more; and no upload takes the last room on the disk, without which the node would stop.
 //!
+//! * An object that is damaged or gone is fetched again from another custodian of the record, and is then what the
+//!   ledger commits to, or stays as it is.
+//!
 //! Not here: who may store and fetch (`crate::api`); whether a capsule opens, which a custodian cannot
 //! know.
 
@@ -30,6 +33,7 @@ pub mod follow;
 pub mod incoming;
 pub mod pending;
 pub mod quota;
+pub mod repair;
 pub mod store;
 pub mod uploads;
 
@@ -73,6 +77,7 @@ use self::{
     incoming::Incoming,
     pending::{Pending, PendingError, PendingRecord, StoredBody},
     quota::{Author, Charge, OverQuota},
+    repair::Look,
     store::{RecordObject, SmallKind, SmallObject, Store, StoreError, Stretch},
     uploads::Uploads,
 };
@@ -178,6 +183,8 @@ pub struct Custody {
     uploads: Uploads,
     in_use: Mutex<BTreeSet<RecordObject>>,
     stored_bytes: AtomicU64,
+    damaged: AtomicU64,
+    repaired: AtomicU64,
     challenges: Semaphore,
 }
 
@@ -208,6 +215,8 @@ impl Custody {
             uploads: Uploads::default(),
             in_use: Mutex::default(),
             stored_bytes: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+            repaired: AtomicU64::new(0),
             challenges: Semaphore::new(challenge::CHALLENGES_MAX),
         }
     }
@@ -220,6 +229,21 @@ impl Custody {
     /// Bytes of bodies stored since the node started.
     pub fn stored_bytes(&self) -> u64 {
         self.stored_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Objects that were missing or damaged at the last look at all of them, and could not be repaired.
+    pub fn damaged(&self) -> u64 {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Objects that were repaired since the node started.
+    pub fn repaired(&self) -> u64 {
+        self.repaired.load(Ordering::Relaxed)
+    }
+
+    fn note_look(&self, look: &Look) {
+        self.damaged.store(look.damaged, Ordering::Relaxed);
+        self.repaired.fetch_add(look.repaired, Ordering::Relaxed);
     }
 
     /// Bytes that are set aside for objects that no entry names yet.

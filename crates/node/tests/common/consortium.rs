@@ -127,6 +127,8 @@ impl Consortium {
             tls: None,
             peers: peers.clone(),
             custody: CustodyConfig::default(),
+            custodians: Vec::new(),
+            custody_check_s: 1_000_000,
             custody_limits: CustodyLimits::default(),
             leader_timeout_ms: 3_000,
             certification_timeout_ms: 4_000,
