@@ -6,6 +6,7 @@
 //! listen_peers = "10.0.0.1:7440"             # loopback unless configured
 //! listen_clients = "10.0.0.1:7441"           # loopback unless configured; beyond it with [tls] only
 //! organisation = "32 hexadecimal digits"     # whose node it is: only while it has no seat among the validators
+//! custody_check_s = 604800                   # between two looks at all sealed objects, in seconds
 //!
 //! [tls]                                      # of the interface for clients; without it plain HTTP, on loopback
 //! certificate = "/etc/keepwell/tls/certificate.pem"
@@ -22,8 +23,6 @@
 //! party_unnamed_bytes_max = 17179869184      # of objects that no entry names yet
 //! organisation_unnamed_bytes_max = 68719476736
 //! free_bytes_min = 2147483648                # left free on the disk of a folder
-//!
-//! custody_check_s = 604800                   # between two looks at all sealed objects, in seconds
 //!
 //! [[custodians]]                             # whose nodes lend what is missing or damaged here
 //! organisation = "32 hexadecimal digits"
