@@ -22,7 +22,7 @@ use keepwell_types::{
     DecodeError,
     command::SignedCommand,
     id::{ChainId, CommandId, Height, Location},
-    limits::COMMAND_BYTES_MAX,
+    limits::{COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX},
     outcome::{Outcome, Rejection},
     time::{BlockTime, Window},
 };
@@ -99,8 +99,10 @@ pub enum Refused {
     /// Too much waits.
     #[error("{0}")]
     Busy(#[from] Busy),
-    /// It waited until its window had passed.
-    #[error("no block took the command before its window ended; sign a new one and send it again")]
+    /// It waited until its window had passed, or for as long as a command may.
+    #[error(
+        "no block took the command before its window ended, or in ten minutes; send it again, or sign a new one if the window is over"
+    )]
     Missed,
     /// This node cannot answer now.
     #[error("{0}")]
@@ -294,7 +296,10 @@ where
                 return Err(ReadError::Storage.into());
             }
         }
-        let pending = Pending { verified, raw, payer };
+        // A window of hours is for an upload, which is over. Whatever keeps a command out of blocks for as long as any
+        // other one may wait keeps others of its payer out of the pool.
+        let until = window.until.min(self.now().plus_ms(COMMAND_WINDOW_MS_MAX));
+        let pending = Pending { verified, raw, payer, until };
         let insert = || match self.core.mempool.insert(pending)? {
             Inserted::New | Inserted::Known => Ok(()),
             Inserted::IdTaken => Err(Refused::IdTaken),
@@ -314,13 +319,17 @@ where
         self.core.forget_waiters(id);
     }
 
+    /// The chain's time lags the clock by up to a heartbeat, and after an outage by more.
+    fn now(&self) -> BlockTime {
+        self.core.tip().time().max(now(&self.runtime))
+    }
+
     fn check_window(&self, window: Window, max_ms: u64) -> Result<(), Refused> {
         let len_ms = window.len_ms();
         if len_ms == 0 || len_ms > max_ms {
             return Err(Refused::Window { len_ms, max_ms });
         }
-        // The chain's time lags the clock by up to a heartbeat, and after an outage by more.
-        let now = self.core.tip().time().max(now(&self.runtime));
+        let now = self.now();
         if window.until <= now {
             return Err(Refused::Expired { until: window.until, now });
         }

@@ -44,6 +44,8 @@ pub struct Pending {
     pub raw: RawEntry,
     /// Whom it counts against.
     pub payer: Payer,
+    /// First block time at which it waits no more: the end of its window, or earlier.
+    pub until: BlockTime,
 }
 
 /// An organisation, and for whom of it: each has places of its own, so that a stolen key does not keep
@@ -57,10 +59,6 @@ impl Pending {
 
     fn window(&self) -> Window {
         self.verified.command().window
-    }
-
-    fn until(&self) -> BlockTime {
-        self.window().until
     }
 }
 
@@ -137,7 +135,7 @@ impl Mempool {
         let pending = Arc::new(pending);
         queue.push_back(pending.clone());
         queues.bytes += size;
-        queues.by_end.insert((pending.until(), pending.id()));
+        queues.by_end.insert((pending.until, pending.id()));
         queues.by_leaf.insert(pending.raw.leaf(), pending.clone());
         queues.by_id.insert(pending.id(), pending);
         drop(queues);
@@ -211,7 +209,7 @@ impl Mempool {
         queues.sweep(&touched);
     }
 
-    /// Forgets commands whose window has passed, and says which.
+    /// Forgets commands that wait no more, and says which.
     pub fn expire(&self, now: BlockTime) -> Vec<CommandId> {
         let mut queues = self.queues();
         let (mut expired, mut touched) = (Vec::new(), BTreeSet::new());
@@ -251,7 +249,7 @@ impl Queues {
         let pending = self.by_id.remove(id)?;
         self.by_leaf.remove(&pending.raw.leaf());
         self.postponed.remove(id);
-        self.by_end.remove(&(pending.until(), *id));
+        self.by_end.remove(&(pending.until, *id));
         self.bytes -= pending.raw.bytes().len();
         Some(pending.payer)
     }

@@ -45,6 +45,7 @@ fn pending_in(window: Window, organisation: u8, number: u32, documents: u64) -> 
         raw: RawEntry::signed(&signed),
         verified: verify(signed).unwrap(),
         payer: (OrganisationId([organisation; 16]), Account::Members),
+        until: window.until,
     }
 }
 
@@ -97,6 +98,20 @@ fn who_floods_has_so_many_places_and_others_keep_theirs() {
     // A place that is free again can be taken.
     pool.remove([command_id(0)]);
     assert_eq!(pool.insert(pending(1, next + 1)), Ok(Inserted::New));
+}
+
+/// What no block can have makes room for others of its payer, however long its window is.
+#[test]
+fn a_command_waits_no_longer_than_it_may() {
+    let pool = Mempool::default();
+    let ends = WINDOW.from.plus_ms(5);
+    assert!(ends < WINDOW.until);
+    pool.insert(Pending { until: ends, ..pending(1, 7) }).unwrap();
+    assert_eq!(pool.expire(WINDOW.from.plus_ms(4)), []);
+    assert_eq!(candidates(&pool, WINDOW.from.plus_ms(4)), [command_id(7)]);
+    assert_eq!(pool.expire(ends), [command_id(7)]);
+    assert!(pool.is_empty() && pool.load() == (0, 0));
+    assert_eq!(pool.insert(pending(1, 7)), Ok(Inserted::New));
 }
 
 #[test]
