@@ -184,6 +184,16 @@ impl Index {
         read(&self.log, position_key(chart, position))
     }
 
+    /// The first chart with a log, or the next one after a chart, in the order of their ids.
+    pub fn chart_after(&self, chart: Option<ChartId>) -> Result<Option<ChartId>, IndexError> {
+        // No log is so long.
+        let from = chart.map_or([0; 40], |it| position_key(it, LogPosition(u64::MAX)));
+        let Some(line) = self.log.range(from..).next() else { return Ok(None) };
+        let key = line.key()?;
+        let chart = key.get(..32).and_then(|it| it.try_into().ok()).ok_or(IndexError::Damaged)?;
+        Ok(Some(ChartId(chart)))
+    }
+
     /// Where the command with this id stands.
     pub fn command(&self, id: CommandId) -> Result<Option<Location>, IndexError> {
         read(&self.command, id.0)

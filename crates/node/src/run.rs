@@ -16,6 +16,7 @@
 //!   configuration says whose it is: it is to join, or has left.
 
 use std::{
+    convert::Infallible,
     future::pending,
     net::{SocketAddr, TcpListener as StdListener},
     sync::{Arc, Weak},
@@ -223,13 +224,13 @@ impl RunningNode {
         &self,
         lenders: L,
         every: Duration,
-    ) -> impl Future<Output = ()> + use<L> {
+    ) -> impl Future<Output = Infallible> + use<L> {
         let (core, reader) = (self.core.clone(), self.reader.clone());
         let custody = self.custody.upgrade();
         async move {
             // Without it, the node has ended.
             let Some(custody) = custody else { return pending().await };
-            Repairer::new(custody, core, reader, Clock, lenders).keep_repaired(every).await;
+            Repairer::new(custody, core, reader, Clock, lenders).keep_repaired(every).await
         }
     }
 

@@ -5,7 +5,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use bytes::Bytes;
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use keepwell_client::{identity::Actor, lender::Lending, node::Endpoint, tls::Address};
+use keepwell_client::{
+    identity::Actor,
+    lender::Lending,
+    node::{Endpoint, NodeFault},
+    tls::Address,
+};
 use keepwell_crypto::{command::chain_id, sign::SigningKey};
 use keepwell_engine::protocol::Known;
 use keepwell_node::{
@@ -13,12 +18,13 @@ use keepwell_node::{
     custody::repair::Lenders,
     folder::Folder,
     keys::{KeyFiles, NodeKeys, Unlock},
-    run::{self, NodeError},
+    run::{self, NodeError, check_keys},
     tls::Certificate,
 };
 use keepwell_types::{
     id::{ChartId, LogPosition, OrganisationId},
     member::Party,
+    validators::ValidatorSet,
 };
 use serde_json::json;
 
@@ -66,7 +72,7 @@ impl Node {
             );
             let repairs = node.keep_repaired(lenders, check_every);
             let ended = tokio::select! {
-                () = repairs => unreachable!("it goes on until it is dropped"),
+                never = repairs => match never {},
                 () = asked_to_stop() => Ok(()),
                 outdated = node.ended() => Err(match outdated {
                     Some(outdated) => NodeError::Outdated(outdated).into(),
@@ -88,16 +94,14 @@ impl Others {
             return Ok(Self(None));
         }
         let (genesis, keys) = (config.read_genesis()?, keys.load()?);
-        let seats = genesis.validators.iter();
-        let own = seats.clone().find(|it| it.consensus == keys.consensus_key());
-        let own = config.organisation.or(own.map(|it| it.organisation));
-        let own = own.ok_or(NodeError::NotValidator(keys.consensus_key()))?;
-        let custodian = SigningKey::from_seed(&keys.custodian);
-        let endpoint =
-            |it: &CustodianConfig| Endpoint { organisation: it.organisation, url: it.url.clone() };
+        let own = check_keys(&ValidatorSet::of(&genesis), &keys, config.organisation)?;
+        let custodian = Actor::new(Party::Custodian(own), SigningKey::from_seed(&keys.custodian));
+        let endpoint = |it: &CustodianConfig| {
+            let CustodianConfig { organisation, url } = it.clone();
+            Endpoint { organisation, url }
+        };
         let endpoints = config.custodians.iter().map(endpoint).collect();
-        let actor = Actor::new(Party::Custodian(own), custodian);
-        Ok(Self(Some(Lending::new(chain_id(&genesis), endpoints, actor)?)))
+        Ok(Self(Some(Lending::new(chain_id(&genesis), endpoints, custodian)?)))
     }
 
     fn lending(&self) -> Result<&Lending, String> {
@@ -119,7 +123,7 @@ impl Lenders for Others {
         at: LogPosition,
     ) -> Result<Bytes, String> {
         let capsule = self.lending()?.capsule(lender, chart, at).await;
-        capsule.map_err(|it| it.to_string())?.ok_or_else(|| "it has no capsule".to_owned())
+        capsule.map_err(|it| in_words(&it.fault))?.ok_or_else(|| "it has no capsule".to_owned())
     }
 
     async fn body(
@@ -128,9 +132,18 @@ impl Lenders for Others {
         chart: ChartId,
         at: LogPosition,
     ) -> Result<Self::Body, String> {
-        let body = self.lending()?.body(lender, chart, at).await.map_err(|it| it.to_string())?;
-        Ok(body.map_err(|it| it.to_string()).boxed())
+        let body = self.lending()?.body(lender, chart, at).await;
+        let body = body.map_err(|it| in_words(&it.fault))?;
+        Ok(body.map_err(|it| in_words(&it)).boxed())
     }
+}
+
+/// What another node did, for the log: its own words may say anything, and name a chart.
+fn in_words(fault: &NodeFault) -> String {
+    if let NodeFault::Refused { status, .. } = fault {
+        return format!("it refused, with status {status}");
+    }
+    format!("it {fault}")
 }
 
 /// Where a service is reached, as a profile names it: with the key of its certificate.

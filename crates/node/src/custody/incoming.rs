@@ -35,6 +35,14 @@ impl Pace {
         bytes_per_s_min: 16 * 1024,
     };
 
+    /// What a custodian waits for when it fetches from another one: no longer for each object than a slow line takes,
+    /// since there are others to look after.
+    pub const LENDER: Self = Self {
+        stall: Duration::from_secs(30),
+        grace: Duration::from_secs(30),
+        bytes_per_s_min: 512 * 1024,
+    };
+
     /// How long the sender of so many bytes may have been waited for.
     fn wait_max(&self, bytes: u64) -> Duration {
         self.grace + Duration::from_millis(bytes.saturating_mul(1_000) / self.bytes_per_s_min)
@@ -61,7 +69,8 @@ where
         Self::at_pace(stream, declared, Pace::CUSTODY)
     }
 
-    fn at_pace(stream: S, declared: u64, pace: Pace) -> Self {
+    /// The same, at another pace than those of authors.
+    pub fn at_pace(stream: S, declared: u64, pace: Pace) -> Self {
         Self { stream, declared, pace, again: None, len: 0, waited: Duration::ZERO }
     }
 

@@ -241,9 +241,17 @@ impl Custody {
         self.repaired.load(Ordering::Relaxed)
     }
 
-    fn note_look(&self, look: &Look) {
+    /// What a look has found so far: it may go on for days.
+    fn note_looking(&self, look: &Look) {
+        self.damaged.fetch_max(look.damaged, Ordering::Relaxed);
+    }
+
+    fn note_repaired(&self) {
+        self.repaired.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn note_looked(&self, look: &Look) {
         self.damaged.store(look.damaged, Ordering::Relaxed);
-        self.repaired.fetch_add(look.repaired, Ordering::Relaxed);
     }
 
     /// Bytes that are set aside for objects that no entry names yet.

@@ -2,36 +2,38 @@
 //! record's other custodians.
 //!
 //! ```text
-//! blocks ─> records that this custodian took ─> capsule, body: as the ledger says? ─no─> another custodian
-//!                                                                                           │ as the ledger says
-//!                                                                            the store  <───┘
+//! logs of charts ─> records that this custodian took ─> as the ledger says? ─no─> another custodian
+//!                                                                                    │ as the ledger says
+//!                                                                     the store  <───┘
 //! ```
 //!
 //! # Invariants
 //!
 //! * Nothing is stored but what the ledger commits to, whoever sent it.
-//! * What is redacted is not fetched again; and if it was redacted meanwhile, it is erased again.
+//! * What is redacted is not fetched again. If it was redacted while it was fetched, it is erased again, by the next look
+//!   at the latest.
 //! * An object that cannot be repaired stays as it is: a damaged body may be all that is left of it.
 //! * Reading takes a small share of the disk ([`BYTES_PER_S`]), and stops while this node is behind.
+//! * One object that cannot be repaired, or one lender that is slow or lies, keeps no other from being looked at.
+//!
+//! A chart that no longer names this custodian is left alone: the others would lend it nothing.
 //!
 //! Not here: small objects (key sheets, seeds, words), which clients ask of each custodian in turn; how others are
 //! reached, which is the program's.
 
-use std::{pin::pin, sync::Arc};
+use std::{convert::Infallible, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
-use keepwell_crypto::{
-    body::Layout, capsule::SaltedCapsule, command::record_id_of, custody::version_of,
-};
+use keepwell_crypto::{body::Layout, capsule::SaltedCapsule};
 use keepwell_engine::{
     core::Core,
-    reader::{ReadError, Reader, entry_at},
+    index::IndexError,
+    reader::{ReadError, Reader},
 };
 use keepwell_ledger::state::{Key, RecordEntry, Value};
 use keepwell_merkle::content::ContentHasher;
 use keepwell_types::{
-    command::{Entry, Payload},
     id::{ChartId, Commitment, Digest, Height, LogPosition, OrganisationId},
     limits::SEALED_BYTES_MAX,
 };
@@ -40,7 +42,7 @@ use tokio::time::{Duration, sleep};
 
 use super::{
     Custody, CustodyError,
-    incoming::Incoming,
+    incoming::{Incoming, Pace},
     store::{RecordObject, StoreError},
 };
 use crate::clock::Clock;
@@ -49,10 +51,10 @@ use crate::clock::Clock;
 const BYTES_PER_S: u64 = 20_000_000;
 /// Pause while this node is behind.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Pause after a look that left something damaged: a lender may have been down, or the store.
+const SOON: Duration = Duration::from_secs(60 * 60);
 /// Pause after a look that ended early.
 const RETRY: Duration = Duration::from_secs(60);
-/// Blocks without a record of this custodian that are passed before others get a turn.
-const BLOCKS_AT_ONCE: u64 = 64;
 
 /// How an object is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,6 +90,9 @@ pub enum LookError {
     /// The ledger.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// This custodian's own store.
     #[error(transparent)]
     Custody(#[from] CustodyError),
@@ -172,7 +177,7 @@ impl Custody {
         // An upload whose end is an error leaves what is here as it is.
         let hasher = ContentHasher::new(layout.chunk_log2());
         let checked = pin!(checked(body, hasher, (label.sealed_bytes, label.content)));
-        let mut body = Incoming::new(checked, label.sealed_bytes);
+        let mut body = Incoming::at_pace(checked, label.sealed_bytes, Pace::LENDER);
         match self.store.put_stream(&object.body(), &mut body, |_| ()).await {
             Ok(()) => {}
             Err(StoreError::CutOff | StoreError::TooSlow { .. } | StoreError::TooLong { .. }) => {
@@ -227,12 +232,6 @@ pub struct Look {
     pub damaged: u64,
 }
 
-/// A record that this custodian took.
-struct Taken {
-    object: RecordObject,
-    commitment: Commitment,
-}
-
 impl<L: Lenders> Repairer<L> {
     /// For this custodian.
     pub const fn new(
@@ -246,28 +245,18 @@ impl<L: Lenders> Repairer<L> {
     }
 
     /// Looks at everything again and again, `every` so long, for as long as it is polled.
-    pub async fn keep_repaired(self, every: Duration) {
+    pub async fn keep_repaired(self, every: Duration) -> Infallible {
         loop {
             self.wait_for_ledger().await;
-            match self.look().await {
-                Ok(look) => {
-                    self.custody.note_look(&look);
-                    if look.damaged > 0 {
-                        let Look { objects, repaired, damaged } = look;
-                        tracing::error!(
-                            objects,
-                            repaired,
-                            damaged,
-                            "sealed objects are missing or damaged, and no other custodian could be asked or has them; see docs/operations/custody.md"
-                        );
-                    }
-                    sleep(every).await;
-                }
+            let pause = match self.look().await {
+                Ok(look) if look.damaged > 0 => every.min(SOON),
+                Ok(_) => every,
                 Err(error) => {
                     tracing::warn!(%error, "could not look at all sealed objects; it is tried again");
-                    sleep(RETRY).await;
+                    every.min(RETRY)
                 }
-            }
+            };
+            sleep(pause).await;
         }
     }
 
@@ -282,135 +271,118 @@ impl<L: Lenders> Repairer<L> {
         }
     }
 
-    /// Looks at everything once. It ends early where this custodian's own store does not take what is fetched.
+    /// Looks at everything once. It ends early where this custodian's own store fails.
     pub async fn look(&self) -> Result<Look, LookError> {
-        let mut look = Look::default();
-        for height in (1..=self.core.tip().height().0).map(Height) {
-            if height.0.is_multiple_of(BLOCKS_AT_ONCE) {
-                tokio::task::yield_now().await;
-            }
-            for taken in self.taken_in(height).await? {
-                self.wait_for_ledger().await;
-                look.objects += 1;
-                let condition = self.custody.condition(&taken.object, taken.commitment).await;
-                if condition == Condition::Whole {
-                    self.rest(&taken).await;
-                    continue;
-                }
-                match self.repair(&taken).await? {
-                    Repaired::Yes => look.repaired += 1,
-                    Repaired::No => look.damaged += 1,
-                    Repaired::NotNeeded => {}
-                }
-            }
+        let (mut look, mut chart) = (Look::default(), None);
+        while let Some(next) = self.core.index.chart_after(chart)? {
+            self.look_at_chart(next, &mut look).await?;
+            chart = Some(next);
         }
+        self.custody.note_looked(&look);
         Ok(look)
     }
 
-    /// Leaves the disk to others for as long as the object's bytes are worth.
-    async fn rest(&self, taken: &Taken) {
-        let bytes = self.custody.body(&taken.object, None).await.map_or(0, |body| body.len);
-        sleep(Duration::from_micros(bytes.saturating_mul(1_000_000) / BYTES_PER_S)).await;
-    }
-
-    /// The records that accepted entries of a block say this custodian took.
-    async fn taken_in(&self, height: Height) -> Result<Vec<Taken>, ReadError> {
-        let line = self.core.index.block(height).map_err(|_| ReadError::Storage)?;
-        let outcomes = line.ok_or(ReadError::NotHere)?.outcomes;
-        let mut taken = Vec::new();
-        if outcomes.is_empty() {
-            return Ok(taken);
-        }
-        let block = self.reader.block(height).await?;
-        for (index, outcome) in (0..).zip(outcomes.iter()) {
-            if !outcome.verdict.is_accepted() {
-                continue;
-            }
-            let Entry::Signed(signed) = entry_at(&block, index)? else { continue };
-            let Payload::RecordAdd(it) = &signed.command.payload else { continue };
-            let own = self.custody.organisation();
-            let Some(record) = record_id_of(&signed.command) else { continue };
-            if it.custody.iter().any(|word| word.custodian == own) {
-                let object = RecordObject { chart: it.chart, record, version: version_of(it) };
-                taken.push(Taken { object, commitment: it.commitment });
-            }
-        }
-        Ok(taken)
-    }
-
-    async fn repair(&self, taken: &Taken) -> Result<Repaired, LookError> {
-        let Some((at, entry)) = self.entry_of(&taken.object)? else {
-            return Ok(Repaired::NotNeeded);
-        };
-        if self.is_redacted(taken.object.chart, &entry).await? {
-            return Ok(Repaired::NotNeeded);
-        }
+    async fn look_at_chart(&self, chart: ChartId, look: &mut Look) -> Result<(), LookError> {
         let own = self.custody.organisation();
-        let others = entry.custodians.iter().filter(|it| **it != own && self.lenders.knows(**it));
-        for lender in others {
-            match self.fetch(*lender, taken, at).await {
+        let entry = self.reader.state(&[Key::Chart(chart)]).await?.pop().flatten();
+        if !matches!(entry, Some(Value::Chart(it)) if it.custodians.contains(&own)) {
+            return Ok(());
+        }
+        for at in (0..).map(LogPosition) {
+            let Some(line) = self.core.index.log(chart, at)? else { return Ok(()) };
+            let Some(entry) = line.record.filter(|it| it.custodians.contains(&own)) else {
+                continue;
+            };
+            self.wait_for_ledger().await;
+            self.look_at_record(&Place { chart, at, entry }, look).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_at_record(&self, place: &Place, look: &mut Look) -> Result<(), LookError> {
+        let object = place.object();
+        if self.is_redacted(place).await? {
+            // It was, unless a process that repaired it was killed just then.
+            return Ok(self.custody.erase(&object).await?);
+        }
+        look.objects += 1;
+        let found = self.custody.condition(&object, place.entry.commitment).await;
+        let rest = Duration::from_micros(place.entry.sealed_bytes * 1_000_000 / BYTES_PER_S);
+        if found != Condition::Whole {
+            self.note_repair(self.repair(place).await?, place, look).await?;
+        }
+        sleep(rest).await;
+        Ok(())
+    }
+
+    async fn note_repair(
+        &self,
+        is_whole: bool,
+        place: &Place,
+        look: &mut Look,
+    ) -> Result<(), LookError> {
+        if is_whole {
+            look.repaired += 1;
+            self.custody.note_repaired();
+        } else if !self.is_redacted(place).await? {
+            tracing::error!(
+                "a sealed object is missing or damaged, and no custodian that could be asked has it whole; see docs/operations/custody.md"
+            );
+            look.damaged += 1;
+            self.custody.note_looking(look);
+        }
+        Ok(())
+    }
+
+    /// Whether an object could be put back.
+    async fn repair(&self, place: &Place) -> Result<bool, LookError> {
+        let own = self.custody.organisation();
+        let others = place.entry.custodians.iter();
+        for lender in others.filter(|it| **it != own && self.lenders.knows(**it)) {
+            match self.fetch(*lender, place).await {
                 Ok(()) => {
                     tracing::warn!(%lender, "a sealed object was missing or damaged; it is whole again");
-                    if self.is_redacted(taken.object.chart, &entry).await? {
-                        self.erase_again(&taken.object).await;
+                    if self.is_redacted(place).await? {
+                        self.custody.erase(&place.object()).await?;
                     }
-                    return Ok(Repaired::Yes);
+                    return Ok(true);
                 }
-                Err(RepairError::Custody(error)) => return Err(error.into()),
+                // The store fails, and would for others too.
+                Err(RepairError::Custody(
+                    error @ (CustodyError::Store(StoreError::Failed(_)) | CustodyError::Pending(_)),
+                )) => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(%lender, %error, "a sealed object could not be repaired from this custodian");
                 }
             }
         }
-        Ok(Repaired::No)
+        Ok(false)
     }
 
-    async fn fetch(
-        &self,
-        lender: OrganisationId,
-        taken: &Taken,
-        at: LogPosition,
-    ) -> Result<(), RepairError> {
-        let chart = taken.object.chart;
-        let capsule = self.lenders.capsule(lender, chart, at).await.map_err(RepairError::Lender)?;
-        let body = self.lenders.body(lender, chart, at).await.map_err(RepairError::Lender)?;
-        self.custody.put_back(&taken.object, taken.commitment, capsule, body).await
+    async fn fetch(&self, lender: OrganisationId, place: &Place) -> Result<(), RepairError> {
+        let Place { chart, at, entry } = place;
+        let capsule = self.lenders.capsule(lender, *chart, *at).await;
+        let capsule = capsule.map_err(RepairError::Lender)?;
+        let body = self.lenders.body(lender, *chart, *at).await.map_err(RepairError::Lender)?;
+        self.custody.put_back(&place.object(), entry.commitment, capsule, body).await
     }
 
-    async fn erase_again(&self, object: &RecordObject) {
-        if let Err(error) = self.custody.erase(object).await {
-            tracing::error!(%error, "a record that was redacted while it was repaired could not be erased again");
-        }
-    }
-
-    /// Where a record stands in its chart's log. The log is looked through, which is seldom done.
-    fn entry_of(
-        &self,
-        object: &RecordObject,
-    ) -> Result<Option<(LogPosition, RecordEntry)>, ReadError> {
-        for position in (0..).map(LogPosition) {
-            let line = self.core.index.log(object.chart, position);
-            let Some(line) = line.map_err(|_| ReadError::Storage)? else { break };
-            let wanted =
-                |it: &RecordEntry| (it.record, it.version) == (object.record, object.version);
-            if let Some(entry) = line.record.filter(wanted) {
-                return Ok(Some((position, entry)));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn is_redacted(&self, chart: ChartId, entry: &RecordEntry) -> Result<bool, ReadError> {
-        let key = Key::RecordState(chart, entry.original);
+    async fn is_redacted(&self, place: &Place) -> Result<bool, ReadError> {
+        let key = Key::RecordState(place.chart, place.entry.original);
         let value = self.reader.state(&[key]).await?.pop().flatten();
         Ok(matches!(value, Some(Value::RecordState(state)) if state.is_redacted()))
     }
 }
 
-/// What became of an object that was not whole.
-enum Repaired {
-    Yes,
-    No,
-    /// It is gone because it must be.
-    NotNeeded,
+/// A record, and where it stands.
+struct Place {
+    chart: ChartId,
+    at: LogPosition,
+    entry: RecordEntry,
+}
+
+impl Place {
+    const fn object(&self) -> RecordObject {
+        RecordObject { chart: self.chart, record: self.entry.record, version: self.entry.version }
+    }
 }
