@@ -38,6 +38,8 @@ fn a_configuration_is_looked_at_before_it_is_used() {
     for what in ["genesis", "keys", "folder", "custody", "tls", "peers", "clients"] {
         line(&good, "good", what);
     }
+    // A pilot's configuration names no other custodian.
+    line(&good, "mind", "custodians");
     assert!(line(&good, "good", "keys").contains(&place.organisation("hospital")));
 
     // Each thing that is wrong is found, whatever else is.
@@ -54,12 +56,14 @@ fn a_configuration_is_looked_at_before_it_is_used() {
     let key = dir.join("organisations/hospital/tls/key.pem");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let wrong = config.replace("../../operator.key", "other").replace("../../genesis.cbor", "none")
-        + "\n[tls]\ncertificate = \"tls/certificate.pem\"\nkey = \"tls/key.pem\"\n";
+        + "\n[tls]\ncertificate = \"tls/certificate.pem\"\nkey = \"tls/key.pem\"\n\
+           [[custodians]]\norganisation = \"00112233445566778899aabbccddeeff\"\nurl = \"the clinic\"\n";
     fs::write(&path, &wrong).unwrap();
-    let refused = check(&place).refused(&["4 of 7"]);
+    let refused = check(&place).refused(&["5 of 8"]);
     for (what, words) in [
         ("genesis", "get the consortium's own file"),
         ("keys", "key file"),
+        ("custodians", "00112233445566778899aabbccddeeff"),
         ("tls", "chmod 600"),
         ("clients", "stop what uses the port"),
     ] {

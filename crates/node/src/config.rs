@@ -154,6 +154,11 @@ pub enum ConfigError {
         /// Upper bound.
         max_ms: u64,
     },
+    /// A disk that is read all the time.
+    #[error(
+        "custody_check_s is 0; write how many seconds are to pass between two looks at all sealed objects"
+    )]
+    CustodyCheck,
     /// The object store's address.
     #[error(
         "the endpoint of [custody] s3 is {0:?}; write it as https://host or, on loopback only, http://127.0.0.1:port"
@@ -368,6 +373,9 @@ impl NodeConfig {
             return Err(ConfigError::InTheOpen(clients));
         }
         self.check_listed()?;
+        if self.custody_check_s == 0 {
+            return Err(ConfigError::CustodyCheck);
+        }
         let (leader_ms, certification_ms) = (self.leader_timeout_ms, self.certification_timeout_ms);
         let (min_ms, max_ms) = (LEADER_TIMEOUT_MS_MIN, TIMEOUT_MS_MAX);
         if leader_ms < min_ms || certification_ms < leader_ms || max_ms < certification_ms {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use keepwell_client::node::Link;
 use keepwell_crypto::command::chain_id;
 use keepwell_node::{
     config::{CustodyConfig, NodeConfig},
@@ -128,6 +129,7 @@ fn check(config: &NodeConfig) -> Vec<Finding> {
     let (folder, runs) = folder(config);
     findings.push(of("folder", folder));
     findings.push(of("custody", custody(config)));
+    findings.push(of("custodians", custodians(config)));
     findings.push(of("tls", certificate(config)));
     findings.push(of("peers", listens(config.listen_peers, runs)));
     findings.push(of("clients", listens(config.listen_clients, runs)));
@@ -216,6 +218,17 @@ fn custody(config: &NodeConfig) -> Found {
             good(format!("bucket {}; the store itself was not asked", store.bucket))
         }
     }
+}
+
+fn custodians(config: &NodeConfig) -> Found {
+    if config.custodians.is_empty() {
+        let words = "none is named: what is damaged here is noticed, and not repaired; name others under [[custodians]]";
+        return Ok((State::Mind, words.into()));
+    }
+    for custodian in &config.custodians {
+        Link::to(&custodian.url).map_err(|error| format!("{}: {error}", custodian.organisation))?;
+    }
+    good(format!("{} named; none was asked", config.custodians.len()))
 }
 
 fn certificate(config: &NodeConfig) -> Found {
