@@ -93,137 +93,104 @@ impl Metrics {
     /// Counts of nothing yet; `engine` gives the metrics of the engine's runtime.
     pub fn new(engine: impl Fn() -> String + Send + Sync + 'static, about: About) -> Self {
         let mut registry = Registry::with_prefix("keepwell");
-        let metrics = Self {
-            registry: Mutex::default(),
-            height: Gauge::default(),
-            tip_age_ms: Gauge::default(),
-            mempool_commands: Gauge::default(),
-            mempool_bytes: Gauge::default(),
-            custody_bytes: Gauge::default(),
-            unnamed_bytes: Gauge::default(),
-            custody_damaged: Gauge::default(),
-            custody_repaired: Gauge::default(),
-            validators: Gauge::default(),
-            epoch: Gauge::default(),
-            seats: Gauge::default(),
-            shares: Gauge::default(),
-            protocol: Gauge::default(),
-            protocol_newest: Gauge::default(),
-            protocol_next_from: Gauge::default(),
-            peers_connected: Gauge::default(),
-            disk_free_bytes: Gauge::default(),
-            certificate_ends: Gauge::default(),
-            commands: Family::default(),
-            releases: Family::default(),
-            evaluations: Family::default(),
-            requests: Family::new_with_constructor(durations),
-            engine: Box::new(engine),
-            about,
-        };
-        registry.register("height", "Height of the newest block", metrics.height.clone());
-        registry.register("tip_age_ms", "Age of the newest block", metrics.tip_age_ms.clone());
-        registry.register(
-            "mempool_commands",
-            "Commands that wait for a block",
-            metrics.mempool_commands.clone(),
-        );
-        registry.register_with_unit(
-            "mempool",
-            "Commands that wait for a block",
-            Unit::Bytes,
-            metrics.mempool_bytes.clone(),
-        );
-        registry.register_with_unit(
-            "custody_stored",
-            "Sealed bodies stored since the node started",
-            Unit::Bytes,
-            metrics.custody_bytes.clone(),
-        );
-        registry.register_with_unit(
-            "custody_unnamed",
-            "Room set aside for sealed objects that no entry names yet",
-            Unit::Bytes,
-            metrics.unnamed_bytes.clone(),
-        );
-        registry.register(
-            "custody_damaged",
-            "Sealed objects that the last look found missing or damaged and that no other custodian gave",
-            metrics.custody_damaged.clone(),
-        );
-        registry.register(
-            "custody_repaired",
-            "Sealed objects that were fetched again from other custodians since the node started",
-            metrics.custody_repaired.clone(),
-        );
-        registry.register(
-            "validators",
-            "Validators of the consortium, this one included",
-            metrics.validators.clone(),
-        );
-        registry.register("epoch", "Epoch of the next block", metrics.epoch.clone());
-        registry.register(
-            "seats",
-            "1 where this node validates, 0 where it only follows",
-            metrics.seats.clone(),
-        );
-        registry.register(
-            "shares",
-            "1 where a share of the committee's key serves here, else 0",
-            metrics.shares.clone(),
-        );
-        registry.register(
-            "protocol",
-            "Version of the protocol that is in force in the next block",
-            metrics.protocol.clone(),
-        );
-        registry.register(
-            "protocol_newest",
-            "Newest version of the protocol that this program knows",
-            metrics.protocol_newest.clone(),
-        );
-        registry.register(
-            "protocol_next_from",
-            "First block of the next version of the protocol; 0 where none is planned",
-            metrics.protocol_next_from.clone(),
-        );
-        registry.register(
-            "peers_connected",
-            "Other validators that this one is connected to",
-            metrics.peers_connected.clone(),
-        );
-        registry.register_with_unit(
-            "disk_free",
-            "Room on the disk of the node's folder",
-            Unit::Bytes,
-            metrics.disk_free_bytes.clone(),
-        );
-        registry.register_with_unit(
-            "certificate_ends",
-            "When the certificate for clients ends, since 1970; 0 without one",
-            Unit::Seconds,
-            metrics.certificate_ends.clone(),
-        );
-        registry.register(
-            "commands",
-            "Commands that clients sent here, by family and by what came of them",
-            metrics.commands.clone(),
-        );
+        let commands = Family::default();
+        let help = "Commands that clients sent here, by family and by what came of them";
+        registry.register("commands", help, commands.clone());
+        let releases = Family::default();
         registry.register(
             "releases",
             "Requests for shares, by what came of them",
-            metrics.releases.clone(),
+            releases.clone(),
         );
-        registry.register(
-            "evaluations",
-            "Requests for evaluations for matching, by what came of them",
-            metrics.evaluations.clone(),
-        );
-        registry.register_with_unit(
-            "request_duration",
-            "Time until an answer began, by the template of its path",
-            Unit::Seconds,
-            metrics.requests.clone(),
-        );
+        let evaluations = Family::default();
+        let help = "Requests for evaluations for matching, by what came of them";
+        registry.register("evaluations", help, evaluations.clone());
+        let requests = Family::new_with_constructor(durations as fn() -> Histogram);
+        let help = "Time until an answer began, by the template of its path";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, requests.clone());
+        let mut measure = |name: &str, help: &str, unit: Option<Unit>| {
+            let gauge = Gauge::default();
+            match unit {
+                Some(unit) => registry.register_with_unit(name, help, unit, gauge.clone()),
+                None => registry.register(name, help, gauge.clone()),
+            }
+            gauge
+        };
+        let metrics = Self {
+            registry: Mutex::default(),
+            height: measure("height", "Height of the newest block", None),
+            tip_age_ms: measure("tip_age_ms", "Age of the newest block", None),
+            mempool_commands: measure("mempool_commands", "Commands that wait for a block", None),
+            mempool_bytes: measure("mempool", "Commands that wait for a block", Some(Unit::Bytes)),
+            custody_bytes: measure(
+                "custody_stored",
+                "Sealed bodies stored since the node started",
+                Some(Unit::Bytes),
+            ),
+            unnamed_bytes: measure(
+                "custody_unnamed",
+                "Room set aside for sealed objects that no entry names yet",
+                Some(Unit::Bytes),
+            ),
+            custody_damaged: measure(
+                "custody_damaged",
+                "Sealed objects that the last look found missing or damaged and that no other custodian gave",
+                None,
+            ),
+            custody_repaired: measure(
+                "custody_repaired",
+                "Sealed objects that were fetched again from other custodians since the node started",
+                None,
+            ),
+            validators: measure(
+                "validators",
+                "Validators of the consortium, this one included",
+                None,
+            ),
+            epoch: measure("epoch", "Epoch of the next block", None),
+            seats: measure("seats", "1 where this node validates, 0 where it only follows", None),
+            shares: measure(
+                "shares",
+                "1 where a share of the committee's key serves here, else 0",
+                None,
+            ),
+            protocol: measure(
+                "protocol",
+                "Version of the protocol that is in force in the next block",
+                None,
+            ),
+            protocol_newest: measure(
+                "protocol_newest",
+                "Newest version of the protocol that this program knows",
+                None,
+            ),
+            protocol_next_from: measure(
+                "protocol_next_from",
+                "First block of the next version of the protocol; 0 where none is planned",
+                None,
+            ),
+            peers_connected: measure(
+                "peers_connected",
+                "Other validators that this one is connected to",
+                None,
+            ),
+            disk_free_bytes: measure(
+                "disk_free",
+                "Room on the disk of the node's folder",
+                Some(Unit::Bytes),
+            ),
+            certificate_ends: measure(
+                "certificate_ends",
+                "When the certificate for clients ends, since 1970; 0 without one",
+                Some(Unit::Seconds),
+            ),
+            commands,
+            releases,
+            evaluations,
+            requests,
+            engine: Box::new(engine),
+            about,
+        };
         // What has not happened yet is shown as 0: whoever watches it sees the first time.
         let refused = CommandLabels { family: "malformed", outcome: "refused" };
         drop(metrics.commands.get_or_create(&refused));
