@@ -14,4 +14,5 @@ pub mod consortium;
 mod deputy;
 pub mod history;
 pub mod liars;
+pub mod scenario;
 pub mod traffic;

@@ -1,8 +1,6 @@
 //! Goal: epochs follow one another whatever happens, also where they are short and faults hit where one ends; the
 //! chain loses nothing at a boundary and hardly pauses there. Method: as in `faults`.
 
-mod support;
-
 use std::time::Duration;
 
 use commonware_glue::simulate::{
@@ -16,12 +14,12 @@ use commonware_utils::probability;
 use keepwell_sim::{
     checkers::{BoundariesAreQuick, EpochsPass, ValidatorsFollow},
     consortium::Consortium,
+    scenario::{self, GOOD, alive_at},
 };
-use support::{GOOD, alive_at, check_with};
 
 /// Runs a scenario in which each epoch has 8 blocks: several pass in a second.
 fn check(scenario: &str, epochs: u64, build: impl Fn(Consortium) -> PlanBuilder<Consortium>) {
-    check_with(
+    scenario::check(
         scenario,
         || Consortium::new(4).with_epochs(8),
         |consortium| build(consortium).property(EpochsPass(epochs)),
@@ -164,7 +162,7 @@ fn epochs_with_torn_writes() {
 
 /// A validator joins, one leaves, one is expelled: each deals its share anew to those that follow.
 fn check_changes(scenario: &str, build: impl Fn(Consortium) -> PlanBuilder<Consortium>) {
-    check_with(
+    scenario::check(
         scenario,
         || Consortium::new(4).with_changes().with_epochs(32),
         |consortium| {

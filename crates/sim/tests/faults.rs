@@ -3,8 +3,6 @@
 //!
 //! `KEEPWELL_SIM_SEEDS=1000 cargo test -p keepwell-sim --release` runs many; `SEED=7` replays one.
 
-mod support;
-
 use std::time::Duration;
 
 use commonware_glue::simulate::{
@@ -15,12 +13,15 @@ use commonware_glue::simulate::{
 use commonware_p2p::simulated::Link;
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;
-use keepwell_sim::{checkers::AccessesAreWhatRulesSay, consortium::Consortium};
-use support::{GOOD, alive_at, check_with};
+use keepwell_sim::{
+    checkers::AccessesAreWhatRulesSay,
+    consortium::Consortium,
+    scenario::{self, GOOD, alive_at},
+};
 
 /// Runs a scenario from each seed; a failure names the seed that replays it.
 fn check(scenario: &str, build: impl Fn(Consortium) -> PlanBuilder<Consortium>) {
-    check_with(scenario, || Consortium::new(4), build);
+    scenario::check(scenario, || Consortium::new(4), build);
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn crashes_and_restarts() {
 /// what they allow.
 #[test]
 fn histories_of_consent_with_crashes() {
-    check_with(
+    scenario::check(
         "histories of consent with crashes",
         || Consortium::new(4).with_histories(),
         |consortium| {
@@ -152,7 +153,7 @@ fn torn_writes() {
 
 #[test]
 fn a_leader_whose_clock_is_an_hour_ahead() {
-    check_with(
+    scenario::check(
         "a leader whose clock is an hour ahead",
         || Consortium::new(4).with_clock_skew(1, 3_600_000),
         |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(10)),
@@ -161,7 +162,7 @@ fn a_leader_whose_clock_is_an_hour_ahead() {
 
 #[test]
 fn a_leader_whose_clock_stands_still() {
-    check_with(
+    scenario::check(
         "a leader whose clock stands still",
         || Consortium::new(4).with_clock_skew(2, -3_600_000),
         |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(10)),
@@ -173,7 +174,7 @@ fn a_leader_whose_clock_stands_still() {
 fn runs_repeat() {
     let run = || {
         let plan = PlanBuilder::new(Consortium::new(4)).seed(7).link(GOOD);
-        plan.required_finalizations(20).run().expect("a calm run")[0].state.clone()
+        scenario::run(plan.required_finalizations(20)).expect("a calm run")[0].state.clone()
     };
     assert_eq!(run(), run());
 }

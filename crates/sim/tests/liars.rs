@@ -1,8 +1,6 @@
 //! Goal: one validator of four may do what it likes, and the others keep one history and go on. Method: as in `faults`;
 //! the liar's keys are good, and what it does with them is not.
 
-mod support;
-
 use std::time::Duration;
 
 use commonware_glue::simulate::{
@@ -14,12 +12,12 @@ use keepwell_sim::{
     checkers::{SharesAreOpened, ValidatorsFollow},
     consortium::Consortium,
     liars::Lie,
+    scenario::{self, GOOD, alive_at},
 };
-use support::{GOOD, alive_at, check_with};
 
 /// Runs a scenario in which the second validator lies.
 fn check(scenario: &str, lie: Lie) {
-    check_with(
+    scenario::check(
         scenario,
         || Consortium::new(4).with_liar(1, lie),
         |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(20)),
@@ -44,7 +42,7 @@ fn a_leader_that_is_silent() {
 /// Its host is lost again and again, and each new one knows nothing of how the last one voted.
 #[test]
 fn a_validator_that_is_wiped() {
-    check_with(
+    scenario::check(
         "a validator that is wiped",
         || Consortium::new(4).with_liar(1, Lie::Forgetting),
         |consortium| {
@@ -65,7 +63,7 @@ fn a_validator_that_is_wiped() {
 
 /// Runs a scenario in which validators change and the fourth, which is expelled in the end, does not do its part.
 fn check_changes(scenario: &str, lie: Lie, opened: bool) {
-    check_with(
+    scenario::check(
         scenario,
         || Consortium::new(4).with_epochs(16).with_changes().with_liar(3, lie),
         |consortium| {

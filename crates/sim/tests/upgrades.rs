@@ -1,8 +1,6 @@
 //! Goal: the protocol is upgraded while validators run old and new programs; old ones end before the first block that
 //! they do not understand, and come back with new ones. Method: as in `faults`; the new program knows one version more.
 
-mod support;
-
 use std::time::Duration;
 
 use commonware_glue::simulate::{
@@ -13,8 +11,8 @@ use commonware_glue::simulate::{
 use keepwell_sim::{
     checkers::ProtocolIsUpgraded,
     consortium::{Consortium, NEXT},
+    scenario::{self, GOOD, alive_at},
 };
-use support::{GOOD, alive_at, check_with};
 
 /// Starts these validators again at these seconds.
 fn restarts(
@@ -32,7 +30,7 @@ fn restarts(
 }
 
 fn check(scenario: &str, outdated: u64, at: &'static [(u64, usize)]) {
-    check_with(
+    scenario::check(
         scenario,
         || Consortium::new(4).with_epochs(64).with_upgrade(),
         |consortium| {
