@@ -38,7 +38,10 @@ use keepwell_types::{
     limits::SEALED_BYTES_MAX,
 };
 use thiserror::Error;
-use tokio::time::{Duration, sleep};
+use tokio::{
+    task::yield_now,
+    time::{Duration, sleep},
+};
 
 use super::{
     Custody, CustodyError,
@@ -275,6 +278,7 @@ impl<L: Lenders> Repairer<L> {
     pub async fn look(&self) -> Result<Look, LookError> {
         let (mut look, mut chart) = (Look::default(), None);
         while let Some(next) = self.core.index.chart_after(chart)? {
+            yield_now().await;
             self.look_at_chart(next, &mut look).await?;
             chart = Some(next);
         }
@@ -289,6 +293,8 @@ impl<L: Lenders> Repairer<L> {
             return Ok(());
         }
         for at in (0..).map(LogPosition) {
+            // Most lines are no records of this custodian, and reading them waits for nothing: others get a turn.
+            yield_now().await;
             let Some(line) = self.core.index.log(chart, at)? else { return Ok(()) };
             let Some(entry) = line.record.filter(|it| it.custodians.contains(&own)) else {
                 continue;
