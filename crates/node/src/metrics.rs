@@ -117,7 +117,6 @@ impl Metrics {
             gauge
         };
         let metrics = Self {
-            registry: Mutex::default(),
             height: measure("height", "Height of the newest block", None),
             tip_age_ms: measure("tip_age_ms", "Age of the newest block", None),
             mempool_commands: measure("mempool_commands", "Commands that wait for a block", None),
@@ -190,13 +189,14 @@ impl Metrics {
             requests,
             engine: Box::new(engine),
             about,
+            registry: Mutex::new(registry),
         };
         // What has not happened yet is shown as 0: whoever watches it sees the first time.
         let refused = CommandLabels { family: "malformed", outcome: "refused" };
         drop(metrics.commands.get_or_create(&refused));
         drop(metrics.releases.get_or_create(&ReleaseLabels { outcome: "given" }));
         drop(metrics.evaluations.get_or_create(&ReleaseLabels { outcome: "given" }));
-        Self { registry: Mutex::new(registry), ..metrics }
+        metrics
     }
 
     /// A client's command was decided or refused.
