@@ -546,6 +546,7 @@ mod tests {
                 "port 0",
             ),
             ("peers = []\ncustody_limits = { free_bytes = 1 }", "unknown field `free_bytes`"),
+            ("peers = []\ncustody_check_s = 0", "how many seconds"),
             ("peers = []\nleader_timeout_ms = 100", "at least 2000"),
             ("peers = []\ncertification_timeout_ms = 2500", "not less than the first"),
             ("peers = []\ncustody = { s3 = { bucket = \"\", region = \"r\" } }", "no bucket"),

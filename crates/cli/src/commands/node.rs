@@ -176,3 +176,16 @@ pub(crate) fn key_files(config: &NodeConfig) -> Result<KeyFiles, Failure> {
 pub(crate) fn load_keys(config: &NodeConfig) -> Result<NodeKeys, Failure> {
     Ok(key_files(config)?.load()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lender_says_stays_out_of_the_log() {
+        let (code, message) = ("forbidden".to_owned(), "chart 0102".to_owned());
+        let words = in_words(&NodeFault::Refused { status: 403, code, message });
+        assert_eq!(words, "it refused, with status 403");
+        assert_eq!(in_words(&NodeFault::Unreachable), format!("it {}", NodeFault::Unreachable));
+    }
+}
