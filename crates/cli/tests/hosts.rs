@@ -267,6 +267,18 @@ fn tell(profile: &str, nodes: &[(String, String)]) {
     }
 }
 
+/// A copy of a profile that knows one node alone.
+fn only_with(profile: &str, to: &str, url: &str) -> String {
+    assert!(Command::new("cp").args(["-r", profile, to]).status().unwrap().success());
+    let path = Path::new(to).join("profile.toml");
+    let mut settings: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+    let nodes = settings["nodes"].as_array_mut().unwrap();
+    nodes.retain(|node| node["url"].as_str() == Some(url));
+    assert_eq!(nodes.len(), 1);
+    fs::write(&path, settings.to_string()).unwrap();
+    to.to_owned()
+}
+
 /// The organisation and the address of the node in a founder's own profile.
 fn own_node(founders: &Founders, place: usize) -> (String, String) {
     let profile = founders.path(&format!("{}/administrator/profile.toml", FOUNDERS[place].0));
@@ -369,11 +381,18 @@ fn under_load_a_host_joins_one_is_expelled_one_is_lost_and_restored_and_all_are_
         let with = ["--key", &key, "--custodian", &custodian, &id];
         world.decide(&founding, &[&admit[..], &with].concat());
     });
-    nodes.push(founders.node_in(PHARMACY, "pharmacy/host"));
+    // It begins from the state of the others, as soon as they keep links with it, and serves it before it has a seat.
+    let config = format!("{dir}/node.toml");
+    let settings = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("archive = false\n{settings}")).unwrap();
+    nodes.push(founders.start_node(KEEPWELL, PHARMACY, "pharmacy/host"));
+    let reader = only_with(&world.wallet, &founders.path("reader"), &text(&drawn, "/clients"));
+    let show = ["chart", "show", "--as", &reader, &world.chart];
     world.write_while(&mut acknowledged, || {
         let card = format!("{dir}/validator.card");
         let all = [HOSPITAL, CLINIC, LABORATORY, PHARMACY];
         world.decide(&all, &["validator", "change", "--join", &card]);
+        wait_until(|| founders.run(PHARMACY, &show).status.success());
         wait_until(|| world.seats().contains(&consensus));
     });
     assert_eq!(world.seats().len(), 5);
@@ -387,15 +406,15 @@ fn under_load_a_host_joins_one_is_expelled_one_is_lost_and_restored_and_all_are_
     nodes[INSURER].kill();
 
     // The laboratory's host burns, with its disk; another one takes its place from the backup.
-    let (backup, config) = (founders.path("backup"), founders.path("laboratory/node.toml"));
-    let back_up = ["backup", "--config", &config, "--to", &backup];
+    let (backup, own) = (founders.path("backup"), founders.path("laboratory/node.toml"));
+    let back_up = ["backup", "--config", &own, "--to", &backup];
     world.write_while(&mut acknowledged, || drop(founders.run(LABORATORY, &back_up).ok()));
     world.write_while(&mut acknowledged, || {
         nodes[LABORATORY].kill();
         for lost in ["laboratory/node", "laboratory/keys"] {
             fs::remove_dir_all(founders.path(lost)).unwrap();
         }
-        founders.run(LABORATORY, &["restore", "--from", &backup, "--config", &config]).ok();
+        founders.run(LABORATORY, &["restore", "--from", &backup, "--config", &own]).ok();
     });
     // A process ends with the thread that started it: not in there.
     nodes[LABORATORY] = founders.node(LABORATORY);
@@ -407,10 +426,16 @@ fn under_load_a_host_joins_one_is_expelled_one_is_lost_and_restored_and_all_are_
         let node = &mut nodes[place];
         assert!(node.interrupt().success(), "{}", node.said());
     }
-    for folder in ["hospital", "clinic", "laboratory", "pharmacy/host"] {
+    for folder in ["hospital", "clinic", "laboratory"] {
         let config = founders.path(&format!("{folder}/node.toml"));
         let by_old = founders.run(HOSPITAL, &["fsck", "--config", &config]);
         assert!(!by_old.status.success() && by_old.stderr.contains(&outdated), "{by_old:#?}");
         founders.run_by(&keepwell_next(), HOSPITAL, &["fsck", "--config", &config]).ok();
     }
+    let sound = founders.run(PHARMACY, &["--json", "fsck", "--config", &config]).ok().json();
+    assert!(sound["began_from"].as_u64() > Some(0), "{sound}");
+    let backup = founders.path("pharmacy/backup");
+    let words = ["backup", "--config", &config, "--to", &backup];
+    nodes[PHARMACY] = founders.node_by(&keepwell_next(), PHARMACY, "pharmacy/host");
+    founders.run(PHARMACY, &words).refused(&["began from the state at block"]);
 }

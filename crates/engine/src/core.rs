@@ -6,6 +6,7 @@ use std::{
 };
 
 use keepwell_crypto::command::chain_id;
+use keepwell_merkle::block::block_id;
 use keepwell_types::{
     block::Header,
     genesis::Genesis,
@@ -94,13 +95,14 @@ pub struct Core {
 }
 
 impl Core {
-    /// Begins at the genesis block.
+    /// Begins at the genesis block, or at the floor where nothing came after it yet.
     pub fn new(genesis: Genesis, genesis_block: Block, index: Index) -> Result<Self, IndexError> {
         let sets = Sets::new(&genesis);
         for line in index.handovers(0)? {
             sets.follow(line.height, Some(&line.set));
         }
-        sets.follow(index.height()?, None);
+        let height = index.height()?;
+        sets.follow(height, None);
         let genesis_entries = genesis
             .entries
             .iter()
@@ -108,7 +110,9 @@ impl Core {
                 RawEntry::encode(&keepwell_types::command::Entry::Genesis(payload.clone()))
             })
             .collect();
-        let tip = Tip { id: genesis_block.id(), header: genesis_block.header().clone() };
+        let floor = index.floor()?.map(|it| it.tip.header).filter(|it| it.height == height);
+        let header = floor.unwrap_or_else(|| genesis_block.header().clone());
+        let tip = Tip { id: block_id(&header), header };
         Ok(Self {
             chain: chain_id(&genesis),
             genesis,
@@ -117,12 +121,17 @@ impl Core {
             speculation: Speculation::default(),
             index,
             sets: Arc::new(sets),
-            recent: Mutex::new(VecDeque::from([genesis_block.header().clone()])),
+            recent: Mutex::new(VecDeque::from([tip.header.clone()])),
             genesis_block,
             tip: watch::Sender::new(tip),
             waiters: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
         })
+    }
+
+    /// The block that this validator began from: it has none before.
+    pub fn floor(&self) -> Result<Height, IndexError> {
+        Ok(self.index.floor()?.map_or(Height(0), |it| it.tip.header.height))
     }
 
     /// The newest final block that is executed here.

@@ -103,6 +103,8 @@ where
     R: Receiver<PublicKey = EngineKey>,
 {
     let processed = parts.marshal.get_processed().await.map_or(0, |it| it.height().get());
+    // The block store has not processed what a validator began from.
+    let processed = processed.max(parts.core.floor()?.0);
     let tips = parts.core.watch_tip();
     let (votes, certificates) = (
         Channel::over(context.child("votes"), channels.votes),
@@ -305,8 +307,8 @@ where
         if height == 0 {
             return Ok(to_engine(self.parts.core.genesis_block.id().0));
         }
-        let line = self.parts.core.index.block(Height(height))?;
-        Ok(to_engine(line.ok_or(IndexError::Incomplete { height })?.id.0))
+        let id = self.parts.core.index.id(Height(height))?;
+        Ok(to_engine(id.ok_or(IndexError::Incomplete { height })?.0))
     }
 }
 

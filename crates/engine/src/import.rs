@@ -206,7 +206,7 @@ pub fn first_block(genesis: &Genesis) -> Block {
 }
 
 /// The engine's form of a certificate: the reverse of [`crate::reader::certificate_of`].
-fn finalization_of(certificate: &Certificate, validators: u32) -> Option<Finalized> {
+pub(crate) fn finalization_of(certificate: &Certificate, validators: u32) -> Option<Finalized> {
     let round = Round::new(Epoch::new(certificate.epoch), View::new(certificate.view));
     let payload = to_engine(certificate.block.0);
     let proposal = Proposal::new(round, View::new(certificate.parent_view), payload);

@@ -6,7 +6,9 @@
 //! block    height                -> block id ‖ outcomes
 //! history  node position         -> digest, of the mountain range of block ids
 //! handover first epoch          -> height ‖ validators, where others take over
+//! id       height                -> block id, of blocks that are needed and not kept
 //! tip      "tip"                 -> height
+//! floor    "floor"               -> the block that this node began from, if that is not the first
 //! ```
 //!
 //! # Invariants
@@ -23,8 +25,12 @@
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use keepwell_ledger::{execute::Leaf, state::RecordEntry};
-use keepwell_merkle::range::NodeSource;
+use keepwell_ledger::{execute::Leaf, state::LogLine};
+use keepwell_merkle::{
+    block::block_id,
+    handover::Handover,
+    range::{NodeSource, Peaks},
+};
 use keepwell_types::{
     encoding::List,
     id::{BlockId, ChartId, CommandId, Digest, Height, Location, LogPosition},
@@ -35,12 +41,18 @@ use keepwell_types::{
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use crate::{replay::ReplayError, speculation::ExecutedBlock};
+use crate::{
+    replay::ReplayError,
+    speculation::ExecutedBlock,
+    sync::{Boundary, Floor, Tip},
+};
 
 /// Bytes of cache for the index of one validator.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// The one key of the tip.
 const TIP: [u8; 3] = *b"tip";
+/// The one key of the floor.
+const FLOOR: [u8; 5] = *b"floor";
 /// Bytes of an encoded line of the index.
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -68,17 +80,6 @@ pub enum IndexError {
     /// The index must be built again, and the blocks are not what validators agreed on.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-}
-
-/// What stands at one position of a chart's log.
-#[derive(Clone, Debug, Decode, Encode)]
-pub struct LogLine {
-    /// The entry.
-    #[n(0)]
-    pub location: Location,
-    /// The record that it added.
-    #[n(1)]
-    pub record: Option<RecordEntry>,
 }
 
 /// A final block.
@@ -112,7 +113,9 @@ pub struct Index {
     block: Keyspace,
     history: Keyspace,
     handover: Keyspace,
+    id: Keyspace,
     tip: Keyspace,
+    floor: Keyspace,
 }
 
 impl Index {
@@ -127,7 +130,9 @@ impl Index {
             block: keyspace("block")?,
             history: keyspace("history")?,
             handover: keyspace("handover")?,
+            id: keyspace("id")?,
             tip: keyspace("tip")?,
+            floor: keyspace("floor")?,
             database,
         })
     }
@@ -146,8 +151,7 @@ impl Index {
         }
         let mut batch = self.database.batch();
         for leaf in &executed.leaves {
-            let line = LogLine { location: leaf.location, record: leaf.record.clone() };
-            batch.insert(&self.log, log_key(leaf), keepwell_types::encode(&line));
+            batch.insert(&self.log, log_key(leaf), keepwell_types::encode(&leaf.line));
         }
         for (command, outcome) in executed.ids.iter().zip(&executed.outcomes) {
             if let Some(command) = command {
@@ -184,6 +188,19 @@ impl Index {
         read(&self.log, position_key(chart, position))
     }
 
+    /// All lines of charts after one, in the order of charts and positions.
+    pub(crate) fn lines_after(
+        &self,
+        chart: Option<ChartId>,
+    ) -> impl Iterator<Item = Result<(ChartId, LogLine), IndexError>> + use<> {
+        let from = chart.map_or([0; 40], |it| position_key(it, LogPosition(u64::MAX)));
+        self.log.range(from..).map(|line| {
+            let (key, value) = line.into_inner()?;
+            let chart = key.get(..32).and_then(|it| it.try_into().ok());
+            Ok((ChartId(chart.ok_or(IndexError::Damaged)?), parse(&value)?))
+        })
+    }
+
     /// The first chart with a log, or the next one after a chart, in the order of their ids.
     pub fn chart_after(&self, chart: Option<ChartId>) -> Result<Option<ChartId>, IndexError> {
         // No log is so long.
@@ -203,6 +220,73 @@ impl Index {
     pub fn handovers(&self, since: u64) -> Result<Vec<HandoverLine>, IndexError> {
         let lines = self.handover.range(since.to_be_bytes()..);
         lines.map(|line| parse(&line.value()?)).collect()
+    }
+
+    /// The id of a final block, where it is known here.
+    pub fn id(&self, height: Height) -> Result<Option<BlockId>, IndexError> {
+        if let Some(block) = self.block(height)? {
+            return Ok(Some(block.id));
+        }
+        let Some(bytes) = self.id.get(height.0.to_be_bytes())? else { return Ok(None) };
+        let bytes = <[u8; 32]>::try_from(&*bytes).map_err(|_| IndexError::Damaged)?;
+        Ok(Some(BlockId(bytes)))
+    }
+
+    /// The block that this node began from, if that is not the first.
+    pub fn floor(&self) -> Result<Option<Floor>, IndexError> {
+        read(&self.floor, FLOOR)
+    }
+
+    /// Notes durably what this node begins from; [`Self::begin_at`] says that all of it is here.
+    pub(crate) fn set_floor(&self, floor: &Floor) -> Result<(), IndexError> {
+        self.floor.insert(FLOOR, keepwell_types::encode(floor))?;
+        self.persist()
+    }
+
+    /// Takes the whole log of a chart in, up to the floor.
+    pub(crate) fn put_log(&self, chart: ChartId, lines: &[LogLine]) -> Result<(), IndexError> {
+        let mut batch = self.database.batch();
+        for (at, line) in (0..).map(LogPosition).zip(lines) {
+            batch.insert(&self.log, position_key(chart, at), keepwell_types::encode(line));
+        }
+        Ok(batch.commit()?)
+    }
+
+    /// All logs up to the floor are here: goes on from there. `history` has the ids of all blocks before it.
+    pub(crate) fn begin_at(&self, floor: &Floor, history: &Peaks) -> Result<(), IndexError> {
+        let Tip { header, boundary, .. } = &floor.tip;
+        let mut batch = self.database.batch();
+        for (position, digest) in history.placed() {
+            batch.insert(&self.history, position.to_be_bytes(), digest.0);
+        }
+        for Handover { header, set, .. } in floor.handovers.iter() {
+            let line = HandoverLine { height: header.height, set: set.clone() };
+            batch.insert(&self.handover, set.since.to_be_bytes(), keepwell_types::encode(&line));
+        }
+        let height = header.height.0;
+        batch.insert(&self.id, height.to_be_bytes(), block_id(header).0);
+        if let Some(Boundary { id, path }) = boundary {
+            batch.insert(&self.id, path.index.to_be_bytes(), id.0);
+        }
+        batch.insert(&self.tip, TIP, height.to_be_bytes());
+        batch.commit()?;
+        self.persist()
+    }
+
+    /// Says that blocks up to a height are here.
+    #[cfg(test)]
+    pub(crate) fn set_height(&self, height: Height) -> Result<(), IndexError> {
+        Ok(self.tip.insert(TIP, height.0.to_be_bytes())?)
+    }
+
+    /// How many charts have a log.
+    pub(crate) fn charts(&self) -> Result<u64, IndexError> {
+        let (mut charts, mut last) = (0, None);
+        while let Some(chart) = self.chart_after(last)? {
+            last = Some(chart);
+            charts += 1;
+        }
+        Ok(charts)
     }
 
     /// A final block's id and outcomes.

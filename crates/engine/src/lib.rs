@@ -25,4 +25,5 @@ pub mod reshare;
 pub mod sets;
 pub mod speculation;
 pub mod state;
+pub mod sync;
 pub mod wiring;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, sync::Arc, 
 
 use commonware_codec::{Copying, ReadExt as _};
 use commonware_consensus::marshal::Update;
-use commonware_cryptography::{ChaCha20Poly1305, ed25519};
+use commonware_cryptography::{ChaCha20Poly1305, Signer as _, ed25519};
 use commonware_p2p::{
     Address, AddressableManager as _, AddressableTrackedPeers, authenticated::lookup,
 };
@@ -30,6 +30,7 @@ use crate::{
     core::Core,
     index::{Index, IndexError},
     reader::{ReadError, Reader},
+    sync::SyncError,
     wiring::{self, Channels, Settings, Validator},
 };
 
@@ -47,6 +48,8 @@ pub struct Links {
     pub listen: SocketAddr,
     /// Where each validator is reached, this one included.
     pub addresses: Vec<(PublicKey, SocketAddr)>,
+    /// Whether a new validator executes all blocks and keeps them; otherwise it begins from the state of its peers.
+    pub archive: bool,
 }
 
 /// A validator could not be started.
@@ -61,6 +64,9 @@ pub enum StartError {
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// What it was to begin from.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
 }
 
 /// Starts a validator on the network, or an observer where the key has no seat.
@@ -77,6 +83,11 @@ pub async fn start(
         engine_key(&seat.consensus)?;
     }
     let peers = Peers::of(&links.addresses)?;
+    let mut settings = settings;
+    if !links.archive {
+        let me = secret.public_key();
+        settings.begin_from = peers.addresses.keys().filter(|key| **key != me).cloned().collect();
+    }
     let seats =
         index.handovers(0)?.last().map_or(genesis.validators.len(), |it| it.set.seats.len());
     let room = PEERS_MIN.max(2 * peers.addresses.len().max(seats) + JOINS_MAX);

@@ -44,8 +44,10 @@ const CERTIFICATE_SEARCH: u64 = 1_024;
 /// Something could not be read.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum ReadError {
-    /// The node has not come so far, or no longer has it.
-    #[error("this node does not have it yet; ask again in a second, or ask another node")]
+    /// The node has not come so far, or began later.
+    #[error(
+        "this node does not have it, or not yet; ask another node, or this one again in a second"
+    )]
     NotHere,
     /// The disk failed, or what is on it is damaged.
     #[error("this node cannot read its own disk; its operator should run `keepwell fsck`")]

@@ -160,7 +160,7 @@ impl Replay {
             }
         }
         for leaf in &executed.leaves {
-            if let Some(record) = &leaf.record {
+            if let Some(record) = &leaf.line.record {
                 let record = Value::Record(record.clone());
                 self.records.insert((leaf.chart, leaf.position), record);
             }

@@ -54,14 +54,14 @@ impl ExecutedBlock {
         let records = leaves
             .iter()
             .enumerate()
-            .filter(|(_, leaf)| leaf.record.is_some())
+            .filter(|(_, leaf)| leaf.line.record.is_some())
             .map(|(index, leaf)| ((leaf.chart, leaf.position), index))
             .collect();
         Self { height, parent, outcomes, ids, leaves, history, next, records }
     }
 
     fn record(&self, chart: ChartId, position: LogPosition) -> Option<&RecordEntry> {
-        self.leaves[*self.records.get(&(chart, position))?].record.as_ref()
+        self.leaves[*self.records.get(&(chart, position))?].line.record.as_ref()
     }
 }
 

@@ -85,8 +85,8 @@ pub fn state_config(
     }
 }
 
-/// Where a node would fetch state from: nowhere yet. A new node replays blocks instead, so the engine
-/// is never asked to sync state, and this source is never asked either.
+/// Where the engine would fetch state from: nowhere. What a new node begins from is there before the engine starts
+/// ([`crate::sync`]), so this source is never asked.
 #[derive(Clone, Copy, Debug)]
 pub struct NoStateSync;
 

@@ -6,14 +6,19 @@
 //!          2 fetch ─┘              │                       ^
 //!          3 backfill ──────> marshal (final blocks, in order) ──┴─> Flusher (acknowledges when durable)
 //!          4 blocks ────> broadcast
-//!          5 state, 6 probe: reserved for syncing state
+//!          5 sync ──────> what others ask of the state, and what a new validator asks of them
+//!          6 reserved
 //!          7 commands ──> admission ──> mempool
 //! ```
 //!
 //! Generic over the runtime and the network, so that the simulator runs this very code. Aborting the
 //! handle of a [`Validator`] stops everything in it at once, like a crash.
 
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use commonware_actor::Feedback;
 use commonware_broadcast::buffered;
@@ -61,6 +66,7 @@ use crate::{
     replay::Replay,
     sets::Schemes,
     state::{Databases, NoStateSync, StateContext, state_config},
+    sync::{self, Beginning, Server, SyncError},
 };
 
 /// Pages of 4 KiB that a validator keeps of its blocks and its state. Most of what is read was written
@@ -96,8 +102,9 @@ pub struct Channels<S, R> {
     fetch: (S, R),
     backfill: (S, R),
     blocks: (S, R),
-    /// Registered so that their numbers are taken; nothing is sent on them yet.
-    _reserved: [(S, R); 2],
+    sync: (S, R),
+    /// Registered so that its number is taken; nothing is sent on it yet.
+    _reserved: (S, R),
     commands: (S, R),
 }
 
@@ -112,7 +119,8 @@ impl<S, R> Channels<S, R> {
             fetch: next(),
             backfill: next(),
             blocks: next(),
-            _reserved: [next(), next()],
+            sync: next(),
+            _reserved: next(),
             commands: next(),
         }
     }
@@ -129,6 +137,8 @@ pub struct Settings {
     pub certification_timeout: Duration,
     /// Which versions of the protocol its program knows.
     pub known: Known,
+    /// Whom it asks for their state when it is new; nobody where it executes all blocks.
+    pub begin_from: Vec<EngineKey>,
     /// Added to the clock when it leads; not zero only in tests of a bad clock.
     pub clock_skew_ms: i64,
 }
@@ -141,6 +151,7 @@ impl Settings {
             leader_timeout: Duration::from_secs(3),
             certification_timeout: Duration::from_secs(4),
             known: Known::default(),
+            begin_from: Vec::new(),
             clock_skew_ms: 0,
         }
     }
@@ -192,7 +203,7 @@ pub async fn start<E, P, B, S, R, X>(
     channels: Channels<S, R>,
     settings: Settings,
     listener: Option<X>,
-) -> Result<Validator, IndexError>
+) -> Result<Validator, SyncError>
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
     P: Provider<PublicKey = EngineKey>,
@@ -201,11 +212,37 @@ where
     R: Receiver<PublicKey = EngineKey>,
     X: Reporter<Activity = Update<Block>>,
 {
-    let Settings { prefix, leader_timeout, certification_timeout, known, clock_skew_ms } = settings;
+    let Settings {
+        prefix,
+        leader_timeout,
+        certification_timeout,
+        known,
+        begin_from,
+        clock_skew_ms,
+    } = settings;
     let page_cache = CacheRef::new(NZU16!(4096), PAGE_CACHE_PAGES);
     let mailbox = NZUsize!(1024);
     let buffer_bytes = NZUsize!(1 << 20);
     let me = secret.public_key();
+
+    let server = Server::default();
+    let fetcher = sync::start(
+        context.child("sync"),
+        me.clone(),
+        peers.clone(),
+        blocker.clone(),
+        server.clone(),
+        channels.sync,
+    );
+    let plan = SyncPlan::init(context.child("plan"), prefix.clone()).await;
+    let beginning = Beginning {
+        genesis: &genesis,
+        prefix: &prefix,
+        index: &index,
+        peers: &begin_from,
+        fetcher: &fetcher,
+    };
+    let plan = sync::begin(context.child("begin"), &page_cache, plan, beginning).await?;
 
     let resolver = marshal_resolver::init(
         context.child("marshal_resolver"),
@@ -260,7 +297,6 @@ where
         .expect("a genesis file gives an epoch EPOCH_BLOCKS_MIN blocks at least");
     let epocher = FixedEpocher::new(epoch_blocks);
 
-    let plan = SyncPlan::init(context.child("plan"), prefix.clone()).await;
     let genesis_digest = genesis_block.digest();
     let (marshal_actor, marshal, floor) = MarshalActor::<_, Standard<Block>, _, _, _, _, _>::init(
         context.child("marshal"),
@@ -313,7 +349,8 @@ where
     );
 
     let flusher = Flusher::start(context.child("flusher"), core.index.clone());
-    let reporters: Reporters<_, X> = (Both(stateful.clone(), flusher), listener).into();
+    let held = Held::over(stateful.clone());
+    let reporters: Reporters<_, X> = (Both(held.clone(), flusher), listener).into();
     marshal_actor.start(reporters, buffer, resolver);
     rebuild_index(&core, &known, &marshal).await?;
     stateful_actor.start();
@@ -334,8 +371,10 @@ where
     let handle = epochs::start(context.child("epochs"), consensus, votes).await?;
 
     let databases = stateful.subscribe_databases().await;
+    held.let_go();
     let reader: Arc<dyn Reader> =
-        Arc::new(EngineReader::<E>::new(core.clone(), databases, marshal));
+        Arc::new(EngineReader::<E>::new(core.clone(), databases.clone(), marshal));
+    server.begin(&context, fetcher, core.clone(), reader.clone(), databases);
     let (admission, _) =
         Admission::start(context.child("admission"), core.clone(), reader.clone(), commands);
     Ok(Validator { handle, core, reader, admission })
@@ -372,6 +411,45 @@ async fn rebuild_index(core: &Core, known: &Known, marshal: &Marshal) -> Result<
         core.sets.follow(executed.height, executed.next.as_ref());
     }
     core.index.persist()
+}
+
+/// A listener that hears of blocks only once it is ready.
+///
+/// The engine takes a floor's state as it was fetched, and fetches a later one itself where too many blocks come before
+/// it has opened it. It could not: the index is of the floor.
+#[derive(Clone)]
+struct Held<A> {
+    listener: A,
+    waiting: Arc<Mutex<Option<Vec<Update<Block>>>>>,
+}
+
+impl<A: Reporter<Activity = Update<Block>>> Held<A> {
+    fn over(listener: A) -> Self {
+        Self { listener, waiting: Arc::new(Mutex::new(Some(Vec::new()))) }
+    }
+
+    /// It is ready: it hears of what came so far, in order, and of what comes.
+    fn let_go(mut self) {
+        let mut waiting = self.waiting.lock().expect("nobody panics while holding this lock");
+        for activity in waiting.take().unwrap_or_default() {
+            let _ = self.listener.report(activity);
+        }
+    }
+}
+
+impl<A: Reporter<Activity = Update<Block>>> Reporter for Held<A> {
+    type Activity = Update<Block>;
+
+    fn report(&mut self, activity: Update<Block>) -> Feedback {
+        let mut waiting = self.waiting.lock().expect("nobody panics while holding this lock");
+        match waiting.as_mut() {
+            Some(waiting) => {
+                waiting.push(activity);
+                Feedback::Ok
+            }
+            None => self.listener.report(activity),
+        }
+    }
 }
 
 /// Two listeners that both must acknowledge a block.

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::OnceLock};
 
 use commonware_codec::Encode as _;
 use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, deterministic};
-use commonware_storage::qmdb::floor::Proportional;
-use commonware_utils::{NZU16, NZUsize};
+use commonware_storage::qmdb::{floor::Proportional, sync as steps};
+use commonware_utils::{NZU16, NZU64, NZUsize};
 use keepwell_client::{
     Consortium,
     chart::Meanings,
@@ -52,10 +52,11 @@ use keepwell_crypto::{
 };
 use keepwell_engine::{
     block::{Block, RawEntry, payload_digest},
-    index::{BlockLine, LogLine},
+    index::BlockLine,
     state::{StateDb, state_config},
+    sync::{Ask, Boundary, ChartLines, ChartPage, LinePage, Tip, TipPage},
 };
-use keepwell_ledger::state::{ChartLog, Key, Value};
+use keepwell_ledger::state::{ChartLog, Key, LogLine, Value};
 use keepwell_merkle::{
     anchor::DocumentReceipt,
     block::block_id,
@@ -196,6 +197,7 @@ fn make() -> Inputs {
         ("state_proof", state_proofs()),
         ("state_value", state_values()),
         ("stored_blocks", vec![encode(&stored_blocks())]),
+        ("sync_message", sync_messages()),
         ("trustee_answer", vec![honest_answer().encode()]),
         ("trustee_request", vec![encode(&trustee_request())]),
         ("validator_card", vec![validator_card()]),
@@ -711,7 +713,7 @@ pub fn chart_log() -> ChartLog {
     let outcomes = log.iter().map(|line| &line.outcome);
     let head = chart_log::extend_all(chart_log::EMPTY, LogPosition(0), outcomes)
         .expect("a log of three entries has a head");
-    ChartLog { count: LogPosition(log.len() as u64), head }
+    ChartLog { count: LogPosition(log.len() as u64), head, lines: Digest([26; 32]) }
 }
 
 /// What two charts are proven with, and a certificate that has the proof of something else in it.
@@ -888,6 +890,34 @@ fn index_lines() -> Vec<Vec<u8>> {
     let outcomes = log().into_iter().map(|line| line.outcome).collect();
     let block = BlockLine { id: BlockId([25; 32]), outcomes: list(outcomes) };
     lines.map(|line| encode(&line)).chain([encode(&block), encode(&location)]).collect()
+}
+
+/// What a new validator asks, and how it is answered.
+fn sync_messages() -> Vec<Vec<u8>> {
+    let some =
+        steps::Request::Operations { size: 9_u64.into(), start: 2_u64.into(), max_ops: NZU64!(7) };
+    let first = steps::Request::Boundary { size: 9_u64.into(), start: 2_u64.into() };
+    let asks = [
+        Ask::Tip { place: 3, since: 1 },
+        Ask::Steps(some),
+        Ask::Steps(first),
+        Ask::Charts { floor: Height(9), after: None },
+        Ask::Charts { floor: Height(9), after: Some(CHART) },
+        Ask::Log { chart: CHART, until: LogPosition(3) },
+    ];
+    let CertifiedHeader { header, certificate, .. } = certified(header(9));
+    let boundary = Some(Boundary { id: BlockId([25; 32]), path: path() });
+    let tip = Some(Tip { header, certificate, boundary });
+    let tips = [
+        TipPage { handovers: List::new(), tip },
+        TipPage { handovers: list(vec![handover()]), tip: None },
+    ];
+    let line = LogLine { location: Location { height: Height(8), index: 2 }, record: None };
+    let lines = ChartLines { chart: CHART, lines: list(vec![line.clone()]) };
+    let charts = ChartPage { charts: list(vec![lines]) };
+    let page = LinePage { before: Digest([26; 32]), lines: list(vec![line]) };
+    let asks = asks.iter().map(|ask| ask.encode().to_vec());
+    asks.chain(tips.iter().map(encode)).chain([encode(&charts), encode(&page)]).collect()
 }
 
 const NOTICE_DOMAIN: &str = "keepwell/client/grant-notice/v1";

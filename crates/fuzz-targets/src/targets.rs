@@ -43,9 +43,10 @@ use keepwell_crypto::{
 use keepwell_engine::{
     admission::read_forwarded,
     block::Block,
-    index::{BlockLine, LogLine},
+    index::BlockLine,
+    sync::{ANSWER_BYTES_MAX, Ask, ChartPage, LinePage, TipPage},
 };
-use keepwell_ledger::state::{Key, Value};
+use keepwell_ledger::state::{Key, LogLine, Value};
 use keepwell_merkle::{
     anchor::DocumentReceipt,
     block,
@@ -94,7 +95,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 63] = [
+pub const ALL: [(&str, Target); 64] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -154,6 +155,7 @@ pub const ALL: [(&str, Target); 63] = [
     ("state_proof", state_proof),
     ("state_value", state_value),
     ("stored_blocks", stored_blocks),
+    ("sync_message", sync_message),
     ("trustee_answer", trustee_answer),
     ("trustee_request", trustee_request),
     ("validator_card", validator_card),
@@ -813,6 +815,17 @@ pub fn index_line(bytes: &[u8]) -> bool {
     decode::<LogLine>(bytes, MESSAGE_BYTES_MAX).is_some()
         || decode::<BlockLine>(bytes, MESSAGE_BYTES_MAX).is_some()
         || decode::<Location>(bytes, MESSAGE_BYTES_MAX).is_some()
+}
+
+/// The bytes are what a new validator asks, or how it is answered.
+pub fn sync_message(bytes: &[u8]) -> bool {
+    if let Ok(ask) = Ask::decode(Copying(bytes)) {
+        assert_eq!(&*ask.encode(), bytes, "accepted bytes are the one encoding");
+        return true;
+    }
+    decode::<TipPage>(bytes, ANSWER_BYTES_MAX).is_some()
+        || decode::<ChartPage>(bytes, ANSWER_BYTES_MAX).is_some()
+        || decode::<LinePage>(bytes, ANSWER_BYTES_MAX).is_some()
 }
 
 /// The bytes are the address of a node, as profiles have it.

@@ -28,7 +28,6 @@ use alloc::vec::Vec;
 use keepwell_crypto::command::{Verified, genesis_digest};
 use keepwell_merkle::{
     block::{history_leaf, outcome_root},
-    chart_log,
     range::{Peaks, nodes_len},
 };
 use keepwell_types::{
@@ -51,7 +50,7 @@ use thiserror::Error;
 use crate::{
     decide::{BlockContext, Changes, Halt, decide, decide_genesis},
     signer::accountable,
-    state::{ChartLog, Key, Quota, RecordEntry, ReplaySlot, SpentId, Validators, Value},
+    state::{ChartLog, Key, LogLine, Quota, RecordEntry, ReplaySlot, SpentId, Validators, Value},
     validators::handed_over,
     view::{Lacks, View},
 };
@@ -431,10 +430,8 @@ pub struct Leaf {
     pub chart: ChartId,
     /// The outcome's place in the chart's log.
     pub position: LogPosition,
-    /// The entry's place in the chain.
-    pub location: Location,
-    /// The record that it added.
-    pub record: Option<RecordEntry>,
+    /// What is kept of it.
+    pub line: LogLine,
 }
 
 /// What executing a block brought.
@@ -617,12 +614,11 @@ impl Execution {
         record: Option<RecordEntry>,
     ) {
         let position = log.count;
-        let head = chart_log::extend(log.head, position, outcome);
-        let next = LogPosition(position.0.checked_add(1).expect("a log stays far below 2^64"));
-        self.view.write(Key::ChartLog(chart), Some(ChartLog { count: next, head }.into()));
+        let line = LogLine { location: outcome.location, record };
+        self.view.write(Key::ChartLog(chart), Some(log.extended(outcome, &line).into()));
         // Later entries of this block may name the record.
-        self.view.write(Key::Record(chart, position), record.clone().map(Value::Record));
-        self.leaves.push(Leaf { chart, position, location: outcome.location, record });
+        self.view.write(Key::Record(chart, position), line.record.clone().map(Value::Record));
+        self.leaves.push(Leaf { chart, position, line });
     }
 
     fn extend_history(&self, history: &mut Peaks) -> Vec<(u64, Digest)> {

@@ -48,6 +48,7 @@ use keepwell_types::{
     link::LinkReversal,
     member::{Administrators, OrganisationKind, Party},
     motion::Act,
+    outcome::Outcome,
     proxy::ProxyTerms,
     record::{RecordKind, RedactionGround},
     set::{CompartmentSet, PurposeSet, RestrictionSet, RoleSet},
@@ -794,11 +795,44 @@ pub struct ChartLog {
     /// Its head.
     #[n(1)]
     pub head: Digest,
+    /// The head of the chain of its lines.
+    #[n(2)]
+    pub lines: Digest,
 }
 
 impl ChartLog {
     /// The log of a chart that nothing has touched.
-    pub const EMPTY: Self = Self { count: LogPosition(0), head: chart_log::EMPTY };
+    pub const EMPTY: Self =
+        Self { count: LogPosition(0), head: chart_log::EMPTY, lines: chart_log::EMPTY };
+
+    /// The log with one more outcome, and what is kept to find it.
+    pub fn extended(&self, outcome: &Outcome, line: &LogLine) -> Self {
+        let position = self.count;
+        let next = position.0.checked_add(1).expect("a log stays far below 2^64");
+        Self {
+            count: LogPosition(next),
+            head: chart_log::extend(self.head, position, outcome),
+            lines: line.extend(self.lines, position),
+        }
+    }
+}
+
+/// What a node keeps of an outcome in a chart's log: where it stands, and what it added.
+#[derive(Clone, Debug, Decode, Encode, Eq, PartialEq, Serialize)]
+pub struct LogLine {
+    /// The entry.
+    #[n(0)]
+    pub location: Location,
+    /// The record that it added.
+    #[n(1)]
+    pub record: Option<RecordEntry>,
+}
+
+impl LogLine {
+    /// The head of a chain of lines to which this one is appended at `position`.
+    pub fn extend(&self, head: Digest, position: LogPosition) -> Digest {
+        chart_log::extend_lines(head, position, &keepwell_types::encode(self))
+    }
 }
 
 /// A patient's permission or prohibition.

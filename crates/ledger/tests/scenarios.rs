@@ -593,7 +593,7 @@ fn refusals_stand_in_the_log_of_the_chart_they_name() {
     let leaves: Vec<_> = executed
         .leaves
         .iter()
-        .map(|leaf| (leaf.position.0, leaf.location.index, leaf.record.is_some()))
+        .map(|leaf| (leaf.position.0, leaf.line.location.index, leaf.line.record.is_some()))
         .collect();
     let expected = [(0, 1, false), (1, 2, false), (2, 3, true), (3, 4, false)];
     assert_eq!(leaves, expected);

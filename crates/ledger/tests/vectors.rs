@@ -120,7 +120,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("organisation", organisation(1).into()),
         ("member", member(1).into()),
         ("chart", chart(1).into()),
-        ("chart log", ChartLog { count: LogPosition(8), head: DIGEST }.into()),
+        ("chart log", ChartLog { count: LogPosition(8), head: DIGEST, lines: DIGEST }.into()),
         ("grant", grant(1).into()),
         ("subject", Subject { grants: list(vec![GRANT]) }.into()),
         ("proposal", proposal(2).into()),

@@ -8,6 +8,14 @@
 //! The state holds the head and the length of each chart's log. Whoever has the outcomes from some
 //! position on, and the head before it, computes the same head, or lacks one, or has one too many.
 //!
+//! Beside it runs a second chain, of what nodes keep of each outcome to find it again: its line. A node that begins from
+//! the state of others checks their lines by it.
+//!
+//! ```text
+//! lines(0)     = 32 zero bytes
+//! lines(n + 1) = H("keepwell/merkle/chart-lines/v1", lines(n), n, line n, encoded)
+//! ```
+//!
 //! Not here: that one outcome was decided (its receipt shows that, [`crate::receipt`]); that a head is
 //! the one in the state (a proof of the state's database does). Why a chain and not a tree:
 //! `docs/decisions/0003-chart-log-is-a-hash-chain.md`.
@@ -23,7 +31,10 @@ use crate::block;
 /// Separates heads from every other digest.
 const DOMAIN: &str = "keepwell/merkle/chart-log/v1";
 
-/// Head of the log without outcomes.
+/// Separates heads of lines from every other digest.
+const LINES_DOMAIN: &str = "keepwell/merkle/chart-lines/v1";
+
+/// Head of a chain to which nothing is appended yet.
 pub const EMPTY: Digest = Digest([0; 32]);
 
 /// The head after `outcome` is appended at `position` to the log whose head is `head`.
@@ -43,4 +54,9 @@ pub fn extend_all<'a>(
     outcomes
         .into_iter()
         .try_fold(head, |head, outcome| Some(extend(head, positions.next()?, outcome)))
+}
+
+/// The head after `line` is appended at `position` to the chain of lines whose head is `head`.
+pub fn extend_lines(head: Digest, position: LogPosition, line: &[u8]) -> Digest {
+    hash::digest(LINES_DOMAIN, &[&head.0, &position.0.to_le_bytes(), line])
 }

@@ -109,6 +109,15 @@ impl Peaks {
         self.0.root()
     }
 
+    /// The peaks with their positions: all nodes of the range that proofs of later leaves need.
+    pub fn placed(&self) -> impl Iterator<Item = (u64, Digest)> {
+        let count = self.count();
+        let heights = (0..u64::BITS).rev().filter(move |height| count >> height & 1 == 1);
+        // The leaves before a peak are those of higher peaks.
+        let positions = heights.map(move |height| position(height, (count >> height) - 1));
+        positions.zip(self.peaks().iter().copied())
+    }
+
     /// Decodes canonical bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         keepwell_types::decode(bytes, PEAKS_BYTES_MAX)

@@ -43,6 +43,37 @@ fn a_range_is_stored_by_appending_and_its_root_is_the_trees() {
     }
 }
 
+/// Who begins at some count with its peaks alone proves all that comes after.
+#[test]
+fn peaks_in_their_places_are_enough_for_later_leaves() {
+    struct Sparse(std::collections::BTreeMap<u64, Digest>);
+
+    impl NodeSource for Sparse {
+        fn node(&self, position: u64) -> Option<Digest> {
+            self.0.get(&position).copied()
+        }
+    }
+
+    let leaves = some_leaves(70);
+    for begun in 0..=40 {
+        let mut peaks = Peaks::new();
+        leaves[..begun as usize].iter().for_each(|leaf| drop(peaks.push(*leaf)));
+        let mut store = Sparse(peaks.placed().collect());
+        for leaf in &leaves[begun as usize..] {
+            let first = range::nodes_len(peaks.count());
+            store.0.extend((first..).zip(peaks.push(*leaf)));
+        }
+        for count in begun + 1..=70 {
+            let root = tree::root(&leaves[..count as usize]);
+            for index in begun..count {
+                let path = range::prove(&store, count, index).unwrap();
+                let leaf = &leaves[index as usize];
+                assert_eq!(path.verify(&root, count, index, leaf), Ok(()), "{index} of {count}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_store_proves_each_leaf_of_each_earlier_count() {
     let leaves = some_leaves(70);

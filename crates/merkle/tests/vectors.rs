@@ -113,6 +113,10 @@ fn blocks() {
     vectors.add("outcome-leaf", "ok", block::outcome_leaf(&outcomes[0]).0);
     let head = chart_log::extend_all(chart_log::EMPTY, LogPosition(0), outcomes).unwrap();
     vectors.add("chart-log-of-5", "ok", head.0);
+    let first = chart_log::extend_lines(chart_log::EMPTY, LogPosition(0), b"first line");
+    let second = chart_log::extend_lines(first, LogPosition(1), b"second line");
+    vectors.add("chart-lines-of-1", "ok", first.0);
+    vectors.add("chart-lines-of-2", "ok", second.0);
     vectors.add("document-leaf", "ok", document_leaf(&Salt([1; 32]), &Digest([2; 32])).0);
     vectors.freeze(
         "blocks.txt",

@@ -7,6 +7,7 @@
 //! listen_clients = "10.0.0.1:7441"           # loopback unless configured; beyond it with [tls] only
 //! organisation = "32 hexadecimal digits"     # whose node it is: only while it has no seat among the validators
 //! custody_check_s = 604800                   # between two looks at all sealed objects, in seconds
+//! archive = true                             # or false: a new node begins from the state of its peers
 //!
 //! [tls]                                      # of the interface for clients; without it plain HTTP, on loopback
 //! certificate = "/etc/keepwell/tls/certificate.pem"
@@ -214,6 +215,10 @@ pub struct NodeConfig {
     /// Seconds between two looks at all sealed objects.
     #[serde(default = "default_custody_check_s")]
     pub custody_check_s: u64,
+    /// Whether a new node executes all blocks since the first, and keeps them. Otherwise it begins from the state of its
+    /// peers, and has no earlier block.
+    #[serde(default = "default_archive")]
+    pub archive: bool,
     /// How long a view waits for its leader.
     #[serde(default = "default_leader_timeout_ms")]
     pub leader_timeout_ms: u64,
@@ -330,6 +335,10 @@ fn default_clients() -> SocketAddr {
 /// A week.
 const fn default_custody_check_s() -> u64 {
     7 * 24 * 60 * 60
+}
+
+const fn default_archive() -> bool {
+    true
 }
 
 const fn default_leader_timeout_ms() -> u64 {

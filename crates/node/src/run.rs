@@ -40,7 +40,7 @@ use keepwell_engine::{
 };
 use keepwell_types::{
     genesis::GenesisFault,
-    id::{OrganisationId, PublicKey},
+    id::{Height, OrganisationId, PublicKey},
     validators::ValidatorSet,
 };
 use thiserror::Error;
@@ -143,6 +143,11 @@ pub enum NodeError {
     /// Its index.
     #[error(transparent)]
     CustodyIndex(#[from] PendingError),
+    /// It would pass over blocks that say what becomes of them.
+    #[error(
+        "this node has sealed objects, and must execute all blocks to know what becomes of them; take `archive = false` out of its configuration, or give it an empty folder"
+    )]
+    HasObjects,
     /// The index of final blocks.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -353,6 +358,10 @@ async fn assemble(
     };
     let store = open_store(&config.custody, &folder)?;
     let pending = Pending::open(&folder.custody_index())?;
+    let begins = !config.archive && index.height()? == Height(0) && index.floor()?.is_none();
+    if begins && pending.cursor()? > Height(0) {
+        return Err(NodeError::HasObjects);
+    }
     let custody = Custody::new(identity, store, pending, config.custody_limits);
     let custody = Arc::new(custody);
 
@@ -360,6 +369,7 @@ async fn assemble(
         secret: keys.consensus.clone(),
         listen: config.listen_peers,
         addresses: config.peers.iter().map(|peer| (peer.validator, peer.address)).collect(),
+        archive: config.archive,
     };
     let settings = Settings {
         leader_timeout: config.leader_timeout(),

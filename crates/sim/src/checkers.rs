@@ -7,13 +7,14 @@ use commonware_glue::simulate::{
 };
 use keepwell_engine::{
     block::EngineKey,
+    index::IndexError,
     reader::{ReadError, entry_at},
 };
-use keepwell_ledger::state::{Key, Value};
+use keepwell_ledger::state::{Key, LogLine, Value};
 use keepwell_merkle::certificate::Validators;
 use keepwell_types::{
     command::Payload,
-    id::{Height, Protocol, PublicKey},
+    id::{ChartId, Height, LogPosition, Protocol, PublicKey},
     limits::{BLOCK_AHEAD_MS_MAX, HANDOVERS_PAGE_MAX},
     time::BlockTime,
     validators::{ends_epoch, epoch_of},
@@ -94,6 +95,13 @@ pub struct ProtocolIsUpgraded {
 pub struct SharesAreOpened(
     /// Whether they must have.
     pub bool,
+);
+
+/// A validator began from the state of others, and its index has of each chart what theirs have.
+#[derive(Clone, Copy)]
+pub struct BeganFromState(
+    /// Its place.
+    pub usize,
 );
 
 /// No block was final before its time by the clock of honest validators, give or take what
@@ -194,7 +202,9 @@ impl Property<EngineKey, State> for NothingAcknowledgedIsLost {
             let Some(first) = states.first() else { return Ok(()) };
             for (id, outcome) in first.acknowledged.all().iter() {
                 for state in states {
-                    if state.core.tip().height() < outcome.location.height {
+                    let floor = state.core.floor().map_err(|error| error.to_string())?;
+                    let at = outcome.location.height;
+                    if state.core.tip().height() < at || at <= floor {
                         continue;
                     }
                     let line = state.core.index.block(outcome.location.height).ok().flatten();
@@ -291,6 +301,50 @@ impl Property<EngineKey, State> for AccessesAreWhatRulesSay {
             Ok(())
         })
     }
+}
+
+impl Property<EngineKey, State> for BeganFromState {
+    fn name(&self) -> &'static str {
+        "a validator begins from the state of others"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let begun = states.get(self.0).ok_or("it is not there")?;
+            if begun.core.floor().map_err(|error| error.to_string())? == Height(0) {
+                return Err("it executed all blocks".into());
+            }
+            let others = states.iter().enumerate().filter(|(place, _)| *place != self.0);
+            for (_, other) in others {
+                let both = [begun, other].map(|it| it.core.tip().height());
+                let until = both.into_iter().min().unwrap_or_default();
+                let [here, there] = [begun, other].map(|it| lines(it, until));
+                if here? != there? {
+                    return Err(format!("logs of charts differ up to block {until}"));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// All lines of all charts up to a block.
+fn lines(state: &State, until: Height) -> Result<Vec<(ChartId, LogLine)>, String> {
+    let (index, mut lines, mut last) = (&state.core.index, Vec::new(), None);
+    let said = |error: IndexError| error.to_string();
+    while let Some(chart) = index.chart_after(last).map_err(said)? {
+        last = Some(chart);
+        for at in (0..).map(LogPosition) {
+            let line = index.log(chart, at).map_err(said)?;
+            let Some(line) = line.filter(|it| it.location.height <= until) else { break };
+            lines.push((chart, line));
+        }
+    }
+    Ok(lines)
 }
 
 impl Property<EngineKey, State> for EpochsPass {

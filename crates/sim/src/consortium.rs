@@ -16,7 +16,7 @@ use commonware_codec::Encode as _;
 use commonware_consensus::{Reporter, marshal::Update};
 use commonware_cryptography::{Signer as _, ed25519};
 use commonware_glue::simulate::{
-    engine::{EngineDefinition, InitContext},
+    engine::{ChannelPair, EngineDefinition, InitContext},
     processed::ProcessedHeight,
     reporter::MonitorReporter,
 };
@@ -52,7 +52,7 @@ use keepwell_types::{
     validators::{Change, Seat},
 };
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
+use rand_core::{Rng as _, SeedableRng as _};
 
 use crate::{
     deputy::{Deputy, MemoryKeeper, Office},
@@ -65,6 +65,9 @@ use crate::{
 const PACE: Duration = Duration::from_millis(300);
 /// How often each client of a history does.
 const HISTORY_PACE: Duration = Duration::from_millis(80);
+
+/// How long a validator fetches at most before it is interrupted.
+const INTERRUPTED_MS_MAX: u32 = 250;
 
 /// A version of the protocol to come, whose rules are those of the newest.
 pub const NEXT: Protocol = Protocol::NEWEST.next();
@@ -90,6 +93,10 @@ pub struct Consortium {
     outdated: Arc<AtomicU64>,
     /// What each validator does instead of what it should.
     lies: Vec<Option<Lie>>,
+    /// Which validator loses its disk with its first crash, and begins from the state of the others.
+    begins: Option<usize>,
+    /// How often it is killed while it does.
+    interruptions: usize,
     /// What clients were told.
     pub acknowledged: Acknowledged,
     /// How far a final block was ahead of the clock, at most, in milliseconds.
@@ -138,6 +145,8 @@ impl Consortium {
             upgrade: false,
             outdated: Arc::default(),
             lies: vec![None; n as usize],
+            begins: None,
+            interruptions: 0,
             genesis,
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
             acknowledged: Acknowledged::default(),
@@ -242,6 +251,20 @@ impl Consortium {
         self
     }
 
+    /// One validator loses its disk with its first crash, and begins from the state of the others.
+    #[must_use]
+    pub const fn with_beginner(mut self, validator: usize) -> Self {
+        self.begins = Some(validator);
+        self
+    }
+
+    /// The validator that begins is killed so often before it has all that it needs.
+    #[must_use]
+    pub const fn with_interruptions(mut self, times: usize) -> Self {
+        self.interruptions = times;
+        self
+    }
+
     fn liars(&self) -> usize {
         self.lies.iter().flatten().count()
     }
@@ -265,6 +288,16 @@ impl Consortium {
     fn index_folder(&self, validator: usize, start: u64) -> PathBuf {
         let folder = |start| self.folder.path().join(format!("{validator}-{start}"));
         if start.is_multiple_of(2) {
+            copy(&folder(start - 1), &folder(start)).expect("the temporary folder can be copied");
+        }
+        folder(start)
+    }
+
+    /// A folder for the index of a validator that lost its disk before its second start. What it lost since, nothing
+    /// brings back.
+    fn begun_folder(&self, validator: usize, start: u64) -> PathBuf {
+        let folder = |start| self.folder.path().join(format!("{validator}-{start}"));
+        if start > 2 {
             copy(&folder(start - 1), &folder(start)).expect("the temporary folder can be copied");
         }
         folder(start)
@@ -371,13 +404,24 @@ impl EngineDefinition for Consortium {
             }
         };
         let seed = start * 100 + index as u64;
+        let begins = self.begins == Some(index) && start > 1;
+        let begun = |folder| {
+            let others = participants.iter().filter(|key| *key != public_key);
+            let mut life = life(format!("{index}-begun"), folder, seed);
+            life.settings.begin_from = others.cloned().collect();
+            life
+        };
         let own = match lie {
             Some(Lie::Forgetting) => {
                 let folder = self.folder.path().join(format!("{index}-{start}"));
                 life(format!("{index}-{start}"), folder, seed)
             }
+            _ if begins => begun(self.begun_folder(index, start)),
             _ => life(index.to_string(), self.index_folder(index, start), seed),
         };
+        let interruptions = if begins && start == 2 { self.interruptions } else { 0 };
+        let interrupted: Vec<_> =
+            (0..interruptions).map(|_| begun(self.begun_folder(index, start))).collect();
         let own = Life {
             listener: Some(MonitorReporter::new(public_key.clone(), monitor, listener)),
             ..own
@@ -391,6 +435,10 @@ impl EngineDefinition for Consortium {
         let (started, parts) = oneshot::channel();
         // One task is the parent of all others, so that a crash ends every one of them at once.
         let life = context.spawn(move |mut context| async move {
+            let mut channels = channels;
+            for life in interrupted {
+                channels = life.interrupted(&mut context, channels).await;
+            }
             match lie {
                 Some(Lie::Twins) => {
                     let [one, other] = liars::twins(&mut context, &participants, channels);
@@ -403,6 +451,10 @@ impl EngineDefinition for Consortium {
                 }
                 Some(Lie::Silence) => {
                     let channels = liars::unheard(&mut context, channels);
+                    own.live(context, channels, Some(started)).await;
+                }
+                Some(Lie::Misleading) => {
+                    let channels = liars::misleading(&context, channels);
                     own.live(context, channels, Some(started)).await;
                 }
                 Some(Lie::Forgetting | Lie::Dealing | Lie::Accusing | Lie::Losing) | None => {
@@ -493,6 +545,27 @@ impl Life {
             self.outdated.fetch_add(1, Ordering::Relaxed);
         }
         drop(validator.reader);
+    }
+
+    /// Is killed before it has started; returns the ends of its channels for the one that is started after it.
+    async fn interrupted(
+        self,
+        context: &mut Context,
+        channels: Vec<ChannelPair<EngineKey>>,
+    ) -> Vec<ChannelPair<EngineKey>> {
+        let control = self.control.clone();
+        let pause = Duration::from_millis((context.next_u32() % INTERRUPTED_MS_MAX).into());
+        let life =
+            context.child("interrupted").spawn(move |context| self.live(context, channels, None));
+        context.sleep(pause).await;
+        life.abort();
+        let _ = life.await;
+        let mut again = Vec::new();
+        for (channel, quota) in wiring::channels() {
+            let pair = control.register(channel, quota).await;
+            again.push(pair.expect("the network goes on for as long as the run"));
+        }
+        again
     }
 }
 

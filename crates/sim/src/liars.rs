@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_glue::simulate::engine::ChannelPair;
 use commonware_p2p::{
     Message, Receiver as _, Recipients, Sender as _,
@@ -16,7 +18,10 @@ use commonware_p2p::{
 };
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _, deterministic::Context};
 use commonware_utils::channel::mpsc;
-use keepwell_engine::block::EngineKey;
+use keepwell_engine::{
+    block::EngineKey,
+    sync::{Ask, ChartPage},
+};
 use keepwell_ledger::state::Changing;
 use keepwell_types::{
     command::Payload,
@@ -29,6 +34,8 @@ use rand_core::Rng as _;
 const GARBAGE_PACE: Duration = Duration::from_millis(15);
 /// Bytes of a piece of garbage, at most.
 const GARBAGE_BYTES_MAX: usize = 2_048;
+/// The channel on which new validators ask for the state.
+const SYNC: usize = 5;
 /// Messages of others that are kept, to be sent again or altered.
 const KEPT_MAX: usize = 64;
 
@@ -50,6 +57,8 @@ pub enum Lie {
     Accusing,
     /// When validators change, it loses the key to which shares are dealt, as a host does that is restored in between.
     Losing,
+    /// It misleads those who begin from its state: it says that there are no charts, and answers all else with garbage.
+    Misleading,
 }
 
 /// What a validator says in a change, if it says anything, who should say `said`.
@@ -155,6 +164,45 @@ pub(crate) fn noisy(
         context.child("noise").spawn(move |runtime| make_noise(runtime, sender, receiver));
     }
     honest
+}
+
+/// The ends of all channels of a validator in whose place somebody answers those who begin from its state.
+pub(crate) fn misleading(
+    context: &Context,
+    mut channels: Vec<ChannelPair<EngineKey>>,
+) -> Vec<LyingPair<impl SplitForwarder<EngineKey> + use<>>> {
+    let as_is =
+        |_: SplitOrigin, recipients: &Recipients<EngineKey>, _: &_| Some(recipients.clone());
+    let after = channels.split_off(SYNC + 1);
+    let sync = channels.split_off(SYNC);
+    let [mut honest, _] = split(context, channels, as_is, |_: &_| SplitTarget::Primary);
+    let [deaf, misled] = split(context, sync, as_is, |_: &_| SplitTarget::Secondary);
+    let [rest, _] = split(context, after, as_is, |_: &_| SplitTarget::Primary);
+    honest.extend(deaf.into_iter().chain(rest));
+    for (sender, receiver) in misled {
+        context.child("misled").spawn(move |runtime| mislead(runtime, sender, receiver));
+    }
+    honest
+}
+
+async fn mislead<F: SplitForwarder<EngineKey>>(
+    mut runtime: Context,
+    mut sender: SplitSender<EngineKey, Context, F>,
+    mut receiver: Receiver<EngineKey>,
+) {
+    while let Ok((from, message)) = receiver.recv().await {
+        // A question: its number, 0, and what is asked. An answer: the same number, 1, and the answer.
+        let message = message.as_ref();
+        let Some((number, [0, ask @ ..])) = message.split_at_checked(8) else { continue };
+        let answer = match Ask::decode(Bytes::copy_from_slice(ask)) {
+            Ok(Ask::Charts { .. }) => keepwell_types::encode(&ChartPage { charts: List::new() }),
+            Ok(_) => (0..runtime.next_u32() % 512).map(|_| runtime.next_u32() as u8).collect(),
+            Err(_) => continue,
+        };
+        let answer = Bytes::from(answer).encode();
+        let message = [number, &[1], &answer].concat();
+        sender.send(Recipients::One(from), message, false);
+    }
 }
 
 async fn make_noise<F: SplitForwarder<EngineKey>>(

@@ -23,8 +23,9 @@ use crate::{commands::node::load_keys, failure::Failure, output::Output, runtime
 /// Check everything that a stopped node has on disk, and name what is wrong
 ///
 /// Certificates are verified against the genesis file, every block is executed again, and the result is
-/// compared with the headers, the index and the state. Sealed objects in the node's folder are compared
-/// with what the ledger commits to; whether they open, only their readers know.
+/// compared with the headers, the index and the state. A node that began from the state of others has no
+/// block before: its state and index are compared with what validators certified. Sealed objects in the
+/// node's folder are compared with what the ledger commits to; whether they open, only their readers know.
 #[derive(Args)]
 #[command(after_help = "Example:\n  keepwell fsck --config pilot/organisations/hospital/node.toml")]
 pub(crate) struct Fsck {
@@ -70,18 +71,27 @@ impl Fsck {
             Some(objects) => format!("{objects} sealed objects read"),
             None => "the sealed objects are in an object store and were not read".into(),
         };
-        let state = if sound.unbuilt {
-            "the state is not there yet: the node has not run since it was restored".into()
-        } else {
-            format!("{} entries of the state compared", sound.entries)
+        let blocks = match sound.floor {
+            Some(floor) => format!("{} blocks after block {floor} followed", sound.blocks),
+            None => format!("{} blocks executed again", sound.blocks),
+        };
+        let state = match (sound.unbuilt, sound.floor) {
+            (true, Some(_)) => {
+                "the state is not there yet: the node was stopped while it fetched it".into()
+            }
+            (true, None) => {
+                "the state is not there yet: the node has not run since it was restored".into()
+            }
+            (false, _) => format!("{} entries of the state compared", sound.entries),
         };
         output.result(
             &format!(
-                "sound: {} blocks executed again, {} certificates verified, {state}, {read}",
-                sound.blocks, sound.certificates
+                "sound: {blocks}, {} certificates verified, {state}, {read}",
+                sound.certificates
             ),
             &json!({
                 "sound": true,
+                "began_from": sound.floor,
                 "blocks": sound.blocks,
                 "certificates": sound.certificates,
                 "entries": sound.entries,

@@ -98,7 +98,11 @@ fn a_tip_of_another_consortium_or_with_fewer_votes_is_refused() {
 }
 
 fn log_value(count: u64, head: u8) -> Value {
-    Value::ChartLog(ChartLog { count: LogPosition(count), head: Digest([head; 32]) })
+    Value::ChartLog(ChartLog {
+        count: LogPosition(count),
+        head: Digest([head; 32]),
+        ..ChartLog::EMPTY
+    })
 }
 
 #[test]
@@ -212,7 +216,8 @@ fn head(lines: &[LogEntry]) -> Digest {
 
 /// A page of a log, proven at height 50.
 fn page(world: &World, log: &[LogEntry], from: usize, shown: &[LogEntry]) -> LogPage {
-    let value = ChartLog { count: LogPosition(log.len() as u64), head: head(log) };
+    let value =
+        ChartLog { count: LogPosition(log.len() as u64), head: head(log), ..ChartLog::EMPTY };
     LogPage {
         head: world.prove(50, &[(LOG, Value::ChartLog(value))], LOG),
         from: LogPosition(from as u64),

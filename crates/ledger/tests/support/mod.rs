@@ -298,10 +298,10 @@ impl World {
         }
         let entries = std::mem::take(&mut self.entries);
         for leaf in &executed.leaves {
-            let place = leaf.location.index as usize;
+            let place = leaf.line.location.index as usize;
             let (entry, outcome) = (entries[place].clone(), executed.outcomes[place].clone());
             self.log.push((leaf.chart, leaf.position, entry, outcome));
-            if let Some(record) = &leaf.record {
+            if let Some(record) = &leaf.line.record {
                 self.records.insert((leaf.chart, leaf.position), record.clone());
             }
         }

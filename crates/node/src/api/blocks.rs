@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use keepwell_engine::reader::ReadError;
 use keepwell_types::{
     encoding::List,
@@ -35,6 +35,7 @@ pub struct From {
     responses(
         (status = 200, content_type = "application/cbor", description = "StoredBlocks"),
         (status = 401, body = super::error::ErrorBody), (status = 403, body = super::error::ErrorBody),
+        (status = 410, body = super::error::ErrorBody, description = "The node began from a later block"),
     ))]
 pub async fn blocks(
     State(node): State<Arc<Node>>,
@@ -43,6 +44,13 @@ pub async fn blocks(
     Params(From { from }): Params<From>,
 ) -> Result<Response, ApiError> {
     check_operator(&node, &caller)?;
+    let floor = node.core.floor()?;
+    if Height(from) <= floor {
+        let message = format!(
+            "this node began from the state at block {floor} and has no earlier block; ask a node that has executed all"
+        );
+        return Err(ApiError::node(StatusCode::GONE, "began_later", message));
+    }
     let (mut blocks, mut bytes) = (List::new(), 0);
     for height in from.max(1)..=node.core.tip().height().0 {
         let stored = match node.reader.stored(Height(height)).await {

@@ -179,11 +179,13 @@ impl Eraser<'_> {
     /// Every case that was opened in a chart.
     async fn cases_of(&self, chart: ChartId) -> Result<Vec<Key>, EraseError> {
         let mut cases = Vec::new();
+        let floor = self.core.floor().map_err(|_| ReadError::Storage)?;
         let mut read: Option<(Height, Block)> = None;
         for position in (0..).map(LogPosition) {
             let line = self.core.index.log(chart, position).map_err(|_| ReadError::Storage)?;
             let Some(line) = line else { break };
-            if line.record.is_some() {
+            // No words of cases from before are here where a node began later.
+            if line.record.is_some() || line.location.height <= floor {
                 continue;
             }
             let Location { height, index } = line.location;

@@ -14,7 +14,9 @@ use keepwell_engine::{
     core::Core,
     reader::{ReadError, Reader, entry_at},
 };
+use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
+    access::RecordName,
     case::CaseDecision,
     command::{Entry, Payload},
     grant::Answer,
@@ -242,6 +244,11 @@ async fn follow_to(
     newest: Height,
 ) -> Result<(), FollowError> {
     let mut at = custody.pending.cursor()?;
+    let floor = core.floor().map_err(|_| ReadError::Storage)?;
+    if at < floor {
+        begin_at(custody, core, reader, floor).await?;
+        at = floor;
+    }
     while at < newest {
         let height = Height(at.0 + 1);
         let line = core.index.block(height).map_err(|_| ReadError::Storage)?;
@@ -260,6 +267,35 @@ async fn follow_to(
         at = height;
     }
     Ok(())
+}
+
+/// Goes on after the block that this node began from. What it would have noted on the way is looked up in the state; it
+/// had no objects then, or it would not have begun there.
+async fn begin_at(
+    custody: &Custody,
+    core: &Core,
+    reader: &dyn Reader,
+    floor: Height,
+) -> Result<(), FollowError> {
+    let own = custody.organisation();
+    let mut last = None;
+    while let Some(chart) = core.index.chart_after(last).map_err(|_| ReadError::Storage)? {
+        last = Some(chart);
+        custody.name(Named::Emergency(chart))?;
+        for position in (0..).map(LogPosition) {
+            let line = core.index.log(chart, position).map_err(|_| ReadError::Storage)?;
+            let Some(line) = line else { break };
+            let Some(it) = line.record.filter(|it| it.custodians.contains(&own)) else { continue };
+            let state = reader.state(&[Key::RecordState(chart, it.original)]).await?;
+            if matches!(&state[..], [Some(Value::RecordState(state))] if state.redaction.is_some())
+            {
+                let record = RecordName { record: it.record, position };
+                let redaction = PendingRedaction { chart, record, height: floor };
+                custody.name(Named::Redaction(redaction))?;
+            }
+        }
+    }
+    Ok(custody.pending.put_cursor(floor)?)
 }
 
 /// Whether the log of the object's chart has its record with this capsule; nothing if it cannot be read.

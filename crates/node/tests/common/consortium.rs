@@ -129,6 +129,7 @@ impl Consortium {
             custody: CustodyConfig::default(),
             custodians: Vec::new(),
             custody_check_s: 1_000_000,
+            archive: true,
             custody_limits: CustodyLimits::default(),
             leader_timeout_ms: 3_000,
             certification_timeout_ms: 4_000,

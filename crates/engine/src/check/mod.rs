@@ -2,7 +2,12 @@
 //!
 //! Certificates are verified, every block is executed again, and what comes of it is compared with
 //! the headers, the index and the state's database. The first thing that is wrong is named.
+//!
+//! Where a validator began from the state of others, [`begun`] says what is compared instead.
 
+mod begun;
+
+use commonware_consensus::simplex::types::Finalization;
 use commonware_cryptography::certificate::Verifier as _;
 use commonware_runtime::{Clock, Metrics, Spawner, Storage, buffer::paged::CacheRef};
 use commonware_storage::archive::{Archive as _, Identifier, prunable};
@@ -12,7 +17,7 @@ use keepwell_merkle::{
     certificate::{CertificateError, Validators},
     handover::{Handover, HandoverError},
 };
-use keepwell_types::{genesis::Genesis, id::Height};
+use keepwell_types::{block::Certificate, genesis::Genesis, id::Height, validators::ValidatorSet};
 use rand_core::CryptoRng;
 use thiserror::Error;
 
@@ -23,7 +28,7 @@ use crate::{
     protocol::Known,
     reader::certificate_of,
     replay::{Replay, ReplayError},
-    state::{StateDb, state_config},
+    state::{StateContext, StateDb, state_config},
     wiring::{archive_config, genesis_block},
 };
 
@@ -36,8 +41,11 @@ pub struct Sound {
     pub certificates: u64,
     /// Entries of the state that were compared.
     pub entries: u64,
-    /// Whether the node has yet to execute its blocks: it was restored, and did not run since.
+    /// Whether the node has yet to execute its blocks: it was restored, and did not run since. Or it has yet to fetch
+    /// the state that it begins from.
     pub unbuilt: bool,
+    /// The block that it began from; its blocks were not executed again.
+    pub floor: Option<Height>,
 }
 
 /// What is wrong on disk.
@@ -96,10 +104,84 @@ pub enum Unsound {
         "an entry of the state differs from what the blocks give; restore this node from a backup or a peer"
     )]
     StateDiffers,
+    /// What a validator began from is not what others certified.
+    #[error(
+        "what this node began from is not certified by the consortium's validators; remove what is in its folder but the sealed objects, and start it again"
+    )]
+    Floor,
+    /// The index differs from the state.
+    #[error(
+        "the index differs from the state, and cannot be built without the blocks before; remove what is in the node's folder but the sealed objects, and start it again"
+    )]
+    LinesDiffer,
 }
 
 fn store<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Unsound {
     move |error| Unsound::Store { what, reason: error.to_string() }
+}
+
+type Finalized = Finalization<Scheme, EngineDigest>;
+
+/// What a stopped validator has on disk.
+struct Stores<E: StateContext> {
+    certificates: prunable::Archive<TwoCap, E, EngineDigest, Finalized>,
+    blocks: prunable::Archive<TwoCap, E, EngineDigest, Block>,
+    state: StateDb<E>,
+}
+
+impl<E> Stores<E>
+where
+    E: Clock + CryptoRng + Spawner + Storage + Metrics,
+{
+    async fn open(context: &E, prefix: &str) -> Result<Self, Unsound> {
+        let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
+        let config = Scheme::certificate_codec_config_unbounded();
+        let config = archive_config(prefix, "finalizations", page_cache.clone(), config);
+        let certificates = prunable::Archive::init(context.child("finalizations"), config);
+        let certificates = certificates.await.map_err(store("certificates"))?;
+        let config = archive_config(prefix, "blocks", page_cache.clone(), ());
+        let blocks = prunable::Archive::init(context.child("blocks"), config);
+        let blocks = blocks.await.map_err(store("blocks"))?;
+        let config = state_config(prefix, page_cache);
+        let state = StateDb::<E>::init(context.child("state"), config, None);
+        let state = state.await.map_err(store("the state"))?;
+        Ok(Self { certificates, blocks, state })
+    }
+
+    async fn block(&self, height: u64) -> Result<Option<Block>, Unsound> {
+        self.blocks.get(Identifier::Index(height)).await.map_err(store("blocks"))
+    }
+
+    /// The certificate of a block, verified, if it has one of its own.
+    async fn certificate(
+        &self,
+        block: &Block,
+        validators: &Validators,
+    ) -> Result<Option<Certificate>, Unsound> {
+        let height = block.header().height;
+        let stored = self.certificates.get(Identifier::Index(height.0)).await;
+        let stored: Option<Finalized> = stored.map_err(store("certificates"))?;
+        let Some(certificate) = stored.as_ref().and_then(certificate_of) else { return Ok(None) };
+        if certificate.block != block.id() {
+            return Err(Unsound::OtherBlock(height));
+        }
+        validators
+            .verify_header(block.header(), &certificate)
+            .map_err(|source| Unsound::Certificate { height, source })?;
+        Ok(Some(certificate))
+    }
+}
+
+/// Follows a block that hands over to other validators.
+fn hand_over(
+    validators: &mut Validators,
+    block: &Block,
+    certificate: Option<Certificate>,
+    set: ValidatorSet,
+) -> Result<(), Unsound> {
+    let header = block.header().clone();
+    let certificate = certificate.ok_or(Unsound::NoHandover(header.height))?;
+    Ok(validators.advance(&Handover { header, certificate, set })?)
 }
 
 /// Checks the stores that begin with `prefix`, and the index.
@@ -115,56 +197,24 @@ where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
 {
     let mut validators = Validators::of(genesis)?;
-    let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
-    let certificates = prunable::Archive::<TwoCap, _, EngineDigest, _>::init(
-        context.child("finalizations"),
-        archive_config(
-            prefix,
-            "finalizations",
-            page_cache.clone(),
-            Scheme::certificate_codec_config_unbounded(),
-        ),
-    )
-    .await
-    .map_err(store("certificates"))?;
-    let blocks = prunable::Archive::<TwoCap, _, EngineDigest, Block>::init(
-        context.child("blocks"),
-        archive_config(prefix, "blocks", page_cache.clone(), ()),
-    )
-    .await
-    .map_err(store("blocks"))?;
-    let state = StateDb::<E>::init(context.child("state"), state_config(prefix, page_cache), None)
-        .await
-        .map_err(store("the state"))?;
+    let stores = Stores::open(&context, prefix).await?;
+    if let Some(floor) = index.floor()? {
+        return begun::check(&stores, validators, &floor, index, progress).await;
+    }
 
-    let root = state.root();
+    let root = stores.state.root();
     let first = genesis_block::<E>(genesis);
     let mut replay = Replay::new(genesis.clone(), &first, known.clone());
     let mut sound = Sound::default();
     let mut compared = false;
     for height in 1.. {
-        let block: Option<Block> =
-            blocks.get(Identifier::Index(height)).await.map_err(store("blocks"))?;
-        let Some(block) = block else { break };
+        let Some(block) = stores.block(height).await? else { break };
         let executed = replay.block(&block)?;
         sound.blocks += 1;
-        let certificate: Option<
-            commonware_consensus::simplex::types::Finalization<Scheme, EngineDigest>,
-        > = certificates.get(Identifier::Index(height)).await.map_err(store("certificates"))?;
-        let certificate = certificate.as_ref().and_then(certificate_of);
-        if let Some(certificate) = &certificate {
-            if certificate.block != block.id() {
-                return Err(Unsound::OtherBlock(Height(height)));
-            }
-            validators
-                .verify_header(block.header(), certificate)
-                .map_err(|source| Unsound::Certificate { height: Height(height), source })?;
-            sound.certificates += 1;
-        }
+        let certificate = stores.certificate(&block, &validators).await?;
+        sound.certificates += u64::from(certificate.is_some());
         if let Some(set) = executed.next.clone() {
-            let certificate = certificate.ok_or(Unsound::NoHandover(Height(height)))?;
-            let header = block.header().clone();
-            validators.advance(&Handover { header, certificate, set })?;
+            hand_over(&mut validators, &block, certificate, set)?;
         }
         if let Some(line) = index.block(Height(height))?
             && (line.id != block.id() || *line.outcomes != *executed.outcomes)
@@ -173,8 +223,8 @@ where
         }
         if block.header().state.0 == root.0 && !compared {
             for (key, value) in replay.state() {
-                let stored =
-                    state.get(&to_engine(key.to_bytes())).await.map_err(store("the state"))?;
+                let stored = stores.state.get(&to_engine(key.to_bytes())).await;
+                let stored = stored.map_err(store("the state"))?;
                 if stored.as_deref() != Some(value.encode().as_slice()) {
                     return Err(Unsound::StateDiffers);
                 }
@@ -185,7 +235,7 @@ where
         progress(height);
     }
     if !compared && sound.blocks > 0 {
-        if index.height()? > Height(0) || !is_empty(&state, &replay).await? {
+        if index.height()? > Height(0) || !is_empty(&stores.state, &replay).await? {
             return Err(Unsound::StateRoot);
         }
         sound.unbuilt = true;

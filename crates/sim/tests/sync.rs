@@ -1,0 +1,101 @@
+//! Goal: a validator that lost everything begins from the state of the others, whatever they say, and is one of them
+//! again. Method: as in `faults`.
+
+use std::time::Duration;
+
+use commonware_glue::simulate::{
+    action::{Action, Crash, Schedule},
+    engine::EngineDefinition as _,
+    plan::PlanBuilder,
+};
+use commonware_p2p::simulated::Link;
+use commonware_utils::probability;
+use keepwell_sim::{
+    checkers::BeganFromState,
+    consortium::Consortium,
+    liars::Lie,
+    scenario::{self, GOOD, alive_at},
+};
+
+/// The validator that begins.
+const BEGINNER: usize = 2;
+
+/// Crashes a validator at these seconds, and starts it again a second later.
+fn crashes(consortium: &Consortium, at: &[u64]) -> Crash<keepwell_engine::block::EngineKey> {
+    let id = &consortium.participants()[BEGINNER];
+    let schedule = at.iter().fold(Schedule::new(), |schedule, second| {
+        schedule
+            .at(Duration::from_secs(*second), Action::Crash(id.clone()))
+            .at(Duration::from_secs(second + 1), Action::Restart(id.clone()))
+    });
+    Crash::Schedule(schedule)
+}
+
+fn check(scenario: &str, link: Link, at: &'static [u64], consortium: impl Fn() -> Consortium) {
+    scenario::check(
+        scenario,
+        || consortium().with_beginner(BEGINNER),
+        |consortium| {
+            let crash = crashes(&consortium, at);
+            PlanBuilder::new(consortium)
+                .link(link.clone())
+                .crash(crash)
+                .property(BeganFromState(BEGINNER))
+                .exit_condition(alive_at(at.last().expect("one crash at least") + 15))
+        },
+    );
+}
+
+#[test]
+fn a_validator_begins_from_the_state_of_the_others() {
+    check("a validator begins from the state of the others", GOOD, &[6], || Consortium::new(4));
+}
+
+/// It goes on from there, and from nothing before.
+#[test]
+fn a_validator_that_began_from_the_state_crashes_and_goes_on() {
+    check("a validator that began from the state crashes and goes on", GOOD, &[5, 9, 12], || {
+        Consortium::new(4)
+    });
+}
+
+/// What it has on its disk by then is enough to go on, or it fetches it again.
+#[test]
+fn a_validator_is_killed_while_it_begins() {
+    check("a validator is killed while it begins", GOOD, &[6], || {
+        Consortium::new(4).with_interruptions(8)
+    });
+}
+
+/// Epochs pass while it is away and while it fetches.
+#[test]
+fn a_validator_begins_in_a_later_epoch() {
+    check("a validator begins in a later epoch", GOOD, &[8, 12], || {
+        Consortium::new(4).with_epochs(8)
+    });
+}
+
+#[test]
+fn a_validator_begins_over_a_lossy_wide_area_network() {
+    let link = Link {
+        latency: Duration::from_millis(75),
+        jitter: Duration::from_millis(20),
+        success_rate: probability!(0.98),
+    };
+    check("a validator begins over a lossy wide-area network", link, &[6], || Consortium::new(4));
+}
+
+/// What it is told wrongly it finds out, and asks the others.
+#[test]
+fn a_validator_misleads_one_that_begins() {
+    check("a validator misleads one that begins", GOOD, &[6], || {
+        Consortium::new(4).with_liar(0, Lie::Misleading)
+    });
+}
+
+#[test]
+fn a_validator_sends_garbage_to_one_that_begins() {
+    check("a validator sends garbage to one that begins", GOOD, &[6], || {
+        Consortium::new(4).with_liar(0, Lie::Garbage)
+    });
+}
