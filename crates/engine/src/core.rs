@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use keepwell_crypto::command::chain_id;
@@ -92,6 +95,7 @@ pub struct Core {
     recent: Mutex<VecDeque<Header>>,
     waiters: Mutex<BTreeMap<CommandId, Vec<Waiter>>>,
     events: broadcast::Sender<FinalBlock>,
+    abstains: AtomicBool,
 }
 
 impl Core {
@@ -126,12 +130,22 @@ impl Core {
             tip: watch::Sender::new(tip),
             waiters: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
+            abstains: AtomicBool::new(false),
         })
     }
 
     /// The block that this validator began from: it has none before.
     pub fn floor(&self) -> Result<Height, IndexError> {
         Ok(self.index.floor()?.map_or(Height(0), |it| it.tip.header.height))
+    }
+
+    /// Whether this validator may have forgotten votes, and does not vote yet.
+    pub fn abstains(&self) -> bool {
+        self.abstains.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_abstains(&self, abstains: bool) {
+        self.abstains.store(abstains, Ordering::Relaxed);
     }
 
     /// The newest final block that is executed here.

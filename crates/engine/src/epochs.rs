@@ -17,6 +17,9 @@
 //! * What comes for the next epoch before it begins here is kept, within a limit for each peer: a validator that is a
 //!   moment late misses nothing. What comes for a later epoch says that the sender is ahead, and is dropped.
 //!
+//! A validator that may have forgotten votes follows without one ([`crate::abstention`]), until a block is final that was
+//! made after it started; then it enters the epoch again, as one that votes, from that block.
+//!
 //! A validator that lags behind asks whoever sent it something of a later epoch for the certificate of the last block
 //! of its own, which it can check; the blocks before follow from that one.
 //!
@@ -35,7 +38,7 @@ use commonware_consensus::{
         self, Plan, SkipBudget,
         config::{Floor, ForwardPolicy, SkipPolicy},
         elector::RoundRobin,
-        types::Activity,
+        types::{Activity, Finalization},
     },
     types::{Epoch, Height as EngineHeight, ViewDelta},
 };
@@ -50,11 +53,12 @@ use commonware_runtime::{
 };
 use commonware_utils::{NZDuration, NZUsize, channel::mpsc, vec::NonEmptyVec};
 use futures::{FutureExt as _, pin_mut, select_biased};
-use keepwell_types::{id::Height, validators::epoch_of};
+use keepwell_types::{id::Height, time::BlockTime, validators::epoch_of};
 use rand_core::CryptoRng;
 use tokio::sync::watch;
 
 use crate::{
+    abstention,
     application::Scheme,
     block::{Context, EngineDigest, EngineKey, to_engine},
     core::{Core, Tip},
@@ -67,6 +71,10 @@ use crate::{
 const EARLY_MAX: usize = 16;
 /// Epochs before the present one whose votes are looked for, and removed, when a validator starts.
 const STALE_EPOCHS: u64 = 16;
+/// How many blocks before the newest are looked at for one with a certificate of its own, to begin from.
+const CERTIFICATE_SEARCH: u64 = 64;
+/// Pause before a subchannel is asked for again that an ended consensus still holds, and how often.
+const RELEASE: (Duration, usize) = (Duration::from_millis(5), 2_000);
 
 /// What the consensus of every epoch is made with.
 pub(crate) struct Parts<B, A> {
@@ -80,6 +88,8 @@ pub(crate) struct Parts<B, A> {
     pub page_cache: CacheRef,
     pub leader_timeout: Duration,
     pub certification_timeout: Duration,
+    /// If it may have forgotten votes: it votes again once a block that is later than this is final.
+    pub abstains: Option<BlockTime>,
 }
 
 /// The channels of consensus.
@@ -113,9 +123,12 @@ where
     let (fetch_muxer, fetch) =
         Muxer::new(context.child("fetch"), channels.fetch.0, channels.fetch.1);
     fetch_muxer.start();
-    let mut epochs = Epochs { context, parts, votes, certificates, fetch, stale: VecDeque::new() };
+    let abstains = parts.abstains;
+    parts.core.set_abstains(abstains.is_some());
+    let stale = VecDeque::new();
+    let mut epochs = Epochs { context, parts, votes, certificates, fetch, stale, abstains };
     let first = epochs.epoch_after(Height(processed));
-    let from = epochs.boundary(first)?;
+    let from = epochs.newest_floor(first, Height(processed)).await?;
     epochs.stale.extend(first.saturating_sub(STALE_EPOCHS)..first);
     let spawner = epochs.context.child("epochs");
     Ok(spawner.spawn(move |_| async move {
@@ -148,6 +161,8 @@ struct Epochs<E, B, A, S: Sender> {
     fetch: MuxHandle<S>,
     /// Epochs whose votes may still be on the disk.
     stale: VecDeque<u64>,
+    /// As [`Parts::abstains`], until that has come about.
+    abstains: Option<BlockTime>,
 }
 
 /// The consensus that runs.
@@ -167,7 +182,7 @@ where
         mut self,
         mut tips: watch::Receiver<Tip>,
         first: u64,
-        from: EngineDigest,
+        from: Floor<Scheme, EngineDigest>,
     ) -> Result<(), EpochError> {
         let mut running = self.enter(first, from).await?;
         loop {
@@ -189,11 +204,8 @@ where
             };
             match event {
                 Event::Tip => {
-                    let height = tips.borrow_and_update().height();
-                    let epoch = self.epoch_after(height);
-                    if epoch > running.epoch {
-                        running = self.pass(running, epoch).await?;
-                    }
+                    let tip = tips.borrow_and_update().clone();
+                    running = self.follow(running, &tip).await?;
                     self.remove_stale().await?;
                 }
                 Event::Vote(epoch, message) => {
@@ -209,21 +221,92 @@ where
         }
     }
 
-    /// Ends the consensus that runs, and begins that of a later epoch.
-    async fn pass(&mut self, running: Running, epoch: u64) -> Result<Running, EpochError> {
-        let from = self.boundary(epoch)?;
+    /// What a block that is final and executed leads to: a later epoch, a vote, or nothing.
+    async fn follow(&mut self, running: Running, tip: &Tip) -> Result<Running, EpochError> {
+        let epoch = self.epoch_after(tip.height());
+        let ends_abstention = self.abstains.is_some_and(|since| tip.time() > since);
+        if epoch > running.epoch {
+            if ends_abstention {
+                self.vote_again().await?;
+            }
+            self.stale.push_back(running.epoch);
+            let from = Floor::Genesis(self.boundary(epoch)?);
+            return self.replace(running, epoch, from).await;
+        }
+        let certificate = match ends_abstention {
+            true => certificate(&self.parts.marshal, epoch, tip.height()).await,
+            false => None,
+        };
+        match certificate {
+            Some(certificate) => {
+                self.vote_again().await?;
+                self.replace(running, epoch, Floor::Finalized(certificate)).await
+            }
+            None => Ok(running),
+        }
+    }
+
+    /// Ends the consensus that runs, and begins another one.
+    async fn replace(
+        &mut self,
+        running: Running,
+        epoch: u64,
+        from: Floor<Scheme, EngineDigest>,
+    ) -> Result<Running, EpochError> {
         running.engine.abort();
         // However it ended, its channels are free only once it has.
         let _ = running.engine.await;
-        self.stale.push_back(running.epoch);
         self.enter(epoch, from).await
     }
 
-    async fn enter(&mut self, epoch: u64, from: EngineDigest) -> Result<Running, EpochError> {
-        let scheme = self.parts.schemes.of(epoch).ok_or(EpochError::Unknown(epoch))?;
-        let votes = self.votes.open(epoch).await?;
-        let certificates = self.certificates.open(epoch).await?;
-        let fetch = self.fetch.register(epoch).await?;
+    async fn vote_again(&mut self) -> Result<(), EpochError> {
+        abstention::forget(&self.context, &self.parts.prefix).await?;
+        self.abstains = None;
+        self.parts.core.set_abstains(false);
+        tracing::info!(
+            "this validator has newer blocks than any that it may have voted on: it votes"
+        );
+        Ok(())
+    }
+
+    /// What an epoch begins from here: the newest block of it that is on the disk with its certificate, or the last one
+    /// of the epoch before. A validator whose votes are lost re-enters no view before it.
+    async fn newest_floor(
+        &mut self,
+        epoch: u64,
+        newest: Height,
+    ) -> Result<Floor<Scheme, EngineDigest>, IndexError> {
+        let oldest = self.first_of(epoch).0.max(newest.0.saturating_sub(CERTIFICATE_SEARCH)).max(1);
+        for height in (oldest..=newest.0).rev() {
+            let found = certificate(&self.parts.marshal, epoch, Height(height)).await;
+            if let Some(found) = found {
+                return Ok(Floor::Finalized(found));
+            }
+        }
+        Ok(Floor::Genesis(self.boundary(epoch)?))
+    }
+
+    /// The scheme of an epoch: without a vote while it abstains and the others can do without.
+    fn scheme(&self, epoch: u64) -> Result<Arc<Scheme>, EpochError> {
+        let unknown = EpochError::Unknown(epoch);
+        let set = self.parts.core.sets.in_force(epoch);
+        let follows = set.is_some_and(|it| abstention::others_suffice(&it));
+        let scheme = match self.abstains.is_some() && follows {
+            true => self.parts.schemes.without_vote(epoch),
+            false => self.parts.schemes.of(epoch),
+        };
+        scheme.ok_or(unknown)
+    }
+
+    async fn enter(
+        &mut self,
+        epoch: u64,
+        from: Floor<Scheme, EngineDigest>,
+    ) -> Result<Running, EpochError> {
+        let scheme = self.scheme(epoch)?;
+        let votes = self.votes.open(&self.context, epoch).await?;
+        let certificates = self.certificates.open(&self.context, epoch).await?;
+        let fetch = register(&self.context, &mut self.fetch, epoch).await?;
         let parts = &self.parts;
         let buffer_bytes = NZUsize!(1 << 20);
         let engine = simplex::Engine::new(
@@ -237,10 +320,10 @@ where
                 reporter: parts.application.clone(),
                 track_historical_votes: false,
                 strategy: Sequential,
-                partition: self.partition(epoch),
+                partition: self.partition(epoch, self.abstains.is_some()),
                 mailbox_size: NZUsize!(1024),
                 epoch: Epoch::new(epoch),
-                floor: Floor::Genesis(from),
+                floor: from,
                 replay_buffer: buffer_bytes,
                 write_buffer: buffer_bytes,
                 page_cache: parts.page_cache.clone(),
@@ -280,16 +363,22 @@ where
             if processed.is_none_or(|it| it + 1 < self.first_of(epoch + 1).0) {
                 return Ok(());
             }
-            match self.context.remove(&self.partition(epoch), None).await {
-                Ok(()) | Err(RuntimeError::PartitionMissing(_)) => self.stale.pop_front(),
-                Err(error) => return Err(error.into()),
-            };
+            for abstains in [false, true] {
+                match self.context.remove(&self.partition(epoch, abstains), None).await {
+                    Ok(()) | Err(RuntimeError::PartitionMissing(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.stale.pop_front();
         }
         Ok(())
     }
 
-    fn partition(&self, epoch: u64) -> String {
-        format!("{}-simplex-{epoch}", self.parts.prefix)
+    /// Where the consensus of an epoch keeps what it needs; that of one who abstains is ended in the middle of an epoch,
+    /// and may not be done with its own when the next one begins.
+    fn partition(&self, epoch: u64, abstains: bool) -> String {
+        let suffix = if abstains { "-abstains" } else { "" };
+        format!("{}-simplex-{epoch}{suffix}", self.parts.prefix)
     }
 
     fn first_of(&self, epoch: u64) -> Height {
@@ -310,6 +399,16 @@ where
         let id = self.parts.core.index.id(Height(height))?;
         Ok(to_engine(id.ok_or(IndexError::Incomplete { height })?.0))
     }
+}
+
+/// The certificate of a block, if it has one of its own, of this epoch.
+async fn certificate(
+    marshal: &Marshal,
+    epoch: u64,
+    height: Height,
+) -> Option<Finalization<Scheme, EngineDigest>> {
+    let found = marshal.get_finalization(EngineHeight::new(height.0)).await?;
+    (found.proposal.round.epoch().get() == epoch).then_some(found)
 }
 
 enum Event {
@@ -372,8 +471,12 @@ impl<S: Sender<PublicKey = EngineKey>> Channel<S> {
     }
 
     /// Opens the subchannel of an epoch, in which what came early comes first.
-    async fn open(&mut self, epoch: u64) -> Result<(SubSender<S>, Late), MuxError> {
-        let (sender, receiver) = self.subchannels.register(epoch).await?;
+    async fn open(
+        &mut self,
+        context: &impl Clock,
+        epoch: u64,
+    ) -> Result<(SubSender<S>, Late), MuxError> {
+        let (sender, receiver) = register(context, &mut self.subchannels, epoch).await?;
         // From here on nothing of this epoch goes past the subchannel.
         while let Ok((of, message)) = self.ahead.try_recv() {
             self.keep(epoch.saturating_sub(1), of, message);
@@ -383,6 +486,22 @@ impl<S: Sender<PublicKey = EngineKey>> Channel<S> {
         let early = self.early.drain(..).filter(|(of, _)| *of == epoch).map(|(_, it)| it);
         Ok((sender, Late { early: early.collect(), receiver }))
     }
+}
+
+/// Opens a subchannel. A consensus that was ended may hold it for a moment more.
+async fn register<S: Sender>(
+    context: &impl Clock,
+    subchannels: &mut MuxHandle<S>,
+    epoch: u64,
+) -> Result<(SubSender<S>, SubReceiver<S::PublicKey>), MuxError> {
+    let (pause, times) = RELEASE;
+    for _ in 0..times {
+        match subchannels.register(epoch).await {
+            Err(MuxError::AlreadyRegistered(_)) => context.sleep(pause).await,
+            registered => return registered,
+        }
+    }
+    subchannels.register(epoch).await
 }
 
 /// A subchannel, after what came for it before it was open.

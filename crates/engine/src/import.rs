@@ -12,7 +12,7 @@
 //! * Only final blocks are stored: what comes after the last certificate is left to the node's peers.
 //! * What is stored follows from the genesis file: certificates are verified and outcomes computed again.
 //!
-//! Not here: the journal of the validator's own votes, which no backup has (see SECURITY.md).
+//! * The node does not vote before it has newer blocks: no backup has the votes that it cast ([`crate::abstention`]).
 
 use commonware_codec::{Copying, ReadExt as _};
 use commonware_consensus::{
@@ -39,6 +39,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use crate::{
+    abstention,
     application::Scheme,
     block::{Block, EngineDigest, to_engine},
     protocol::Known,
@@ -110,6 +111,7 @@ where
         known: &Known,
     ) -> Result<Self, ImportError> {
         let validators = Validators::of(genesis).map_err(ImportError::Genesis)?;
+        abstention::note(&context, prefix).await.map_err(store)?;
         let page_cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
         let config = Scheme::certificate_codec_config_unbounded();
         let config = archive_config(prefix, "finalizations", page_cache.clone(), config);

@@ -7,6 +7,7 @@
 //!
 //! Not here: custody, release and the interfaces for clients (`keepwell-node`).
 
+pub mod abstention;
 pub mod admission;
 pub mod application;
 pub mod block;

@@ -146,6 +146,13 @@ impl Schemes {
         Some(scheme.clone())
     }
 
+    /// The scheme of an epoch for one that only checks, if its validators are known here.
+    pub fn without_vote(&self, epoch: u64) -> Option<Arc<Scheme>> {
+        let set = self.sets.in_force(epoch)?;
+        let keys = Set::from_iter_dedup(engine_keys(&set));
+        Some(Arc::new(Scheme::verifier(&self.namespace, keys)))
+    }
+
     fn make(&self, set: &ValidatorSet) -> Scheme {
         let keys = Set::from_iter_dedup(engine_keys(set));
         match keys.position(&self.secret.public_key()) {

@@ -54,6 +54,7 @@ use rand_core::CryptoRng;
 use tokio::sync::mpsc;
 
 use crate::{
+    abstention,
     admission::{Admission, FORWARD_BYTES_MAX},
     application::{Application, Scheme},
     block::{Block, EngineDigest, EngineKey},
@@ -355,6 +356,8 @@ where
     rebuild_index(&core, &known, &marshal).await?;
     stateful_actor.start();
 
+    let abstains = abstention::since(&context, &prefix).await;
+    let abstains = abstains.expect("the disk can be read; one that fails stops the validator");
     let consensus = Parts {
         core: core.clone(),
         schemes,
@@ -365,6 +368,7 @@ where
         page_cache,
         leader_timeout,
         certification_timeout,
+        abstains,
     };
     let Channels { votes, certificates, fetch, commands, .. } = channels;
     let votes = epochs::Channels { votes, certificates, fetch };

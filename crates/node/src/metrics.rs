@@ -59,6 +59,7 @@ pub struct Metrics {
     validators: Gauge,
     epoch: Gauge,
     seats: Gauge,
+    abstains: Gauge,
     shares: Gauge,
     protocol: Gauge,
     protocol_newest: Gauge,
@@ -148,6 +149,11 @@ impl Metrics {
             ),
             epoch: measure("epoch", "Epoch of the next block", None),
             seats: measure("seats", "1 where this node validates, 0 where it only follows", None),
+            abstains: measure(
+                "abstains",
+                "1 where this node may have forgotten votes, and does not vote before it has newer blocks",
+                None,
+            ),
             shares: measure(
                 "shares",
                 "1 where a share of the committee's key serves here, else 0",
@@ -237,6 +243,7 @@ impl Metrics {
         set(&self.validators, newest.seats.len() as u64);
         set(&self.epoch, epoch);
         set(&self.seats, u64::from(newest.index_of(&self.about.release).is_some()));
+        set(&self.abstains, u64::from(node.core.abstains()));
         set(&self.shares, u64::from(node.release.has_share()));
         let (plan, next) = (self.about.known.plan(), Height(tip.height().0 + 1));
         set(&self.protocol, plan.at(next).0.into());

@@ -56,6 +56,15 @@ pub struct CommandsAreServed(
     pub usize,
 );
 
+/// Commands were decided between two times: those who were there then could do without the others.
+#[derive(Clone, Copy)]
+pub struct ServedBetween(
+    /// The first.
+    pub BlockTime,
+    /// The last.
+    pub BlockTime,
+);
+
 /// Every validator came through epochs, and each block is of the epoch that its height says.
 #[derive(Clone, Copy)]
 pub struct EpochsPass(
@@ -184,6 +193,27 @@ impl Property<EngineKey, State> for OneHistory {
                 }
             }
             Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for ServedBetween {
+    fn name(&self) -> &'static str {
+        "commands are decided meanwhile"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let Some(first) = states.first() else { return Ok(()) };
+            let between = self.0..self.1;
+            match first.acknowledged.all().values().any(|it| between.contains(&it.time)) {
+                true => Ok(()),
+                false => Err(format!("none was decided from {} to {}", self.0, self.1)),
+            }
         })
     }
 }
@@ -317,6 +347,9 @@ impl Property<EngineKey, State> for BeganFromState {
             let begun = states.get(self.0).ok_or("it is not there")?;
             if begun.core.floor().map_err(|error| error.to_string())? == Height(0) {
                 return Err("it executed all blocks".into());
+            }
+            if begun.core.abstains() {
+                return Err("it has newer blocks, and does not vote".into());
             }
             let others = states.iter().enumerate().filter(|(place, _)| *place != self.0);
             for (_, other) in others {

@@ -11,11 +11,12 @@ use commonware_glue::simulate::{
 use commonware_p2p::simulated::Link;
 use commonware_utils::probability;
 use keepwell_sim::{
-    checkers::BeganFromState,
+    checkers::{BeganFromState, ServedBetween},
     consortium::Consortium,
     liars::Lie,
     scenario::{self, GOOD, alive_at},
 };
+use keepwell_types::time::BlockTime;
 
 /// The validator that begins.
 const BEGINNER: usize = 2;
@@ -59,6 +60,31 @@ fn a_validator_that_began_from_the_state_crashes_and_goes_on() {
     });
 }
 
+/// Without its vote there would be no block while another one is away: it does not abstain for ever.
+#[test]
+fn a_validator_that_began_from_the_state_votes_again() {
+    scenario::check(
+        "a validator that began from the state votes again",
+        || Consortium::new(4).with_beginner(BEGINNER),
+        |consortium| {
+            let ids = consortium.participants();
+            let [lost, other] = [BEGINNER, BEGINNER + 1].map(|at| ids[at].clone());
+            let crash = Schedule::new()
+                .at(Duration::from_secs(5), Action::Crash(lost.clone()))
+                .at(Duration::from_secs(6), Action::Restart(lost))
+                .at(Duration::from_secs(12), Action::Crash(other.clone()))
+                .at(Duration::from_secs(24), Action::Restart(other));
+            let seconds = |it: u64| BlockTime(it * 1_000);
+            PlanBuilder::new(consortium)
+                .link(GOOD)
+                .crash(Crash::Schedule(crash))
+                .property(BeganFromState(BEGINNER))
+                .property(ServedBetween(seconds(16), seconds(23)))
+                .exit_condition(alive_at(32))
+        },
+    );
+}
+
 /// What it has on its disk by then is enough to go on, or it fetches it again.
 #[test]
 fn a_validator_is_killed_while_it_begins() {
@@ -93,9 +119,10 @@ fn a_validator_misleads_one_that_begins() {
     });
 }
 
+/// Two of seven do not vote meanwhile: the one that the others block, and the one that begins.
 #[test]
 fn a_validator_sends_garbage_to_one_that_begins() {
     check("a validator sends garbage to one that begins", GOOD, &[6], || {
-        Consortium::new(4).with_liar(0, Lie::Garbage)
+        Consortium::new(7).with_liar(0, Lie::Garbage)
     });
 }

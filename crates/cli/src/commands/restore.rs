@@ -40,8 +40,9 @@ use crate::{
 /// genesis file or the folder of keys that it names is not there, the backup's is put there. Every block is verified
 /// and executed. Then start the node: it fetches from its peers what came after the backup.
 ///
-/// Never restore a node that still runs elsewhere, and restore no more at a time than may fail (n - 1) / 3: a node that
-/// was restored has forgotten how it voted last.
+/// Never restore a node that still runs elsewhere. A node that was restored has forgotten how it voted last, and does
+/// not vote before it has a block that is newer than its start. Where too few of the others run to make one, see
+/// `keepwell validator vote-again`.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  keepwell restore --from /mnt/backup/hospital --config /etc/keepwell/node.toml"

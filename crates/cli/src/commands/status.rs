@@ -229,11 +229,16 @@ fn peers(page: &Page) -> Line {
 fn seat(page: &Page) -> Line {
     let epoch = page.number("keepwell_epoch");
     let (sits, share) = (page.number("keepwell_seats") > 0, page.number("keepwell_shares") > 0);
-    let words = if sits { "validates" } else { "follows, without a seat" };
+    let abstains = page.number("keepwell_abstains") > 0;
+    let words = match (sits, abstains) {
+        (true, false) => "validates",
+        (true, true) => "validates, and votes once it has newer blocks",
+        (false, _) => "follows, without a seat",
+    };
     Line {
         name: "epoch",
         words: format!("{epoch}; this node {words}"),
-        value: json!({ "epoch": epoch, "validates": sits, "share": share }),
+        value: json!({ "epoch": epoch, "validates": sits, "abstains": abstains, "share": share }),
         needs: (sits && !share).then_some(
             "it has no share of the committee's key and releases nothing; restore share.key, or have all deal anew",
         ),
@@ -373,6 +378,12 @@ mod tests {
                 "epoch",
                 "3; this node validates",
                 true,
+            ),
+            (
+                "keepwell_epoch 3\nkeepwell_seats 1\nkeepwell_shares 1\nkeepwell_abstains 1",
+                "epoch",
+                "3; this node validates, and votes once it has newer blocks",
+                false,
             ),
             ("keepwell_epoch 3", "epoch", "3; this node follows, without a seat", false),
             (

@@ -1,4 +1,4 @@
-//! `keepwell validator`: keys, change, show.
+//! `keepwell validator`: keys, change, show, vote-again.
 
 use std::{
     fs,
@@ -8,8 +8,15 @@ use std::{
 
 use clap::{Args, Subcommand};
 use keepwell_client::{Client, identity::Actor};
+use keepwell_engine::abstention;
 use keepwell_ledger::state::{Changing, Duty, Stage};
-use keepwell_node::{config::NodeConfig, keys::NodeKeys, random::rng};
+use keepwell_node::{
+    config::NodeConfig,
+    folder::Folder,
+    keys::NodeKeys,
+    random::rng,
+    run::{NodeError, prefix},
+};
 use keepwell_types::{
     encoding::{List, Text},
     id::{Height, OrganisationId, PublicKey},
@@ -22,6 +29,7 @@ use serde_json::{Value, json};
 use crate::{
     commands::{
         genesis::{not_a, of_node, read},
+        node::load_keys,
         organisation,
     },
     failure::Failure,
@@ -29,7 +37,7 @@ use crate::{
     node_toml::{KeysToml, NodeToml, PeerToml, clients},
     output::Output,
     profile::{As, new_unlock},
-    runtime::block_on,
+    runtime::{block_on, run_engine},
 };
 
 /// The file that a new validator shows to the others.
@@ -45,8 +53,9 @@ const GENESIS: &str = "genesis.cbor";
   keepwell validator change --as ./hospital-administrator --join validator.card
   keepwell validator change --as ./hospital-administrator --leave KEY
   keepwell validator change --as ./hospital-administrator
+  keepwell validator vote-again --config /etc/keepwell/node.toml
 
-The last one has the same validators deal their shares anew: what a thief had of them before opens nothing then.")]
+The last change has the same validators deal their shares anew: what a thief had of them before opens nothing then.")]
 pub(crate) struct Validator {
     #[command(subcommand)]
     what: What,
@@ -63,6 +72,7 @@ enum What {
         #[command(flatten)]
         who: As,
     },
+    VoteAgain(VoteAgain),
 }
 
 /// A node that is to join
@@ -90,6 +100,18 @@ struct Keys {
     operator_file: Option<PathBuf>,
 }
 
+/// Let a stopped validator that was restored, or began from the state of others, vote although there are no newer blocks
+///
+/// It may have forgotten how it voted last, so it waits for a block that is newer than its start. Where that many of the
+/// others are lost that none can be made, it would wait for ever. Let as few vote again as are needed, and only when you
+/// know that the host from before does not run.
+#[derive(Args)]
+struct VoteAgain {
+    /// The node's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
 /// Who joins, and who leaves
 #[derive(Args)]
 struct MakeChange {
@@ -111,11 +133,32 @@ impl Validator {
         match self.what {
             What::Keys(it) => it.run(output),
             What::Change(it) => it.run(output),
+            What::VoteAgain(it) => it.run(output),
             What::Show { who } => {
                 let (client, actor) = who.asker()?;
                 block_on(show(&client, &actor, output))
             }
         }
+    }
+}
+
+impl VoteAgain {
+    fn run(self, output: &Output) -> Result<(), Failure> {
+        let config = NodeConfig::read(&self.config)?;
+        let key = load_keys(&config)?.consensus_key();
+        let folder = Folder::open(&config.folder).map_err(NodeError::from)?;
+        run_engine(&folder.engine(), 2, async |context| {
+            let forgotten = abstention::forget(&context, &prefix(&key)).await;
+            forgotten.map_err(|error| {
+                let path = config.folder.display();
+                Failure::Misused(format!("the note in {path} cannot be removed: {error}"))
+            })
+        })?;
+        output.result(
+            "Start the node: it votes from the newest block that it has.",
+            &json!({ "validator": key }),
+        );
+        Ok(())
     }
 }
 

@@ -31,6 +31,7 @@ use super::{
     fetch::{Candidate, Candidates, Fetcher},
 };
 use crate::{
+    abstention,
     application::Scheme,
     block::{Block, EngineDigest, EngineKey, to_engine},
     import::finalization_of,
@@ -106,6 +107,8 @@ where
     if !plan.should_sync(is_new && !it.peers.is_empty()) {
         return Ok(plan);
     }
+    // It may have had a seat, and a disk, before.
+    abstention::note(&context, it.prefix).await.map_err(stored)?;
     let floor = match it.index.floor()? {
         Some(floor) => floor,
         None => loop {
