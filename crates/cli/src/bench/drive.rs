@@ -32,7 +32,7 @@ use super::{
 /// How long a client waits when a node says that it is busy.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// How often a client asks again before it gives up.
-const BUSY_TIMES_MAX: u32 = 3_000;
+const BUSY_TIMES_MAX: u64 = 3_000;
 
 /// How long clients run.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +145,7 @@ struct Shared {
 }
 
 /// Has `clients` clients send `work`, one list for each validator, to which its clients are connected.
+/// Validators without work have none.
 pub(super) async fn drive(
     fleet: &Fleet,
     work: Vec<Vec<Prepared>>,
@@ -175,8 +176,10 @@ async fn conduct(
     span: Span,
 ) -> Result<(Snapshot, Snapshot, bool), BenchError> {
     let mut tasks = JoinSet::new();
-    for client in 0..clients {
-        let validator = client % addresses.len();
+    let with_work: Vec<_> = (0..addresses.len())
+        .filter(|at| !shared.work[*at].borrow().as_slice().is_empty())
+        .collect();
+    for validator in with_work.into_iter().cycle().take(clients) {
         let connection = Connection::open(addresses[validator]).await?;
         tasks.spawn_local(run_client(Rc::clone(shared), validator, connection));
     }
@@ -240,12 +243,21 @@ async fn send(
     connection: &mut Connection,
     command: &Prepared,
 ) -> Result<(), BenchError> {
-    for _ in 0..BUSY_TIMES_MAX {
+    let busy = commit(connection, command).await?;
+    shared.busy.set(shared.busy.get() + busy);
+    Ok(())
+}
+
+/// Sends a command until a node takes it, and waits until it is final; returns how often the node was busy.
+pub(super) async fn commit(
+    connection: &mut Connection,
+    command: &Prepared,
+) -> Result<u64, BenchError> {
+    for busy in 0..BUSY_TIMES_MAX {
         let answer = connection.ask(&command.request).await?;
         if !matches!(answer.status, 429 | 503) {
-            return answer.ok("POST /v1/commands").map(drop);
+            return answer.ok("POST /v1/commands").map(|_| busy);
         }
-        shared.busy.set(shared.busy.get() + 1);
         sleep(BUSY_PAUSE).await;
     }
     Err(BenchError::AlwaysBusy)

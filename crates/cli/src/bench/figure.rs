@@ -49,6 +49,18 @@ pub(super) enum Figure {
     DecisionMembers,
     /// CPU of a validator for opening a chart ÷ that of as many capsule checks and batched shares.
     OpeningCpu,
+    /// The least rate × validators of more than four validators ÷ that of four.
+    MoreValidators,
+    /// What a commit takes longer between validators that are apart ÷ three one-way delays.
+    FarCommit,
+    /// Rate after one of four crashed ÷ before.
+    CrashRate,
+    /// From starting a validator of a million records until its vote, seconds.
+    RestartSeconds,
+    /// From starting a new node until it has the state of a million records, seconds.
+    BeginSeconds,
+    /// Rate while a backup is made ÷ before.
+    BackupRate,
 }
 
 /// Which way is better.
@@ -63,7 +75,7 @@ pub(super) enum Better {
 
 impl Figure {
     /// All, in the order of the table.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::VerifyShare,
         Self::PostgresGlobal,
         Self::PostgresPatient,
@@ -81,6 +93,12 @@ impl Figure {
         Self::DecisionGrants,
         Self::DecisionMembers,
         Self::OpeningCpu,
+        Self::MoreValidators,
+        Self::FarCommit,
+        Self::CrashRate,
+        Self::RestartSeconds,
+        Self::BeginSeconds,
+        Self::BackupRate,
     ];
 
     /// What it says, in words.
@@ -115,6 +133,18 @@ impl Figure {
             Self::OpeningCpu => {
                 "opening a chart of 1,000 records: CPU per validator ÷ 1,000 × (capsule check + batched share)"
             }
+            Self::MoreValidators => {
+                "commands/s × validators on one machine: the least of 7, 10 and 16 ÷ that of 4"
+            }
+            Self::FarCommit => {
+                "four validators 40 ms apart: (commit p50 − that side by side) ÷ 3 × 40 ms"
+            }
+            Self::CrashRate => "rate 15 s after one of four crashed ÷ rate before",
+            Self::RestartSeconds => {
+                "10⁶ records: a killed validator, from its start to its vote, s"
+            }
+            Self::BeginSeconds => "10⁶ records: a new node that begins from the state, s",
+            Self::BackupRate => "10⁶ records: rate while a backup is made ÷ rate before",
         }
     }
 
@@ -129,12 +159,16 @@ impl Figure {
             Self::SealRate => 0.5,
             Self::MemoryMib => 1024.0,
             Self::WriteAmplification => 8.0,
-            Self::GrowthRate => 0.8,
+            Self::GrowthRate | Self::BackupRate => 0.8,
             Self::ReportSeconds => 5.0,
             Self::ReportMemoryMib => 256.0,
             Self::MatchingMs => 5.0,
             Self::DecisionGrants | Self::DecisionMembers => 1.5,
-            Self::OpeningCpu => 1.3,
+            Self::OpeningCpu | Self::FarCommit => 1.3,
+            Self::MoreValidators => 0.75,
+            Self::CrashRate => 0.9,
+            Self::RestartSeconds => 10.0,
+            Self::BeginSeconds => 60.0,
         }
     }
 
@@ -156,7 +190,13 @@ impl Figure {
             | Self::ReportMemoryMib
             | Self::DecisionGrants
             | Self::DecisionMembers
-            | Self::OpeningCpu => None,
+            | Self::OpeningCpu
+            | Self::MoreValidators
+            | Self::FarCommit
+            | Self::CrashRate
+            | Self::RestartSeconds
+            | Self::BeginSeconds
+            | Self::BackupRate => None,
         }
     }
 
@@ -167,7 +207,10 @@ impl Figure {
             | Self::PostgresGlobal
             | Self::PostgresPatient
             | Self::SealRate
-            | Self::GrowthRate => Better::Higher,
+            | Self::GrowthRate
+            | Self::MoreValidators
+            | Self::CrashRate
+            | Self::BackupRate => Better::Higher,
             Self::CommitLatency
             | Self::OpenLatency
             | Self::MemoryMib
@@ -179,7 +222,10 @@ impl Figure {
             | Self::MatchingMs
             | Self::DecisionGrants
             | Self::DecisionMembers
-            | Self::OpeningCpu => Better::Lower,
+            | Self::OpeningCpu
+            | Self::FarCommit
+            | Self::RestartSeconds
+            | Self::BeginSeconds => Better::Lower,
         }
     }
 

@@ -4,6 +4,8 @@
 //! have them. What differs from a real consortium is that one party knows all keys, which is how
 //! commands of every organisation can be signed here, and that the quota of commands is out of the way.
 //! Each organisation enrols one member, who does everything.
+//!
+//! Where [`Setting`] says so, links between validators take time, or one more node may follow.
 
 use std::{
     fs,
@@ -22,15 +24,15 @@ use keepwell_crypto::{command::chain_id, sign::SigningKey};
 use keepwell_merkle::{certificate::Validators, receipt::CertifiedHeader};
 use keepwell_node::{
     clock::Clock,
-    genesis::{DEMONSTRATION_PARAMETERS, Demonstration, DemonstrationNode, Founder, found},
-    keys::Unlock,
+    genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found},
+    keys::{NodeKeys, Unlock},
     random::rng,
 };
 use keepwell_types::{
     block::Header,
     command::Payload,
     genesis::Parameters,
-    id::{ChainId, OrganisationId},
+    id::{ChainId, OrganisationId, PublicKey},
     member::{MemberEnrol, OrganisationKind, Party, Role},
     set::RoleSet,
 };
@@ -40,7 +42,8 @@ use super::{
     BenchError,
     http::{Connection, get},
     process::{Process, Usage},
-    scratch::Scratch,
+    relay::Relay,
+    scratch::{Scratch, bytes_below},
 };
 
 /// Longest wait for all validators to be ready.
@@ -48,6 +51,18 @@ const READY_MAX: Duration = Duration::from_secs(90);
 const READY_POLL: Duration = Duration::from_millis(100);
 /// Longest wait for all validators to stand at one height.
 const MEET_MAX: Duration = Duration::from_secs(60);
+/// Longest wait for a node that follows to be where the others are.
+const FOLLOW_MAX: Duration = Duration::from_secs(1_800);
+const FOLLOW_POLL: Duration = Duration::from_millis(20);
+
+/// What differs from validators side by side on loopback.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Setting {
+    /// How long a message between two validators takes, one way.
+    pub delay: Option<Duration>,
+    /// Whether the validators keep links with one more node, which [`Fleet::follow`] starts.
+    pub follower: bool,
+}
 
 /// The validators, ended when this is dropped.
 pub(super) struct Fleet {
@@ -58,6 +73,9 @@ pub(super) struct Fleet {
     /// What checks their certificates.
     pub validators: Validators,
     consortium: Arc<Consortium>,
+    follower: Option<Follower>,
+    // Through which the validators reach each other, where that takes time.
+    _relays: Vec<Relay>,
     // Last: the folders go when nobody writes to them.
     scratch: Scratch,
 }
@@ -73,31 +91,66 @@ pub(super) struct Node {
     /// Where its validator takes requests.
     pub address: SocketAddr,
     administrator: Actor,
-    process: Process,
+    place: Place,
+    /// None while it is stopped.
+    process: Option<Process>,
+}
+
+/// A node without a vote, which begins from the state of the others.
+struct Follower {
+    organisation: OrganisationId,
+    keys: NodeKeys,
+    place: Place,
 }
 
 impl Fleet {
     /// Founds a consortium of `count` organisations below `dir`, starts its validators, waits until each
     /// is ready, and enrols the members.
     pub(super) async fn start(dir: &Path, count: usize) -> Result<Self, BenchError> {
+        Self::start_as(dir, count, Setting::default()).await
+    }
+
+    /// The same where something is not as usual.
+    pub(super) async fn start_as(
+        dir: &Path,
+        count: usize,
+        setting: Setting,
+    ) -> Result<Self, BenchError> {
         let scratch = Scratch::new(dir, "consortium")?;
         let Demonstration { genesis, nodes: founded } = establish(count)?;
-        let genesis_path = scratch.path().join("genesis.cbor");
-        fs::write(&genesis_path, genesis.encode())?;
+        fs::write(scratch.path().join("genesis.cbor"), genesis.encode())?;
 
         let chain = chain_id(&genesis);
-        let ports = free_ports(2 * count)?;
-        let (peer_ports, client_ports) = ports.split_at(count);
-        let peers = peers(&founded, peer_ports);
+        let ports = free_ports(2 * (count + 1))?;
+        let (peer_ports, client_ports) = ports.split_at(count + 1);
+        let mut relays = Vec::new();
+        let mut reached = Vec::with_capacity(count);
+        for port in peer_ports {
+            let relay = match setting.delay {
+                Some(delay) => Some(Relay::start(loopback(*port), delay).await?),
+                None => None,
+            };
+            reached.push(relay.as_ref().map_or(loopback(*port), Relay::address));
+            relays.extend(relay);
+        }
+        let place = |index: usize| Place {
+            folder: scratch.path().join(format!("node-{index}")),
+            genesis: scratch.path().join("genesis.cbor"),
+            peer_address: loopback(peer_ports[index]),
+            client_address: loopback(client_ports[index]),
+        };
+        let follower = setting.follower.then(|| Follower {
+            organisation: founded[0].organisation,
+            keys: NodeKeys::generate(&mut rng()),
+            place: place(count),
+        });
+        let keys = founded.iter().map(|node| node.keys.consensus_key());
+        let keys = keys.chain(follower.iter().map(|it| it.keys.consensus_key()));
+        let peers = peers(keys.zip(reached));
         let mut nodes = Vec::with_capacity(count);
         for (index, node) in founded.iter().enumerate() {
-            let place = Place {
-                folder: scratch.path().join(format!("node-{index}")),
-                genesis: &genesis_path,
-                peers: &peers,
-                peer_address: loopback(peer_ports[index]),
-                client_address: loopback(client_ports[index]),
-            };
+            let place = place(index);
+            place.furnish(&node.keys, "", &peers)?;
             let administrator = SigningKey::from_seed(&node.administrator);
             nodes.push(Node {
                 organisation: node.organisation,
@@ -105,15 +158,72 @@ impl Fleet {
                 custodian: SigningKey::from_seed(&node.keys.custodian),
                 address: place.client_address,
                 administrator: Actor::new(Party::Administrator(node.organisation), administrator),
-                process: place.start(node)?,
+                process: Some(place.start()?),
+                place,
             });
+        }
+        if let Some(Follower { organisation, keys, place }) = &follower {
+            let says = format!("archive = false\norganisation = \"{organisation}\"\n");
+            place.furnish(keys, &says, &peers)?;
         }
         let validators = Validators::of(&genesis)?;
         let consortium = Arc::new(Consortium::new(genesis)?);
-        let mut fleet = Self { nodes, chain, validators, consortium, scratch };
+        let mut fleet =
+            Self { nodes, chain, validators, consortium, follower, _relays: relays, scratch };
         fleet.wait_until_ready().await?;
         fleet.enrol().await?;
         Ok(fleet)
+    }
+
+    /// Kills a validator.
+    pub(super) fn stop(&mut self, at: usize) {
+        self.nodes[at].process = None;
+    }
+
+    /// Starts a validator that was killed; does not wait for it.
+    pub(super) fn start_again(&mut self, at: usize) -> Result<(), BenchError> {
+        self.nodes[at].process = Some(self.nodes[at].place.start()?);
+        Ok(())
+    }
+
+    /// Starts a node that has nothing, and kills it when it has the block that the others had when it was started;
+    /// returns how long that took.
+    pub(super) async fn follow(&self) -> Result<Duration, BenchError> {
+        let Some(Follower { place, .. }) = &self.follower else { return Ok(Duration::ZERO) };
+        let tips = self.tips().await?;
+        let target = tips.iter().map(|tip| tip.height).max().unwrap_or_default();
+        let start = Instant::now();
+        let mut process = place.start()?;
+        while start.elapsed() < FOLLOW_MAX {
+            process.check()?;
+            if self.tip_of(place.client_address).await.is_ok_and(|tip| tip.height >= target) {
+                let took = start.elapsed();
+                drop(process);
+                fs::remove_dir_all(place.data())?;
+                return Ok(took);
+            }
+            tokio::time::sleep(FOLLOW_POLL).await;
+        }
+        Err(BenchError::Apart { seconds: FOLLOW_MAX.as_secs() })
+    }
+
+    /// The configuration of a validator.
+    pub(super) fn config(&self, at: usize) -> PathBuf {
+        self.nodes[at].place.config()
+    }
+
+    /// A folder for what a run writes beside its validators.
+    pub(super) fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Bytes of all files of the validator that has most.
+    pub(super) fn stored_bytes(&self) -> Result<u64, BenchError> {
+        let mut most = 0;
+        for node in &self.nodes {
+            most = most.max(bytes_below(&node.place.data())?);
+        }
+        Ok(most)
     }
 
     /// Asks all validators, the one at `first` before the others.
@@ -131,12 +241,16 @@ impl Fleet {
 
     /// An error if a validator has ended.
     pub(super) fn check(&mut self) -> Result<(), BenchError> {
-        self.nodes.iter_mut().try_for_each(|node| node.process.check())
+        self.nodes.iter_mut().filter_map(|node| node.process.as_mut()).try_for_each(Process::check)
     }
 
-    /// What each validator has used.
+    /// What each validator that runs has used since it was started.
     pub(super) fn usage(&self) -> Result<Vec<Usage>, BenchError> {
-        self.nodes.iter().map(|node| node.process.usage()).collect()
+        self.running().filter_map(|node| node.process.as_ref()).map(Process::usage).collect()
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.process.is_some())
     }
 
     /// Leaves the folders on the disk; says where.
@@ -145,15 +259,19 @@ impl Fleet {
         self.scratch.path().to_path_buf()
     }
 
-    /// The newest header of every validator, proven final.
+    /// The newest header of every validator that runs, proven final.
     pub(super) async fn tips(&self) -> Result<Vec<Header>, BenchError> {
         let mut tips = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            let answer = Connection::open(node.address).await?.ask(&get("/v1/tip", None)).await?;
-            let certified = CertifiedHeader::decode(&answer.ok("GET /v1/tip")?)?;
-            tips.push(certified.verify_by(&self.validators)?.header().clone());
+        for node in self.running() {
+            tips.push(self.tip_of(node.address).await?);
         }
         Ok(tips)
+    }
+
+    async fn tip_of(&self, address: SocketAddr) -> Result<Header, BenchError> {
+        let answer = Connection::open(address).await?.ask(&get("/v1/tip", None)).await?;
+        let certified = CertifiedHeader::decode(&answer.ok("GET /v1/tip")?)?;
+        Ok(certified.verify_by(&self.validators)?.header().clone())
     }
 
     /// Waits until all validators stand at one height and compares what they have there.
@@ -192,7 +310,8 @@ impl Fleet {
         self.meet().await.map(drop)
     }
 
-    async fn wait_until_ready(&mut self) -> Result<(), BenchError> {
+    /// Waits until each validator that runs serves clients.
+    pub(super) async fn wait_until_ready(&mut self) -> Result<(), BenchError> {
         let start = Instant::now();
         while start.elapsed() < READY_MAX {
             self.check()?;
@@ -206,7 +325,7 @@ impl Fleet {
 
     /// Ready, and block 1 with the organisations in it is final everywhere.
     async fn all_ready(&self) -> bool {
-        for node in &self.nodes {
+        for node in self.running() {
             let Ok(mut connection) = Connection::open(node.address).await else { return false };
             match connection.ask(&get("/v1/ready", None)).await {
                 Ok(answer) if answer.status == 200 => {}
@@ -240,49 +359,54 @@ fn establish(count: usize) -> Result<Demonstration, BenchError> {
     Ok(found(&mut rng(), "Benchmark", Clock.now(), &founders, parameters)?)
 }
 
-/// Where one validator lives.
-struct Place<'a> {
+/// Where one node lives.
+struct Place {
     folder: PathBuf,
-    genesis: &'a Path,
-    peers: &'a str,
+    genesis: PathBuf,
     peer_address: SocketAddr,
     client_address: SocketAddr,
 }
 
-impl Place<'_> {
-    fn start(&self, node: &DemonstrationNode) -> Result<Process, BenchError> {
+impl Place {
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("keepwell.toml")
+    }
+
+    /// Writes its keys and its configuration, with what this node `says` beside what all do.
+    fn furnish(&self, node: &NodeKeys, says: &str, peers: &str) -> Result<(), BenchError> {
         let keys = self.folder.join("keys");
         fs::create_dir_all(&self.folder)?;
         let operator = Zeroizing::new([9; 32]);
         let operator_path = self.folder.join("operator");
         write_private(&operator_path, &*operator)?;
-        node.keys.store(&mut rng(), &keys, &Unlock::Operator(operator), "benchmark", true)?;
-        let config = self.folder.join("keepwell.toml");
-        fs::write(&config, self.config(&keys, &operator_path))?;
-        let config = config.to_string_lossy();
-        Process::start(&["node", "--config", &config], &self.folder.join("log"))
-    }
-
-    fn config(&self, keys: &Path, operator: &Path) -> String {
+        node.store(&mut rng(), &keys, &Unlock::Operator(operator), "benchmark", true)?;
         // A debug string of a path is a TOML string: both escape as JSON does.
-        format!(
-            "folder = {:?}\ngenesis = {:?}\nlisten_peers = \"{}\"\nlisten_clients = \"{}\"\n\n\
-             [keys]\nfolder = {keys:?}\noperator_file = {operator:?}\n\n{}",
-            self.folder.join("data"),
+        let config = format!(
+            "folder = {:?}\ngenesis = {:?}\nlisten_peers = \"{}\"\nlisten_clients = \"{}\"\n{says}\n\
+             [keys]\nfolder = {keys:?}\noperator_file = {operator_path:?}\n\n{peers}",
+            self.data(),
             self.genesis,
             self.peer_address,
             self.client_address,
-            self.peers,
-        )
+        );
+        Ok(fs::write(self.config(), config)?)
+    }
+
+    fn start(&self) -> Result<Process, BenchError> {
+        let config = self.config();
+        Process::start(&["node", "--config", &config.to_string_lossy()], &self.folder.join("log"))
     }
 }
 
-fn peers(founded: &[DemonstrationNode], ports: &[u16]) -> String {
-    let entry = |(node, port): (&DemonstrationNode, &u16)| {
-        let (key, address) = (node.keys.consensus_key(), loopback(*port));
+fn peers(nodes: impl Iterator<Item = (PublicKey, SocketAddr)>) -> String {
+    let entry = |(key, address): (PublicKey, SocketAddr)| {
         format!("[[peers]]\nvalidator = \"{key}\"\naddress = \"{address}\"\n\n")
     };
-    founded.iter().zip(ports).map(entry).collect()
+    nodes.map(entry).collect()
 }
 
 const fn loopback(port: u16) -> SocketAddr {

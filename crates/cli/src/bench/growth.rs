@@ -43,11 +43,15 @@ pub(super) struct Growth {
 }
 
 #[derive(Debug, Serialize)]
-struct RoundLine {
-    records: usize,
-    commands_per_s: f64,
-    p50_ms: f64,
-    rss_mib: Vec<f64>,
+pub(super) struct RoundLine {
+    /// Records after it.
+    pub records: usize,
+    /// Its rate.
+    pub commands_per_s: f64,
+    /// The median of its latencies.
+    pub p50_ms: f64,
+    /// Memory of each validator after it.
+    pub rss_mib: Vec<f64>,
 }
 
 impl Growth {
@@ -84,7 +88,8 @@ impl Growth {
         memory.map_or(Ok(()), |mib| lines.figure(Figure::MemoryMib, mib))
     }
 
-    async fn round(
+    /// Adds the records of one round, after so many before.
+    pub(super) async fn round(
         &self,
         fleet: &Fleet,
         workload: &mut Workload,

@@ -2,16 +2,18 @@
 //!
 //! Each benchmark writes JSON lines: what the machine can do ([`limits`]), what was measured, and the
 //! figures that follow from both ([`figure`]), each beside what it must be. `bench table` makes a table
-//! and a picture of them. `docs/performance.md` has the table, the reasons, and the commands that
+//! and pictures of them. `docs/performance.md` has the table, the reasons, and the commands that
 //! repeat it.
 //!
 //! ```text
-//! load  latency  opening  seal  idle  growth  compare      what is measured; `matching`, `decision` and `report`
-//!                                                         need no validators
+//! load  latency  opening  seal  idle  growth  scale  compare     what is measured; `matching`, `decision` and
+//!                                                               `report` need no validators
 //!    \     |       |    |      /       |
 //!     drive, check, workload           |          clients in a closed loop; what they send
 //!          |                           |
 //!        fleet ── process         measure.sh      validators as child processes; PostgreSQL
+//!          |
+//!        relay                                    links that take time
 //! ```
 //!
 //! # Invariants
@@ -23,6 +25,7 @@
 //!
 //! Not here: profiles, for which `docs/performance.md` has the commands.
 
+mod curves;
 mod figure;
 mod limits;
 mod plot;
@@ -31,6 +34,7 @@ mod table;
 mod fleet;
 mod http;
 mod process;
+mod relay;
 mod scratch;
 
 mod check;
@@ -47,6 +51,7 @@ mod load;
 mod matching;
 mod opening;
 mod report;
+mod scale;
 mod seal;
 
 use std::{
@@ -74,8 +79,10 @@ Examples:
   keepwell bench limits --dir /srv/keepwell
   keepwell bench load --seconds 20 --clients 64,256 > load.jsonl
   keepwell bench report
+  keepwell bench scale > scale.jsonl
   keepwell bench all --runs 5 > all.jsonl
   keepwell bench table all.jsonl --svg docs/performance.svg
+  keepwell bench table scale.jsonl --curves docs/scale.svg
   keepwell bench table all.jsonl --json";
 
 /// Measure speed and memory against the limits of this machine
@@ -101,6 +108,7 @@ enum What {
     Opening(opening::Opening),
     Growth(growth::Growth),
     Report(report::Report),
+    Scale(scale::Scale),
     Compare(compare::Compare),
     All(All),
     Table(table::Table),
@@ -294,6 +302,7 @@ impl What {
             Self::Opening(it) => it.run(lines).await,
             Self::Growth(it) => it.run(lines).await,
             Self::Report(it) => it.run(lines),
+            Self::Scale(it) => it.run(lines).await,
             Self::Compare(it) => it.run(lines).await,
             Self::All(it) => it.run(lines).await,
             Self::Table(it) => it.run(lines.0, json),

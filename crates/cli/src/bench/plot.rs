@@ -110,10 +110,16 @@ const fn name(figure: Figure) -> &'static str {
         Figure::DecisionGrants => "decision: 10⁴ grants ÷ one",
         Figure::DecisionMembers => "decision: 10⁴ members ÷ one",
         Figure::OpeningCpu => "opening 1,000 records: CPU ÷ shares",
+        Figure::MoreValidators => "rate × validators: 16 ÷ 4",
+        Figure::FarCommit => "commit, 40 ms apart ÷ 3 × 40 ms",
+        Figure::CrashRate => "rate after a crash ÷ before",
+        Figure::RestartSeconds => "restart to voting, 10⁶ records, s",
+        Figure::BeginSeconds => "beginning from the state, 10⁶ records, s",
+        Figure::BackupRate => "rate during a backup ÷ before",
     }
 }
 
-fn text(svg: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &str) {
+pub(super) fn text(svg: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &str) {
     // Nothing here has a character that XML would read otherwise.
     let _ = writeln!(
         svg,
@@ -121,7 +127,7 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, colour: &str, words: &st
     );
 }
 
-fn line(svg: &mut String, x: f64, from: f64, to: f64, colour: &str, width: f64) {
+pub(super) fn line(svg: &mut String, x: f64, from: f64, to: f64, colour: &str, width: f64) {
     let _ = writeln!(
         svg,
         "<line x1=\"{x:.1}\" y1=\"{from:.1}\" x2=\"{x:.1}\" y2=\"{to:.1}\" stroke=\"{colour}\" stroke-width=\"{width}\"/>"

@@ -4,15 +4,19 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use serde::Serialize;
+use tokio::time::sleep;
 
 use super::BenchError;
 
 /// Ticks of the kernel's CPU accounting per second: the same on every Linux that Rust runs on.
 const TICKS_PER_S: f64 = 100.0;
 const KIB: u64 = 1_024;
+/// How often a process that ends by itself is looked at.
+const POLL: Duration = Duration::from_millis(20);
 
 /// Runs `keepwell ARGUMENTS` until it is dropped.
 #[derive(Debug)]
@@ -54,6 +58,17 @@ impl Process {
                 status: status.to_string(),
                 last_words: last_lines(&self.log),
             }),
+        }
+    }
+
+    /// Waits until it has done what it was started for; an error if that failed.
+    pub(super) async fn end(mut self) -> Result<(), BenchError> {
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                _ => self.check()?,
+            }
+            sleep(POLL).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! A folder for one run, removed at its end.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -37,6 +37,21 @@ impl Scratch {
     pub(super) fn keep(&mut self) {
         self.keep = true;
     }
+}
+
+/// Bytes of all files below a folder.
+pub(super) fn bytes_below(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        // A file that its owner removed meanwhile counts for nothing.
+        bytes += match kind.is_dir() {
+            true => bytes_below(&entry.path())?,
+            false => entry.metadata().map_or(0, |file| file.len()),
+        };
+    }
+    Ok(bytes)
 }
 
 impl Drop for Scratch {

@@ -4,14 +4,16 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     io::{BufRead as _, BufReader, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::{
     BenchError,
+    curves::curves,
     figure::{Better, Figure, median},
     plot::{Bar, plot},
 };
@@ -25,6 +27,9 @@ pub(super) struct Table {
     /// Draw them as well, in this file
     #[arg(long)]
     svg: Option<PathBuf>,
+    /// Draw how things go with validators and with records, from what `bench scale` wrote, in this file
+    #[arg(long)]
+    curves: Option<PathBuf>,
 }
 
 /// A line with a figure; other lines are passed over.
@@ -48,21 +53,38 @@ impl Table {
                 writeln!(out, "{row}")?;
             }
         }
-        let Some(path) = &self.svg else { return Ok(()) };
-        let bars: Vec<_> = values
-            .iter()
-            .filter_map(|(figure, values)| Some(Bar { figure: *figure, value: median(values)? }))
-            .collect();
-        fs::write(path, plot(&bars))
-            .map_err(|source| BenchError::Folder { path: path.clone(), source })
+        if let Some(path) = &self.svg {
+            let bars = values.iter().filter_map(|(figure, values)| {
+                Some(Bar { figure: *figure, value: median(values)? })
+            });
+            draw(path, &plot(&bars.collect::<Vec<_>>()))?;
+        }
+        match &self.curves {
+            Some(path) => {
+                draw(path, &curves(&self.lines("scale_size")?, &self.lines("scale_records")?))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// All lines of one kind.
+    fn lines<L: DeserializeOwned>(&self, kind: &str) -> Result<Vec<L>, BenchError> {
+        let mut lines = Vec::new();
+        for path in &self.files {
+            for line in read(path)?.lines() {
+                let line: Result<Value, _> = serde_json::from_str(&line?);
+                if let Some(line) = line.ok().filter(|line| line["kind"] == kind) {
+                    lines.push(serde_json::from_value(line)?);
+                }
+            }
+        }
+        Ok(lines)
     }
 
     fn values(&self) -> Result<BTreeMap<Figure, Vec<f64>>, BenchError> {
         let mut values: BTreeMap<Figure, Vec<f64>> = BTreeMap::new();
         for path in &self.files {
-            let file = fs::File::open(path)
-                .map_err(|source| BenchError::Folder { path: path.clone(), source })?;
-            for line in BufReader::new(file).lines() {
+            for line in read(path)?.lines() {
                 if let Ok(FigureLine { figure, value }) = serde_json::from_str(&line?) {
                     values.entry(figure).or_default().push(value);
                 }
@@ -70,6 +92,15 @@ impl Table {
         }
         Ok(values)
     }
+}
+
+fn read(path: &Path) -> Result<BufReader<fs::File>, BenchError> {
+    let file = fs::File::open(path);
+    file.map(BufReader::new).map_err(|source| BenchError::Folder { path: path.into(), source })
+}
+
+fn draw(path: &Path, picture: &str) -> Result<(), BenchError> {
+    fs::write(path, picture).map_err(|source| BenchError::Folder { path: path.into(), source })
 }
 
 /// A figure and what was measured of it.
@@ -164,7 +195,7 @@ mod tests {
         let path = folder.path().join("runs.jsonl");
         fs::write(&path, "{\"figure\":\"verify_share\",\"value\":0.5}\nno figure\n").unwrap();
         let mut out = Vec::new();
-        Table { files: vec![path], svg: None }.run(&mut out, true).unwrap();
+        Table { files: vec![path], svg: None, curves: None }.run(&mut out, true).unwrap();
         let rows: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
         assert_eq!(rows.len(), Figure::ALL.len());
         let first = serde_json::json!({
