@@ -81,7 +81,7 @@ pub enum KeyFileError {
     },
     /// Another passphrase or operator's key, or a changed file.
     #[error(
-        "the passphrase or operator key is wrong, or the file was changed; try again or restore it from your copy"
+        "the passphrase or operator key is wrong, or the file was changed; try again, name the operator's file or token that locked it, or restore it from your copy"
     )]
     Wrong,
     /// The file is locked in the other way.

@@ -1200,9 +1200,11 @@ fn node_configs() -> Vec<Vec<u8>> {
     let tls = "[tls]\ncertificate = \"h\"\nkey = \"i\"\n";
     let limits = "[custody_limits]\nparty_unnamed_bytes_max = 1\nfree_bytes_min = 2\n";
     let waits = "listen_peers = \"[::1]:1\"\nlisten_clients = \"10.0.0.1:2\"\nleader_timeout_ms = 2000\ncertification_timeout_ms = 60000\n";
+    let token = "[keys]\nfolder = \"c\"\noperator_token = { module = \"/d\", token = \"e\", key = \"f\", pin_file = \"g\" }\n";
     let least = [folder, keys, &peers].concat();
+    let in_a_token = [folder, token, &peers].concat();
     let most = [folder, waits, keys, tls, store, limits, &peers].concat();
-    [least, most].map(String::into_bytes).to_vec()
+    [least, in_a_token, most].map(String::into_bytes).to_vec()
 }
 
 /// Addresses of every kind that a profile may have.

@@ -15,7 +15,9 @@
 //!
 //! [keys]
 //! folder = "/etc/keepwell/keys"
-//! operator_file = "$CREDENTIALS_DIRECTORY/operator"   # of systemd, or any file; without it a passphrase is asked for
+//! operator_file = "$CREDENTIALS_DIRECTORY/operator"   # of systemd, or any file; or a key in a PKCS#11 token:
+//! # operator_token = { module = "/usr/lib/m.so", token = "LABEL", key = "LABEL", pin_file = "$CREDENTIALS_DIRECTORY/pin" }
+//!                                            # without either a passphrase is asked for
 //!
 //! [custody]                                  # without it, in the node's own folder
 //! s3 = { bucket = "sealed", region = "eu-central-1", endpoint = "https://s3.example.org" }
@@ -53,13 +55,17 @@ use keepwell_types::{
     limits::{GENESIS_BYTES_MAX, VALIDATORS_MAX},
     validators::{Seat, ValidatorSet},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::folder::CREDENTIALS;
 
 /// Bytes of a configuration file.
 const CONFIG_BYTES_MAX: u64 = 256 * 1024;
+/// Bytes of a token's label, as PKCS#11 has it.
+const TOKEN_BYTES_MAX: usize = 32;
+/// Bytes of the label of a key in a token.
+const KEY_BYTES_MAX: usize = 128;
 /// Port for peers, unless configured.
 pub const PEERS_PORT: u16 = 7440;
 /// Port for clients, unless configured.
@@ -100,6 +106,21 @@ pub enum ConfigError {
     EmptyPath {
         /// The setting.
         setting: &'static str,
+    },
+    /// Two locks for the same keys.
+    #[error("[keys] names both operator_file and operator_token; keep the one that locks the keys")]
+    TwoLocks,
+    /// A label that no token and no key has.
+    #[error(
+        "`keys.operator_token.{setting}` has {len} bytes; write its label, of 1 to {max} bytes"
+    )]
+    Label {
+        /// The setting.
+        setting: &'static str,
+        /// Its bytes.
+        len: usize,
+        /// The limit.
+        max: usize,
     },
     /// Peers and clients on one address.
     #[error("listen_peers and listen_clients are both {0}; give each its own port")]
@@ -233,8 +254,86 @@ pub struct NodeConfig {
 pub struct KeysConfig {
     /// Folder of the key files.
     pub folder: PathBuf,
-    /// The operator's key file, 32 bytes; without it a passphrase unlocks them.
+    /// The operator's key file, 32 bytes; without it, and without a token, a passphrase unlocks them.
     pub operator_file: Option<PathBuf>,
+    /// The token that makes the operator's key, instead of the file.
+    #[serde(default)]
+    pub operator_token: Option<TokenConfig>,
+}
+
+/// Where a PKCS#11 token has the key that makes an operator's key.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// The library with which its maker's software speaks to it.
+    pub module: PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// The key's label in it.
+    pub key: String,
+    /// The file with the PIN, which nobody but the node's user may read; without it the PIN is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin_file: Option<PathBuf>,
+}
+
+/// Where an operator's key comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Operator {
+    /// A file of 32 bytes.
+    File(PathBuf),
+    /// A token makes it.
+    Token(TokenConfig),
+}
+
+impl KeysConfig {
+    /// What unlocks the keys; a passphrase, if nothing does.
+    pub fn operator(&self) -> Option<Operator> {
+        let token = self.operator_token.clone().map(Operator::Token);
+        token.or_else(|| self.operator_file.clone().map(Operator::File))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        match &self.operator_token {
+            Some(_) if self.operator_file.is_some() => Err(ConfigError::TwoLocks),
+            Some(token) => token.check(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TokenConfig {
+    /// Reads one from a file of its own; paths in it are relative to the file's folder.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(&read(path)?)?;
+        config.check()?;
+        let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
+        config.resolve(path.parent().unwrap_or(Path::new("")), credentials.as_deref())?;
+        Ok(config)
+    }
+
+    /// Checks what can be checked without the token.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let pin = self.pin_file.iter().map(|it| ("keys.operator_token.pin_file", it));
+        let mut paths = [("keys.operator_token.module", &self.module)].into_iter().chain(pin);
+        if let Some((setting, _)) = paths.find(|(_, path)| path.as_os_str().is_empty()) {
+            return Err(ConfigError::EmptyPath { setting });
+        }
+        let labels = [("token", &self.token, TOKEN_BYTES_MAX), ("key", &self.key, KEY_BYTES_MAX)];
+        let is_wrong =
+            |(_, label, max): &(_, &String, usize)| label.is_empty() || *max < label.len();
+        match labels.into_iter().find(is_wrong) {
+            Some((setting, label, max)) => {
+                Err(ConfigError::Label { setting, len: label.len(), max })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes its paths whole, as those of the configuration that it is part of.
+    pub fn resolve(&mut self, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
+        let paths = [&mut self.module].into_iter().chain(self.pin_file.as_mut());
+        paths.map(|path| resolve(path, base, credentials)).collect()
+    }
 }
 
 /// A certificate and its key, as files that are read again when they change.
@@ -352,13 +451,7 @@ const fn default_certification_timeout_ms() -> u64 {
 impl NodeConfig {
     /// Reads a configuration file; paths in it are relative to its own folder.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable { path: path.to_path_buf(), source };
-        let len = fs::metadata(path).map_err(unreadable)?.len();
-        if len > CONFIG_BYTES_MAX {
-            let (path, max) = (path.to_path_buf(), CONFIG_BYTES_MAX);
-            return Err(ConfigError::TooLong { path, len, max });
-        }
-        let mut config = Self::parse(&fs::read_to_string(path).map_err(unreadable)?)?;
+        let mut config = Self::parse(&read(path)?)?;
         let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
         config.resolve(path.parent().unwrap_or(Path::new("")), credentials.as_deref())?;
         Ok(config)
@@ -374,6 +467,7 @@ impl NodeConfig {
     /// Checks what can be checked without the genesis file. For configurations that are made, not read.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_paths()?;
+        self.keys.check()?;
         let (peers, clients) = (self.listen_peers, self.listen_clients);
         if peers == clients && peers.port() != 0 {
             return Err(ConfigError::SameAddress(peers));
@@ -469,15 +563,33 @@ impl NodeConfig {
         let tls = self.tls.as_mut().map(|it| [&mut it.certificate, &mut it.key]);
         let paths = paths.into_iter().chain(self.keys.operator_file.as_mut()).chain(custody);
         for path in paths.chain(tls.into_iter().flatten()) {
-            *path = match path.strip_prefix(CREDENTIAL) {
-                Ok(name) => credentials
-                    .ok_or_else(|| ConfigError::NoCredentials { path: path.clone() })?
-                    .join(name),
-                Err(_) => base.join(&*path),
-            };
+            resolve(path, base, credentials)?;
         }
-        Ok(())
+        match &mut self.keys.operator_token {
+            Some(token) => token.resolve(base, credentials),
+            None => Ok(()),
+        }
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_path_buf(), source };
+    let len = fs::metadata(path).map_err(unreadable)?.len();
+    if len > CONFIG_BYTES_MAX {
+        let (path, max) = (path.to_path_buf(), CONFIG_BYTES_MAX);
+        return Err(ConfigError::TooLong { path, len, max });
+    }
+    fs::read_to_string(path).map_err(unreadable)
+}
+
+fn resolve(path: &mut PathBuf, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
+    *path = match path.strip_prefix(CREDENTIAL) {
+        Ok(name) => {
+            credentials.ok_or_else(|| ConfigError::NoCredentials { path: path.clone() })?.join(name)
+        }
+        Err(_) => base.join(&*path),
+    };
+    Ok(())
 }
 
 impl S3Config {
@@ -575,6 +687,50 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_named_whole_and_alone() {
+        let keys = |lines: &str| {
+            let text = format!(
+                "folder = \"n\"\ngenesis = \"g\"\npeers = []\n[keys]\nfolder = \"k\"\n{lines}"
+            );
+            NodeConfig::parse(&text)
+        };
+        let token = |module: &str, token: &str, key: &str, more: &str| {
+            format!(
+                "operator_token = {{ module = \"{module}\", token = \"{token}\", key = \"{key}\"{more} }}\n"
+            )
+        };
+        let whole = token("/m.so", "t", "k", ", pin_file = \"p\"");
+        let cases = [
+            (whole.clone() + "operator_file = \"o\"", "both operator_file and operator_token"),
+            (token("", "t", "k", ""), "`keys.operator_token.module` is empty"),
+            (
+                token("/m.so", "t", "k", ", pin_file = \"\""),
+                "`keys.operator_token.pin_file` is empty",
+            ),
+            (token("/m.so", "", "k", ""), "`keys.operator_token.token` has 0 bytes"),
+            (token("/m.so", &"t".repeat(33), "k", ""), "of 1 to 32 bytes"),
+            (token("/m.so", "t", &"k".repeat(129), ""), "of 1 to 128 bytes"),
+            // A PIN stands in no configuration.
+            (token("/m.so", "t", "k", ", pin = \"1234\""), "unknown field `pin`"),
+            (
+                "operator_token = { token = \"t\", key = \"k\" }".to_owned(),
+                "missing field `module`",
+            ),
+        ];
+        for (lines, expected) in cases {
+            let error = keys(&lines).expect_err(&lines).to_string();
+            assert!(error.contains(expected), "{lines}: {error}");
+        }
+        let mut config = keys(&whole.replace("\"p\"", "\"$CREDENTIALS_DIRECTORY/pin\"")).unwrap();
+        let refused = config.clone().resolve(Path::new("/etc"), None);
+        assert!(matches!(refused, Err(ConfigError::NoCredentials { .. })));
+        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k"))).unwrap();
+        let token = config.keys.operator_token.unwrap();
+        assert_eq!(token.module, Path::new("/m.so"));
+        assert_eq!(token.pin_file.unwrap(), Path::new("/run/credentials/k/pin"));
+    }
+
+    #[test]
     fn beyond_loopback_clients_are_served_with_a_certificate() {
         let tls = "peers = []\nlisten_clients = \"10.0.0.1:1\"\ntls = { certificate = \"c\", key = \"k\" }";
         let config = with(tls).unwrap();
@@ -614,7 +770,8 @@ mod tests {
         let s3 = "custody = { s3 = { bucket = \"b\", region = \"r\", colour = 1 } }\n";
         let cases = [
             (config(&["colour = 1\n", keys].concat()), 10),
-            (config(&[keys, "colour = 1\n"].concat()), 2),
+            (config(&[keys, "colour = 1\n"].concat()), 3),
+            (config(&[keys, "operator_token = { colour = 1 }\n"].concat()), 4),
             (config(&["tls = { colour = 1 }\n", keys].concat()), 2),
             (config(&["custody = { colour = 1 }\n", keys].concat()), 2),
             (config(&[s3, keys].concat()), 5),
@@ -642,8 +799,11 @@ mod tests {
                 Some(_) | None => format!("{line}\n"),
             })
             .collect();
-        let all =
-            NodeConfig::parse(&all.replace("folder = \"/srv/keepwell/objects\"\n", "")).unwrap();
+        let all = all.replace("folder = \"/srv/keepwell/objects\"\n", "");
+        assert!(matches!(NodeConfig::parse(&all), Err(ConfigError::TwoLocks)));
+        let all: Vec<_> = all.lines().filter(|it| !it.starts_with("operator_file")).collect();
+        let all = NodeConfig::parse(&all.join("\n")).unwrap();
+        assert!(all.keys.operator_token.is_some_and(|it| it.pin_file.is_some()));
         let least = with("peers = []").unwrap();
         assert_eq!(all.custody_limits, least.custody_limits);
         assert_eq!(

@@ -83,6 +83,12 @@ pub enum KeysError {
         /// What it should hold.
         kind: KeyKind,
     },
+    /// Longer than any key file.
+    #[error("{path} has more than {max} bytes, and is no key file", max = KEY_FILE_BYTES_MAX)]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operator's file.
     #[error(
         "the operator's file {path} must have exactly 32 bytes and be readable by this user alone (chmod 600)"
@@ -298,6 +304,8 @@ impl ShareFile {
 }
 
 const RECEIVING: &str = "receiving";
+/// Ends the names of all key files.
+const KEY_FILE: &str = ".key";
 /// Begins the names of files that are not whole yet.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -450,6 +458,30 @@ impl KeyFiles {
         let names: Vec<Option<String>> =
             names.map_err(|source| KeysError::File { path: path.clone(), source })?;
         Ok(names.into_iter().flatten().collect())
+    }
+
+    /// Locks every key file anew, and returns how many there are. All are opened before the first is written, and each
+    /// is replaced whole: what was cut off is done again with the same two locks.
+    pub fn relock(&self, rng: &mut impl CryptoRng, to: &Unlock) -> Result<usize, KeysError> {
+        let mut files = Vec::new();
+        for name in self.names()?.into_iter().filter(|it| it.ends_with(KEY_FILE)) {
+            let path = self.folder.join(name);
+            let locked = |source| KeysError::Locked { path: path.clone(), source };
+            let file = decode_key_file(&path)?;
+            // Locked anew by a try before this one.
+            if open(&file, to).is_ok() {
+                files.push(None);
+                continue;
+            }
+            let secret = open(&file, &self.unlock).map_err(locked)?;
+            let file = lock(rng, file.about(), &secret, to).map_err(locked)?;
+            files.push(Some((path, file)));
+        }
+        for (path, file) in files.iter().flatten() {
+            replace(path, &file.encode())
+                .map_err(|source| KeysError::File { path: path.clone(), source })?;
+        }
+        Ok(files.len())
     }
 
     /// Locks a secret as the node's other keys are.
@@ -636,23 +668,31 @@ fn read_secret(
     kind: KeyKind,
     unlock: &Unlock,
 ) -> Result<Zeroizing<Vec<u8>>, KeysError> {
-    let key_file = read_key_file(path, kind)?;
-    let secret = match unlock {
-        Unlock::Passphrase(it) => key_file.open_with_passphrase(it),
-        Unlock::Operator(it) => key_file.open_with_operator_key(it),
-    };
-    secret.map_err(|source| KeysError::Locked { path: path.to_path_buf(), source })
+    open(&read_key_file(path, kind)?, unlock)
+        .map_err(|source| KeysError::Locked { path: path.to_path_buf(), source })
+}
+
+fn open(file: &KeyFile, unlock: &Unlock) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    match unlock {
+        Unlock::Passphrase(it) => file.open_with_passphrase(it),
+        Unlock::Operator(it) => file.open_with_operator_key(it),
+    }
 }
 
 fn read_key_file(path: &Path, kind: KeyKind) -> Result<KeyFile, KeysError> {
-    let file = |source| KeysError::File { path: path.to_path_buf(), source };
-    let locked = |source| KeysError::Locked { path: path.to_path_buf(), source };
-    if fs::metadata(path).map_err(file)?.len() > KEY_FILE_BYTES_MAX as u64 {
-        return Err(KeysError::Content { path: path.to_path_buf(), kind });
-    }
-    let key_file = KeyFile::decode(&fs::read(path).map_err(file)?).map_err(locked)?;
-    key_file.expect_kind(kind).map_err(locked)?;
+    let key_file = decode_key_file(path)?;
+    let fits = key_file.expect_kind(kind);
+    fits.map_err(|source| KeysError::Locked { path: path.to_path_buf(), source })?;
     Ok(key_file)
+}
+
+fn decode_key_file(path: &Path) -> Result<KeyFile, KeysError> {
+    let file = |source| KeysError::File { path: path.to_path_buf(), source };
+    if fs::metadata(path).map_err(file)?.len() > KEY_FILE_BYTES_MAX as u64 {
+        return Err(KeysError::TooLong { path: path.to_path_buf() });
+    }
+    KeyFile::decode(&fs::read(path).map_err(file)?)
+        .map_err(|source| KeysError::Locked { path: path.to_path_buf(), source })
 }
 
 /// Writes a new file durably, for this user alone. It gets its name when it is whole, and takes nobody else's: a crash
@@ -798,6 +838,40 @@ mod tests {
             "share.key",
         ];
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_new_lock_takes_the_place_of_the_old_one_or_nothing_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let operator = |byte| Unlock::Operator(Zeroizing::new([byte; 32]));
+        let locked = |byte| KeyFiles::new(folder.path().to_path_buf(), operator(byte));
+        keys().store(&mut rng(), folder.path(), &operator(5), "hospital", true).unwrap();
+        let change = Location { height: Height(9), index: 3 };
+        let received = locked(5).draw_receiving(&mut rng(), change).unwrap().public();
+
+        // Whoever has neither lock changes nothing, and neither does one who has it for a part.
+        assert!(locked(6).relock(&mut rng(), &operator(7)).is_err());
+        let damaged = folder.path().join("share-11-0.key");
+        fs::write(&damaged, b"half").unwrap();
+        assert!(locked(5).relock(&mut rng(), &operator(7)).is_err());
+        locked(5).load().unwrap();
+        fs::remove_file(damaged).unwrap();
+
+        // One file is locked anew already, as after a crash.
+        let before = fs::read(folder.path().join("release.key")).unwrap();
+        assert_eq!(locked(5).relock(&mut rng(), &operator(7)).unwrap(), 6);
+        fs::write(folder.path().join("release.key"), before).unwrap();
+        assert!(locked(5).load().is_err() && locked(7).load().is_err());
+        assert_eq!(locked(5).relock(&mut rng(), &operator(7)).unwrap(), 6);
+        let loaded = locked(7).load().unwrap();
+        assert_eq!((*loaded.release, *loaded.custodian), ([2; 32], [3; 32]));
+        assert_eq!(locked(7).receiving(change).unwrap().unwrap().public(), received);
+        assert!(locked(5).load().is_err());
+
+        let passphrase = Unlock::Passphrase(Zeroizing::new("correct horse".to_owned()));
+        locked(7).relock(&mut rng(), &passphrase).unwrap();
+        let files = KeyFiles::new(folder.path().to_path_buf(), passphrase);
+        assert!(files.load().unwrap().matching.is_some());
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod folder;
 pub mod genesis;
 pub mod keys;
 pub mod tls;
+pub mod token;
 
 pub mod custody;
 

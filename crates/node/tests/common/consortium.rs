@@ -121,7 +121,11 @@ impl Consortium {
             folder: folder.join(format!("node-{at}")),
             genesis: genesis_path.clone(),
             organisation: None,
-            keys: KeysConfig { folder: folder.join(format!("keys-{at}")), operator_file: None },
+            keys: KeysConfig {
+                folder: folder.join(format!("keys-{at}")),
+                operator_file: None,
+                operator_token: None,
+            },
             listen_peers: ports[at],
             listen_clients: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: None,
