@@ -1,31 +1,45 @@
 //! What the steps call: found, installed where cargo can, or named with the way to get it.
 
-use std::env;
+use std::{env, path::Path};
 
 use crate::process::{Call, Failure};
 
 /// The series of cargo-deny whose configuration `deny.toml` is written in.
 const DENY_VERSION: &str = "^0.20";
+/// The PKCS#11 module of Debian's package `softhsm2`, with which keys in tokens are tested.
+const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-/// Checks the tools of every step and installs cargo-deny if it is missing.
+/// Checks the tools of every step, and installs cargo-deny and SoftHSM if they are missing.
 pub(crate) fn run() -> Result<(), Failure> {
     compilers()?;
-    if has_deny() {
-        return Ok(());
+    if !has_deny() {
+        println!(
+            "  cargo-deny is missing; installing it beside cargo (about two minutes on two cores)"
+        );
+        excused(install("cargo-deny", DENY_VERSION), "the step `deny` will be skipped")?;
     }
-    println!(
-        "  cargo-deny is missing; installing it beside cargo (about two minutes on two cores)"
-    );
-    let installed = install("cargo-deny", DENY_VERSION);
+    if !Path::new(SOFTHSM).exists() {
+        println!("  SoftHSM is missing; installing Debian's package softhsm2");
+        excused(install_softhsm(), "tests of keys in tokens will be skipped")?;
+    }
+    Ok(())
+}
+
+/// A developer without a network, or who may install nothing, can still run all the rest; CI has no such excuse.
+fn excused(installed: Result<(), Failure>, then: &str) -> Result<(), Failure> {
     match installed {
-        Ok(()) => Ok(()),
-        // A developer without a network can still run all the rest; CI has no such excuse.
-        Err(_) if env::var_os("CI").is_none() => {
-            println!("  cargo-deny could not be installed: the step `deny` will be skipped");
+        Err(failure) if env::var_os("CI").is_none() => {
+            println!("  {failure}: {then}");
             Ok(())
         }
-        Err(failure) => Err(failure),
+        Ok(()) | Err(_) => installed,
     }
+}
+
+fn install_softhsm() -> Result<(), Failure> {
+    Call::new("apt-get").args(["update", "-q"]).run()?;
+    let words = ["install", "-q", "-y", "--no-install-recommends", "softhsm2"];
+    Call::new("apt-get").args(words).env("DEBIAN_FRONTEND", "noninteractive").run()
 }
 
 fn compilers() -> Result<(), Failure> {

@@ -17,6 +17,7 @@ use keepwell_crypto::ceremony::CeremonyFault;
 use keepwell_merkle::{anchor::DocumentError, receipt::ReceiptError};
 use keepwell_node::{
     config::ConfigError, genesis::FoundError, keys::KeysError, run::NodeError, tls::TlsError,
+    token::TokenError,
 };
 use thiserror::Error;
 
@@ -47,6 +48,8 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error(transparent)]
     Found(#[from] FoundError),
     #[error(transparent)]
@@ -91,12 +94,19 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// What a node ends with whose program is too old: starting it again changes nothing.
 const OUTDATED: u8 = 3;
+/// What a program ends with that was given a PIN which is wrong, or may be: starting it again may lock the token.
+const WRONG_PIN: u8 = 4;
 
 impl Failure {
     /// What the program ends with.
     pub(crate) fn exit_code(&self) -> ExitCode {
         if let Self::Node(NodeError::Outdated(_)) = self {
             return OUTDATED.into();
+        }
+        if let Self::Token(fault) = self
+            && fault.is_of_the_pin()
+        {
+            return WRONG_PIN.into();
         }
         ExitCode::FAILURE
     }

@@ -9,6 +9,7 @@ mod backup;
 mod failure;
 mod founding;
 mod instant;
+mod lock;
 mod looked;
 mod node_toml;
 mod output;
@@ -36,8 +37,9 @@ use crate::{
         emergency::Emergency, explain::Explain, fsck::Fsck, genesis::Genesis, grant::Grant,
         guardian::Guardian, link::Link, matching::Match, member::Member, node::Node, open::Open,
         organisation::Organisation, protocol::Rules, proxy::Proxy, receipt::Receipt,
-        record::Record, recover::Recover, report::Report, restore::Restore, status::Status,
-        trustee::Trustee, validator::Validator, verify::Verify, wallet::Wallet,
+        record::Record, recover::Recover, relock::Relock, report::Report, restore::Restore,
+        status::Status, token::Token, trustee::Trustee, validator::Validator, verify::Verify,
+        wallet::Wallet,
     },
     failure::Failure,
     output::Output,
@@ -65,6 +67,8 @@ enum Command {
     Status(Status),
     Config(Config),
     Certificate(Certificate),
+    Token(Token),
+    Relock(Relock),
     Wallet(Wallet),
     Organisation(Organisation),
     Member(Member),
@@ -112,6 +116,8 @@ pub fn main(newest: Protocol) -> ExitCode {
         Command::Status(it) => it.run(&output),
         Command::Config(it) => it.run(&output),
         Command::Certificate(it) => it.run(&output),
+        Command::Token(it) => it.run(&output),
+        Command::Relock(it) => it.run(&output),
         Command::Wallet(it) => it.run(&output),
         Command::Organisation(it) => it.run(&output),
         Command::Member(it) => it.run(&output),

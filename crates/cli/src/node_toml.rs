@@ -7,11 +7,14 @@ use std::{
 };
 
 use keepwell_client::tls::Address;
-use keepwell_node::tls;
+use keepwell_node::{
+    config::{Operator, TokenConfig},
+    tls,
+};
 use keepwell_types::id::OrganisationId;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, lock};
 
 /// The folder of the certificate that a node shows to clients, beside its configuration.
 pub(crate) const TLS: &str = "tls";
@@ -33,9 +36,19 @@ pub(crate) struct NodeToml {
 
 #[derive(Serialize)]
 pub(crate) struct KeysToml {
-    pub(crate) folder: PathBuf,
+    folder: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) operator_file: Option<PathBuf>,
+    operator_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator_token: Option<TokenConfig>,
+}
+
+impl KeysToml {
+    /// Keys in this folder, which this unlocks.
+    pub(crate) fn new(folder: &str, operator: Option<Operator>) -> Self {
+        let (operator_file, operator_token) = lock::fields(operator);
+        Self { folder: folder.into(), operator_file, operator_token }
+    }
 }
 
 #[derive(Serialize)]

@@ -29,7 +29,7 @@ use keepwell_client::{
     verify::TipSeen,
 };
 use keepwell_crypto::keys::ChartSecret;
-use keepwell_node::keys::read_operator_key;
+use keepwell_node::config::{Operator, TokenConfig};
 use keepwell_types::{
     id::{ChartId, OrganisationId},
     set::CompartmentSet,
@@ -37,7 +37,7 @@ use keepwell_types::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, lock};
 
 /// Where a passphrase is read from when nobody is there to type it.
 pub(crate) const PASSPHRASE_FILE: &str = "KEEPWELL_PASSPHRASE_FILE";
@@ -56,9 +56,12 @@ pub(crate) struct As {
 pub(crate) struct Profile {
     /// The consortium's genesis file, from the profile's folder.
     pub(crate) genesis: PathBuf,
-    /// A file of 32 bytes that unlocks the keys; without it a passphrase does.
+    /// A file of 32 bytes that unlocks the keys; without it, and without a token, a passphrase does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operator_file: Option<PathBuf>,
+    /// A key in a PKCS#11 token that does, instead of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) operator_token: Option<TokenConfig>,
     /// The nodes that are asked, in this order.
     pub(crate) nodes: Vec<Node>,
     /// Where trustees are reached, for emergencies.
@@ -89,7 +92,7 @@ pub(crate) struct Node {
 impl Profile {
     /// Reads the profile in `folder`.
     pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
-        let path = folder.join("profile.toml");
+        let path = folder.join(PROFILE);
         let text = fs::read_to_string(&path).map_err(Failure::at(&path))?;
         toml::from_str(&text).map_err(|error| Failure::Profile { path, reason: error.to_string() })
     }
@@ -97,25 +100,42 @@ impl Profile {
     /// Writes it into `folder`, which is created if it is missing.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
         fs::create_dir_all(folder).map_err(Failure::at(folder))?;
-        let path = folder.join("profile.toml");
+        let path = folder.join(PROFILE);
         let text = toml::to_string(self).expect("a profile is plain TOML");
         fs::write(&path, text).map_err(Failure::at(path))
     }
 
     /// A profile with the genesis file and nodes of another.
-    pub(crate) fn like(like: &Path, operator_file: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn like(like: &Path, operator: Option<Operator>) -> Result<Self, Failure> {
         let mut profile = Self::read(like)?;
         let genesis = like.join(&profile.genesis);
         profile.genesis = fs::canonicalize(&genesis).map_err(Failure::at(genesis))?;
-        profile.operator_file = operator_file
-            .map(|path| fs::canonicalize(&path).map_err(Failure::at(path)))
-            .transpose()?;
+        (profile.operator_file, profile.operator_token) = lock::fields(operator);
         Ok(profile)
     }
 
     /// The same, for another folder.
     pub(crate) fn moved(&self, folder: &Path) -> Result<Self, Failure> {
-        Self::like(folder, self.operator_file.as_ref().map(|file| folder.join(file)))
+        Self::like(folder, self.operator(folder)?)
+    }
+
+    /// What unlocks the keys, by whole paths; nothing for a passphrase.
+    pub(crate) fn operator(&self, folder: &Path) -> Result<Option<Operator>, Failure> {
+        let Some(token) = &self.operator_token else {
+            let file = self.operator_file.as_ref().map(|file| folder.join(file));
+            return lock::named(file.as_deref(), None);
+        };
+        if self.operator_file.is_some() {
+            let reason =
+                "it names both operator_file and operator_token; keep the one that locks the keys"
+                    .into();
+            return Err(Failure::Profile { path: folder.join(PROFILE), reason });
+        }
+        token.check()?;
+        let mut token = token.clone();
+        let folder = fs::canonicalize(folder).map_err(Failure::at(folder))?;
+        token.resolve(&folder, None)?;
+        Ok(Some(Operator::Token(token)))
     }
 
     pub(crate) fn consortium(&self, folder: &Path) -> Result<Consortium, Failure> {
@@ -134,8 +154,8 @@ impl Profile {
     }
 
     pub(crate) fn unlock(&self, folder: &Path) -> Result<Unlock, Failure> {
-        match &self.operator_file {
-            Some(file) => read_operator(&folder.join(file)),
+        match self.operator(folder)? {
+            Some(operator) => lock::unlock(&operator),
             None => passphrase().map(Unlock::Passphrase),
         }
     }
@@ -158,19 +178,6 @@ pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Unlock, Failure> {
         return Err(Failure::Misused("the two passphrases differ; type the same one twice".into()));
     }
     Ok(first)
-}
-
-/// What new keys are locked with: an operator's key, or a passphrase.
-pub(crate) fn new_unlock(operator_file: Option<&Path>) -> Result<Unlock, Failure> {
-    match operator_file {
-        Some(path) => read_operator(path),
-        None => new_passphrase(None),
-    }
-}
-
-/// Reads an operator's key.
-pub(crate) fn read_operator(path: &Path) -> Result<Unlock, Failure> {
-    Ok(Unlock::OperatorKey(read_operator_key(path)?))
 }
 
 /// A passphrase: from the file that the environment names, or typed without echo.
@@ -199,7 +206,7 @@ impl Identity {
     /// Opens the keys in `folder`.
     pub(crate) fn open(folder: &Path, unlock: &Unlock) -> Result<Self, Failure> {
         let (member, agent, wallet) =
-            (folder.join(MEMBER_KEY), folder.join(AGENT), folder.join("wallet"));
+            (folder.join(MEMBER_KEY), folder.join(AGENT), folder.join(WALLET));
         if member.exists() {
             Ok(Self::Member(MemberIdentity::open(&member, unlock)?))
         } else if agent.exists() {
@@ -224,12 +231,16 @@ impl Identity {
     }
 }
 
+/// The file of a profile, in its folder.
+const PROFILE: &str = "profile.toml";
 /// The file of the hand-overs that were followed, in a profile.
 const HANDOVERS: &str = "handovers";
 /// The file of a member's key in a profile.
 pub(crate) const MEMBER_KEY: &str = "member.key";
 /// The folder of a key agent in a profile.
 pub(crate) const AGENT: &str = "agent";
+/// The folder of a wallet in a profile.
+pub(crate) const WALLET: &str = "wallet";
 /// The file of an administrator's key in a profile.
 pub(crate) const ADMINISTRATOR_KEY: &str = "administrator.key";
 

@@ -11,13 +11,15 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 35] = [
+const COMMANDS: [(&str, &[&str]); 37] = [
     ("pilot", &[]),
     ("genesis", &["keys", "draft", "show", "found", "check"]),
     ("node", &[]),
     ("status", &[]),
     ("config", &["check"]),
     ("certificate", &["new", "show"]),
+    ("token", &["new", "check"]),
+    ("relock", &[]),
     ("wallet", &["new", "export", "import", "show"]),
     (
         "organisation",

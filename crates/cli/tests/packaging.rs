@@ -8,6 +8,8 @@ use std::{fs, path::Path, process::Command};
 use common::{Done, KEEPWELL, keepwell};
 
 const UNIT: &str = include_str!("../../../packaging/systemd/keepwell-node.service");
+/// What operators of a node with a token put beside the unit.
+const TOKEN: &str = include_str!("../../../packaging/systemd/token.conf");
 const IMAGE: &str = include_str!("../../../packaging/container/Containerfile");
 
 fn home() -> &'static Path {
@@ -71,4 +73,27 @@ fn systemd_takes_the_unit() {
     // 20 is 2.0 of 10, the most exposed.
     let closed = ["security", "--offline=true", "--threshold=20", unit];
     Done::of(&mut Command::new("systemd-analyze"), &closed).ok();
+
+    // With a token, as it stands and with every line in force.
+    let beside = folder.path().join("keepwell-node.service.d");
+    fs::create_dir(&beside).unwrap();
+    let all: Vec<_> = TOKEN
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(set) if set.split_once('=').is_some_and(|(name, _)| is_setting(name)) => set,
+            Some(_) | None => line,
+        })
+        .collect();
+    assert!(all.iter().filter(|it| it.starts_with("DeviceAllow=")).count() > 1);
+    for text in [TOKEN, &all.join("\n")] {
+        fs::write(beside.join("token.conf"), text).unwrap();
+        let verified = Done::of(&mut Command::new("systemd-analyze"), &["verify", unit]).ok();
+        assert_eq!(verified.stderr, "");
+    }
+}
+
+/// Whether this can stand before the `=` of a unit's line.
+fn is_setting(name: &str) -> bool {
+    name.starts_with(|it: char| it.is_ascii_uppercase())
+        && name.chars().all(|it| it.is_ascii_alphanumeric())
 }

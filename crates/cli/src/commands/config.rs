@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use keepwell_client::node::Link;
 use keepwell_crypto::command::chain_id;
 use keepwell_node::{
-    config::{CustodyConfig, NodeConfig},
+    config::{CustodyConfig, NodeConfig, Operator},
     custody::store::Store,
     folder::{Folder, FolderError, free_bytes},
     run::check_keys,
@@ -39,7 +39,8 @@ enum What {
     /// Say what is wrong with a configuration and everything that it names
     ///
     /// Nothing is changed, and a node that runs is not disturbed. Keys are unlocked if that needs no typing: with
-    /// an operator's file, or a passphrase in the file that KEEPWELL_PASSPHRASE_FILE names.
+    /// an operator's file, a token whose PIN is in a file, or a passphrase in the file that KEEPWELL_PASSPHRASE_FILE
+    /// names.
     Check {
         /// The node's configuration
         #[arg(long, value_name = "FILE")]
@@ -154,10 +155,17 @@ fn read_genesis(config: &NodeConfig) -> Result<Genesis, String> {
 }
 
 fn keys(config: &NodeConfig, genesis: Option<&Genesis>) -> Found {
-    if config.keys.operator_file.is_none() && env::var_os(PASSPHRASE_FILE).is_none() {
-        let words = format!(
+    let unseen = match config.keys.operator() {
+        None if env::var_os(PASSPHRASE_FILE).is_none() => Some(format!(
             "a passphrase unlocks them; name a file with it in {PASSPHRASE_FILE} to have them looked at"
-        );
+        )),
+        Some(Operator::Token(token)) if token.pin_file.is_none() => Some(format!(
+            "the token {:?} unlocks them, and asks for its PIN; `keepwell token check` tries it",
+            token.token
+        )),
+        None | Some(Operator::File(_) | Operator::Token(_)) => None,
+    };
+    if let Some(words) = unseen {
         return Ok((State::Unseen, words));
     }
     let files = key_files(config).map_err(|error| error.to_string())?;

@@ -10,10 +10,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use keepwell_client::{
-    Consortium,
-    identity::{AdministratorIdentity, Unlock},
-};
+use keepwell_client::{Consortium, identity::AdministratorIdentity};
 use keepwell_crypto::{
     ceremony::{Board, Founded, Founding, Participant, Plan, check_card},
     command::chain_id,
@@ -36,10 +33,11 @@ use serde_json::{Value, json};
 use crate::{
     failure::Failure,
     founding::{Host, write_durably},
+    lock::{Lock, fields, of_node},
     node_toml::{KeysToml, NodeToml, PeerToml, clients},
     output::Output,
     page::plain,
-    profile::{ADMINISTRATOR_KEY, Node, Profile, new_unlock, passphrase, read_operator},
+    profile::{ADMINISTRATOR_KEY, Node, Profile},
     runtime::block_on,
 };
 
@@ -115,9 +113,8 @@ struct Keys {
     /// How many administrators must sign together
     #[arg(long, default_value_t = 1)]
     needed: u32,
-    /// A file of 32 random bytes that unlocks the keys; without it a passphrase does
-    #[arg(long, value_name = "FILE")]
-    operator_file: Option<PathBuf>,
+    #[command(flatten)]
+    lock: Lock,
 }
 
 /// A draft
@@ -161,9 +158,8 @@ struct Found {
     /// Where the node will listen for clients; beyond this computer it gets a certificate
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7441")]
     listen_clients: SocketAddr,
-    /// The file that unlocks the keys; without it a passphrase does
-    #[arg(long, value_name = "FILE")]
-    operator_file: Option<PathBuf>,
+    #[command(flatten)]
+    lock: Lock,
 }
 
 impl Genesis {
@@ -201,14 +197,6 @@ fn read_card(path: &Path) -> Result<FounderCard, Failure> {
     Ok(card)
 }
 
-/// The node's locks have a type of their own.
-pub(crate) fn of_node(unlock: &Unlock) -> NodeUnlock {
-    match unlock {
-        Unlock::Passphrase(it) => NodeUnlock::Passphrase(it.clone()),
-        Unlock::OperatorKey(it) => NodeUnlock::Operator(it.clone()),
-    }
-}
-
 impl Keys {
     fn run(self, output: &Output) -> Result<(), Failure> {
         let name = Text::from_string(self.name.clone())
@@ -225,7 +213,7 @@ impl Keys {
                 self.dir.display()
             )));
         }
-        let unlock = new_unlock(self.operator_file.as_deref())?;
+        let unlock = self.lock.make()?;
         let administrator = AdministratorIdentity::found();
         let mut keys = vec![administrator.public()];
         keys.extend(&self.administrators);
@@ -437,7 +425,7 @@ impl Found {
     /// From here on everything can be cut off at any time, and begun again with the same command.
     async fn ceremony(&self, plan: &Plan, output: &Output) -> Result<(), Failure> {
         let genesis = self.dir.join(GENESIS);
-        let (keys, unlock) = (self.dir.join("keys"), self.unlock()?);
+        let (keys, unlock) = (self.dir.join("keys"), of_node(&self.lock.open()?));
         if genesis.exists() {
             let founded = self.founded_before(plan)?;
             let host = self.host(plan, founded).await?;
@@ -469,13 +457,6 @@ impl Found {
         );
         host.see_off(*output).await;
         Ok(forget_ceremony(&keys)?)
-    }
-
-    fn unlock(&self) -> Result<NodeUnlock, Failure> {
-        Ok(of_node(&match &self.operator_file {
-            Some(path) => read_operator(path)?,
-            None => Unlock::Passphrase(passphrase()?),
-        }))
     }
 
     async fn host<'a>(&self, plan: &'a Plan, founder: u16) -> Result<Host<'a>, Failure> {
@@ -522,11 +503,7 @@ impl Found {
             write_durably(&path, bytes).map_err(Failure::at(path))
         };
         write(FOUNDING, &board.record().encode())?;
-        let operator_file = self
-            .operator_file
-            .as_ref()
-            .map(|path| fs::canonicalize(path).map_err(Failure::at(path)));
-        let operator_file = operator_file.transpose()?;
+        let operator = self.lock.operator()?;
         let addresses = addresses(board.plan().draft())?;
         let own = addresses[usize::from(founded.share.index()) - 1];
         let (tls, url) = clients(&self.dir, self.listen_clients)?;
@@ -536,7 +513,7 @@ impl Found {
             listen_peers: self.listen.unwrap_or(own),
             listen_clients: self.listen_clients,
             organisation: None,
-            keys: KeysToml { folder: "keys".into(), operator_file: operator_file.clone() },
+            keys: KeysToml::new("keys", operator.clone()),
             tls,
             peers: genesis
                 .validators
@@ -547,9 +524,11 @@ impl Found {
         };
         write("node.toml", config.to_string().as_bytes())?;
         let organisation = card.founder.admit.organisation;
+        let (operator_file, operator_token) = fields(operator);
         let profile = Profile {
             genesis: Path::new("..").join(GENESIS),
             operator_file,
+            operator_token,
             nodes: vec![Node { organisation, url }],
             trustees: Vec::new(),
         };

@@ -28,8 +28,9 @@ use serde_json::json;
 use crate::{
     commands::organisation::{height, with_others},
     failure::Failure,
+    lock::Lock,
     output::Output,
-    profile::{AGENT, As, Identity, MEMBER_KEY, Office, Profile, Session, new_unlock},
+    profile::{AGENT, As, Identity, MEMBER_KEY, Office, Profile, Session},
     runtime::block_on,
 };
 
@@ -66,9 +67,8 @@ enum What {
         /// Where the request is written: public keys alone
         #[arg(long, value_name = "FILE")]
         request: PathBuf,
-        /// A file of 32 random bytes that unlocks the keys; without it a passphrase does
-        #[arg(long, value_name = "FILE")]
-        operator_file: Option<PathBuf>,
+        #[command(flatten)]
+        lock: Lock,
         /// Whose member; without it, of the organisation of that profile
         #[arg(long)]
         organisation: Option<OrganisationId>,
@@ -167,8 +167,8 @@ struct Request {
 impl Member {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
-            What::New { like, to, request, operator_file, organisation, agent } => {
-                let like = Like { profile: &like, organisation, operator_file };
+            What::New { like, to, request, lock, organisation, agent } => {
+                let like = Like { profile: &like, organisation, lock: &lock };
                 new(&like, agent, &to, &request, output)
             }
             What::Enrol { by, roles, request } => by.enrol(&roles, &request, output),
@@ -203,7 +203,7 @@ impl Member {
 struct Like<'a> {
     profile: &'a Path,
     organisation: Option<OrganisationId>,
-    operator_file: Option<PathBuf>,
+    lock: &'a Lock,
 }
 
 fn new(
@@ -213,7 +213,7 @@ fn new(
     request: &Path,
     output: &Output,
 ) -> Result<(), Failure> {
-    let profile = Profile::like(like.profile, like.operator_file.clone())?;
+    let profile = Profile::like(like.profile, like.lock.operator()?)?;
     let chain = profile.consortium(to)?.chain();
     let organisation = match like.organisation {
         Some(organisation) => organisation,
@@ -222,7 +222,7 @@ fn new(
         }
         None => Session::open(like.profile)?.member()?.organisation(),
     };
-    let unlock = new_unlock(like.operator_file.as_deref())?;
+    let unlock = like.lock.make()?;
     let identity = MemberIdentity::generate(chain, organisation);
     fs::create_dir_all(to).map_err(Failure::at(to))?;
     let (member, signing) = (identity.member(), identity.signing_public());

@@ -5,7 +5,9 @@ pub(crate) mod config;
 pub(crate) mod genesis;
 pub(crate) mod node;
 pub(crate) mod protocol;
+pub(crate) mod relock;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod trustee;
 pub(crate) mod validator;
 

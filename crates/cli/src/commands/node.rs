@@ -30,6 +30,7 @@ use serde_json::json;
 
 use crate::{
     failure::Failure,
+    lock::{of_node, unlock},
     output::Output,
     profile::passphrase,
     runtime::{asked_to_stop, run_engine},
@@ -40,7 +41,8 @@ use crate::{
 #[command(after_help = "Example:
   keepwell node --config /etc/keepwell/node.toml
 
-It ends with code 3 where the consortium has moved on to rules that this program does not know: install a newer one.")]
+It ends with code 3 where the consortium has moved on to rules that this program does not know: install a newer one.
+It ends with code 4 where a token refuses the PIN: correct that first, since few wrong ones lock a token.")]
 pub(crate) struct Node {
     /// The node's configuration
     #[arg(long, value_name = "FILE")]
@@ -165,8 +167,8 @@ pub(crate) fn try_folder(config: &NodeConfig) -> Result<(), Failure> {
 
 /// A node's key files, and what unlocks them as its configuration says.
 pub(crate) fn key_files(config: &NodeConfig) -> Result<KeyFiles, Failure> {
-    let unlock = match &config.keys.operator_file {
-        Some(path) => Unlock::read_operator(path)?,
+    let unlock = match config.keys.operator() {
+        Some(operator) => of_node(&unlock(&operator)?),
         None => Unlock::Passphrase(passphrase()?),
     };
     Ok(KeyFiles::new(config.keys.folder.clone(), unlock))

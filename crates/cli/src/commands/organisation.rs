@@ -29,8 +29,9 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::Failure,
+    lock::Lock,
     output::Output,
-    profile::{ADMINISTRATOR_KEY, As, Office, Profile, new_unlock},
+    profile::{ADMINISTRATOR_KEY, As, Office, Profile},
     runtime::block_on,
 };
 
@@ -84,9 +85,8 @@ enum What {
         /// The new profile
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
-        /// A file of 32 random bytes that unlocks the key; without it a passphrase does
-        #[arg(long, value_name = "FILE")]
-        operator_file: Option<PathBuf>,
+        #[command(flatten)]
+        lock: Lock,
     },
     /// Move that an organisation be admitted
     Admit(Admit),
@@ -200,9 +200,9 @@ impl Organisation {
                 let (client, actor) = who.asker()?;
                 block_on(show(&client, &actor, organisation, output))
             }
-            What::Key { like, organisation, to, operator_file } => {
-                let profile = Profile::like(&like, operator_file.clone())?;
-                let unlock = new_unlock(operator_file.as_deref())?;
+            What::Key { like, organisation, to, lock } => {
+                let profile = Profile::like(&like, lock.operator()?)?;
+                let unlock = lock.make()?;
                 key(&profile, &unlock, organisation, &to, output)
             }
             What::Admit(it) => it.run(output),

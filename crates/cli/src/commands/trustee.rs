@@ -1,17 +1,9 @@
 //! `keepwell trustee`: the keys and the service of one trustee.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
-use keepwell_client::{
-    Consortium,
-    identity::{TrusteeIdentity, Unlock},
-};
+use keepwell_client::{Consortium, identity::TrusteeIdentity};
 use keepwell_node::{config::TlsConfig, tls::Certificate};
 use keepwell_types::id::OrganisationId;
 use serde_json::json;
@@ -20,8 +12,8 @@ use tokio::{net::TcpListener, sync::watch};
 use crate::{
     commands::node::address,
     failure::Failure,
+    lock::Lock,
     output::Output,
-    profile::{passphrase, read_operator},
     runtime::{asked_to_stop, block_on},
     trustee::Service,
 };
@@ -55,9 +47,8 @@ enum What {
         /// Its organisation, if that is one of the consortium's; it must have no validator
         #[arg(long)]
         organisation: Option<OrganisationId>,
-        /// A file of 32 random bytes that unlocks it; without it a passphrase does
-        #[arg(long, value_name = "FILE")]
-        operator_file: Option<PathBuf>,
+        #[command(flatten)]
+        lock: Lock,
     },
     /// Answer until it is told to stop
     Run {
@@ -76,20 +67,19 @@ enum What {
         /// The certificate's private key
         #[arg(long, value_name = "FILE", requires = "certificate")]
         certificate_key: Option<PathBuf>,
-        /// A file of 32 random bytes that unlocks it; without it a passphrase does
-        #[arg(long, value_name = "FILE")]
-        operator_file: Option<PathBuf>,
+        #[command(flatten)]
+        lock: Lock,
     },
 }
 
 impl Trustee {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         match self.what {
-            What::New { dir, name, organisation, operator_file } => {
+            What::New { dir, name, organisation, lock } => {
                 let identity = TrusteeIdentity::generate();
                 let public = identity.public(&name, organisation)?;
                 fs::create_dir_all(&dir).map_err(Failure::at(&dir))?;
-                let unlock = unlock(operator_file.as_deref())?;
+                let unlock = lock.make()?;
                 identity.create(&dir.join("trustee.key"), &unlock, &name, false)?;
                 let bytes = keepwell_types::encode(&public);
                 let path = dir.join("trustee.pub");
@@ -104,24 +94,17 @@ impl Trustee {
                 );
                 Ok(())
             }
-            What::Run { dir, genesis, listen, certificate, certificate_key, operator_file } => {
+            What::Run { dir, genesis, listen, certificate, certificate_key, lock } => {
                 let files = certificate.zip(certificate_key);
                 let files = files.map(|(certificate, key)| TlsConfig { certificate, key });
                 check_listen(listen, files.is_some())?;
                 let certificate = files.as_ref().map(Certificate::open).transpose()?;
-                let unlock = unlock(operator_file.as_deref())?;
+                let unlock = lock.open()?;
                 let bytes = fs::read(&genesis).map_err(Failure::at(&genesis))?;
                 let service = Service::open(Arc::new(Consortium::read(&bytes)?), &dir, &unlock)?;
                 block_on(serve(service, listen, certificate, output))
             }
         }
-    }
-}
-
-fn unlock(operator_file: Option<&Path>) -> Result<Unlock, Failure> {
-    match operator_file {
-        Some(path) => read_operator(path),
-        None => Ok(Unlock::Passphrase(passphrase()?)),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `keepwell validator`: keys, change, show, vote-again.
 
 use std::{
-    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -28,15 +27,16 @@ use serde_json::{Value, json};
 
 use crate::{
     commands::{
-        genesis::{not_a, of_node, read},
+        genesis::{not_a, read},
         node::load_keys,
         organisation,
     },
     failure::Failure,
     founding::write_durably,
+    lock::{Lock, of_node},
     node_toml::{KeysToml, NodeToml, PeerToml, clients},
     output::Output,
-    profile::{As, new_unlock},
+    profile::As,
     runtime::{block_on, run_engine},
 };
 
@@ -95,9 +95,8 @@ struct Keys {
     /// The configuration of any other node of the consortium, whose peers are taken over
     #[arg(long, value_name = "FILE")]
     peers: PathBuf,
-    /// A file of 32 random bytes that unlocks the keys; without it a passphrase does
-    #[arg(long, value_name = "FILE")]
-    operator_file: Option<PathBuf>,
+    #[command(flatten)]
+    lock: Lock,
 }
 
 /// Let a stopped validator that was restored, or began from the state of others, vote although there are no newer blocks
@@ -191,16 +190,13 @@ impl Keys {
                 self.peers.display()
             )));
         }
-        let unlock = new_unlock(self.operator_file.as_deref())?;
+        let unlock = self.lock.make()?;
 
         let keys = NodeKeys::generate(&mut rng());
         let address = Text::from_string(self.address.to_string()).expect("an address is short");
         let card = keys.card(&consortium.chain(), organisation, address);
         let label = format!("validator of {organisation}");
         keys.store(&mut rng(), &keys_folder, &of_node(&unlock), &label, false)?;
-        let operator_file = self.operator_file.as_ref();
-        let operator_file =
-            operator_file.map(|path| fs::canonicalize(path).map_err(Failure::at(path)));
         let (tls, url) = clients(&self.dir, self.listen_clients)?;
         let own = PeerToml { validator: keys.consensus_key().to_string(), address: self.address };
         let others = peers
@@ -213,7 +209,7 @@ impl Keys {
             listen_peers: self.listen.unwrap_or(self.address),
             listen_clients: self.listen_clients,
             organisation: Some(organisation),
-            keys: KeysToml { folder: "keys".into(), operator_file: operator_file.transpose()? },
+            keys: KeysToml::new("keys", self.lock.operator()?),
             tls,
             peers: others.chain([own]).collect(),
         };

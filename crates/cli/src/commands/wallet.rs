@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::Failure,
+    lock::{Lock, unlock},
     output::Output,
-    profile::{
-        As, Identity, Profile, Session, new_passphrase, new_unlock, passphrase_of, read_operator,
-    },
+    profile::{As, Identity, Profile, Session, WALLET, new_passphrase, passphrase_of},
     runtime::block_on,
 };
 
@@ -37,9 +36,8 @@ enum What {
         /// A profile whose genesis file and nodes the wallet uses too
         #[arg(long, value_name = "DIR")]
         like: PathBuf,
-        /// A file of 32 random bytes that unlocks it; without it a passphrase does
-        #[arg(long, value_name = "FILE")]
-        operator_file: Option<PathBuf>,
+        #[command(flatten)]
+        lock: Lock,
     },
     /// Write the whole wallet, with the list of its charts, to one file under a passphrase
     ///
@@ -55,6 +53,8 @@ enum What {
         passphrase_file: Option<PathBuf>,
     },
     /// Restore a wallet from a backup into a new folder
+    ///
+    /// Without an operator's file or token the backup's passphrase locks it there too.
     Import {
         /// The backup
         #[arg(long, value_name = "FILE")]
@@ -68,9 +68,8 @@ enum What {
         /// A profile whose genesis file and nodes the wallet uses too
         #[arg(long, value_name = "DIR")]
         like: PathBuf,
-        /// A file of 32 random bytes that unlocks the restored wallet; without it the backup's passphrase does
-        #[arg(long, value_name = "FILE")]
-        operator_file: Option<PathBuf>,
+        #[command(flatten)]
+        lock: Lock,
     },
     /// Show the charts in a wallet, or which member of which organisation a profile is
     Show {
@@ -85,14 +84,15 @@ impl Wallet {
             What::Export { who, out, passphrase_file } => {
                 export(&who.session()?, &out, passphrase_file.as_deref(), output)
             }
-            What::Import { from, passphrase_file, dir, like, operator_file } => {
-                let profile = Profile::like(&like, operator_file.clone())?;
-                let lock = passphrase_of(passphrase_file.as_deref())?;
-                let unlock = match &operator_file {
-                    Some(path) => read_operator(path)?,
-                    None => lock.clone(),
+            What::Import { from, passphrase_file, dir, like, lock } => {
+                let operator = lock.operator()?;
+                let profile = Profile::like(&like, operator.clone())?;
+                let of_backup = passphrase_of(passphrase_file.as_deref())?;
+                let unlock = match &operator {
+                    Some(operator) => unlock(operator)?,
+                    None => of_backup.clone(),
                 };
-                let keys = Keys::import(&from, &lock, &dir.join("wallet"), &unlock)?;
+                let keys = Keys::import(&from, &of_backup, &dir.join(WALLET), &unlock)?;
                 profile.write(&dir)?;
                 let charts = keys.charts().len();
                 output.result(
@@ -101,11 +101,11 @@ impl Wallet {
                 );
                 Ok(())
             }
-            What::New { dir, like, operator_file } => {
-                let profile = Profile::like(&like, operator_file.clone())?;
-                let unlock = new_unlock(operator_file.as_deref())?;
+            What::New { dir, like, lock } => {
+                let profile = Profile::like(&like, lock.operator()?)?;
+                let unlock = lock.make()?;
                 // Keys first: they are never overwritten, and neither is the profile beside them.
-                Keys::create(&dir.join("wallet"), &unlock, false)?;
+                Keys::create(&dir.join(WALLET), &unlock, false)?;
                 profile.write(&dir)?;
                 let shown = dir.display();
                 output.result(

@@ -19,6 +19,7 @@ use keepwell_client::{
 };
 use keepwell_crypto::sign::SigningKey;
 use keepwell_node::{
+    config::Operator,
     genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found as make},
     keys::Unlock as NodeUnlock,
     random::rng,
@@ -43,8 +44,9 @@ use zeroize::Zeroizing;
 use super::{organisation_folder, organisation_id, person_folder};
 use crate::{
     failure::Failure,
+    lock,
     node_toml::{KeysToml, NodeToml, PeerToml},
-    profile::{ADMINISTRATOR_KEY, Node, Profile, Trustee, read_operator},
+    profile::{ADMINISTRATOR_KEY, Node, Profile, Trustee},
 };
 
 /// One of the pilot's organisations.
@@ -134,10 +136,7 @@ pub(super) fn found(dir: &Path, port: u16) -> Result<(), Failure> {
             listen_peers: peers[at],
             listen_clients: loopback(ports[at].1),
             organisation: None,
-            keys: KeysToml {
-                folder: "keys".into(),
-                operator_file: Some("../../operator.key".into()),
-            },
+            keys: KeysToml::new("keys", Some(Operator::File("../../operator.key".into()))),
             tls: None,
             peers: nodes
                 .iter()
@@ -312,6 +311,7 @@ pub(super) fn profile(dir: &Path) -> Result<Profile, Failure> {
     Ok(Profile {
         genesis: "../../genesis.cbor".into(),
         operator_file: Some("../../operator.key".into()),
+        operator_token: None,
         nodes,
         trustees,
     })
@@ -319,7 +319,7 @@ pub(super) fn profile(dir: &Path) -> Result<Profile, Failure> {
 
 /// What unlocks the pilot's keys.
 pub(super) fn unlock(dir: &Path) -> Result<Unlock, Failure> {
-    read_operator(&dir.join("operator.key"))
+    lock::unlock(&Operator::File(dir.join("operator.key")))
 }
 
 /// Whether the people were enrolled: the last file of [`enrol`] is there.

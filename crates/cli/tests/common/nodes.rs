@@ -61,9 +61,13 @@ impl Node {
 
     /// Starts a node and does not wait.
     pub fn begin(place: &Place<'_>, slug: &'static str) -> Self {
-        let config = place.node_config(slug);
-        let process =
-            Process::start(&["node", "--config", &config], &place.dir.join(format!("{slug}.log")));
+        let log = place.dir.join(format!("{slug}.log"));
+        let process = Process::start(&["node", "--config", &place.node_config(slug)], &log);
+        Self::of(place, slug, process)
+    }
+
+    /// A node that runs in this process.
+    pub fn of(place: &Place<'_>, slug: &'static str, process: Process) -> Self {
         let config = place.toml(&format!("organisations/{slug}/node.toml"));
         let address = config["listen_clients"].as_str().unwrap().to_owned();
         Self { slug, process, address }
