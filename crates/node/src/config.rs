@@ -331,8 +331,8 @@ impl TokenConfig {
 
     /// Makes its paths whole, as those of the configuration that it is part of.
     pub fn resolve(&mut self, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
-        let paths = [&mut self.module].into_iter().chain(self.pin_file.as_mut());
-        paths.map(|path| resolve(path, base, credentials)).collect()
+        let mut paths = [&mut self.module].into_iter().chain(self.pin_file.as_mut());
+        paths.try_for_each(|path| resolve(path, base, credentials))
     }
 }
 
