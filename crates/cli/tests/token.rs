@@ -1,5 +1,5 @@
-//! Keys that a PKCS#11 token unlocks: SoftHSM's, from Debian's package `softhsm2`. Without the package nothing is tested
-//! here, and in CI that is a failure.
+//! Keys that a PKCS#11 token unlocks: SoftHSM's, from Debian's package `softhsm2`. Without the package nothing is
+//! tested here, and in CI that is a failure.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;

@@ -15,9 +15,12 @@
 //!
 //! [keys]
 //! folder = "/etc/keepwell/keys"
-//! operator_file = "$CREDENTIALS_DIRECTORY/operator"   # of systemd, or any file; or a key in a PKCS#11 token:
-//! # operator_token = { module = "/usr/lib/m.so", token = "LABEL", key = "LABEL", pin_file = "$CREDENTIALS_DIRECTORY/pin" }
-//!                                            # without either a passphrase is asked for
+//! operator_file = "$CREDENTIALS_DIRECTORY/operator"   # of systemd, or any file; without it a passphrase is asked for
+//! [keys.operator_token]                      # instead of the file: a key in a PKCS#11 token
+//! module = "/usr/lib/softhsm/libsofthsm2.so"
+//! token = "hospital"
+//! key = "keepwell"
+//! pin_file = "$CREDENTIALS_DIRECTORY/pin"
 //!
 //! [custody]                                  # without it, in the node's own folder
 //! s3 = { bucket = "sealed", region = "eu-central-1", endpoint = "https://s3.example.org" }

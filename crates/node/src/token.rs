@@ -10,8 +10,8 @@
 //! # Invariants
 //!
 //! * A key that its token would give away is refused: who copied it once would need no token.
-//! * A wrong PIN is used once. While a token counts a wrong one since the last right one, no PIN out of a file is tried:
-//!   a service that is started again and again would lock the token. A person may try.
+//! * A wrong PIN is used once. While a token counts a wrong one since the last right one, no PIN out of a file is
+//!   tried: a service that is started again and again would lock the token. A person may try.
 //! * The PIN is in no configuration and no log, and leaves memory when dropped; so does the operator's key.
 //! * One thread at a time has a module, for as long as it takes to ask.
 //!

@@ -23,8 +23,8 @@ use crate::{
 /// Lock the key files of a node, or of a profile, anew
 ///
 /// The keys stay as they are; what unlocks them changes: an operator's file, a key in a PKCS#11 token or, if neither is
-/// named, a passphrase. Older copies of the files, and what a disk keeps of them, open with the lock before: destroy that
-/// too. A node must not run meanwhile. What was cut off is done again by the same command.
+/// named, a passphrase. Older copies of the files, and what a disk keeps of them, open with the lock before: destroy
+/// that too. A node must not run meanwhile. What was cut off is done again by the same command.
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell relock --config /etc/keepwell/node.toml --to-operator-token operator.toml
