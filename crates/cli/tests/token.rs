@@ -90,6 +90,7 @@ impl Tokens {
     fn keepwell(&self, arguments: &[&str]) -> Done {
         let mut command = Command::new(KEEPWELL);
         command.env("SOFTHSM2_CONF", &self.conf).env("KEEPWELL_LOG", "trace");
+        command.current_dir(&self.home);
         let done = Done::of(&mut command, arguments);
         for said in [&done.stdout, &done.stderr] {
             assert!(!said.contains(PIN) && !said.contains(WRONG), "{done:#?}");
@@ -167,12 +168,13 @@ fn a_wrong_pin_is_tried_once() {
     let tokens = Tokens::new(home.path(), "");
     tokens.pin_file(PIN);
     tokens.init("hospital");
-    let (own, described) = ((MODULE, "hospital", "keepwell"), tokens.path("operator.toml"));
-    tokens.token("new", own, &["--to", &described]).ok();
+    // A bare name, as people type it.
+    let (own, described) = ((MODULE, "hospital", "keepwell"), "operator.toml");
+    tokens.token("new", own, &["--to", described]).ok();
     let unattended = |name: &str| {
         let dir = tokens.path(name);
         let new = ["trustee", "new", "--dir", &dir, "--name", "Advocate"];
-        tokens.keepwell(&[&new[..], &["--operator-token", &described]].concat())
+        tokens.keepwell(&[&new[..], &["--operator-token", described]].concat())
     };
     unattended("first").ok();
     tokens.pin_file(WRONG);
