@@ -18,6 +18,7 @@ use keepwell_merkle::{anchor::DocumentError, receipt::ReceiptError};
 use keepwell_node::{
     config::ConfigError, genesis::FoundError, keys::KeysError, run::NodeError, tls::TlsError,
     token::TokenError,
+    traces::TracesError,
 };
 use thiserror::Error;
 
@@ -58,6 +59,8 @@ pub(crate) enum Failure {
     Bench(#[from] BenchError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     #[error(transparent)]
     Certificate(#[from] KeyFault),
     /// A file or folder of the user's.

@@ -12,6 +12,7 @@ mod instant;
 mod lock;
 mod looked;
 mod node_toml;
+mod observed;
 mod output;
 mod page;
 mod profile;
@@ -107,7 +108,10 @@ pub fn main(newest: Protocol) -> ExitCode {
         Ok(asked) => asked,
         Err(error) => return misused(&error),
     };
-    log_to_stderr();
+    // A node says what it does in traces as well, where it is told to, and begins both.
+    if !matches!(command, Command::Node(_) | Command::Pilot(_)) {
+        observed::log();
+    }
     let (output, known) = (Output::new(json), Known::up_to(newest));
     let done = match command {
         Command::Pilot(it) => it.run(&output),
@@ -166,12 +170,4 @@ fn misused(error: &clap::Error) -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
-}
-
-/// Logs go to standard error: our own warnings and worse unless `KEEPWELL_LOG` says otherwise. The
-/// engine calls every stop of a validator an error, so what it logs is off.
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("KEEPWELL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off,keepwell=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -1,5 +1,5 @@
-//! After a whole tour, at the level of detail that a developer asks for: what the logs and the metrics of nodes say
-//! of patients, and of secrets. Which is nothing.
+//! After a whole tour, at the level of detail that a developer asks for: what the logs, the metrics and the traces of
+//! nodes say of patients, and of secrets. Which is nothing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
@@ -7,16 +7,21 @@ mod common;
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{Read as _, Write as _},
-    net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
     time::Instant,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use common::{KEEPWELL, PATIENCE, Place, scratch, wait_until};
-use keepwell_node::keys::{NodeKeys, Unlock};
+use common::{
+    KEEPWELL, PATIENCE, Place,
+    receiver::{Receiver, ask},
+    scratch, wait_until,
+};
+use keepwell_node::{
+    keys::{NodeKeys, Unlock},
+    traces::ATTRIBUTES,
+};
 use serde_json::Value;
 
 /// A patient as no other: each word that says something of them occurs nowhere else.
@@ -45,6 +50,9 @@ const EVERYBODYS: [&str; 12] = [
     "normal",
 ];
 
+/// What the receiver of traces knows its senders by.
+const TOKEN: &str = "zqreceiverstoken";
+
 /// The pilot, its log apart from what it says to people. Ends with this value.
 struct Pilot(Child);
 
@@ -57,16 +65,27 @@ impl Drop for Pilot {
 }
 
 #[test]
-fn logs_and_metrics_say_nothing_of_patients_or_secrets() {
+fn logs_metrics_and_traces_say_nothing_of_patients_or_secrets() {
     let home = scratch();
     let (dir, bundles) = (home.path().join("pilot"), home.path().join("bundles"));
     fs::create_dir(&bundles).unwrap();
     fs::write(bundles.join("one.json"), PATIENT).unwrap();
     let (said, log) = (home.path().join("said"), home.path().join("log"));
+    let receiver = Receiver::start();
     let child = Command::new(KEEPWELL)
-        .args(["pilot", "--port", "0", "--bundles", bundles.to_str().unwrap(), "--dir"])
+        .args([
+            "pilot",
+            "--port",
+            "0",
+            "--traces",
+            &receiver.url,
+            "--bundles",
+            bundles.to_str().unwrap(),
+            "--dir",
+        ])
         .arg(&dir)
         .env("KEEPWELL_LOG", "debug")
+        .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer {TOKEN}"))
         .stdin(Stdio::null())
         .stdout(File::create(&said).unwrap())
         .stderr(File::create(&log).unwrap())
@@ -93,9 +112,16 @@ fn logs_and_metrics_say_nothing_of_patients_or_secrets() {
     // The one that the tour stopped and started has not been asked for anything since.
     let asked = pages.iter().filter(|page| page.contains("route=\"/v1/charts/{chart}/log\""));
     assert!(asked.count() > 0);
-    let forbidden = forbidden(&place, &fs::read_to_string(&said).unwrap());
-    for (name, text) in
-        std::iter::once(("the log", &log)).chain(pages.iter().map(|it| ("a page of metrics", it)))
+    assert!(receiver.told(|it| it.heads.contains(&format!("authorization: bearer {TOKEN}"))));
+    let traces = traces(&receiver);
+    let mut forbidden = forbidden(&place, &fs::read_to_string(&said).unwrap());
+    forbidden.insert(("the token of the receiver", TOKEN.to_owned()));
+    for word in ["127.0.0.1", "TREAT", "authorization"] {
+        assert!(!traces.contains(word), "{word} is in the traces");
+    }
+    for (name, text) in [("the log", &log), ("the traces", &traces)]
+        .into_iter()
+        .chain(pages.iter().map(|it| ("a page of metrics", it)))
     {
         for (what, word) in &forbidden {
             let at = text.find(word.as_str());
@@ -107,13 +133,25 @@ fn logs_and_metrics_say_nothing_of_patients_or_secrets() {
 
 /// A node's page of metrics.
 fn metrics(node: &toml::Value) -> String {
-    let address = node["url"].as_str().unwrap().trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).unwrap();
-    let ask = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(ask.as_bytes()).unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    page
+    ask(node["url"].as_str().unwrap().trim_start_matches("http://"), "/metrics", "")
+}
+
+/// Everything that was exported, as text; each span with nothing but what may leave.
+fn traces(receiver: &Receiver) -> String {
+    let spans = receiver.spans();
+    assert!(spans.len() > 500, "{}", spans.len());
+    let mut names: BTreeSet<&str> = spans.iter().map(|it| it.name.as_str()).collect();
+    for span in &spans {
+        let keys: BTreeSet<_> = span.attributes.iter().map(|it| it.key.as_str()).collect();
+        assert!(keys.iter().all(|it| ATTRIBUTES.contains(it)), "{span:?}");
+        assert!(span.events.is_empty() && span.links.is_empty() && span.trace_state.is_empty());
+        assert!(span.status.as_ref().is_none_or(|it| it.message.is_empty()), "{span:?}");
+    }
+    // Of requests, methods and templates; of all else, a few names that stand in the program.
+    assert!(names.contains("GET /v1/charts/{chart}/log"), "{names:?}");
+    names.retain(|it| !it.contains(" /v1/"));
+    assert!(names.len() < 30, "{names:?}");
+    receiver.told(|it| format!("{:?}", it.messages))
 }
 
 /// What nobody may read in a log: what it is, and its words.

@@ -28,6 +28,7 @@ use keepwell_types::{
 };
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument as _, Span};
 
 use crate::{
     application::now,
@@ -116,8 +117,17 @@ type OutcomeOf = oneshot::Receiver<Result<Outcome, NoOutcome>>;
 
 struct Offer {
     bytes: Vec<u8>,
-    /// Where the answer goes; peers want none.
-    answer: Option<oneshot::Sender<Result<Outcome, Refused>>>,
+    /// Whoever waits for an answer; peers want none.
+    client: Option<Client>,
+}
+
+/// A client that waits for an answer.
+struct Client {
+    answer: oneshot::Sender<Result<Outcome, Refused>>,
+    /// Its request, for traces.
+    request: Span,
+    /// Ends when its command is taken in or refused.
+    admission: Span,
 }
 
 /// Takes commands in. Cheap to clone.
@@ -149,7 +159,8 @@ impl Admission {
     /// Offers a command and waits until it is final, or refused.
     pub async fn submit(&self, bytes: Vec<u8>) -> Result<Outcome, Refused> {
         let (answer, outcome) = oneshot::channel();
-        let offer = Offer { bytes, answer: Some(answer) };
+        let (request, admission) = (Span::current(), tracing::info_span!("admission"));
+        let offer = Offer { bytes, client: Some(Client { answer, request, admission }) };
         self.offers.send(offer).await.map_err(|_| Refused::Stopping)?;
         outcome.await.map_err(|_| Refused::Stopping)?
     }
@@ -193,36 +204,36 @@ where
 
     /// Takes a batch in; answers each client when its command is refused or final.
     async fn admit(&mut self, offers: Vec<Offer>) {
-        let mut answers = Vec::with_capacity(offers.len());
+        let mut clients = Vec::with_capacity(offers.len());
         let mut commands = Vec::with_capacity(offers.len());
         for offer in offers {
             match SignedCommand::decode(&offer.bytes) {
                 Ok(command) => {
                     commands.push(command);
-                    answers.push((offer.bytes, offer.answer));
+                    clients.push((offer.bytes, offer.client));
                 }
-                Err(error) => reply(offer.answer, Err(error.into())),
+                Err(error) => reply(offer.client, Err(error.into())),
             }
         }
         let verified = verify_all(commands);
         let payers = self.payers(&verified).await;
         let mut forward = Vec::new();
-        for ((verified, payer), (bytes, answer)) in verified.into_iter().zip(payers).zip(answers) {
+        for ((verified, payer), (bytes, client)) in verified.into_iter().zip(payers).zip(clients) {
             let admitted = match verified {
                 Ok(verified) => self.place(verified, payer),
                 Err(error) => Err(error.into()),
             };
-            match (admitted, answer) {
-                (Ok(Placed::Waits { outcome }), Some(answer)) => {
+            match (admitted, client) {
+                (Ok(Placed::Waits { outcome }), Some(client)) => {
                     forward.push(bytes);
-                    self.answer_when_final(outcome, answer);
+                    self.answer_when_final(outcome, client);
                 }
-                (Ok(Placed::Final { raw, location }), Some(answer)) => {
-                    self.answer_again(raw, location, answer);
+                (Ok(Placed::Final { raw, location }), Some(client)) => {
+                    self.answer_again(raw, location, client);
                 }
                 // Peers want no answer.
                 (Ok(Placed::Waits { .. } | Placed::Final { .. }), None) => {}
-                (Err(error), answer) => reply(answer, Err(error)),
+                (Err(error), client) => reply(client, Err(error)),
             }
         }
         self.forward(forward);
@@ -339,32 +350,27 @@ where
         Ok(())
     }
 
-    fn answer_when_final(
-        &self,
-        outcome: OutcomeOf,
-        answer: oneshot::Sender<Result<Outcome, Refused>>,
-    ) {
+    fn answer_when_final(&self, outcome: OutcomeOf, client: Client) {
+        let Client { answer, request, admission } = client;
+        drop(admission);
+        let waiting = tracing::info_span!(parent: &request, "wait for block");
         self.runtime.child("answer").spawn(move |_| async move {
-            let outcome = match outcome.await {
+            let outcome = match outcome.instrument(waiting).await {
                 Ok(Ok(outcome)) => Ok(outcome),
                 Ok(Err(NoOutcome::Expired)) => Err(Refused::Missed),
                 Err(_) => Err(Refused::Stopping),
             };
-            reply(Some(answer), outcome);
+            // A client that hung up needs no answer.
+            let _ = answer.send(outcome);
         });
     }
 
     /// Answers with what became of a command that was final already; not on the way of others, since
     /// it reads a block.
-    fn answer_again(
-        &self,
-        raw: RawEntry,
-        location: Location,
-        answer: oneshot::Sender<Result<Outcome, Refused>>,
-    ) {
+    fn answer_again(&self, raw: RawEntry, location: Location, client: Client) {
         let (core, reader) = (self.core.clone(), self.reader.clone());
         self.runtime.child("answer").spawn(move |_| async move {
-            reply(Some(answer), first_outcome(&core, &*reader, &raw, location).await);
+            reply(Some(client), first_outcome(&core, &*reader, &raw, location).await);
         });
     }
 
@@ -395,7 +401,7 @@ where
 /// anything, however much it sent.
 fn fill(batch: &mut Vec<Offer>, forwarded: Vec<Vec<u8>>, clients: &mut mpsc::Receiver<Offer>) {
     let max = BATCH_MAX + forwarded.len();
-    batch.extend(forwarded.into_iter().map(|bytes| Offer { bytes, answer: None }));
+    batch.extend(forwarded.into_iter().map(|bytes| Offer { bytes, client: None }));
     while batch.len() < max
         && let Ok(offer) = clients.try_recv()
     {
@@ -427,13 +433,10 @@ async fn first_outcome(
     Ok(outcomes.into_iter().nth(location.index as usize).ok_or(ReadError::Storage)?)
 }
 
-fn reply(
-    answer: Option<oneshot::Sender<Result<Outcome, Refused>>>,
-    outcome: Result<Outcome, Refused>,
-) {
-    if let Some(answer) = answer {
+fn reply(client: Option<Client>, outcome: Result<Outcome, Refused>) {
+    if let Some(client) = client {
         // A client that hung up needs no answer.
-        let _ = answer.send(outcome);
+        let _ = client.answer.send(outcome);
     }
 }
 
@@ -451,7 +454,9 @@ mod tests {
         let (sender, receiver) = mpsc::channel(OFFERS_MAX);
         for _ in 0..clients {
             let (answer, _) = oneshot::channel();
-            assert!(sender.try_send(Offer { bytes: vec![], answer: Some(answer) }).is_ok());
+            let (request, admission) = (Span::none(), Span::none());
+            let client = Some(Client { answer, request, admission });
+            assert!(sender.try_send(Offer { bytes: vec![], client }).is_ok());
         }
         receiver
     }
@@ -462,7 +467,7 @@ mod tests {
         for (forwarded, clients) in [(0, 3), (1, 3), (BATCH_MAX, 3), (BATCH_MAX, BATCH_MAX + 1)] {
             let mut batch = Vec::new();
             fill(&mut batch, vec![vec![]; forwarded], &mut offered(clients));
-            let taken = batch.iter().filter(|it| it.answer.is_some()).count();
+            let taken = batch.iter().filter(|it| it.client.is_some()).count();
             assert_eq!(taken, clients.min(BATCH_MAX), "{forwarded} forwarded, {clients} offered");
         }
     }

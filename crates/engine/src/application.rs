@@ -48,6 +48,7 @@ use keepwell_types::{
     time::BlockTime,
 };
 use rand_core::Rng;
+use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
     block::{
@@ -94,6 +95,7 @@ impl Application {
     }
 
     /// Loads keys for executing a block on `parent`.
+    #[tracing::instrument(name = "load", skip_all)]
     async fn load<E: StorageContext + Spawner>(
         &self,
         batch: &Unmerkleized<E>,
@@ -126,6 +128,7 @@ impl Application {
 
     /// Executes `entries` on `parent`. With `skip_unfit`, entries that make a block invalid are left
     /// out; without, they make it invalid.
+    #[tracing::instrument(name = "execute", skip_all)]
     async fn run<E: StorageContext + Spawner>(
         &self,
         context: BlockContext,
@@ -185,7 +188,8 @@ impl Application {
             let value = value.as_ref().map(Value::encode);
             batch = batch.write(to_engine(key.to_bytes()), value);
         }
-        let merkleized = batch.merkleize().await.expect("a disk that fails stops the validator");
+        let merkleized = batch.merkleize().instrument(tracing::info_span!("merkleize")).await;
+        let merkleized = merkleized.expect("a disk that fails stops the validator");
         Some(Run { merkleized, executed, included })
     }
 
@@ -229,6 +233,7 @@ impl Application {
 
     /// Checks everything about entries that needs no state: encoding and signatures. Those that came
     /// in before are not checked again.
+    #[tracing::instrument(name = "check signatures", skip_all)]
     fn check(&self, entries: &[RawEntry]) -> Option<Vec<(RawEntry, CheckedEntry)>> {
         let mut checked: Vec<Option<CheckedEntry>> = Vec::with_capacity(entries.len());
         let mut unknown = Vec::new();
@@ -259,6 +264,7 @@ impl Application {
     }
 
     /// Waits until the block is no longer ahead of this validator's clock.
+    #[tracing::instrument(name = "wait for time", skip_all)]
     async fn wait_for_time<E: Clock>(&self, runtime: &E, time: BlockTime) {
         loop {
             let ahead = time.ms_since(now(runtime).plus_ms(BLOCK_AHEAD_MS_MAX));
@@ -300,6 +306,7 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
         self.core.genesis_block.clone()
     }
 
+    #[tracing::instrument(name = "propose block", parent = None, skip_all, fields(height = Empty, commands = Empty))]
     async fn propose(
         &mut self,
         (runtime, context): (E, Context),
@@ -330,10 +337,12 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
             next: run.executed.next.as_ref().map(validators_digest),
         };
         let block = Block::new(header, entries.into());
+        note_in_trace(&block);
         self.remember(&block, run.executed, ids);
         Some(Proposed { block, merkleized: run.merkleized })
     }
 
+    #[tracing::instrument(name = "check block", parent = None, skip_all, fields(height = Empty, commands = Empty))]
     async fn process(
         &mut self,
         (runtime, _): (E, Context),
@@ -344,6 +353,7 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
         let mut ancestry = Box::pin(ancestry);
         let block = ancestry.next().await?;
         let block = block.inner();
+        note_in_trace(block);
         let parent = ancestry.next().await?;
         let parent = parent.inner();
         let header = block.header();
@@ -404,6 +414,14 @@ impl<E: Spawner + StorageContext + Rng> StatefulApplication<E> for Application {
     }
 }
 
+/// Says which block the current span is about.
+fn note_in_trace(block: &Block) {
+    let header = block.header();
+    // Signed, since what bridges spans to OpenTelemetry makes text of the others.
+    let height = i64::try_from(header.height.0).unwrap_or(i64::MAX);
+    Span::current().record("height", height).record("commands", i64::from(header.entries));
+}
+
 fn sync_target<E: StorageContext + Spawner>(merkleized: &Merkleized<E>) -> SyncTarget {
     SyncTarget {
         root: Digest(merkleized.ops_root().0),
@@ -414,7 +432,9 @@ fn sync_target<E: StorageContext + Spawner>(merkleized: &Merkleized<E>) -> SyncT
 
 impl Core {
     /// Indexes a final block and tells everyone who waits for it.
+    #[tracing::instrument(name = "final block", parent = None, skip_all, fields(height = Empty, commands = Empty))]
     fn note_final(&self, block: &Block, executed: &ExecutedBlock) {
+        note_in_trace(block);
         self.index
             .apply(block.id(), executed)
             .expect("the index takes what is final; a disk that fails stops the validator");

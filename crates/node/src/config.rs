@@ -30,6 +30,11 @@
 //! organisation_unnamed_bytes_max = 68719476736
 //! free_bytes_min = 2147483648                # left free on the disk of a folder
 //!
+//! [traces]                                   # without it, none
+//! endpoint = "http://127.0.0.1:4318"
+//! sample_ratio = 0.1                         # of requests and blocks; has a default
+//! requests_per_second_max = 100              # has a default
+//!
 //! [[custodians]]                             # whose nodes lend what is missing or damaged here
 //! organisation = "32 hexadecimal digits"
 //! url = "https://10.0.0.2:7441#sha256=..."
@@ -61,7 +66,10 @@ use keepwell_types::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::folder::CREDENTIALS;
+use crate::{
+    folder::CREDENTIALS,
+    traces::{TracesConfig, TracesError},
+};
 
 /// Bytes of a configuration file.
 const CONFIG_BYTES_MAX: u64 = 256 * 1024;
@@ -192,6 +200,9 @@ pub enum ConfigError {
     /// A secret in the wrong place.
     #[error("[custody] s3 names no bucket or no region")]
     Bucket,
+    /// Where traces go.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The genesis file.
     #[error(
         "the genesis file {path} cannot be used: {reason}; get the consortium's own file again"
@@ -243,6 +254,9 @@ pub struct NodeConfig {
     /// peers, and has no earlier block.
     #[serde(default = "default_archive")]
     pub archive: bool,
+    /// Where spans of what the node does are sent; without it, nowhere.
+    #[serde(default)]
+    pub traces: Option<TracesConfig>,
     /// How long a view waits for its leader.
     #[serde(default = "default_leader_timeout_ms")]
     pub leader_timeout_ms: u64,
@@ -487,6 +501,7 @@ impl NodeConfig {
         if leader_ms < min_ms || certification_ms < leader_ms || max_ms < certification_ms {
             return Err(ConfigError::Timeouts { leader_ms, certification_ms, min_ms, max_ms });
         }
+        self.traces.as_ref().map_or(Ok(()), TracesConfig::check)?;
         match &self.custody {
             CustodyConfig::Folder(_) => Ok(()),
             CustodyConfig::S3(store) => store.check(),
@@ -671,6 +686,12 @@ mod tests {
             ),
             ("peers = []\ncustody_limits = { free_bytes = 1 }", "unknown field `free_bytes`"),
             ("peers = []\ncustody_check_s = 0", "how many seconds"),
+            ("peers = []\ntraces = {}", "missing field `endpoint`"),
+            ("peers = []\ntraces = { endpoint = \"http://10.0.0.1:4318\" }", "on loopback only"),
+            (
+                "peers = []\ntraces = { endpoint = \"https://t.example.org\", sample_ratio = 10 }",
+                "from 0 to 1",
+            ),
             ("peers = []\nleader_timeout_ms = 100", "at least 2000"),
             ("peers = []\ncertification_timeout_ms = 2500", "not less than the first"),
             ("peers = []\ncustody = { s3 = { bucket = \"\", region = \"r\" } }", "no bucket"),
@@ -778,6 +799,7 @@ mod tests {
             (config(&["tls = { colour = 1 }\n", keys].concat()), 2),
             (config(&["custody = { colour = 1 }\n", keys].concat()), 2),
             (config(&[s3, keys].concat()), 5),
+            (config(&["traces = { colour = 1 }\n", keys].concat()), 3),
             (config(&["custody_limits = { colour = 1 }\n", keys].concat()), 3),
             (config(keys).replace("peers = []", "peers = [{ colour = 1 }]"), 2),
         ];
@@ -815,6 +837,10 @@ mod tests {
         );
         assert_eq!(all.leader_timeout_ms, least.leader_timeout_ms);
         assert_eq!(all.certification_timeout_ms, least.certification_timeout_ms);
+        let traces = all.traces.unwrap();
+        let endpoint = &traces.endpoint;
+        let least = with(&format!("peers = []\ntraces = {{ endpoint = {endpoint:?} }}")).unwrap();
+        assert_eq!(Some(traces), least.traces);
         assert!(matches!(all.custody, CustodyConfig::S3(_)) && all.tls.is_some());
     }
 

@@ -35,3 +35,4 @@ pub mod shares;
 pub mod api;
 pub mod metrics;
 pub mod run;
+pub mod traces;

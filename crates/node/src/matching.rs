@@ -168,6 +168,7 @@ impl MatchingService {
     }
 
     /// Evaluates what `party` asks for, if its command permits it now.
+    #[tracing::instrument(name = "evaluate", skip_all)]
     pub async fn evaluate(
         &self,
         party: Party,

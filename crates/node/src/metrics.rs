@@ -22,7 +22,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{api::Node, folder::free_bytes, tls::Certificate};
+use crate::{api::Node, folder::free_bytes, tls::Certificate, traces::SPANS};
 
 /// The last line of a page of metrics.
 const END: &str = "# EOF\n";
@@ -106,6 +106,10 @@ impl Metrics {
         let evaluations = Family::default();
         let help = "Requests for evaluations for matching, by what came of them";
         registry.register("evaluations", help, evaluations.clone());
+        let help = "Spans that the receiver of traces took";
+        registry.register("spans_sent", help, SPANS.sent.clone());
+        let help = "Spans that were dropped: the receiver of traces failed or was too slow";
+        registry.register("spans_dropped", help, SPANS.dropped.clone());
         let requests = Family::new_with_constructor(durations as fn() -> Histogram);
         let help = "Time until an answer began, by the template of its path";
         registry.register_with_unit("request_duration", help, Unit::Seconds, requests.clone());

@@ -61,6 +61,7 @@ impl Receipts {
     }
 
     /// The receipt of the entry at `location`, or nothing if there is none in this node's chain.
+    #[tracing::instrument(name = "receipt", skip_all)]
     pub async fn receipt(&self, location: Location) -> Result<Option<Receipt>, ReadError> {
         let Some(trees) = self.trees(location.height).await? else { return Ok(None) };
         let index = location.index as usize;

@@ -41,6 +41,7 @@ use keepwell_types::{
 };
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use crate::{
     api::error::Fault,
@@ -188,6 +189,7 @@ impl ReleaseService {
     }
 
     /// Releases what `party` asks for, if its access permits it now.
+    #[tracing::instrument(name = "release", skip_all)]
     pub async fn release(
         &self,
         party: Party,
@@ -212,10 +214,12 @@ impl ReleaseService {
         let shares = tokio::task::spawn_blocking(move || {
             releaser.release(&mut rng(), &access, &items.shown, &reader_key)
         });
+        let shares = shares.instrument(tracing::info_span!("shares"));
         Ok(shares.await.map_err(|_| ReadError::Storage)??)
     }
 
     /// The access, once it is applied here.
+    #[tracing::instrument(name = "wait for access", skip_all)]
     async fn wait_for_access(
         &self,
         chart: ChartId,
@@ -265,6 +269,7 @@ impl ReleaseService {
         Ok(line.and_then(|line| line.record))
     }
 
+    #[tracing::instrument(name = "check on newest state", skip_all)]
     async fn check_on_newest_state(
         &self,
         opened: &Opened,

@@ -15,6 +15,7 @@ use keepwell_node::{
     folder::{Folder, FolderError, free_bytes},
     run::check_keys,
     tls::{Certificate, ends_soon},
+    traces::{Traces, TracesConfig},
 };
 use keepwell_types::{genesis::Genesis, validators::ValidatorSet};
 use serde_json::json;
@@ -132,6 +133,7 @@ fn check(config: &NodeConfig) -> Vec<Finding> {
     findings.push(of("custody", custody(config)));
     findings.push(of("custodians", custodians(config)));
     findings.push(of("tls", certificate(config)));
+    findings.push(of("traces", traces(config)));
     findings.push(of("peers", listens(config.listen_peers, runs)));
     findings.push(of("clients", listens(config.listen_clients, runs)));
     findings
@@ -250,6 +252,15 @@ fn certificate(config: &NodeConfig) -> Found {
         return Ok((State::Mind, format!("the certificate ends at {ends}; renew it")));
     }
     good(format!("until {ends}; clients name {url}"))
+}
+
+fn traces(config: &NodeConfig) -> Found {
+    let Some(traces) = &config.traces else { return good("none are sent") };
+    Traces::open(traces).map_err(|error| error.to_string())?.end();
+    let TracesConfig { endpoint, sample_ratio, requests_per_second_max } = traces;
+    good(format!(
+        "to {endpoint}, a part of {sample_ratio} and at most {requests_per_second_max} requests a second; the receiver was not asked"
+    ))
 }
 
 fn listens(address: SocketAddr, runs: bool) -> Found {

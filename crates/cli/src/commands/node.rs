@@ -31,6 +31,7 @@ use serde_json::json;
 use crate::{
     failure::Failure,
     lock::{of_node, unlock},
+    observed,
     output::Output,
     profile::passphrase,
     runtime::{asked_to_stop, run_engine},
@@ -55,6 +56,13 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn run(self, output: &Output, known: Known) -> Result<(), Failure> {
         let config = NodeConfig::read(&self.config)?;
+        let traces = observed::log_and_trace(config.traces.as_ref())?;
+        let done = self.serve(config, output, known);
+        observed::end(traces);
+        done
+    }
+
+    fn serve(self, config: NodeConfig, output: &Output, known: Known) -> Result<(), Failure> {
         let keys = key_files(&config)?;
         let storage = config.folder.join("engine");
         try_folder(&config)?;

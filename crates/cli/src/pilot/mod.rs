@@ -33,6 +33,7 @@ use keepwell_fhir::patients::Names;
 use keepwell_node::{
     config::NodeConfig,
     run::{self, RunningNode},
+    traces::TracesConfig,
 };
 use keepwell_types::id::{ChartId, OrganisationId};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,7 @@ use self::{
 use crate::{
     commands::node::{key_files, try_folder},
     failure::Failure,
+    observed,
     output::Output,
     runtime::{asked_to_stop, run_engine},
     trustee::Service,
@@ -84,6 +86,9 @@ pub(crate) struct Pilot {
     /// Seed of the generated patients
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Send spans of all that the nodes do to this receiver of OpenTelemetry, such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    traces: Option<String>,
 }
 
 /// How long the validators may take to make their first block.
@@ -135,6 +140,14 @@ impl Loaded {
 
 impl Pilot {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        let config = self.traces.clone().map(TracesConfig::everything);
+        let traces = observed::log_and_trace(config.as_ref())?;
+        let done = self.show(output);
+        observed::end(traces);
+        done
+    }
+
+    fn show(self, output: &Output) -> Result<(), Failure> {
         let fresh = !self.dir.join("genesis.cbor").exists();
         if fresh {
             founding::found(&self.dir, self.port)?;

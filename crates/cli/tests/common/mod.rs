@@ -4,6 +4,7 @@
 
 pub mod founders;
 pub mod nodes;
+pub mod receiver;
 pub mod writer;
 
 use std::{

@@ -149,6 +149,7 @@ fn check_body(signed: &Digest, body: &[u8]) -> Result<(), ApiError> {
     Err(unauthorized("wrong_body", "the body is not the one that was signed; sign what is sent"))
 }
 
+#[tracing::instrument(name = "authenticate", skip_all)]
 async fn authenticate(parts: &Parts, node: &Node) -> Result<(Caller, Digest), ApiError> {
     let signed = read_header(parts)?;
     let request = &signed.request;

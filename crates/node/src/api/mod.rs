@@ -10,7 +10,7 @@
 //! * A chart's entries go to whoever controls the chart or acts for its patient, to its organisation with its
 //!   auditors, and to the actors in an entry; of an access, also to the privacy officers of the reader's
 //!   organisation; a sealed object also to the reader of an accepted access that asks for it.
-//! * Logs and metrics name paths by their templates: no identifier of a chart, record or person is in
+//! * Logs, metrics and traces name paths by their templates: no identifier of a chart, record or person is in
 //!   them, nor any content.
 //!
 //! Not here: meaning. Each path finds out who asks, asks the part that knows, and passes the answer on.

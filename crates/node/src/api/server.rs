@@ -20,7 +20,7 @@ use std::{
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{Method, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     middleware::Next,
     response::Response,
 };
@@ -41,6 +41,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
+use tracing::{Instrument as _, Span, field::Empty};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     Node,
@@ -48,6 +50,7 @@ use super::{
     paced::Paced,
     visitors::{Visitor, Visitors},
 };
+use crate::traces::continued;
 
 /// Connections at one time.
 pub const CONNECTIONS_MAX: usize = 4_096;
@@ -240,7 +243,7 @@ pub async fn in_time(request: Request, next: Next) -> Result<Response, ApiError>
     })
 }
 
-/// Counts and logs each answer, by the template of its path.
+/// Counts, logs and traces each answer, by the template of its path.
 pub async fn observe(
     State(node): State<Arc<Node>>,
     request: Request,
@@ -250,11 +253,39 @@ pub async fn observe(
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
     let method = method_name(request.method());
-    let response = next.run(request).await;
-    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    let span = request_span(method, &route, request.headers());
+    let response = next.run(request).instrument(span.clone()).await;
+    let (status, took) = (response.status(), begun.elapsed());
+    span.record("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.record("otel.status_code", "error");
+    }
+    let status = status.as_u16();
     tracing::debug!(method, route, status, took_ms = took.as_millis(), "answered");
     node.metrics.request(method, route, status, took);
     Ok(response)
+}
+
+/// The span of a request, named as OpenTelemetry's conventions for HTTP have it. It is of the trace that its client
+/// names, or begins one.
+fn request_span(method: &str, route: &str, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        parent: None,
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+    );
+    if !span.is_disabled()
+        && let Some(parent) = continued(headers)
+    {
+        // It fails where no traces are sent, and then there is nothing to continue.
+        let _ = span.set_parent(parent);
+    }
+    span
 }
 
 /// The method, if the interface has it: a metric has no more values than that.

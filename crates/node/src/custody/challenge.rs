@@ -33,6 +33,7 @@ pub(super) const CHALLENGES_MAX: usize = 2;
 
 impl Custody {
     /// Looks whether an object is here, with the leaf that a block chooses, and signs what it finds.
+    #[tracing::instrument(name = "challenge", skip_all)]
     pub async fn challenge(
         &self,
         object: &RecordObject,

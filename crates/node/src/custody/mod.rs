@@ -260,6 +260,7 @@ impl Custody {
     }
 
     /// Stores a body as it comes, and says what its content root is.
+    #[tracing::instrument(name = "store body", skip_all)]
     pub async fn put_body<S, E>(
         &self,
         object: RecordObject,
@@ -347,6 +348,7 @@ impl Custody {
     }
 
     /// Stores a capsule beside its body, if it fits, and acknowledges both.
+    #[tracing::instrument(name = "store capsule", skip_all)]
     pub async fn put_capsule(
         &self,
         object: RecordObject,
@@ -403,6 +405,7 @@ impl Custody {
     }
 
     /// The capsule of a record's version.
+    #[tracing::instrument(name = "read capsule", skip_all)]
     pub async fn capsule(&self, object: &RecordObject) -> Result<Option<Bytes>, CustodyError> {
         match self.store.get(&object.capsule()).await {
             Ok(bytes) => Ok(Some(bytes)),
@@ -412,6 +415,7 @@ impl Custody {
     }
 
     /// The body of a record's version, or a stretch of it.
+    #[tracing::instrument(name = "open body", skip_all)]
     pub async fn body(
         &self,
         object: &RecordObject,
@@ -421,6 +425,7 @@ impl Custody {
     }
 
     /// Stores a key sheet, sealed seeds, a table of them or words of a case under the digest that the ledger names them by.
+    #[tracing::instrument(name = "store small object", skip_all)]
     pub async fn put_small(
         &self,
         chart: ChartId,
@@ -476,6 +481,7 @@ impl Custody {
     }
 
     /// A small object.
+    #[tracing::instrument(name = "read small object", skip_all)]
     pub async fn small(&self, object: &SmallObject) -> Result<Bytes, CustodyError> {
         Ok(self.store.get(&object.path()).await?)
     }

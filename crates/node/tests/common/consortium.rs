@@ -135,6 +135,7 @@ impl Consortium {
             custody_check_s: 1_000_000,
             archive: true,
             custody_limits: CustodyLimits::default(),
+            traces: None,
             leader_timeout_ms: 3_000,
             certification_timeout_ms: 4_000,
         };
