@@ -17,6 +17,7 @@ mod fuzz;
 mod pilot;
 mod process;
 mod purity;
+mod sbom;
 mod source;
 mod steps;
 mod tools;
@@ -36,6 +37,7 @@ Commands:
   test    run every check that CI runs, in the same order
   purity  prove that the pure crates touch no clock, disk, network or randomness
   fuzz    run every decoder's fuzz target for a while
+  sbom    write what is in the program: a software bill of materials
 
 `cargo xtask <COMMAND> --help` says more.
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Some("test") => steps::run(&rest),
         Some("purity") => purity::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("sbom") => sbom::run(&rest),
         Some("help" | "-h" | "--help") | None => {
             println!("{HELP}");
             Ok(())

@@ -3,9 +3,15 @@
 
 mod common;
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::Path,
+    process::Command,
+};
 
 use common::{Done, KEEPWELL, keepwell};
+use serde_json::Value;
 
 const UNIT: &str = include_str!("../../../packaging/systemd/keepwell-node.service");
 /// What operators of a node with a token put beside the unit.
@@ -25,8 +31,8 @@ fn the_package_names_files_that_exist() {
     let mut files = 0;
     for asset in package["assets"].as_array().unwrap() {
         let path = asset[0].as_str().unwrap();
-        // What a release build makes.
-        if path != "target/release/keepwell" {
+        // What a release build makes, and `cargo xtask sbom`.
+        if !path.starts_with("target/release/") && path != "../../target/keepwell.cdx.json" {
             let folder = here.join(path.split('*').next().unwrap());
             assert!(folder.exists(), "{path}");
             files += 1;
@@ -96,4 +102,118 @@ fn systemd_takes_the_unit() {
 fn is_setting(name: &str) -> bool {
     name.starts_with(|it: char| it.is_ascii_uppercase())
         && name.chars().all(|it| it.is_ascii_alphanumeric())
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(home());
+    command
+}
+
+/// The bill of materials that goes into the package.
+fn bill(folder: &Path) -> String {
+    let path = folder.join("keepwell.cdx.json");
+    let arguments = ["xtask", "sbom", "--to", path.to_str().unwrap()];
+    Done::of(&mut cargo(), &arguments).ok();
+    fs::read_to_string(path).unwrap()
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// Each crate of a bill.
+fn named(bill: &Value) -> BTreeMap<String, &Value> {
+    let components = bill["components"].as_array().unwrap().iter();
+    components.map(|it| (word(&it["bom-ref"]).to_owned(), it)).collect()
+}
+
+#[test]
+fn the_bill_of_materials_says_what_the_lock_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = bill(folder.path());
+    assert_eq!(text, bill(folder.path()), "the same of the same");
+    for place in [home().canonicalize().unwrap().to_str().unwrap(), "path+file", "(proc-macro)"] {
+        assert!(!text.contains(place), "{place}");
+    }
+    let bill: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(bill["metadata"]["component"]["version"], env!("CARGO_PKG_VERSION"));
+    let lock: toml::Table = fs::read_to_string(home().join("Cargo.lock")).unwrap().parse().unwrap();
+    let packages = lock["package"].as_array().unwrap().iter();
+    let packages: BTreeMap<_, _> = packages
+        .map(|it| {
+            let word = |key: &str| it[key].as_str().unwrap();
+            (format!("{}@{}", word("name"), word("version")), it)
+        })
+        .collect();
+    let mut foreign = 0;
+    for (id, component) in named(&bill) {
+        let locked = packages[&id];
+        let checksum = locked.get("checksum").and_then(toml::Value::as_str);
+        assert_eq!(component["hashes"][0]["content"].as_str(), checksum, "{id}");
+        assert_eq!(component["purl"].is_string(), locked.get("source").is_some(), "{id}");
+        assert!(component["licenses"][0]["expression"].as_str().is_some_and(|it| it.len() > 2));
+        foreign += usize::from(checksum.is_some());
+    }
+    assert!(foreign > 200, "{foreign}");
+}
+
+/// Cargo's other account of the same, which knows what is optional: all that is not, is in the bill; and nothing is
+/// that the program does not use.
+#[test]
+fn the_bill_of_materials_is_whole_and_has_nothing_of_tests() {
+    let folder = tempfile::tempdir().unwrap();
+    let bill: Value = serde_json::from_str(&bill(folder.path())).unwrap();
+    let target = word(&bill["metadata"]["properties"][0]["value"]);
+    let arguments = ["metadata", "--locked", "--format-version", "1", "--filter-platform", target];
+    let metadata = Done::of(&mut cargo(), &arguments).ok().json();
+    let packages: BTreeMap<_, _> =
+        metadata["packages"].as_array().unwrap().iter().map(|it| (word(&it["id"]), it)).collect();
+    let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
+    let nodes: BTreeMap<_, _> = nodes.iter().map(|it| (word(&it["id"]), &it["deps"])).collect();
+
+    let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
+    let program = packages.values().find(|it| it["name"] == "keepwell-cli").unwrap();
+    let program = word(&program["id"]);
+    let mut next = vec![(program, true)];
+    while let Some((id, is_must)) = next.pop() {
+        let is_new = if is_must { must.insert(id) } else { may.insert(id) };
+        if !is_new {
+            continue;
+        }
+        for used in nodes[id].as_array().unwrap() {
+            let kinds = used["dep_kinds"].as_array().unwrap();
+            let mut kinds = kinds.iter().filter(|it| it["kind"] != "dev").peekable();
+            if kinds.peek().is_some() {
+                let used = word(&used["pkg"]);
+                let name = &packages[used]["name"];
+                let is_needed = kinds.any(|kind| is_needed(packages[id], name, kind));
+                next.push((used, is_must && is_needed));
+            }
+        }
+    }
+    let reference = |id: &str| {
+        let package = packages[id];
+        format!("{}@{}", word(&package["name"]), word(&package["version"]))
+    };
+    let must: BTreeSet<_> = must.into_iter().map(reference).collect();
+    let may: BTreeSet<_> = may.into_iter().map(reference).chain(must.iter().cloned()).collect();
+    let mut named: BTreeSet<_> = named(&bill).into_keys().collect();
+    named.insert(reference(program));
+    assert!(must.len() > 150, "{}", must.len());
+    assert_eq!(must.difference(&named).collect::<Vec<_>>(), [&String::new(); 0]);
+    assert_eq!(named.difference(&may).collect::<Vec<_>>(), [&String::new(); 0]);
+    for tool in ["proptest@", "s3s@", "s3s-fs@", "keepwell-sim@", "xtask@"] {
+        assert!(!named.iter().any(|it| it.starts_with(tool)), "{tool}");
+    }
+}
+
+/// Whether a package cannot do without a dependency of this kind.
+fn is_needed(package: &Value, name: &Value, kind: &Value) -> bool {
+    package["dependencies"].as_array().unwrap().iter().any(|it| {
+        it["name"] == *name
+            && it["kind"] == kind["kind"]
+            && it["target"] == kind["target"]
+            && it["optional"] == false
+    })
 }
