@@ -35,7 +35,7 @@ fn a_configuration_is_looked_at_before_it_is_used() {
     move_out(&place);
 
     let good = check(&place).ok();
-    for what in ["genesis", "keys", "folder", "custody", "tls", "peers", "clients"] {
+    for what in ["genesis", "keys", "folder", "custody", "tls", "traces", "peers", "clients"] {
         line(&good, "good", what);
     }
     // A pilot's configuration names no other custodian.
@@ -59,7 +59,7 @@ fn a_configuration_is_looked_at_before_it_is_used() {
         + "\n[tls]\ncertificate = \"tls/certificate.pem\"\nkey = \"tls/key.pem\"\n\
            [[custodians]]\norganisation = \"00112233445566778899aabbccddeeff\"\nurl = \"the clinic\"\n";
     fs::write(&path, &wrong).unwrap();
-    let refused = check(&place).refused(&["5 of 8"]);
+    let refused = check(&place).refused(&["5 of 9"]);
     for (what, words) in [
         ("genesis", "get the consortium's own file"),
         ("keys", "key file"),
