@@ -14,10 +14,12 @@
 mod arguments;
 mod deny;
 mod fuzz;
+mod ledger;
 mod pilot;
 mod process;
 mod purity;
 mod sbom;
+mod soak;
 mod source;
 mod steps;
 mod tools;
@@ -38,6 +40,7 @@ Commands:
   purity  prove that the pure crates touch no clock, disk, network or randomness
   fuzz    run every decoder's fuzz target for a while
   sbom    write what is in the program: a software bill of materials
+  soak    run the simulator's scenarios from thousands of seeds, and go on where the last run stopped
 
 `cargo xtask <COMMAND> --help` says more.
 
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Some("purity") => purity::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("sbom") => sbom::run(&rest),
+        Some("soak") => soak::run(&rest),
         Some("help" | "-h" | "--help") | None => {
             println!("{HELP}");
             Ok(())

@@ -2,7 +2,12 @@
 //!
 //! Here and not beside the tests, so that the whole of a consortium is compiled once and not in each of them.
 
-use std::time::Duration;
+use std::{
+    any::Any,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use commonware_glue::simulate::plan::{PlanBuilder, PlanResult};
 use commonware_p2p::simulated::Link;
@@ -24,12 +29,19 @@ pub const GOOD: Link = Link {
     success_rate: probability!(1.0),
 };
 
-/// One seed from `SEED` to replay a failure, or the first few.
-fn seeds() -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().map(|it| it.parse().expect("a number"));
-    match number("SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("KEEPWELL_SIM_SEEDS").unwrap_or(3)).collect(),
+/// One seed from `SEED` to replay a failure, those of `KEEPWELL_SIM_SEEDS` (`100`, or `100..200`), or the first few.
+fn seeds() -> Range<u64> {
+    let number = |text: &str| text.parse().expect("a seed is a number");
+    let named = |name| std::env::var(name).ok();
+    if let Some(seed) = named("SEED").as_deref().map(number) {
+        return seed..seed + 1;
+    }
+    match named("KEEPWELL_SIM_SEEDS") {
+        Some(seeds) => match seeds.split_once("..") {
+            Some((first, end)) => number(first)..number(end),
+            None => 0..number(&seeds),
+        },
+        None => 0..3,
     }
 }
 
@@ -38,29 +50,47 @@ pub const fn alive_at(seconds: u64) -> AliveAt {
     AliveAt(BlockTime(seconds * 1_000))
 }
 
-/// Runs a scenario from each seed.
+/// Runs a scenario from each seed, and says of each how it ended: `seed 7 passed` and the state of its run, which is
+/// the same whenever the same program runs it again, or `seed 7 failed` and why.
 ///
 /// # Panics
 ///
-/// Where a checker finds a fault; the message names the seed that replays it.
+/// After the last seed, if a checker found a fault or a validator panicked; the message names a seed that replays it.
 pub fn check(
     scenario: &str,
     consortium: impl Fn() -> Consortium,
     build: impl Fn(Consortium) -> PlanBuilder<Consortium>,
 ) {
+    let mut failed = None;
     for seed in seeds() {
-        let plan = build(consortium())
-            .seed(seed)
-            .timeout(Duration::from_secs(600))
-            .property(OneHistory)
-            .property(NothingAcknowledgedIsLost)
-            .property(RootsAreEqual)
-            .property(TimeIsKept)
-            .property(CommandsAreServed(10));
-        if let Err(fault) = run(plan) {
-            panic!("{scenario}: {fault}; replay with SEED={seed}");
+        let plan = || {
+            build(consortium())
+                .seed(seed)
+                .timeout(Duration::from_secs(600))
+                .property(OneHistory)
+                .property(NothingAcknowledgedIsLost)
+                .property(RootsAreEqual)
+                .property(TimeIsKept)
+                .property(CommandsAreServed(10))
+        };
+        match catch_unwind(AssertUnwindSafe(|| run(plan()))).unwrap_or_else(|it| Err(said(&*it))) {
+            Ok(results) => println!("seed {seed} passed {}", results[0].state),
+            Err(fault) => {
+                println!("seed {seed} failed: {fault}");
+                failed = Some((seed, fault));
+            }
         }
     }
+    if let Some((seed, fault)) = failed {
+        panic!("{scenario}: {fault}; replay with SEED={seed}");
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| String::from(*it)));
+    text.unwrap_or_else(|| "a panic without words".into())
 }
 
 /// Runs a plan; every run begins here.
