@@ -63,7 +63,7 @@ use crate::{
 /// The signing scheme of certificates.
 pub type Scheme = simplex::scheme::ed25519::Scheme;
 
-/// How long a command is kept out of blocks that was not fit for one.
+/// How long a command is kept out of blocks that was not fit for one, at most.
 const LEFT_OUT_MS: u64 = 1_000;
 /// How much later than its parent a block may be. After an outage the chain's time catches up in
 /// steps of this size.
@@ -164,7 +164,7 @@ impl Application {
                     Err(ApplyError::Inadmissible(reason)) if skip_unfit => {
                         tracing::debug!(%reason, "left a command out of the block");
                         if let Some(id) = entry.id() {
-                            self.core.mempool.postpone(id, time.plus_ms(LEFT_OUT_MS));
+                            self.core.mempool.postpone(id, again_after(time));
                         }
                         break;
                     }
@@ -280,6 +280,12 @@ impl Application {
         let parent = parent.header().time;
         clock.clamp(parent.plus_ms(1), parent.plus_ms(BLOCK_STEP_MS_MAX))
     }
+}
+
+/// When a command is looked at again that was not fit for a block of this time. All such are at once: each by itself
+/// would have a block made, and then not be fit for it.
+const fn again_after(time: BlockTime) -> BlockTime {
+    BlockTime((time.0 / LEFT_OUT_MS + 1).saturating_mul(LEFT_OUT_MS))
 }
 
 /// The runtime's clock.
@@ -444,5 +450,18 @@ impl Core {
         let event = FinalBlock { tip, touched, outcomes: executed.outcomes.as_slice().into() };
         self.finished(event, &executed.ids);
         self.speculation.forget(executed.height);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_are_left_out_come_back_together() {
+        let again = |ms| again_after(BlockTime(ms)).0;
+        assert_eq!([0, 1, 999].map(again), [1_000; 3]);
+        assert_eq!([1_000, 1_999].map(again), [2_000; 2]);
+        assert_eq!(again(u64::MAX), u64::MAX);
     }
 }
