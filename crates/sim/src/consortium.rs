@@ -66,6 +66,8 @@ use crate::{
 
 /// How often each client sends a command.
 const PACE: Duration = Duration::from_millis(300);
+/// Clients that take turns.
+const CLIENTS: u64 = 4;
 /// How often each client of a history does.
 const HISTORY_PACE: Duration = Duration::from_millis(80);
 
@@ -620,9 +622,12 @@ impl Asks {
             });
         }
         let mut traffic = Traffic::new(chain, seed);
-        clients
-            .child("traffic")
-            .spawn(move |runtime| client.keep_asking(runtime, PACE, move |now| traffic.next(now)));
+        // One after the other: where all asked at once, few blocks would have all that they ask.
+        let turn = PACE * (seed % CLIENTS) as u32 / CLIENTS as u32;
+        clients.child("traffic").spawn(async move |runtime| {
+            runtime.sleep(turn).await;
+            client.keep_asking(runtime, PACE, move |now| traffic.next(now)).await;
+        });
     }
 }
 

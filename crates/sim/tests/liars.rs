@@ -101,5 +101,5 @@ fn a_validator_that_loses_the_key_it_is_dealt_to() {
 fn two_liars_of_four_are_more_than_may_be() {
     let consortium = Consortium::new(4).with_liar(0, Lie::Silence).with_liar(1, Lie::Silence);
     let plan = PlanBuilder::new(consortium).link(GOOD).seed(0);
-    let _ = plan.timeout(Duration::from_secs(60)).exit_condition(alive_at(12)).run();
+    let _ = scenario::run(plan.timeout(Duration::from_secs(60)).exit_condition(alive_at(12)));
 }
