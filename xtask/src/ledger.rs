@@ -198,7 +198,7 @@ mod tests {
         let next = |taken: &[Range<u64>], most| standing.next(&(0..40), taken, most);
         assert_eq!(next(&[], 50), Some(11..20));
         assert_eq!(next(&[], 5), Some(11..16));
-        assert_eq!(next(&[11..16], 5), Some(16..20));
+        assert_eq!(next(std::slice::from_ref(&(11..16)), 5), Some(16..20));
         assert_eq!(next(&[11..16, 16..20], 50), Some(30..40));
         assert_eq!(next(&[11..20, 30..40], 50), None);
     }

@@ -17,8 +17,7 @@ use keepwell_crypto::ceremony::CeremonyFault;
 use keepwell_merkle::{anchor::DocumentError, receipt::ReceiptError};
 use keepwell_node::{
     config::ConfigError, genesis::FoundError, keys::KeysError, run::NodeError, tls::TlsError,
-    token::TokenError,
-    traces::TracesError,
+    token::TokenError, traces::TracesError,
 };
 use thiserror::Error;
 

@@ -116,3 +116,22 @@ pub(crate) fn of_node(unlock: &Unlock) -> NodeUnlock {
         Unlock::OperatorKey(it) => NodeUnlock::Operator(it.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn an_operators_key_is_for_its_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.key");
+        for (len, mode, fits) in [(32, 0o600, true), (32, 0o644, false), (33, 0o600, false)] {
+            fs::write(&path, vec![7; len]).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let unlocked = unlock(&Operator::File(path.clone()));
+            assert_eq!(unlocked.is_ok(), fits, "{len} {mode:o}");
+        }
+    }
+}

@@ -399,21 +399,3 @@ impl Session {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    #[test]
-    fn an_operators_key_is_for_its_user_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("operator.key");
-        for (len, mode, fits) in [(32, 0o600, true), (32, 0o644, false), (33, 0o600, false)] {
-            fs::write(&path, vec![7; len]).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(read_operator(&path).is_ok(), fits, "{len} {mode:o}");
-        }
-    }
-}
