@@ -268,7 +268,7 @@ impl Desk<'_> {
         let moved = self.tokens.keepwell(&relock).ok();
         let setting = moved.stdout.lines().last().unwrap().trim();
         // Until the configuration says so, nothing opens.
-        self.check().refused(&["1 of 8"]);
+        self.check().refused(&["1 of 9"]);
         self.configure("operator_file", setting);
         let good = self.check().ok();
         assert!(good.stdout.contains("they unlock"), "{good:#?}");

@@ -28,7 +28,7 @@ fn check(scenario: &str, epochs: u64, build: impl Fn(Consortium) -> PlanBuilder<
 
 #[test]
 fn epochs_in_calm() {
-    check("epochs in calm", 20, |consortium| {
+    check("epochs in calm", 10, |consortium| {
         PlanBuilder::new(consortium)
             .link(GOOD)
             .property(BoundariesAreQuick { pause_ms_max: 250 })
@@ -112,7 +112,7 @@ fn epochs_that_one_validator_misses() {
 
 #[test]
 fn epochs_when_everyone_stops_at_once() {
-    check("epochs when everyone stops at once", 10, |consortium| {
+    check("epochs when everyone stops at once", 3, |consortium| {
         let ids = consortium.participants();
         let mut schedule = Schedule::new();
         for turn in 0..6 {
