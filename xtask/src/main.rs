@@ -14,7 +14,6 @@
 mod arguments;
 mod deny;
 mod fuzz;
-mod ledger;
 mod pilot;
 mod process;
 mod purity;
@@ -22,6 +21,7 @@ mod sbom;
 mod soak;
 mod source;
 mod steps;
+mod tally;
 mod tools;
 mod tour;
 

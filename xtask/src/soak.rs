@@ -2,7 +2,7 @@
 //!
 //! The scenarios are the tests of `keepwell-sim`. Their programs are built in release and set aside, so that nobody's
 //! next build changes them; each is then run with a few seeds at a time, several at once, the scenario next that has come
-//! least far. What has been run stands in a [`crate::ledger`], and is not run again.
+//! least far. What has been run stands in a [`crate::tally`], and is not run again.
 //!
 //! # Invariants
 //!
@@ -26,8 +26,8 @@ use std::{
 
 use crate::{
     arguments::Grammar,
-    ledger::{Ledger, Line, range},
     process::{Call, Failure, target},
+    tally::{Line, Tally, range},
 };
 
 const SEEDS: Range<u64> = 0..10_000;
@@ -49,20 +49,20 @@ Usage: cargo xtask soak [OPTIONS] [SCENARIO]...
 Options:
       --seeds A..B     which seeds [default: 0..10000]
       --jobs N         how many processes run at once [default: one for each core]
-      --ledger FILE    where it stands what was run [default: <target>/soak/ledger.txt]
+      --tally FILE     where it stands what was run [default: <target>/soak/tally.txt]
       --programs DIR   go on with the programs that an earlier soak set aside, instead of building
       --table          print what these programs have run so far, as docs/reliability.md has it, and stop
   -h, --help           print this
 
 A scenario is named by its file and test; a part of the name is enough. The programs are set aside in a folder
-beside the ledger. What another program passed, one built of other code, does not count.
+beside the tally. What another program passed, one built of other code, does not count.
 
 Examples:
   cargo xtask soak
   nice -n 19 cargo xtask soak --seeds 0..500 epochs:: liars::
   cargo xtask soak --table",
     flags: &["--table"],
-    options: &["--seeds", "--jobs", "--ledger", "--programs"],
+    options: &["--seeds", "--jobs", "--tally", "--programs"],
     words: true,
 };
 
@@ -86,7 +86,7 @@ struct Soak {
 
 /// Where it stands.
 struct Work {
-    ledger: Ledger,
+    tally: Tally,
     /// The seeds that processes are running, by scenario.
     taken: BTreeMap<String, Vec<Range<u64>>>,
     /// Tests that know no seeds.
@@ -103,22 +103,22 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             .ok_or_else(|| Failure::new(format!("`--seeds {text}` is no range such as 0..500")))?,
     };
     let jobs = jobs(last("--jobs"))?;
-    let ledger = match last("--ledger") {
+    let tally = match last("--tally") {
         Some(path) => std::path::absolute(path).map_err(|error| Failure::new(error.to_string()))?,
-        None => target()?.join("soak").join("ledger.txt"),
+        None => target()?.join("soak").join("tally.txt"),
     };
-    let folder = ledger.parent().map(Path::to_path_buf).unwrap_or_default();
+    let folder = tally.parent().map(Path::to_path_buf).unwrap_or_default();
     let programs = match last("--programs") {
         Some(folder) => PathBuf::from(folder),
         None => set_aside(&build()?, &folder)?,
     };
     let scenarios = choose(scenarios(&programs_in(&programs)?)?, &given.words)?;
-    let ledger = Ledger::open(&ledger)?;
+    let tally = Tally::open(&tally)?;
     if given.has("--table") {
-        print!("{}", table(&ledger, &scenarios, &seeds));
+        print!("{}", table(&tally, &scenarios, &seeds));
         return Ok(());
     }
-    let work = Work { ledger, taken: BTreeMap::new(), seedless: Vec::new(), failures: Vec::new() };
+    let work = Work { tally, taken: BTreeMap::new(), seedless: Vec::new(), failures: Vec::new() };
     let revision = revision_of(&programs);
     let soak = Soak { scenarios, seeds, revision, work: Mutex::new(work) };
     soak.all(jobs)
@@ -152,7 +152,7 @@ fn executable(message: &str) -> Option<PathBuf> {
     Some(PathBuf::from(after.split_once('"')?.0))
 }
 
-/// Copies programs to a folder beside the ledger, named by what they are and the revision that they were built of.
+/// Copies programs to a folder beside the tally, named by what they are and the revision that they were built of.
 fn set_aside(programs: &[PathBuf], folder: &Path) -> Result<PathBuf, Failure> {
     let revision = Call::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]);
     let revision = revision.output().unwrap_or_else(|| String::from("unknown"));
@@ -246,7 +246,7 @@ impl Soak {
             jobs.into_iter().map(|it| it.join().expect("a job does not panic")).collect()
         });
         let work = self.work();
-        print!("{}", table(&work.ledger, &self.scenarios, &self.seeds));
+        print!("{}", table(&work.tally, &self.scenarios, &self.seeds));
         work.failures.iter().for_each(|failure| println!("{failure}"));
         ended.into_iter().collect::<Result<(), _>>()?;
         match work.failures.len() {
@@ -266,7 +266,7 @@ impl Soak {
             self.scenarios.iter().filter(|it| !work.seedless.contains(&it.name)).collect();
         open.sort_by_cached_key(|it| work.come(it, &self.seeds));
         let (scenario, seeds) = open.into_iter().find_map(|scenario| {
-            let standing = work.ledger.standing(&scenario.digest, &scenario.name);
+            let standing = work.tally.standing(&scenario.digest, &scenario.name);
             let taken = work.taken.get(&scenario.name).map_or(&[][..], Vec::as_slice);
             Some((scenario, standing.next(&self.seeds, taken, BATCH)?))
         })?;
@@ -316,9 +316,9 @@ impl Soak {
                 seconds: seconds.take().unwrap_or_default(),
                 failed,
             };
-            work.ledger
+            work.tally
                 .add(line)
-                .map_err(|error| Failure::new(format!("the ledger cannot be written: {error}")))?;
+                .map_err(|error| Failure::new(format!("the tally cannot be written: {error}")))?;
         }
         Ok(())
     }
@@ -327,7 +327,7 @@ impl Soak {
 impl Work {
     /// How many seeds of a scenario are run or running.
     fn come(&self, scenario: &Scenario, seeds: &Range<u64>) -> u64 {
-        let standing = self.ledger.standing(&scenario.digest, &scenario.name);
+        let standing = self.tally.standing(&scenario.digest, &scenario.name);
         let taken = self.taken.get(&scenario.name).map_or(&[][..], Vec::as_slice);
         standing.next(seeds, taken, 1).map_or(u64::MAX, |it| it.start)
     }
@@ -424,11 +424,11 @@ fn verdict(line: &str) -> Option<(u64, Option<String>)> {
 }
 
 /// What has been run, for `docs/reliability.md`.
-fn table(ledger: &Ledger, scenarios: &[Scenario], seeds: &Range<u64>) -> String {
+fn table(tally: &Tally, scenarios: &[Scenario], seeds: &Range<u64>) -> String {
     let mut table =
         String::from("| scenario | seeds passed | failed | seconds each |\n|---|---|---|---|\n");
     for scenario in scenarios {
-        let standing = ledger.standing(&scenario.digest, &scenario.name);
+        let standing = tally.standing(&scenario.digest, &scenario.name);
         let passed = standing.passed.iter().filter(|seed| seeds.contains(seed)).count();
         if standing.len() == 0 {
             continue;

@@ -159,6 +159,13 @@ const CLINIC: usize = 1;
 const LABORATORY: usize = 2;
 const INSURER: usize = 3;
 const PHARMACY: usize = 4;
+/// The nodes that are there at the end, with the folder of each.
+const NODES: [(usize, &str); 4] = [
+    (HOSPITAL, "hospital"),
+    (CLINIC, "clinic"),
+    (LABORATORY, "laboratory"),
+    (PHARMACY, "pharmacy/host"),
+];
 
 #[track_caller]
 fn text(value: &Value, pointer: &str) -> String {
@@ -201,6 +208,15 @@ impl World<'_> {
                 went
             });
             assert_eq!(done.unwrap()["carried_out"], at + 1 == others.len(), "{words:?}");
+        }
+    }
+
+    /// Waits until every node is in order, as its own operator sees it: only then may another one be stopped.
+    fn settle(&self) {
+        for (place, folder) in NODES {
+            let config = self.founders.path(&format!("{folder}/node.toml"));
+            let status = ["status", "--config", &config, "--once"];
+            wait_until(|| self.founders.run(place, &status).status.success());
         }
     }
 
@@ -296,8 +312,8 @@ fn upgrade(
     acknowledged: &mut BTreeMap<u64, String>,
 ) -> String {
     let next = keepwell_next();
-    for (place, folder) in [(HOSPITAL, "hospital"), (CLINIC, "clinic"), (PHARMACY, "pharmacy/host")]
-    {
+    for (place, folder) in NODES.into_iter().filter(|(place, _)| *place != LABORATORY) {
+        world.settle();
         world.write_while(acknowledged, || {
             let ended = nodes[place].interrupt();
             assert!(ended.success(), "{ended}: {}", nodes[place].said());

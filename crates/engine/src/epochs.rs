@@ -63,6 +63,7 @@ use crate::{
     block::{Context, EngineDigest, EngineKey, to_engine},
     core::{Core, Tip},
     index::IndexError,
+    patience::{Hearing, Patient, Unheard},
     reader::Marshal,
     sets::Schemes,
 };
@@ -304,10 +305,15 @@ where
         from: Floor<Scheme, EngineDigest>,
     ) -> Result<Running, EpochError> {
         let scheme = self.scheme(epoch)?;
-        let votes = self.votes.open(&self.context, epoch).await?;
-        let certificates = self.certificates.open(&self.context, epoch).await?;
+        let others = self.parts.schemes.others(epoch).ok_or(EpochError::Unknown(epoch))?;
+        let unheard = Unheard::new(others);
+        let hearing = |(sender, inner)| (sender, Hearing { inner, unheard: unheard.clone() });
+        let votes = hearing(self.votes.open(&self.context, epoch).await?);
+        let certificates = hearing(self.certificates.open(&self.context, epoch).await?);
         let fetch = register(&self.context, &mut self.fetch, epoch).await?;
         let parts = &self.parts;
+        let context = Arc::new(self.context.child("patience"));
+        let automaton = Patient { context, inner: parts.application.clone(), unheard };
         let buffer_bytes = NZUsize!(1 << 20);
         let engine = simplex::Engine::new(
             self.context.child("simplex").with_attribute("epoch", epoch),
@@ -315,7 +321,7 @@ where
                 scheme: (*scheme).clone(),
                 elector: RoundRobin::<Sha256>::default(),
                 blocker: parts.blocker.clone(),
-                automaton: parts.application.clone(),
+                automaton,
                 relay: parts.application.clone(),
                 reporter: parts.application.clone(),
                 track_historical_votes: false,

@@ -19,6 +19,7 @@ pub mod index;
 pub mod mempool;
 pub mod network;
 pub mod pace;
+mod patience;
 pub mod protocol;
 pub mod reader;
 pub mod replay;

@@ -9,7 +9,7 @@
 //! (`keepwell_merkle::handover`).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
@@ -151,6 +151,13 @@ impl Schemes {
         let set = self.sets.in_force(epoch)?;
         let keys = Set::from_iter_dedup(engine_keys(&set));
         Some(Arc::new(Scheme::verifier(&self.namespace, keys)))
+    }
+
+    /// The validators of an epoch but this one, if they are known here.
+    pub fn others(&self, epoch: u64) -> Option<BTreeSet<EngineKey>> {
+        let set = self.sets.in_force(epoch)?;
+        let own = self.secret.public_key();
+        Some(engine_keys(&set).filter(|key| *key != own).collect())
     }
 
     fn make(&self, set: &ValidatorSet) -> Scheme {

@@ -80,6 +80,13 @@ pub struct BoundariesAreQuick {
     pub pause_ms_max: u64,
 }
 
+/// Where nothing fails, no block comes later than a heartbeat after the one before, and a little.
+#[derive(Clone, Copy)]
+pub struct NothingStalls {
+    /// In milliseconds.
+    pub step_ms_max: u64,
+}
+
 /// Every node knows that these validate now, and who has the genesis file alone comes to know it by hand-overs: as many
 /// as there were changes.
 #[derive(Clone)]
@@ -407,6 +414,43 @@ impl Property<EngineKey, State> for EpochsPass {
     }
 }
 
+/// How much later each block is than the one before, in milliseconds, as the highest validator has them.
+async fn steps(states: &[&State]) -> Result<Vec<(Height, u64)>, String> {
+    let highest = states.iter().max_by_key(|it| it.core.tip().height());
+    let Some((state, reader)) = highest.and_then(|it| Some((it, it.reader.upgrade()?))) else {
+        return Err("no validator is there to be asked".into());
+    };
+    let (mut steps, mut before) = (Vec::new(), None);
+    for height in (1..=state.core.tip().height().0).map(Height) {
+        let block = reader.block(height).await.map_err(|error| error.to_string())?;
+        let time = block.header().time;
+        steps.extend(before.replace(time).map(|before| (height, time.ms_since(before))));
+    }
+    Ok(steps)
+}
+
+impl Property<EngineKey, State> for NothingStalls {
+    fn name(&self) -> &'static str {
+        "nothing stalls"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let steps = steps(states).await?;
+            match steps.into_iter().find(|(_, step)| *step > self.step_ms_max) {
+                Some((height, step)) => {
+                    Err(format!("block {} came {step} ms after the one before", height.0))
+                }
+                None => Ok(()),
+            }
+        })
+    }
+}
+
 impl Property<EngineKey, State> for BoundariesAreQuick {
     fn name(&self) -> &'static str {
         "boundaries are quick"
@@ -418,20 +462,11 @@ impl Property<EngineKey, State> for BoundariesAreQuick {
         states: &'a [&'a State],
     ) -> Verdict<'a> {
         Box::pin(async move {
-            let highest = states.iter().max_by_key(|it| it.core.tip().height());
-            let Some((state, reader)) = highest.and_then(|it| Some((it, it.reader.upgrade()?)))
-            else {
-                return Err("no validator is there to be asked".into());
-            };
-            let blocks = state.core.sets.epoch_blocks();
             let (mut over, mut within) = (Vec::new(), Vec::new());
-            let mut before = None;
-            for height in (1..=state.core.tip().height().0).map(Height) {
-                let block = reader.block(height).await.map_err(|error| error.to_string())?;
-                let time = block.header().time;
-                let step = before.replace(time).map(|before| time.ms_since(before));
+            for (height, step) in steps(states).await? {
+                let blocks = states[0].core.sets.epoch_blocks();
                 let first = ends_epoch(Height(height.0 - 1), blocks);
-                (if first { &mut over } else { &mut within }).extend(step);
+                (if first { &mut over } else { &mut within }).push(step);
             }
             let (over, within) = (median(over), median(within));
             println!("a step over a boundary takes {over} ms, any other {within} ms");

@@ -13,6 +13,7 @@ use commonware_glue::simulate::plan::{PlanBuilder, PlanResult};
 use commonware_p2p::simulated::Link;
 use commonware_utils::probability;
 use keepwell_types::time::BlockTime;
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     checkers::{
@@ -61,6 +62,7 @@ pub fn check(
     consortium: impl Fn() -> Consortium,
     build: impl Fn(Consortium) -> PlanBuilder<Consortium>,
 ) {
+    log();
     let mut failed = None;
     for seed in seeds() {
         let plan = || {
@@ -83,6 +85,14 @@ pub fn check(
     }
     if let Some((seed, fault)) = failed {
         panic!("{scenario}: {fault}; replay with SEED={seed}");
+    }
+}
+
+/// Tells what validators log, if `KEEPWELL_LOG` says of whom, such as `commonware_consensus=debug`.
+fn log() {
+    if let Ok(filter) = EnvFilter::try_from_env("KEEPWELL_LOG") {
+        // Another scenario of this program may have begun it.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).without_time().try_init();
     }
 }
 

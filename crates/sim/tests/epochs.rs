@@ -12,7 +12,7 @@ use commonware_p2p::simulated::Link;
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;
 use keepwell_sim::{
-    checkers::{BoundariesAreQuick, EpochsPass, ValidatorsFollow},
+    checkers::{BoundariesAreQuick, EpochsPass, NothingStalls, ValidatorsFollow},
     consortium::Consortium,
     scenario::{self, GOOD, alive_at},
 };
@@ -28,10 +28,11 @@ fn check(scenario: &str, epochs: u64, build: impl Fn(Consortium) -> PlanBuilder<
 
 #[test]
 fn epochs_in_calm() {
-    check("epochs in calm", 10, |consortium| {
+    check("epochs in calm", 20, |consortium| {
         PlanBuilder::new(consortium)
             .link(GOOD)
             .property(BoundariesAreQuick { pause_ms_max: 250 })
+            .property(NothingStalls { step_ms_max: 2_000 })
             .exit_condition(alive_at(20))
     });
 }
@@ -112,11 +113,11 @@ fn epochs_that_one_validator_misses() {
 
 #[test]
 fn epochs_when_everyone_stops_at_once() {
-    check("epochs when everyone stops at once", 3, |consortium| {
+    check("epochs when everyone stops at once", 10, |consortium| {
         let ids = consortium.participants();
         let mut schedule = Schedule::new();
         for turn in 0..6 {
-            let at = Duration::from_millis(3_000 + 3_130 * turn);
+            let at = Duration::from_millis(4_000 + 4_630 * turn);
             for id in &ids {
                 schedule = schedule.at(at, Action::Crash(id.clone()));
             }
@@ -128,7 +129,7 @@ fn epochs_when_everyone_stops_at_once() {
         PlanBuilder::new(consortium)
             .link(GOOD)
             .crash(Crash::Schedule(schedule))
-            .exit_condition(alive_at(30))
+            .exit_condition(alive_at(40))
     });
 }
 

@@ -239,9 +239,15 @@ fn seat(page: &Page) -> Line {
         name: "epoch",
         words: format!("{epoch}; this node {words}"),
         value: json!({ "epoch": epoch, "validates": sits, "abstains": abstains, "share": share }),
-        needs: (sits && !share).then_some(
-            "it has no share of the committee's key and releases nothing; restore share.key, or have all deal anew",
-        ),
+        needs: match (sits, share, abstains) {
+            (true, false, _) => Some(
+                "it has no share of the committee's key and releases nothing; restore share.key, or have all deal anew",
+            ),
+            (true, true, true) => {
+                Some("stop no other validator until it does; a moment, while enough of them run")
+            }
+            _ => None,
+        },
     }
 }
 
@@ -383,7 +389,7 @@ mod tests {
                 "keepwell_epoch 3\nkeepwell_seats 1\nkeepwell_shares 1\nkeepwell_abstains 1",
                 "epoch",
                 "3; this node validates, and votes once it has newer blocks",
-                false,
+                true,
             ),
             ("keepwell_epoch 3", "epoch", "3; this node follows, without a seat", false),
             (

@@ -72,17 +72,17 @@ pub(crate) fn range(text: &str) -> Option<Range<u64>> {
 }
 
 /// The file, and what stands in it.
-pub(crate) struct Ledger {
+pub(crate) struct Tally {
     file: File,
     lines: Vec<Line>,
 }
 
-impl Ledger {
-    /// Opens the ledger in `path`, or begins one. A last line that was cut off is not counted, and what follows
+impl Tally {
+    /// Opens the tally in `path`, or begins one. A last line that was cut off is not counted, and what follows
     /// begins on a line of its own.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let told = |error: io::Error| {
-            Failure::new(format!("the ledger {} cannot be used: {error}", path.display()))
+            Failure::new(format!("the tally {} cannot be used: {error}", path.display()))
         };
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -163,19 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_is_read_back_without_its_torn_end() {
-        let path = std::env::temp_dir().join(format!("keepwell-ledger-{}", std::process::id()));
-        let mut ledger = Ledger::open(&path).unwrap();
-        ledger.add(line(0..50, None)).unwrap();
-        ledger.add(line(50..51, Some("it\tfell\nover"))).unwrap();
+    fn a_tally_is_read_back_without_its_torn_end() {
+        let path = std::env::temp_dir().join(format!("keepwell-tally-{}", std::process::id()));
+        let mut tally = Tally::open(&path).unwrap();
+        tally.add(line(0..50, None)).unwrap();
+        tally.add(line(50..51, Some("it\tfell\nover"))).unwrap();
         fs::write(&path, fs::read_to_string(&path).unwrap() + "5f3c\tb25b85d\tfaults::calm\t51..6")
             .unwrap();
 
-        let mut again = Ledger::open(&path).unwrap();
+        let mut again = Tally::open(&path).unwrap();
         assert_eq!(again.lines.len(), 2);
         assert_eq!(again.lines[1].failed.as_deref(), Some("it fell over"));
         again.add(line(51..60, None)).unwrap();
-        let standing = Ledger::open(&path).unwrap().standing("5f3c", "faults::calm");
+        let standing = Tally::open(&path).unwrap().standing("5f3c", "faults::calm");
         fs::remove_file(&path).unwrap();
         assert_eq!((standing.len(), standing.failed.len()), (60, 1));
     }
@@ -183,12 +183,12 @@ mod tests {
     #[test]
     fn what_another_program_passed_does_not_count() {
         let path = std::env::temp_dir().join(format!("keepwell-programs-{}", std::process::id()));
-        let mut ledger = Ledger::open(&path).unwrap();
-        ledger.add(line(0..50, None)).unwrap();
+        let mut tally = Tally::open(&path).unwrap();
+        tally.add(line(0..50, None)).unwrap();
         fs::remove_file(&path).unwrap();
-        assert_eq!(ledger.standing("5f3c", "faults::calm").len(), 50);
-        assert_eq!(ledger.standing("77aa", "faults::calm").len(), 0);
-        assert_eq!(ledger.standing("5f3c", "faults::torn_writes").len(), 0);
+        assert_eq!(tally.standing("5f3c", "faults::calm").len(), 50);
+        assert_eq!(tally.standing("77aa", "faults::calm").len(), 0);
+        assert_eq!(tally.standing("5f3c", "faults::torn_writes").len(), 0);
     }
 
     #[test]
