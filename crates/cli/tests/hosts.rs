@@ -21,7 +21,7 @@ use std::{
 use common::{
     Done, KEEPWELL, Process,
     founders::{FOUNDERS, Founders},
-    keepwell_next, scratch, wait_until,
+    keepwell_next, scratch, wait_for, wait_until,
 };
 use serde_json::Value;
 
@@ -200,14 +200,9 @@ impl World<'_> {
         for (at, place) in others.iter().enumerate() {
             let approve = ["organisation", "approve", "--as", &self.office(*place), &motion];
             // The approver's own node hears of the motion a moment later.
-            let mut done = None;
-            wait_until(|| {
-                let answer = self.founders.run(*place, &[&approve[..], &["--json"]].concat());
-                let went = answer.status.success();
-                done = went.then(|| answer.json());
-                went
-            });
-            assert_eq!(done.unwrap()["carried_out"], at + 1 == others.len(), "{words:?}");
+            let approve = [&approve[..], &["--json"]].concat();
+            let done = wait_for(|| self.founders.run(*place, &approve));
+            assert_eq!(done.json()["carried_out"], at + 1 == others.len(), "{words:?}");
         }
     }
 
@@ -216,7 +211,7 @@ impl World<'_> {
         for (place, folder) in NODES {
             let config = self.founders.path(&format!("{folder}/node.toml"));
             let status = ["status", "--config", &config, "--once"];
-            wait_until(|| self.founders.run(place, &status).status.success());
+            wait_for(|| self.founders.run(place, &status));
         }
     }
 
@@ -431,6 +426,14 @@ fn under_load_a_host_joins_one_is_expelled_one_is_lost_and_restored_and_all_are_
             fs::remove_dir_all(founders.path(lost)).unwrap();
         }
         founders.run(LABORATORY, &["restore", "--from", &backup, "--config", &own]).ok();
+        // What was written since the backup, other custodians have.
+        let others = known.iter().filter(|(of, _)| *of != known[LABORATORY].0);
+        let others = others.map(|(organisation, url)| {
+            format!("\n[[custodians]]\norganisation = \"{organisation}\"\nurl = \"{url}\"\n")
+        });
+        let settings = fs::read_to_string(&own).unwrap();
+        let often = format!("custody_check_s = 1\n{settings}{}", others.collect::<String>());
+        fs::write(&own, often).unwrap();
     });
     // A process ends with the thread that started it: not in there.
     nodes[LABORATORY] = founders.node(LABORATORY);

@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //!
-//! * The note is on the disk before anything that follows from the loss, and until a block was final that ends it.
+//! * The note is on the disk before anything that follows from the loss, and until a block that ends it is there too.
 //! * In a consortium whose quorum is all of its validators, it votes at once: nobody could make the block that it waits
 //!   for. Where the others could, and too few of them run, its operator decides ([`forget`]).
 //!

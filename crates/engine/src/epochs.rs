@@ -66,6 +66,7 @@ use crate::{
     patience::{Hearing, Patient, Unheard},
     reader::Marshal,
     sets::Schemes,
+    sync::finalization,
 };
 
 /// Messages for the next epoch that are kept from one peer on one channel. Votes of the first views fit.
@@ -113,9 +114,8 @@ where
     S: Sender<PublicKey = EngineKey>,
     R: Receiver<PublicKey = EngineKey>,
 {
-    let processed = parts.marshal.get_processed().await.map_or(0, |it| it.height().get());
     // The block store has not processed what a validator began from.
-    let processed = processed.max(parts.core.floor()?.0);
+    let newest = processed(&parts.marshal).await.max(parts.core.floor()?);
     let tips = parts.core.watch_tip();
     let (votes, certificates) = (
         Channel::over(context.child("votes"), channels.votes),
@@ -127,9 +127,11 @@ where
     let abstains = parts.abstains;
     parts.core.set_abstains(abstains.is_some());
     let stale = VecDeque::new();
-    let mut epochs = Epochs { context, parts, votes, certificates, fetch, stale, abstains };
-    let first = epochs.epoch_after(Height(processed));
-    let from = epochs.newest_floor(first, Height(processed)).await?;
+    let ended_by = None;
+    let mut epochs =
+        Epochs { context, parts, votes, certificates, fetch, stale, abstains, ended_by };
+    let first = epochs.epoch_after(newest);
+    let from = epochs.newest_floor(first, newest).await?;
     epochs.stale.extend(first.saturating_sub(STALE_EPOCHS)..first);
     let spawner = epochs.context.child("epochs");
     Ok(spawner.spawn(move |_| async move {
@@ -164,11 +166,15 @@ struct Epochs<E, B, A, S: Sender> {
     stale: VecDeque<u64>,
     /// As [`Parts::abstains`], until that has come about.
     abstains: Option<BlockTime>,
+    /// The block that ended the abstention, until it is on the disk: then the note goes.
+    ended_by: Option<Height>,
 }
 
 /// The consensus that runs.
 struct Running {
     epoch: u64,
+    /// Whether this validator may vote in it.
+    votes: bool,
     engine: Handle<()>,
 }
 
@@ -208,6 +214,7 @@ where
                     let tip = tips.borrow_and_update().clone();
                     running = self.follow(running, &tip).await?;
                     self.remove_stale().await?;
+                    self.remove_note().await?;
                 }
                 Event::Vote(epoch, message) => {
                     self.hint(running.epoch, epoch, &message.0);
@@ -224,23 +231,28 @@ where
 
     /// What a block that is final and executed leads to: a later epoch, a vote, or nothing.
     async fn follow(&mut self, running: Running, tip: &Tip) -> Result<Running, EpochError> {
-        let epoch = self.epoch_after(tip.height());
-        let ends_abstention = self.abstains.is_some_and(|since| tip.time() > since);
+        let (height, epoch) = (tip.height(), self.epoch_after(tip.height()));
+        let is_newer = self.abstains.is_some_and(|since| tip.time() > since);
         if epoch > running.epoch {
-            if ends_abstention {
-                self.vote_again().await?;
+            // In an epoch that began before this block, it may have voted: it enters that as one that abstains.
+            if is_newer && self.first_of(epoch).0 == height.0 + 1 {
+                self.vote_again(height);
             }
             self.stale.push_back(running.epoch);
             let from = Floor::Genesis(self.boundary(epoch)?);
             return self.replace(running, epoch, from).await;
         }
-        let certificate = match ends_abstention {
-            true => certificate(&self.parts.marshal, epoch, tip.height()).await,
-            false => None,
-        };
-        match certificate {
+        if !is_newer {
+            return Ok(running);
+        }
+        if running.votes {
+            // What it votes with remembers its votes since the start.
+            self.vote_again(height);
+            return Ok(running);
+        }
+        match certificate(&self.parts.marshal, epoch, height).await {
             Some(certificate) => {
-                self.vote_again().await?;
+                self.vote_again(height);
                 self.replace(running, epoch, Floor::Finalized(certificate)).await
             }
             None => Ok(running),
@@ -260,13 +272,22 @@ where
         self.enter(epoch, from).await
     }
 
-    async fn vote_again(&mut self) -> Result<(), EpochError> {
-        abstention::forget(&self.context, &self.parts.prefix).await?;
-        self.abstains = None;
+    fn vote_again(&mut self, height: Height) {
+        (self.abstains, self.ended_by) = (None, Some(height));
         self.parts.core.set_abstains(false);
         tracing::info!(
             "this validator has newer blocks than any that it may have voted on: it votes"
         );
+    }
+
+    /// Removes the note of an abstention that is over, once a restart finds the block that ended it.
+    async fn remove_note(&mut self) -> Result<(), EpochError> {
+        if let Some(height) = self.ended_by
+            && processed(&self.parts.marshal).await >= height
+        {
+            abstention::forget(&self.context, &self.parts.prefix).await?;
+            self.ended_by = None;
+        }
         Ok(())
     }
 
@@ -277,6 +298,12 @@ where
         epoch: u64,
         newest: Height,
     ) -> Result<Floor<Scheme, EngineDigest>, IndexError> {
+        // The block that it began from is fetched by the engine, which has no certificate of it under its height yet.
+        if let Some(floor) = self.parts.core.index.floor()?
+            && (floor.tip.header.height, floor.tip.certificate.epoch) == (newest, epoch)
+        {
+            return Ok(Floor::Finalized(finalization(&floor)));
+        }
         let oldest = self.first_of(epoch).0.max(newest.0.saturating_sub(CERTIFICATE_SEARCH)).max(1);
         for height in (oldest..=newest.0).rev() {
             let found = certificate(&self.parts.marshal, epoch, Height(height)).await;
@@ -287,16 +314,10 @@ where
         Ok(Floor::Genesis(self.boundary(epoch)?))
     }
 
-    /// The scheme of an epoch: without a vote while it abstains and the others can do without.
-    fn scheme(&self, epoch: u64) -> Result<Arc<Scheme>, EpochError> {
-        let unknown = EpochError::Unknown(epoch);
+    /// Whether this validator may vote in an epoch: not while it abstains, where the others can do without.
+    fn may_vote(&self, epoch: u64) -> bool {
         let set = self.parts.core.sets.in_force(epoch);
-        let follows = set.is_some_and(|it| abstention::others_suffice(&it));
-        let scheme = match self.abstains.is_some() && follows {
-            true => self.parts.schemes.without_vote(epoch),
-            false => self.parts.schemes.of(epoch),
-        };
-        scheme.ok_or(unknown)
+        self.abstains.is_none() || !set.is_some_and(|it| abstention::others_suffice(&it))
     }
 
     async fn enter(
@@ -304,12 +325,17 @@ where
         epoch: u64,
         from: Floor<Scheme, EngineDigest>,
     ) -> Result<Running, EpochError> {
-        let scheme = self.scheme(epoch)?;
-        let others = self.parts.schemes.others(epoch).ok_or(EpochError::Unknown(epoch))?;
+        let (schemes, votes) = (&self.parts.schemes, self.may_vote(epoch));
+        let scheme = if votes { schemes.of(epoch) } else { schemes.without_vote(epoch) };
+        let (Some(scheme), Some(others)) = (scheme, schemes.others(epoch)) else {
+            return Err(EpochError::Unknown(epoch));
+        };
         let unheard = Unheard::new(others);
         let hearing = |(sender, inner)| (sender, Hearing { inner, unheard: unheard.clone() });
-        let votes = hearing(self.votes.open(&self.context, epoch).await?);
-        let certificates = hearing(self.certificates.open(&self.context, epoch).await?);
+        let channels = (
+            hearing(self.votes.open(&self.context, epoch).await?),
+            hearing(self.certificates.open(&self.context, epoch).await?),
+        );
         let fetch = register(&self.context, &mut self.fetch, epoch).await?;
         let parts = &self.parts;
         let context = Arc::new(self.context.child("patience"));
@@ -326,7 +352,7 @@ where
                 reporter: parts.application.clone(),
                 track_historical_votes: false,
                 strategy: Sequential,
-                partition: self.partition(epoch, self.abstains.is_some()),
+                partition: self.partition(epoch, votes),
                 mailbox_size: NZUsize!(1024),
                 epoch: Epoch::new(epoch),
                 floor: from,
@@ -346,9 +372,9 @@ where
                 forward: ForwardPolicy::SilentVoters,
             },
         );
-        let engine = engine.start(votes, certificates, fetch);
-        tracing::debug!(epoch, "an epoch begins");
-        Ok(Running { epoch, engine })
+        let engine = engine.start(channels.0, channels.1, fetch);
+        tracing::debug!(epoch, votes, "an epoch begins");
+        Ok(Running { epoch, votes, engine })
     }
 
     /// Asks a peer that is ahead for the certificate of the last block of the epoch that runs.
@@ -364,13 +390,11 @@ where
     /// Removes votes of epochs that a restart cannot lead back into.
     async fn remove_stale(&mut self) -> Result<(), EpochError> {
         while let Some(epoch) = self.stale.front().copied() {
-            // What the block store says here is on its disk.
-            let processed = self.parts.marshal.get_processed().await.map(|it| it.height().get());
-            if processed.is_none_or(|it| it + 1 < self.first_of(epoch + 1).0) {
+            if processed(&self.parts.marshal).await.0 + 1 < self.first_of(epoch + 1).0 {
                 return Ok(());
             }
-            for abstains in [false, true] {
-                match self.context.remove(&self.partition(epoch, abstains), None).await {
+            for votes in [true, false] {
+                match self.context.remove(&self.partition(epoch, votes), None).await {
                     Ok(()) | Err(RuntimeError::PartitionMissing(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -382,8 +406,8 @@ where
 
     /// Where the consensus of an epoch keeps what it needs; that of one who abstains is ended in the middle of an epoch,
     /// and may not be done with its own when the next one begins.
-    fn partition(&self, epoch: u64, abstains: bool) -> String {
-        let suffix = if abstains { "-abstains" } else { "" };
+    fn partition(&self, epoch: u64, votes: bool) -> String {
+        let suffix = if votes { "" } else { "-abstains" };
         format!("{}-simplex-{epoch}{suffix}", self.parts.prefix)
     }
 
@@ -405,6 +429,11 @@ where
         let id = self.parts.core.index.id(Height(height))?;
         Ok(to_engine(id.ok_or(IndexError::Incomplete { height })?.0))
     }
+}
+
+/// The newest block that is on the disk, with all that follows from it.
+async fn processed(marshal: &Marshal) -> Height {
+    Height(marshal.get_processed().await.map_or(0, |it| it.height().get()))
 }
 
 /// The certificate of a block, if it has one of its own, of this epoch.

@@ -1,4 +1,5 @@
-//! Where things are: an index of final blocks, derived from them and never the truth.
+//! Where things are: an index of final blocks, derived from them and never the truth. Of a node that began from the state
+//! of others it has what came before, too, which only others can tell again.
 //!
 //! ```text
 //! log      chart ‖ position      -> location ‖ record entry, if the outcome added a record
@@ -61,12 +62,12 @@ const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub enum IndexError {
     /// The disk, or the files on it.
     #[error(
-        "the index cannot be read or written: {0}; remove its folder and start again: it is built from the blocks"
+        "the index cannot be read or written: {0}; remove its folder and start again: it is built from the blocks; where this node began from the state of others, remove what is in its folder but the sealed objects, and it begins anew"
     )]
     Storage(#[from] fjall::Error),
     /// A line that cannot be read.
     #[error(
-        "a line of the index is damaged; remove its folder and start again: it is built from the blocks"
+        "a line of the index is damaged; remove its folder and start again: it is built from the blocks; where this node began from the state of others, remove what is in its folder but the sealed objects, and it begins anew"
     )]
     Damaged,
     /// The index must be built again, and a block for it is missing.

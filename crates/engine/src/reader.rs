@@ -128,8 +128,15 @@ impl<E: StateContext> EngineReader<E> {
 
     async fn read_handovers(&self, since: u64, max: usize) -> Result<Vec<Handover>, ReadError> {
         let lines = self.core.index.handovers(since).map_err(|_| ReadError::Storage)?;
+        let floor = self.core.index.floor().map_err(|_| ReadError::Storage)?;
+        let earlier = floor.map_or_else(Vec::new, |floor| floor.handovers.into_vec());
         let mut handovers = Vec::new();
         for line in lines.into_iter().take(max) {
+            // Blocks from before it began are not here; their hand-overs are.
+            if let Some(known) = earlier.iter().find(|it| it.header.height == line.height) {
+                handovers.push(known.clone());
+                continue;
+            }
             let header = self.header(line.height).await?;
             // No later block of its epoch could stand in for it.
             let certificate = self.certificate(line.height).await.ok_or(ReadError::NotHere)?;

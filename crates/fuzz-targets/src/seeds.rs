@@ -914,7 +914,7 @@ fn sync_messages() -> Vec<Vec<u8>> {
     ];
     let line = LogLine { location: Location { height: Height(8), index: 2 }, record: None };
     let lines = ChartLines { chart: CHART, lines: list(vec![line.clone()]) };
-    let charts = ChartPage { charts: list(vec![lines]) };
+    let charts = ChartPage { next: Some(lines.chart), charts: list(vec![lines]) };
     let page = LinePage { before: Digest([26; 32]), lines: list(vec![line]) };
     let asks = asks.iter().map(|ask| ask.encode().to_vec());
     asks.chain(tips.iter().map(encode)).chain([encode(&charts), encode(&page)]).collect()

@@ -125,6 +125,10 @@ pub struct BeganFromState(
 #[derive(Clone, Copy)]
 pub struct TimeIsKept;
 
+/// No honest validator blocked an honest one, as it does with who votes for two things or sends what does not fit.
+#[derive(Clone, Copy)]
+pub struct NobodyIsBlocked;
+
 /// A run goes on until every honest validator has a block of this time, which is after the last fault: calm
 /// must bring all of them back. A run that never gets there fails by its limit of time.
 #[derive(Clone, Copy)]
@@ -410,6 +414,29 @@ impl Property<EngineKey, State> for EpochsPass {
                 }
             }
             Ok(())
+        })
+    }
+}
+
+impl Property<EngineKey, State> for NobodyIsBlocked {
+    fn name(&self) -> &'static str {
+        "nobody is blocked"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let Some(state) = states.first() else { return Ok(()) };
+            let blocked = state.blocked.lock().expect("nobody panics while holding this lock");
+            match blocked.first() {
+                Some((who, whom)) => {
+                    Err(format!("validator {who} blocked {whom}, and neither lies"))
+                }
+                None => Ok(()),
+            }
         })
     }
 }

@@ -22,7 +22,7 @@ use commonware_glue::simulate::{
     reporter::MonitorReporter,
 };
 use commonware_p2p::{
-    Receiver, Sender,
+    BlockedSubscription, Blocker, Receiver, Sender,
     simulated::{Control, Manager},
 };
 use commonware_runtime::{
@@ -59,6 +59,7 @@ use tempfile::{TempDir, tempdir, tempdir_in};
 
 use crate::{
     deputy::{Deputy, MemoryKeeper, Office},
+    disk::{Host, Spell},
     history::{self, CLINIC, Histories, INSURER},
     liars::{self, Lie},
     traffic::{Acknowledged, PARAMETERS, Traffic, founding},
@@ -106,6 +107,10 @@ pub struct Consortium {
     pub acknowledged: Acknowledged,
     /// How far a final block was ahead of the clock, at most, in milliseconds.
     pub ahead_ms: Arc<AtomicU64>,
+    /// The trouble of each validator's disk.
+    spells: Vec<Option<Spell>>,
+    /// Who blocked whom, of those that do not lie, by their places.
+    blocked: Blocked,
 }
 
 impl Consortium {
@@ -156,6 +161,8 @@ impl Consortium {
             folder: Arc::new(folder().expect("a temporary folder")),
             acknowledged: Acknowledged::default(),
             ahead_ms: Arc::default(),
+            spells: vec![None; n as usize],
+            blocked: Blocked::default(),
         }
     }
 
@@ -168,6 +175,7 @@ impl Consortium {
         self.starts.lock().expect("nobody panics while holding this lock").push(0);
         self.keepers.push(MemoryKeeper::new(self.keepers.len() as u8, None));
         self.lies.push(None);
+        self.spells.push(None);
         self.changes = true;
         self
     }
@@ -270,8 +278,20 @@ impl Consortium {
         self
     }
 
+    /// The disk of one validator is in trouble for a while.
+    #[must_use]
+    pub fn with_spell(mut self, validator: usize, spell: Spell) -> Self {
+        self.spells[validator] = Some(spell);
+        self
+    }
+
     fn liars(&self) -> usize {
         self.lies.iter().flatten().count()
+    }
+
+    fn honest(&self) -> Arc<[Option<EngineKey>]> {
+        let lies = self.lies.iter().zip(&self.keys);
+        lies.map(|(lie, key)| lie.is_none().then(|| key.public_key())).collect()
     }
 
     /// Clients of each validator write histories of consent as well.
@@ -379,6 +399,38 @@ pub struct State {
     pub liars: usize,
     /// How often a validator ended because its program was too old.
     pub outdated: Arc<AtomicU64>,
+    /// Who blocked whom, of those that do not lie, by their places.
+    pub blocked: Blocked,
+}
+
+/// Pairs of places: who blocked, and whom.
+pub type Blocked = Arc<Mutex<Vec<(usize, usize)>>>;
+
+/// Blocks others, and notes whom, where neither lies.
+#[derive(Clone)]
+struct Watched {
+    inner: Control<EngineKey, Context>,
+    place: usize,
+    /// Each validator's key, and nothing in place of a liar's.
+    honest: Arc<[Option<EngineKey>]>,
+    blocked: Blocked,
+}
+
+impl Blocker for Watched {
+    type PublicKey = EngineKey;
+
+    fn block(&mut self, peer: EngineKey) -> Feedback {
+        let whom = self.honest.iter().position(|key| key.as_ref() == Some(&peer));
+        if let (Some(_), Some(whom)) = (&self.honest[self.place], whom) {
+            let mut blocked = self.blocked.lock().expect("nobody panics while holding this lock");
+            blocked.push((self.place, whom));
+        }
+        self.inner.block(peer)
+    }
+
+    fn blocked(&mut self) -> BlockedSubscription<EngineKey> {
+        self.inner.blocked()
+    }
 }
 
 impl ProcessedHeight for State {
@@ -422,6 +474,13 @@ impl EngineDefinition for Consortium {
                 genesis: self.genesis.clone(),
                 folder,
                 manager: manager.clone(),
+                blocker: Watched {
+                    inner: control.clone(),
+                    place: index,
+                    honest: self.honest(),
+                    blocked: self.blocked.clone(),
+                },
+                spell: self.spells[index],
                 control: control.clone(),
                 settings,
                 listener: None,
@@ -506,6 +565,7 @@ impl EngineDefinition for Consortium {
             lies: lie.is_some(),
             liars: self.liars(),
             outdated: self.outdated.clone(),
+            blocked: self.blocked.clone(),
         };
         (life, state)
     }
@@ -522,6 +582,8 @@ struct Life {
     folder: PathBuf,
     manager: Manager<EngineKey, Context>,
     control: Control<EngineKey, Context>,
+    blocker: Watched,
+    spell: Option<Spell>,
     settings: Settings,
     listener: Option<MonitorReporter<EngineKey, Listener>>,
     asks: Asks,
@@ -547,12 +609,12 @@ impl Life {
         let clients = context.child("client");
         let known = self.settings.known.clone();
         let validator = wiring::start(
-            context,
+            Host::new(context, self.spell),
             self.secret,
             self.genesis,
             Index::open(&self.folder).expect("the index opens"),
             self.manager,
-            self.control,
+            self.blocker,
             Channels::new(channels),
             self.settings,
             self.listener,

@@ -195,7 +195,9 @@ async fn mislead<F: SplitForwarder<EngineKey>>(
         let message = message.as_ref();
         let Some((number, [0, ask @ ..])) = message.split_at_checked(8) else { continue };
         let answer = match Ask::decode(Bytes::copy_from_slice(ask)) {
-            Ok(Ask::Charts { .. }) => keepwell_types::encode(&ChartPage { charts: List::new() }),
+            Ok(Ask::Charts { .. }) => {
+                keepwell_types::encode(&ChartPage { charts: List::new(), next: None })
+            }
             Ok(_) => (0..runtime.next_u32() % 512).map(|_| runtime.next_u32() as u8).collect(),
             Err(_) => continue,
         };

@@ -12,6 +12,7 @@
 pub mod checkers;
 pub mod consortium;
 mod deputy;
+pub mod disk;
 pub mod history;
 pub mod liars;
 pub mod scenario;

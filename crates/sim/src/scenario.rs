@@ -17,8 +17,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     checkers::{
-        AliveAt, CommandsAreServed, NothingAcknowledgedIsLost, OneHistory, RootsAreEqual,
-        TimeIsKept,
+        AliveAt, CommandsAreServed, NobodyIsBlocked, NothingAcknowledgedIsLost, OneHistory,
+        RootsAreEqual, TimeIsKept,
     },
     consortium::Consortium,
 };
@@ -73,6 +73,7 @@ pub fn check(
                 .property(NothingAcknowledgedIsLost)
                 .property(RootsAreEqual)
                 .property(TimeIsKept)
+                .property(NobodyIsBlocked)
                 .property(CommandsAreServed(10))
         };
         match catch_unwind(AssertUnwindSafe(|| run(plan()))).unwrap_or_else(|it| Err(said(&*it))) {

@@ -14,8 +14,9 @@ use commonware_p2p::simulated::Link;
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;
 use keepwell_sim::{
-    checkers::AccessesAreWhatRulesSay,
+    checkers::{AccessesAreWhatRulesSay, NothingStalls},
     consortium::Consortium,
+    disk::{Spell, Trouble},
     scenario::{self, GOOD, alive_at},
 };
 
@@ -149,6 +150,45 @@ fn torn_writes() {
             .crash(Crash::Schedule(schedule))
             .exit_condition(alive_at(14))
     });
+}
+
+/// One validator's disk takes most of a second for what those of the others do at once: nobody waits for it.
+#[test]
+fn a_disk_that_is_slow() {
+    let spell = Spell { trouble: Trouble::Slow(Duration::from_millis(700)), from: 2, to: 22 };
+    scenario::check(
+        "a disk that is slow",
+        || Consortium::new(4).with_spell(2, spell),
+        |consortium| {
+            PlanBuilder::new(consortium)
+                .link(GOOD)
+                .property(NothingStalls { step_ms_max: 8_000 })
+                .exit_condition(alive_at(30))
+        },
+    );
+}
+
+/// One validator's disk fills up under way. It ends, the others go on, and once there is room it comes back.
+#[test]
+fn a_disk_that_fills_up() {
+    let spell = Spell { trouble: Trouble::Full, from: 3, to: 20 };
+    scenario::check(
+        "a disk that fills up",
+        || Consortium::new(4).with_spell(2, spell),
+        |consortium| {
+            let id = consortium.participants()[2].clone();
+            // Where a schedule has faults of disks, a validator that panics for one does not end the run.
+            let schedule = Schedule::new()
+                .at(Duration::from_secs(1), Action::SetStorageFault(FaultConfig::default()))
+                .at(Duration::from_secs(21), Action::Crash(id.clone()))
+                .at(Duration::from_secs(21), Action::Restart(id));
+            PlanBuilder::new(consortium)
+                .link(GOOD)
+                .crash(Crash::Schedule(schedule))
+                .property(NothingStalls { step_ms_max: 8_000 })
+                .exit_condition(alive_at(30))
+        },
+    );
 }
 
 #[test]

@@ -126,3 +126,11 @@ fn a_validator_sends_garbage_to_one_that_begins() {
         Consortium::new(7).with_liar(0, Lie::Garbage)
     });
 }
+
+/// Of three, all are needed: it votes at once, and remembers what it has voted since when newer blocks are there.
+#[test]
+fn one_of_three_begins_from_the_state_of_the_others() {
+    check("one of three begins from the state of the others", GOOD, &[6, 12], || {
+        Consortium::new(3)
+    });
+}

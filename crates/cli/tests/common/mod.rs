@@ -344,6 +344,20 @@ fn free_kib(folder: &Path) -> u64 {
     text.split_whitespace().next_back().and_then(|it| it.parse().ok()).unwrap_or(0)
 }
 
+/// Repeats a command until it succeeds.
+#[track_caller]
+pub fn wait_for(mut run: impl FnMut() -> Done) -> Done {
+    let start = Instant::now();
+    loop {
+        let done = run();
+        if done.status.success() {
+            return done;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {done:#?}");
+        thread::sleep(POLL);
+    }
+}
+
 /// Waits until something is so.
 #[track_caller]
 pub fn wait_until(mut reached: impl FnMut() -> bool) {

@@ -64,13 +64,13 @@ where
         if header.next.is_some() {
             let lines = index.handovers(0)?;
             let line = lines.into_iter().find(|it| it.height == at);
-            let line = line.ok_or(Unsound::IndexDiffers(at))?;
+            let line = line.ok_or(Unsound::LinesDiffer)?;
             hand_over(&mut validators, &block, certificate, line.set)?;
         }
         if let Some(line) = index.block(at)?
             && (line.id != block.id() || outcome_root(&line.outcomes) != header.outcomes)
         {
-            return Err(Unsound::IndexDiffers(at));
+            return Err(Unsound::LinesDiffer);
         }
         is_known |= header.state.0 == root.0;
         progress(height);

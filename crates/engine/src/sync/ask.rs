@@ -2,14 +2,14 @@
 //!
 //! The steps of the state's log are asked for and answered in the engine's own form.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU64};
 
 use bytes::BufMut;
 use commonware_codec::{
     Buf, EncodeSize, Error as CodecError, FixedSize as _, Read, ReadExt as _, Write,
 };
 use commonware_storage::{mmr, qmdb::sync::Request};
-use commonware_utils::Span;
+use commonware_utils::{NZU64, Span};
 use keepwell_ledger::state::LogLine;
 use keepwell_merkle::{handover::Handover, range::RangePath};
 use keepwell_types::{
@@ -26,6 +26,8 @@ pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub const CHARTS_MAX: usize = 4_096;
 /// Lines of one chart in an answer.
 pub const LINES_MAX: usize = 4_096;
+/// Steps of one answer.
+pub const STEPS_MAX: NonZeroU64 = NZU64!(256);
 
 /// What one validator asks another.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -182,9 +184,13 @@ pub struct Floor {
 /// Logs of charts, whole.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
 pub struct ChartPage {
-    /// In the order of their ids; none where there are no more.
+    /// In the order of their ids.
     #[n(0)]
     pub charts: List<ChartLines, CHARTS_MAX>,
+    /// The chart to go on after; none where there are no more. Charts that began after the block are passed over, so
+    /// that it may be one that is not among these.
+    #[n(1)]
+    pub next: Option<ChartId>,
 }
 
 /// The log of one chart.

@@ -1,6 +1,6 @@
 //! From nothing to the state of a certified block, and the index that belongs to it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use commonware_consensus::{marshal::standard::Standard, simplex::types::Finalization};
 use commonware_cryptography::sha256;
@@ -21,13 +21,14 @@ use keepwell_types::{
     encoding::List,
     genesis::Genesis,
     id::{ChartId, Digest, Height, LogPosition},
+    limits::HANDOVERS_MAX,
     validators::epoch_of,
 };
 use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::{
-    ask::{ANSWER_BYTES_MAX, Ask, ChartPage, Floor, LinePage, Tip, TipPage},
+    ask::{ANSWER_BYTES_MAX, Ask, ChartPage, Floor, LinePage, STEPS_MAX, Tip, TipPage},
     fetch::{Candidate, Candidates, Fetcher},
 };
 use crate::{
@@ -42,8 +43,13 @@ use crate::{
 
 /// How long one of the others may take with what only it is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one of the others may take for the logs of all charts, the first time. It is twice as long each time that all
+/// have had a turn: one that drips costs no more than the honest one that is asked after it.
+const TURN: Duration = Duration::from_secs(30);
 /// Pause before a newer floor is looked for.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is told that this validator still waits for others.
+const REMINDER: Duration = Duration::from_secs(30);
 
 /// Why a validator cannot begin from the state of others.
 #[derive(Debug, Error)]
@@ -59,6 +65,11 @@ pub enum SyncError {
         /// How many must tell it.
         needed: usize,
     },
+    /// Validators changed more often than a verifier follows.
+    #[error(
+        "validators changed more than {HANDOVERS_MAX} times since the genesis file, which no verifier follows; start this node with `archive = true`"
+    )]
+    Handovers,
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -110,9 +121,12 @@ where
     // It may have had a seat, and a disk, before.
     abstention::note(&context, it.prefix).await.map_err(stored)?;
     let floor = match it.index.floor()? {
-        Some(floor) => floor,
+        Some(floor) => {
+            plan = plan.set_floor(finalization(&floor)).await;
+            floor
+        }
         None => loop {
-            let floor = it.choose().await?;
+            let floor = it.choose(&context).await?;
             plan = plan.set_floor(finalization(&floor)).await;
             // An earlier attempt may have come further, and have lost its index since.
             if plan.floor() == Some(&finalization(&floor)) {
@@ -122,7 +136,6 @@ where
             context.sleep(PAUSE).await;
         },
     };
-    plan = plan.set_floor(finalization(&floor)).await;
     let height = floor.tip.header.height;
     if it.index.height()? < height {
         tracing::info!(%height, "fetching the state that others have at this block");
@@ -136,7 +149,8 @@ where
     Ok(plan)
 }
 
-fn finalization(floor: &Floor) -> Finalization<Scheme, EngineDigest> {
+/// The certificate of the block that a validator began from, as the engine has it.
+pub(crate) fn finalization(floor: &Floor) -> Finalization<Scheme, EngineDigest> {
     finalization_of(&floor.tip.certificate, floor.validators)
         .expect("a certificate that was verified has this form")
 }
@@ -150,7 +164,7 @@ struct Heard {
 
 impl Beginning<'_> {
     /// The newest block of those of whom so many have told theirs that an honest validator is among them.
-    async fn choose(&self) -> Result<Floor, SyncError> {
+    async fn choose(&self, clock: &impl Clock) -> Result<Floor, SyncError> {
         let founders = Validators::of(self.genesis)?;
         tracing::info!(peers = self.peers.len(), "asking others for their newest block");
         let asked = (0..).zip(self.peers);
@@ -158,8 +172,20 @@ impl Beginning<'_> {
             asked.map(|(place, key)| self.hear(key, place, founders.clone())).collect();
         let mut heard: Vec<Heard> = Vec::new();
         let mut needed = founders.newest().faults_max() + 1;
-        while let Some(one) = answers.next().await {
-            heard.push(one);
+        loop {
+            let (next, late) = (answers.next(), clock.sleep(REMINDER));
+            pin_mut!(late);
+            match futures::future::select(next, late).await {
+                Either::Left((Some(one), _)) => heard.push(one?),
+                Either::Left((None, _)) => return Err(SyncError::TooFew { needed }),
+                Either::Right(_) => {
+                    let (told, asked) = (heard.len(), self.peers.len());
+                    tracing::warn!(
+                        "{told} of {asked} others have told their newest block, and {needed} validators must: see whether they run and reach this node; where no block was ever made, start with `archive = true`"
+                    );
+                    continue;
+                }
+            }
             let sets = heard.iter().map(|it| it.validators.newest());
             let Some(newest) = sets.max_by_key(|set| set.since) else { continue };
             let seats: Vec<_> = engine_keys(newest).collect();
@@ -170,10 +196,14 @@ impl Beginning<'_> {
                 return newest.ok_or(SyncError::TooFew { needed });
             }
         }
-        Err(SyncError::TooFew { needed })
     }
 
-    async fn hear(&self, from: &EngineKey, place: u16, mut validators: Validators) -> Heard {
+    async fn hear(
+        &self,
+        from: &EngineKey,
+        place: u16,
+        mut validators: Validators,
+    ) -> Result<Heard, SyncError> {
         let mut handovers = Vec::new();
         loop {
             let ask = Ask::Tip { place, since: validators.newest().since + 1 };
@@ -193,11 +223,10 @@ impl Beginning<'_> {
                 (Some(tip), Ok(handovers)) => {
                     let seats = validators.in_force(tip.certificate.epoch).seats.len() as u32;
                     let floor = Floor { tip, handovers, validators: seats };
-                    return Heard { from: from.clone(), validators, floor };
+                    return Ok(Heard { from: from.clone(), validators, floor });
                 }
                 (None, Ok(so_far)) => handovers = so_far.into_vec(),
-                // More hand-overs than any verifier follows.
-                (_, Err(_)) => std::future::pending().await,
+                (_, Err(_)) => return Err(SyncError::Handovers),
             }
         }
     }
@@ -219,7 +248,7 @@ impl Beginning<'_> {
             source: self.fetcher.clone(),
             target: Target::new(sha256::Digest(header.sync.root.0), range),
             max_outstanding_requests: NZUsize!(8),
-            fetch_batch_size: NZU64!(256),
+            fetch_batch_size: STEPS_MAX,
             apply_batch_size: NZU64!(1_024),
             db_config: state_config(self.prefix, page_cache.clone()),
             update_rx: None,
@@ -246,33 +275,37 @@ impl Beginning<'_> {
     {
         let expected = charts_in(state).await?;
         tracing::info!(charts = expected, "the state is here; fetching the logs of its charts");
-        let mut whom = None;
-        let mut peers = self.peers.iter().cycle();
-        while self.fetch_charts(context, state, floor, whom).await? < expected
-            && self.index.charts()? < expected
-        {
+        let mut found = self.fetch_charts(context, state, floor, None).await?;
+        let (mut peers, mut turn) = (self.peers.iter(), TURN);
+        while found < expected && self.index.charts()? < expected {
             tracing::warn!("another validator left out logs of charts; they are asked for again");
-            whom = peers.next();
+            let Some(peer) = peers.next() else {
+                (peers, turn) = (self.peers.iter(), turn.saturating_mul(2));
+                continue;
+            };
+            let until = context.current() + turn;
+            found = self.fetch_charts(context, state, floor, Some((peer, until))).await?;
         }
         Ok(())
     }
 
-    /// The logs of all charts that the others have, or one of them; returns how many there were.
+    /// The logs of all charts that the others have, or that one of them tells until a time; returns how many there were.
     async fn fetch_charts<E>(
         &self,
         context: &E,
         state: &StateDb<E>,
         floor: Height,
-        whom: Option<&EngineKey>,
+        of: Option<(&EngineKey, SystemTime)>,
     ) -> Result<u64, SyncError>
     where
         E: Clock + CryptoRng + Spawner + Storage + Metrics,
     {
         let (mut count, mut after) = (0, None);
-        loop {
+        let whom = of.map(|(peer, _)| peer);
+        while of.is_none_or(|(_, until)| context.current() < until) {
             let ask = Ask::Charts { floor, after };
             let mut candidates = self.ask(whom, ask.clone());
-            let page = loop {
+            let (charts, next) = loop {
                 let Some(candidate) = within(context, &mut candidates, whom).await else {
                     return Ok(count);
                 };
@@ -282,9 +315,7 @@ impl Beginning<'_> {
                 }
                 candidate.refuse(&ask);
             };
-            let Some((last, ..)) = page.last() else { return Ok(count) };
-            after = Some(*last);
-            for (chart, log, lines) in page {
+            for (chart, log, lines) in charts {
                 count += 1;
                 let lines = match lines {
                     Some(lines) => lines,
@@ -292,7 +323,12 @@ impl Beginning<'_> {
                 };
                 self.index.put_log(chart, &lines)?;
             }
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
         }
+        Ok(count)
     }
 
     /// A log that does not fit an answer, from its end on: each part is checked by the head after it.
@@ -360,7 +396,9 @@ fn further(validators: &Validators, bytes: &[u8]) -> Option<(Validators, TipPage
 pub fn is_certified(validators: &Validators, tip: &Tip) -> bool {
     let (header, blocks) = (&tip.header, validators.epoch_blocks());
     let height = header.height.0;
-    let last = (epoch_of(Height(height + 1), blocks) * u64::from(blocks)).checked_sub(1);
+    // Nothing is proven yet: it may be any number.
+    let Some(next) = height.checked_add(1) else { return false };
+    let last = (epoch_of(Height(next), blocks) * u64::from(blocks)).checked_sub(1);
     let boundary = match (last.filter(|last| (1..height).contains(last)), &tip.boundary) {
         (Some(last), Some(it)) => {
             it.path.verify(&header.history, height, last, &history_leaf(&it.id)).is_ok()
@@ -376,13 +414,13 @@ pub fn is_certified(validators: &Validators, tip: &Tip) -> bool {
 }
 
 /// Charts of an answer that follow on the ones before, with their logs in the state, and their lines where they are in
-/// the answer; nothing if anything of it does not fit.
+/// the answer, and the chart to go on after; nothing if anything of it does not fit.
 #[allow(clippy::type_complexity, reason = "it is taken apart where it arrives")]
 async fn charts_of<E>(
     state: &StateDb<E>,
     after: Option<ChartId>,
     bytes: &[u8],
-) -> Result<Option<Vec<(ChartId, ChartLog, Option<Vec<LogLine>>)>>, SyncError>
+) -> Result<Option<(Vec<(ChartId, ChartLog, Option<Vec<LogLine>>)>, Option<ChartId>)>, SyncError>
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
 {
@@ -406,7 +444,8 @@ where
         }
         charts.push((it.chart, log, lines));
     }
-    Ok(Some(charts))
+    let goes_on = page.next.is_none_or(|next| Some(next) > after && Some(next) >= last);
+    Ok(goes_on.then_some((charts, page.next)))
 }
 
 /// Lines that end before `until`, where the head of their chain is `head`, if the answer has such.

@@ -32,6 +32,6 @@ pub use ask::{
     ANSWER_BYTES_MAX, Ask, Boundary, ChartLines, ChartPage, Floor, LinePage, Tip, TipPage,
 };
 pub use begin::SyncError;
-pub(crate) use begin::{Beginning, begin, is_certified};
+pub(crate) use begin::{Beginning, begin, finalization, is_certified};
 pub(crate) use fetch::start;
 pub(crate) use serve::Server;

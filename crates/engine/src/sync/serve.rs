@@ -1,6 +1,12 @@
 //! Answering others, one question at a time: who asks much waits, and consensus does not.
+//!
+//! # Invariants
+//!
+//! * What an answer costs is bounded by what it may hold, whatever is asked. A log that does not fit one is the exception:
+//!   its chain is followed from the first line, by a thread of its own, and no more of it is kept than is answered.
 
 use std::{
+    collections::VecDeque,
     iter::Peekable,
     num::NonZeroU64,
     sync::{Arc, OnceLock},
@@ -26,7 +32,7 @@ use keepwell_types::{
 use super::{
     ask::{
         ANSWER_BYTES_MAX, Ask, Boundary, CHARTS_MAX, ChartLines, ChartPage, LINES_MAX, LinePage,
-        Tip, TipPage,
+        STEPS_MAX, Tip, TipPage,
     },
     fetch::Fetcher,
 };
@@ -74,7 +80,7 @@ impl Server {
         databases: Databases<E>,
     ) {
         let (questions, mut asked) = mpsc::channel::<Question>(WAITING_MAX);
-        let library = Library { core, reader, databases };
+        let library = Library { context: context.child("walker"), core, reader, databases };
         context.child("library").spawn(move |_| async move {
             let _kept = fetcher;
             while let Some((ask, answer)) = asked.recv().await {
@@ -94,6 +100,7 @@ impl Server {
 
 /// What is answered from.
 struct Library<E: StateContext> {
+    context: E,
     core: Arc<Core>,
     reader: Arc<dyn Reader>,
     databases: Databases<E>,
@@ -108,12 +115,17 @@ impl<E: StateContext> Library<E> {
                 keepwell_types::encode(&chart_page(&self.core.index, *floor, *after)?).into()
             }
             Ask::Log { chart, until } => {
-                keepwell_types::encode(&line_page(&self.core.index, *chart, *until)?).into()
+                let (index, chart, until) = (self.core.index.clone(), *chart, *until);
+                let walk = self.context.child("walk").shared(true);
+                let page = walk.spawn(async move |_| line_page(&index, chart, until));
+                keepwell_types::encode(&page.await.map_err(|_| ReadError::Storage)??).into()
             }
         })
     }
 
     async fn tip_page(&self, since: u64) -> Result<TipPage, ReadError> {
+        // Before the hand-overs: one that came since does no harm, and one that lacked would look like a lie.
+        let tip = self.tip().await?;
         let mut handovers = Vec::new();
         let mut bytes = 0;
         let all = self.reader.handovers(since, HANDOVERS_PAGE_MAX).await?;
@@ -126,14 +138,14 @@ impl<E: StateContext> Library<E> {
             }
             handovers.push(handover);
         }
-        let tip = if more { None } else { Some(self.tip().await?) };
         let handovers = List::from_vec(handovers).map_err(|_| ReadError::Storage)?;
-        Ok(TipPage { handovers, tip })
+        Ok(TipPage { handovers, tip: (!more).then_some(tip) })
     }
 
     /// The newest block with a certificate of its own.
     async fn tip(&self) -> Result<Tip, ReadError> {
-        let tip = self.core.tip().height().0;
+        // What is executed since the start may be nothing yet.
+        let tip = self.core.index.height().map_err(|_| ReadError::Storage)?.0;
         for height in (tip.saturating_sub(CERTIFICATE_SEARCH).max(1)..=tip).rev() {
             match self.reader.certified(Height(height)).await {
                 Ok(certified) if certified.ancestry.is_none() => {
@@ -162,10 +174,16 @@ impl<E: StateContext> Library<E> {
 
     /// As many of the steps as an answer holds.
     async fn steps(&self, request: Request<mmr::Family>) -> Result<Bytes, ReadError> {
-        let database = self.databases.read().await;
-        let mut fewer = request;
+        let mut fewer = match request {
+            Request::Operations { size, start, max_ops } => {
+                Request::Operations { size, start, max_ops: max_ops.min(STEPS_MAX) }
+            }
+            bounded => bounded,
+        };
         loop {
-            let (steps, _) = database.serve(fewer).await.map_err(|_| ReadError::NotHere)?;
+            // Held for one answer only: blocks wait for whoever reads.
+            let served = self.databases.read().await.serve(fewer).await;
+            let (steps, _) = served.map_err(|_| ReadError::NotHere)?;
             let bytes = steps.encode();
             if bytes.len() <= ANSWER_BYTES_MAX {
                 return Ok(bytes);
@@ -189,10 +207,11 @@ pub(super) fn chart_page(
     if index.height().map_err(|_| ReadError::Storage)? < floor {
         return Err(ReadError::NotHere);
     }
-    let (mut charts, mut bytes) = (Vec::new(), 0);
+    let (mut charts, mut bytes, mut next) = (Vec::new(), 0, after);
     let mut lines = index.lines_after(after).peekable();
-    while charts.len() < CHARTS_MAX {
+    for _ in 0..CHARTS_MAX {
         let Some(log) = next_log(&mut lines, floor).map_err(|_| ReadError::Storage)? else {
+            next = None;
             break;
         };
         bytes += log.bytes;
@@ -200,11 +219,15 @@ pub(super) fn chart_page(
         if !charts.is_empty() && bytes > ANSWER_BYTES {
             break;
         }
-        if let Some(chart) = log.into_lines() {
-            charts.push(chart);
+        next = Some(log.chart);
+        // The rest of a log that ended early is not looked at.
+        if matches!(lines.peek(), Some(Ok((chart, _))) if *chart == log.chart) {
+            lines = index.lines_after(next).peekable();
         }
+        charts.extend(log.into_lines());
     }
-    Ok(ChartPage { charts: List::from_vec(charts).map_err(|_| ReadError::Storage)? })
+    let charts = List::from_vec(charts).map_err(|_| ReadError::Storage)?;
+    Ok(ChartPage { charts, next })
 }
 
 /// The last lines of a chart before a position.
@@ -215,20 +238,21 @@ pub(super) fn line_page(
     chart: ChartId,
     until: LogPosition,
 ) -> Result<LinePage, ReadError> {
-    let mut all = Vec::new();
+    let (mut lines, mut bytes) = (VecDeque::new(), 0);
+    let (mut before, mut first) = (chart_log::EMPTY, LogPosition(0));
     for at in (0..until.0).map(LogPosition) {
         let line = index.log(chart, at).map_err(|_| ReadError::Storage)?;
-        all.push(line.ok_or(ReadError::NotHere)?);
+        let line = line.ok_or(ReadError::NotHere)?;
+        let length = keepwell_types::encode(&line).len();
+        bytes += length;
+        lines.push_back((line, length));
+        while lines.len() > LINES_MAX || (bytes > ANSWER_BYTES && lines.len() > 1) {
+            let Some((line, length)) = lines.pop_front() else { break };
+            before = line.extend(before, first);
+            (bytes, first) = (bytes - length, LogPosition(first.0 + 1));
+        }
     }
-    let mut bytes = 0;
-    let fit = all.iter().rev().take(LINES_MAX).take_while(|line| {
-        bytes += keepwell_types::encode(*line).len();
-        bytes <= ANSWER_BYTES
-    });
-    let from = all.len() - fit.count();
-    let lines = all.split_off(from);
-    let heads = (0..).map(LogPosition).zip(&all);
-    let before = heads.fold(chart_log::EMPTY, |head, (at, line)| line.extend(head, at));
+    let lines: Vec<_> = lines.into_iter().map(|(line, _)| line).collect();
     Ok(LinePage { before, lines: List::from_vec(lines).map_err(|_| ReadError::Storage)? })
 }
 
@@ -251,7 +275,7 @@ impl Log {
     }
 }
 
-/// The log of the next chart, of which all lines are taken from the iterator.
+/// The log of the next chart. Lines after the block, and those that do not fit, stay in the iterator.
 fn next_log(
     lines: &mut Peekable<impl Iterator<Item = Result<(ChartId, LogLine), IndexError>>>,
     floor: Height,
@@ -259,16 +283,14 @@ fn next_log(
     let Some((chart, first)) = lines.next().transpose()? else { return Ok(None) };
     let mut log = Log { chart, lines: Vec::new(), is_whole: true, bytes: ChartId::LEN };
     let mut next = Some(first);
-    while let Some(line) = next {
+    while let Some(line) = next.filter(|line| line.location.height <= floor) {
         let bytes = keepwell_types::encode(&line).len();
-        if line.location.height > floor {
-            // Nor is any later one: they are only passed over.
-        } else if log.bytes + bytes > ANSWER_BYTES || log.lines.len() == LINES_MAX {
+        if log.bytes + bytes > ANSWER_BYTES || log.lines.len() == LINES_MAX {
             log.is_whole = false;
-        } else {
-            log.bytes += bytes;
-            log.lines.push(line);
+            break;
         }
+        log.bytes += bytes;
+        log.lines.push(line);
         let same = lines.next_if(|it| !matches!(it, Ok((other, _)) if *other != chart));
         next = same.transpose()?.map(|(_, line)| line);
     }

@@ -11,7 +11,7 @@ use keepwell_types::{
 };
 
 use super::{
-    ask::{ANSWER_BYTES_MAX, LINES_MAX, LinePage},
+    ask::{ANSWER_BYTES_MAX, CHARTS_MAX, LINES_MAX, LinePage},
     begin::{head_after, log_of},
     serve::{chart_page, line_page},
 };
@@ -48,6 +48,7 @@ fn logs_go_into_answers_and_a_long_one_into_several() {
     let page = chart_page(&index, Height(LONG as u64), None).unwrap();
     let found: Vec<_> = page.charts.iter().map(|it| (it.chart, it.lines.len())).collect();
     assert_eq!(found, [(CHARTS[0].0, SHORT), (CHARTS[1].0, 0), (CHARTS[2].0, SHORT)]);
+    assert_eq!(page.next, None);
     assert_eq!(chart_page(&index, Height(9), Some(CHARTS[2].0)).unwrap().charts.len(), 0);
 
     let (mut until, mut next, mut parts) = (LogPosition(LONG as u64), head(LONG), Vec::new());
@@ -62,6 +63,26 @@ fn logs_go_into_answers_and_a_long_one_into_several() {
     assert!(parts.len() > 2, "{} parts", parts.len());
     let whole: Vec<_> = parts.into_iter().rev().flatten().collect();
     assert_eq!(whole, lines(LONG));
+}
+
+/// Charts that began after the block are passed over, so many for each question.
+#[test]
+fn an_answer_ends_though_no_chart_is_old_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::open(folder.path()).unwrap();
+    let chart = |at: usize| {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&(at as u64).to_be_bytes());
+        ChartId(id)
+    };
+    for at in 0..=CHARTS_MAX {
+        index.put_log(chart(at), &lines(1)).unwrap();
+    }
+    index.set_height(Height(1)).unwrap();
+    let page = chart_page(&index, Height(0), None).unwrap();
+    assert_eq!((page.charts.len(), page.next), (0, Some(chart(CHARTS_MAX - 1))));
+    let page = chart_page(&index, Height(0), page.next).unwrap();
+    assert_eq!((page.charts.len(), page.next), (0, None));
 }
 
 /// What came after the floor is none of its business, and who has not come so far says nothing.

@@ -44,7 +44,7 @@ pub async fn blocks(
     Params(From { from }): Params<From>,
 ) -> Result<Response, ApiError> {
     check_operator(&node, &caller)?;
-    let floor = node.core.floor()?;
+    let (floor, from) = (node.core.floor()?, from.max(1));
     if Height(from) <= floor {
         let message = format!(
             "this node began from the state at block {floor} and has no earlier block; ask a node that has executed all"
@@ -52,7 +52,7 @@ pub async fn blocks(
         return Err(ApiError::node(StatusCode::GONE, "began_later", message));
     }
     let (mut blocks, mut bytes) = (List::new(), 0);
-    for height in from.max(1)..=node.core.tip().height().0 {
+    for height in from..=node.core.tip().height().0 {
         let stored = match node.reader.stored(Height(height)).await {
             Ok(stored) => stored,
             Err(ReadError::NotHere) => break,

@@ -8,9 +8,10 @@
 //! * Whatever fails is tried again until the ledger has the custodian's word.
 //!
 //! Which cases are about a record is read from the blocks of its chart's log, since a record's own list drops the
-//! oldest. So a custodian has every block; one that began from a state alone would need an index of cases first.
+//! oldest. A custodian that began from the state has no words from before, and finds the cases to which some were said
+//! since by what was said.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use keepwell_crypto::command::sign;
 use keepwell_engine::{
@@ -22,9 +23,10 @@ use keepwell_engine::{
 use keepwell_ledger::state::{Key, Value};
 use keepwell_types::{
     access::RecordName,
+    case::{CaseDecide, CaseExtend, CaseOpen, CaseStatement},
     command::{COMMAND_VERSION, Command, Payload, SignedCommand},
     encoding::List,
-    id::{ChartId, CommandId, Height, Location, LogPosition, RecordId},
+    id::{CaseId, ChartId, CommandId, Height, Location, LogPosition, RecordId},
     member::Party,
     outcome::Verdict,
     record::RecordErased,
@@ -176,15 +178,15 @@ impl Eraser<'_> {
         Ok(words)
     }
 
-    /// Every case that was opened in a chart.
+    /// Every case of a chart in which something was said, where this node has the block of it.
     async fn cases_of(&self, chart: ChartId) -> Result<Vec<Key>, EraseError> {
-        let mut cases = Vec::new();
+        let mut cases = BTreeSet::new();
         let floor = self.core.floor().map_err(|_| ReadError::Storage)?;
         let mut read: Option<(Height, Block)> = None;
         for position in (0..).map(LogPosition) {
             let line = self.core.index.log(chart, position).map_err(|_| ReadError::Storage)?;
             let Some(line) = line else { break };
-            // No words of cases from before are here where a node began later.
+            // Where a node began later, no words from before are here.
             if line.record.is_some() || line.location.height <= floor {
                 continue;
             }
@@ -193,12 +195,10 @@ impl Eraser<'_> {
                 Some((of, block)) if of == height => block,
                 Some(_) | None => self.reader.block(height).await?,
             };
-            if let Payload::CaseOpen(it) = entry_at(&block, index)?.payload() {
-                cases.push(Key::Case(chart, it.case));
-            }
+            cases.extend(case_of(entry_at(&block, index)?.payload()));
             read = Some((height, block));
         }
-        Ok(cases)
+        Ok(cases.into_iter().map(|case| Key::Case(chart, case)).collect())
     }
 
     async fn say(&self, erased: RecordErased) -> Result<(), EraseError> {
@@ -208,6 +208,19 @@ impl Eraser<'_> {
             tracing::warn!(%why, "the ledger refused the custodian's word that it erased");
         }
         Ok(())
+    }
+}
+
+/// The case in which an entry says something.
+const fn case_of(payload: &Payload) -> Option<CaseId> {
+    if let Payload::CaseOpen(CaseOpen { case, .. })
+    | Payload::CaseDecide(CaseDecide { case, .. })
+    | Payload::CaseExtend(CaseExtend { case, .. })
+    | Payload::CaseState(CaseStatement { case, .. }) = payload
+    {
+        Some(*case)
+    } else {
+        None
     }
 }
 

@@ -24,7 +24,10 @@ use keepwell_types::{
     time::BlockTime,
 };
 use thiserror::Error;
-use tokio::time::{Duration, sleep};
+use tokio::{
+    task::yield_now,
+    time::{Duration, sleep},
+};
 
 use super::{
     Custody, CustodyError, UNNAMED_MS_MAX,
@@ -281,8 +284,12 @@ async fn begin_at(
     let mut last = None;
     while let Some(chart) = core.index.chart_after(last).map_err(|_| ReadError::Storage)? {
         last = Some(chart);
-        custody.name(Named::Emergency(chart))?;
+        if let [Some(_)] = reader.state(&[Key::Emergencies(chart)]).await?[..] {
+            custody.name(Named::Emergency(chart))?;
+        }
         for position in (0..).map(LogPosition) {
+            // The index answers at once, and there is a line for each entry of each chart: others have their turn.
+            yield_now().await;
             let line = core.index.log(chart, position).map_err(|_| ReadError::Storage)?;
             let Some(line) = line else { break };
             let Some(it) = line.record.filter(|it| it.custodians.contains(&own)) else { continue };
