@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use keepwell_client::identity::Unlock;
 use keepwell_node::{
-    config::{Operator, TokenConfig},
+    config::{Operator, TokenConfig, credentials},
     keys::{Unlock as NodeUnlock, read_operator_key},
     token::{Pin, operator_key},
 };
@@ -61,7 +61,7 @@ pub(crate) fn named(
     if let Some(path) = token {
         let mut token = TokenConfig::read(path)?;
         let here = std::env::current_dir().map_err(Failure::at("."))?;
-        token.resolve(&here, None)?;
+        token.resolve(&here, credentials().as_deref());
         return Ok(Some(Operator::Token(token)));
     }
     let whole = |path: &Path| fs::canonicalize(path).map_err(Failure::at(path));
@@ -70,6 +70,7 @@ pub(crate) fn named(
 
 /// The operator's key. Nobody is asked for anything but a PIN that is in no file.
 pub(crate) fn unlock(operator: &Operator) -> Result<Unlock, Failure> {
+    operator.check_here()?;
     Ok(Unlock::OperatorKey(match operator {
         Operator::File(path) => read_operator_key(path)?,
         Operator::Token(token) => operator_key(token, &pin(token)?)?,

@@ -29,7 +29,7 @@ use keepwell_client::{
     verify::TipSeen,
 };
 use keepwell_crypto::keys::ChartSecret;
-use keepwell_node::config::{Operator, TokenConfig};
+use keepwell_node::config::{Operator, TokenConfig, credentials};
 use keepwell_types::{
     id::{ChartId, OrganisationId},
     set::CompartmentSet,
@@ -134,7 +134,7 @@ impl Profile {
         token.check()?;
         let mut token = token.clone();
         let folder = fs::canonicalize(folder).map_err(Failure::at(folder))?;
-        token.resolve(&folder, None)?;
+        token.resolve(&folder, credentials().as_deref());
         Ok(Some(Operator::Token(token)))
     }
 

@@ -48,6 +48,8 @@
 //!
 //! * A [`NodeConfig`] that exists is valid: all that can be checked without the genesis file was.
 //! * No secret stands in a configuration, so it can be shown, copied and put under version control.
+//! * A credential of systemd that is not here is no mistake: only whoever opens it is refused. A person at a shell sees
+//!   how a node is, and has none.
 
 use std::{
     collections::BTreeSet,
@@ -143,7 +145,7 @@ pub enum ConfigError {
     InTheOpen(SocketAddr),
     /// A credential where there are none.
     #[error(
-        "{path} is a credential of systemd, and this was not started with any; start the node by its unit, or name a file"
+        "{path} is a credential of systemd, and this was not started with any; give it to the command with systemd-run, as docs/operations/README.md shows, or name a file"
     )]
     NoCredentials {
         /// As it is written.
@@ -302,6 +304,19 @@ pub enum Operator {
     Token(TokenConfig),
 }
 
+impl Operator {
+    /// Refuses credentials of systemd that are not here.
+    pub fn check_here(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::File(path) => check_here(path),
+            Self::Token(token) => {
+                check_here(&token.module)?;
+                token.pin_file.as_deref().map_or(Ok(()), check_here)
+            }
+        }
+    }
+}
+
 impl KeysConfig {
     /// What unlocks the keys; a passphrase, if nothing does.
     pub fn operator(&self) -> Option<Operator> {
@@ -323,8 +338,7 @@ impl TokenConfig {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(&read(path)?)?;
         config.check()?;
-        let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
-        config.resolve(path.parent().unwrap_or(Path::new("")), credentials.as_deref())?;
+        config.resolve(path.parent().unwrap_or(Path::new("")), credentials().as_deref());
         Ok(config)
     }
 
@@ -347,9 +361,9 @@ impl TokenConfig {
     }
 
     /// Makes its paths whole, as those of the configuration that it is part of.
-    pub fn resolve(&mut self, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
-        let mut paths = [&mut self.module].into_iter().chain(self.pin_file.as_mut());
-        paths.try_for_each(|path| resolve(path, base, credentials))
+    pub fn resolve(&mut self, base: &Path, credentials: Option<&Path>) {
+        let paths = [&mut self.module].into_iter().chain(self.pin_file.as_mut());
+        paths.for_each(|path| resolve(path, base, credentials));
     }
 }
 
@@ -361,6 +375,14 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// PEM: its private key, which nobody but the node's user may read.
     pub key: PathBuf,
+}
+
+impl TlsConfig {
+    /// Refuses credentials of systemd that are not here.
+    pub fn check_here(&self) -> Result<(), ConfigError> {
+        check_here(&self.certificate)?;
+        check_here(&self.key)
+    }
 }
 
 /// Where one validator is reached.
@@ -469,8 +491,7 @@ impl NodeConfig {
     /// Reads a configuration file; paths in it are relative to its own folder.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let mut config = Self::parse(&read(path)?)?;
-        let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
-        config.resolve(path.parent().unwrap_or(Path::new("")), credentials.as_deref())?;
+        config.resolve(path.parent().unwrap_or(Path::new("")), credentials().as_deref());
         Ok(config)
     }
 
@@ -561,6 +582,15 @@ impl NodeConfig {
         Genesis::decode(&bytes).map_err(|error| refused(error.to_string()))
     }
 
+    /// Refuses credentials of systemd that are not here, besides those of the keys: for whoever runs the node.
+    pub fn check_here(&self) -> Result<(), ConfigError> {
+        self.tls.as_ref().map_or(Ok(()), TlsConfig::check_here)?;
+        match &self.custody {
+            CustodyConfig::Folder(_) => Ok(()),
+            CustodyConfig::S3(store) => store.check_here(),
+        }
+    }
+
     /// How long a view waits for its leader.
     pub const fn leader_timeout(&self) -> Duration {
         Duration::from_millis(self.leader_timeout_ms)
@@ -572,7 +602,7 @@ impl NodeConfig {
     }
 
     /// Makes paths whole: those of systemd's credentials, and those that begin at the file's folder.
-    fn resolve(&mut self, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
+    fn resolve(&mut self, base: &Path, credentials: Option<&Path>) {
         let custody = match &mut self.custody {
             CustodyConfig::Folder(folder) => folder.as_mut(),
             CustodyConfig::S3(store) => store.credentials_file.as_mut(),
@@ -581,11 +611,10 @@ impl NodeConfig {
         let tls = self.tls.as_mut().map(|it| [&mut it.certificate, &mut it.key]);
         let paths = paths.into_iter().chain(self.keys.operator_file.as_mut()).chain(custody);
         for path in paths.chain(tls.into_iter().flatten()) {
-            resolve(path, base, credentials)?;
+            resolve(path, base, credentials);
         }
-        match &mut self.keys.operator_token {
-            Some(token) => token.resolve(base, credentials),
-            None => Ok(()),
+        if let Some(token) = &mut self.keys.operator_token {
+            token.resolve(base, credentials);
         }
     }
 }
@@ -600,17 +629,34 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(unreadable)
 }
 
-fn resolve(path: &mut PathBuf, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
-    *path = match path.strip_prefix(CREDENTIAL) {
-        Ok(name) => {
-            credentials.ok_or_else(|| ConfigError::NoCredentials { path: path.clone() })?.join(name)
-        }
-        Err(_) => base.join(&*path),
+/// Where systemd put the credentials of this process.
+pub fn credentials() -> Option<PathBuf> {
+    env::var_os(CREDENTIALS).map(PathBuf::from)
+}
+
+/// A credential that is not here stays as it is written.
+fn resolve(path: &mut PathBuf, base: &Path, credentials: Option<&Path>) {
+    *path = match (path.strip_prefix(CREDENTIAL), credentials) {
+        (Ok(name), Some(credentials)) => credentials.join(name),
+        (Ok(_), None) => return,
+        (Err(_), _) => base.join(&*path),
     };
+}
+
+/// Refuses a path that was left as it is written.
+fn check_here(path: &Path) -> Result<(), ConfigError> {
+    if path.starts_with(CREDENTIAL) {
+        return Err(ConfigError::NoCredentials { path: path.to_path_buf() });
+    }
     Ok(())
 }
 
 impl S3Config {
+    /// Refuses credentials of systemd that are not here.
+    pub fn check_here(&self) -> Result<(), ConfigError> {
+        self.credentials_file.as_deref().map_or(Ok(()), check_here)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         if self.bucket.is_empty() || self.region.is_empty() {
             return Err(ConfigError::Bucket);
@@ -746,9 +792,11 @@ mod tests {
             assert!(error.contains(expected), "{lines}: {error}");
         }
         let mut config = keys(&whole.replace("\"p\"", "\"$CREDENTIALS_DIRECTORY/pin\"")).unwrap();
-        let refused = config.clone().resolve(Path::new("/etc"), None);
+        config.resolve(Path::new("/etc"), None);
+        let refused = config.keys.operator().unwrap().check_here();
         assert!(matches!(refused, Err(ConfigError::NoCredentials { .. })));
-        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k"))).unwrap();
+        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k")));
+        config.keys.operator().unwrap().check_here().unwrap();
         let token = config.keys.operator_token.unwrap();
         assert_eq!(token.module, Path::new("/m.so"));
         assert_eq!(token.pin_file.unwrap(), Path::new("/run/credentials/k/pin"));
@@ -852,15 +900,24 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_where_systemd_put_them() {
-        let mut config = with("peers = []").unwrap();
+    fn credentials_are_where_systemd_put_them_and_missed_when_they_are_opened() {
+        let mut config = with(
+            "peers = []\ntls = { certificate = \"c\", key = \"$CREDENTIALS_DIRECTORY/tls\" }\n\
+             custody = { s3 = { bucket = \"b\", region = \"r\", credentials_file = \"$CREDENTIALS_DIRECTORY/s3\" } }",
+        )
+        .unwrap();
         let written = PathBuf::from("$CREDENTIALS_DIRECTORY/operator");
         config.keys.operator_file = Some(written.clone());
-        let none = config.clone().resolve(Path::new("/etc"), None);
-        assert!(matches!(none, Err(ConfigError::NoCredentials { path }) if path == written));
-        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k"))).unwrap();
-        assert_eq!(config.keys.operator_file.unwrap(), Path::new("/run/credentials/k/operator"));
+        config.resolve(Path::new("/etc"), None);
         assert_eq!(config.keys.folder, Path::new("/etc/k"));
+        let none = config.keys.operator().unwrap().check_here();
+        assert!(matches!(none, Err(ConfigError::NoCredentials { path }) if path == written));
+        assert!(config.check_here().is_err());
+        config.tls = None;
+        assert!(config.check_here().is_err());
+        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k")));
+        config.check_here().unwrap();
+        assert_eq!(config.keys.operator_file.unwrap(), Path::new("/run/credentials/k/operator"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use keepwell_client::node::Link;
 use keepwell_crypto::command::chain_id;
 use keepwell_node::{
-    config::{CustodyConfig, NodeConfig, Operator},
+    config::{ConfigError, CustodyConfig, NodeConfig, Operator},
     custody::store::Store,
     folder::{Folder, FolderError, free_bytes},
     run::check_keys,
@@ -157,6 +157,9 @@ fn read_genesis(config: &NodeConfig) -> Result<Genesis, String> {
 }
 
 fn keys(config: &NodeConfig, genesis: Option<&Genesis>) -> Found {
+    if let Some(Err(absent)) = config.keys.operator().as_ref().map(Operator::check_here) {
+        return not_here(&absent);
+    }
     let unseen = match config.keys.operator() {
         None if env::var_os(PASSPHRASE_FILE).is_none() => Some(format!(
             "a passphrase unlocks them; name a file with it in {PASSPHRASE_FILE} to have them looked at"
@@ -216,6 +219,11 @@ fn room(config: &NodeConfig) -> Found {
     good(format!("readable and writable, {} GiB left on its disk", free >> 30))
 }
 
+/// A credential that the unit has, and whoever asks has not.
+fn not_here(absent: &ConfigError) -> Found {
+    Ok((State::Unseen, absent.to_string()))
+}
+
 fn custody(config: &NodeConfig) -> Found {
     match &config.custody {
         CustodyConfig::Folder(None) => good("in the node's folder"),
@@ -224,6 +232,9 @@ fn custody(config: &NodeConfig) -> Found {
             good(format!("{}, not there yet; the node makes it", path.display()))
         }
         CustodyConfig::S3(store) => {
+            if let Err(absent) = store.check_here() {
+                return not_here(&absent);
+            }
             Store::in_s3(store).map_err(|error| error.to_string())?;
             good(format!("bucket {}; the store itself was not asked", store.bucket))
         }
@@ -245,6 +256,9 @@ fn certificate(config: &NodeConfig) -> Found {
     let Some(files) = &config.tls else {
         return good("none: plain HTTP, on this computer alone");
     };
+    if let Err(absent) = files.check_here() {
+        return not_here(&absent);
+    }
     let certificate = Certificate::open(files).map_err(|error| error.to_string())?;
     let url = address(config.listen_clients, Some(&certificate)).map_err(|it| it.to_string())?;
     let ends = certificate.ends();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use keepwell_node::{
-    config::TokenConfig,
+    config::{Operator, TokenConfig, credentials},
     token::{make_key, operator_key},
 };
 use serde_json::json;
@@ -76,7 +76,9 @@ impl Named {
         let Self { module, token, key, pin_file } = self;
         let mut config = TokenConfig { module, token, key, pin_file };
         config.check()?;
-        config.resolve(&std::env::current_dir().map_err(Failure::at("."))?, None)?;
+        let here = std::env::current_dir().map_err(Failure::at("."))?;
+        config.resolve(&here, credentials().as_deref());
+        Operator::Token(config.clone()).check_here()?;
         Ok(config)
     }
 }
