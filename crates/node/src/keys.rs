@@ -50,7 +50,7 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::folder::{create_private, is_private};
+use crate::folder::{create_private, hand_over, is_private};
 
 /// Keys that could not be read or written.
 #[derive(Debug, Error)]
@@ -96,6 +96,16 @@ pub enum KeysError {
     Operator {
         /// The file.
         path: PathBuf,
+    },
+    /// A file that would change hands.
+    #[error(
+        "the key file {path} belongs to another user, to whom a new one could not be given ({source}); run this as that user, or as root; nothing was changed"
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// A label that no key file takes.
     #[error("the label of the keys has more than {max} bytes", max = LABEL_BYTES_MAX)]
@@ -460,8 +470,9 @@ impl KeyFiles {
         Ok(names.into_iter().flatten().collect())
     }
 
-    /// Locks every key file anew, and returns how many there are. All are opened before the first is written, and each
-    /// is replaced whole: what was cut off is done again with the same two locks.
+    /// Locks every key file anew, and returns how many there are. All are opened, and what takes their place is written,
+    /// before the first is replaced, and each belongs to whom it did: what was cut off is done again with the same two
+    /// locks.
     pub fn relock(&self, rng: &mut impl CryptoRng, to: &Unlock) -> Result<usize, KeysError> {
         let mut files = Vec::new();
         for name in self.names()?.into_iter().filter(|it| it.ends_with(KEY_FILE)) {
@@ -475,13 +486,16 @@ impl KeyFiles {
             }
             let secret = open(&file, &self.unlock).map_err(locked)?;
             let file = lock(rng, file.about(), &secret, to).map_err(locked)?;
-            files.push(Some((path, file)));
+            files.push(Some((successor(&path, &file.encode())?, path)));
         }
-        for (path, file) in files.iter().flatten() {
-            replace(path, &file.encode())
-                .map_err(|source| KeysError::File { path: path.clone(), source })?;
+        let count = files.len();
+        for (file, path) in files.into_iter().flatten() {
+            let replaced = file.persist(&path).map_err(io::Error::from);
+            replaced
+                .and_then(|_| sync(parent(&path)))
+                .map_err(|source| KeysError::File { path, source })?;
         }
-        Ok(files.len())
+        Ok(count)
     }
 
     /// Locks a secret as the node's other keys are.
@@ -715,6 +729,16 @@ fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
+/// What is to take the place of a file, and belongs to whom that does.
+fn successor(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, KeysError> {
+    let refused = |source| KeysError::File { path: path.to_path_buf(), source };
+    let before = fs::metadata(path).map_err(refused)?;
+    let file = written(path, bytes).map_err(refused)?;
+    hand_over(file.as_file(), &before)
+        .map_err(|source| KeysError::Owner { path: path.to_path_buf(), source })?;
+    Ok(file)
+}
+
 /// Removes a file that may be gone already.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -872,6 +896,28 @@ mod tests {
         locked(7).relock(&mut rng(), &passphrase).unwrap();
         let files = KeyFiles::new(folder.path().to_path_buf(), passphrase);
         assert!(files.load().unwrap().matching.is_some());
+    }
+
+    /// The node's user must be able to read what an administrator of its host locked anew.
+    #[test]
+    fn a_new_lock_leaves_a_key_file_to_its_user() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let folder = tempfile::tempdir().unwrap();
+        let operator = |byte| Unlock::Operator(Zeroizing::new([byte; 32]));
+        keys().store(&mut rng(), folder.path(), &operator(5), "hospital", true).unwrap();
+        let path = folder.path().join("release.key");
+        if chown(&path, Some(65_534), Some(65_534)).is_err() {
+            eprintln!("skipped: only root gives files away");
+            return;
+        }
+        let files = KeyFiles::new(folder.path().to_path_buf(), operator(5));
+        files.relock(&mut rng(), &operator(6)).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (65_534, 65_534));
+        assert_eq!(metadata.mode() & 0o777, 0o600);
+        let others = fs::metadata(folder.path().join("share.key")).unwrap();
+        assert_eq!(others.uid(), fs::metadata(folder.path()).unwrap().uid());
+        assert_eq!(files.names().unwrap().len(), 5);
     }
 
     #[test]
