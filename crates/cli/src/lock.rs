@@ -97,17 +97,22 @@ pub(crate) fn pin(token: &TokenConfig) -> Result<Pin, Failure> {
 
 /// As profiles and configurations have it: one of the two, or neither.
 pub(crate) fn fields(operator: Option<Operator>) -> (Option<PathBuf>, Option<TokenConfig>) {
-    match operator {
+    match operator.map(Operator::lasting) {
         Some(Operator::File(path)) => (Some(path), None),
         Some(Operator::Token(token)) => (None, Some(token)),
         None => (None, None),
     }
 }
 
-/// A token, as a line of a configuration.
-pub(crate) fn inline(token: &TokenConfig) -> String {
-    let value = toml::Value::try_from(token).expect("a token's name is plain TOML");
-    format!("operator_token = {value}")
+/// What unlocks keys, as a line of a configuration.
+pub(crate) fn line(operator: Operator) -> String {
+    match operator.lasting() {
+        Operator::File(path) => format!("operator_file = {path:?}"),
+        Operator::Token(token) => {
+            let value = toml::Value::try_from(token).expect("a token's name is plain TOML");
+            format!("operator_token = {value}")
+        }
+    }
 }
 
 /// The node's locks have a type of their own.

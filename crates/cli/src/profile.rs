@@ -29,7 +29,7 @@ use keepwell_client::{
     verify::TipSeen,
 };
 use keepwell_crypto::keys::ChartSecret;
-use keepwell_node::config::{Operator, TokenConfig, credentials};
+use keepwell_node::config::{KeysConfig, Operator, TokenConfig, credentials};
 use keepwell_types::{
     id::{ChartId, OrganisationId},
     set::CompartmentSet,
@@ -121,21 +121,16 @@ impl Profile {
 
     /// What unlocks the keys, by whole paths; nothing for a passphrase.
     pub(crate) fn operator(&self, folder: &Path) -> Result<Option<Operator>, Failure> {
-        let Some(token) = &self.operator_token else {
-            let file = self.operator_file.as_ref().map(|file| folder.join(file));
-            return lock::named(file.as_deref(), None);
-        };
-        if self.operator_file.is_some() {
-            let reason =
-                "it names both operator_file and operator_token; keep the one that locks the keys"
-                    .into();
-            return Err(Failure::Profile { path: folder.join(PROFILE), reason });
-        }
-        token.check()?;
-        let mut token = token.clone();
-        let folder = fs::canonicalize(folder).map_err(Failure::at(folder))?;
-        token.resolve(&folder, credentials().as_deref());
-        Ok(Some(Operator::Token(token)))
+        let base = fs::canonicalize(folder).map_err(Failure::at(folder))?;
+        let (operator_file, operator_token) =
+            (self.operator_file.clone(), self.operator_token.clone());
+        let mut keys = KeysConfig { folder: base.clone(), operator_file, operator_token };
+        keys.check().map_err(|error| Failure::Profile {
+            path: folder.join(PROFILE),
+            reason: error.to_string(),
+        })?;
+        keys.resolve(&base, credentials().as_deref());
+        Ok(keys.operator())
     }
 
     pub(crate) fn consortium(&self, folder: &Path) -> Result<Consortium, Failure> {

@@ -136,4 +136,20 @@ fn whoever_has_no_credentials_is_told_where_they_are_needed() {
         line(&checked, "good", what);
     }
     unit(&["fsck", "--config", &path]).ok();
+
+    // What is written down is the credential's name, which the next start knows too.
+    let other = given.join("other");
+    fs::write(&other, [9; 32]).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+    let other = other.to_str().unwrap();
+    let moved = unit(&["relock", "--config", &path, "--to-operator-file", other]).ok();
+    let setting = "operator_file = \"$CREDENTIALS_DIRECTORY/other\"";
+    assert!(moved.stdout.contains(setting), "{moved:#?}");
+    let (wallet, like) = (place.path("ana"), place.person("agent"));
+    let new = ["wallet", "new", "--dir", &wallet, "--like", &like, "--operator-file", other];
+    unit(&new).ok();
+    assert!(fs::read_to_string(place.path("ana/profile.toml")).unwrap().contains(setting));
+    let show = ["wallet", "show", "--as", &wallet];
+    keepwell(&show).refused(&["systemd-run"]);
+    unit(&show).refused(&["reach"]);
 }

@@ -121,7 +121,7 @@ pub enum ConfigError {
         setting: &'static str,
     },
     /// Two locks for the same keys.
-    #[error("[keys] names both operator_file and operator_token; keep the one that locks the keys")]
+    #[error("both operator_file and operator_token are named; keep the one that locks the keys")]
     TwoLocks,
     /// A label that no token and no key has.
     #[error(
@@ -315,6 +315,14 @@ impl Operator {
             }
         }
     }
+
+    /// As a configuration names it. What systemd gives to a process lies elsewhere at the next start.
+    pub fn lasting(self) -> Self {
+        match self {
+            Self::File(path) => Self::File(lasting(path)),
+            Self::Token(token) => Self::Token(token.lasting()),
+        }
+    }
 }
 
 impl KeysConfig {
@@ -324,11 +332,21 @@ impl KeysConfig {
         token.or_else(|| self.operator_file.clone().map(Operator::File))
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// Checks what can be checked without opening anything.
+    pub fn check(&self) -> Result<(), ConfigError> {
         match &self.operator_token {
             Some(_) if self.operator_file.is_some() => Err(ConfigError::TwoLocks),
             Some(token) => token.check(),
             None => Ok(()),
+        }
+    }
+
+    /// Makes its paths whole, as those of the file that it is part of.
+    pub fn resolve(&mut self, base: &Path, credentials: Option<&Path>) {
+        let paths = [&mut self.folder].into_iter().chain(self.operator_file.as_mut());
+        paths.for_each(|path| resolve(path, base, credentials));
+        if let Some(token) = &mut self.operator_token {
+            token.resolve(base, credentials);
         }
     }
 }
@@ -358,6 +376,12 @@ impl TokenConfig {
             }
             None => Ok(()),
         }
+    }
+
+    /// As a configuration names it, like [`Operator::lasting`].
+    pub fn lasting(self) -> Self {
+        let Self { module, token, key, pin_file } = self;
+        Self { module: lasting(module), token, key, pin_file: pin_file.map(lasting) }
     }
 
     /// Makes its paths whole, as those of the configuration that it is part of.
@@ -607,15 +631,12 @@ impl NodeConfig {
             CustodyConfig::Folder(folder) => folder.as_mut(),
             CustodyConfig::S3(store) => store.credentials_file.as_mut(),
         };
-        let paths = [&mut self.folder, &mut self.genesis, &mut self.keys.folder];
+        let paths = [&mut self.folder, &mut self.genesis];
         let tls = self.tls.as_mut().map(|it| [&mut it.certificate, &mut it.key]);
-        let paths = paths.into_iter().chain(self.keys.operator_file.as_mut()).chain(custody);
-        for path in paths.chain(tls.into_iter().flatten()) {
+        for path in paths.into_iter().chain(custody).chain(tls.into_iter().flatten()) {
             resolve(path, base, credentials);
         }
-        if let Some(token) = &mut self.keys.operator_token {
-            token.resolve(base, credentials);
-        }
+        self.keys.resolve(base, credentials);
     }
 }
 
@@ -641,6 +662,14 @@ fn resolve(path: &mut PathBuf, base: &Path, credentials: Option<&Path>) {
         (Ok(_), None) => return,
         (Err(_), _) => base.join(&*path),
     };
+}
+
+/// A credential as configurations name it, and any other path as it is.
+fn lasting(path: PathBuf) -> PathBuf {
+    let given = credentials().and_then(|folder| {
+        path.strip_prefix(folder).map(|name| Path::new(CREDENTIAL).join(name)).ok()
+    });
+    given.unwrap_or(path)
 }
 
 /// Refuses a path that was left as it is written.

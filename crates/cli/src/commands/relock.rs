@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     commands::node::key_files,
     failure::Failure,
-    lock::{fields, inline, named, new_unlock, of_node},
+    lock::{fields, line, named, new_unlock, of_node},
     output::Output,
     profile::{AGENT, Profile, WALLET},
 };
@@ -24,11 +24,12 @@ use crate::{
 ///
 /// The keys stay as they are; what unlocks them changes: an operator's file, a key in a PKCS#11 token or, if neither is
 /// named, a passphrase. Older copies of the files, and what a disk keeps of them, open with the lock before: destroy
-/// that too. A node must not run meanwhile. What was cut off is done again by the same command.
+/// that too. A node must not run meanwhile. What was cut off is done again by the same command. The files stay with the
+/// user that they belong to.
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell relock --config /etc/keepwell/node.toml --to-operator-token operator.toml
-  keepwell relock --config /etc/keepwell/node.toml --to-operator-file /run/operator
+  keepwell relock --config /etc/keepwell/node.toml --to-operator-file /mnt/key/operator
   keepwell relock --as ./hospital-administrator --to-operator-token operator.toml")]
 pub(crate) struct Relock {
     #[command(flatten)]
@@ -71,11 +72,10 @@ fn of_a_node(path: &Path, to: Option<&Operator>, output: &Output) -> Result<(), 
     let _held = held.map_err(NodeError::from)?;
     let files = key_files(&config)?;
     let count = files.relock(&mut rng(), &of_node(&new_unlock(to)?))?;
-    let line = match to {
-        Some(Operator::File(path)) => format!("operator_file = {path:?}"),
-        Some(Operator::Token(token)) => inline(token),
-        None => "# neither operator_file nor operator_token: a passphrase unlocks them".to_owned(),
-    };
+    let line = to.map_or_else(
+        || "# neither operator_file nor operator_token: a passphrase unlocks them".to_owned(),
+        |it| line(it.clone()),
+    );
     output.result(
         &format!(
             "{count} key files in {} are locked anew. In {}, under [keys], this takes the place of what was there:\n  {line}",

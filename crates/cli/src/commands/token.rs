@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     failure::Failure,
     founding::write_durably,
-    lock::{inline, pin},
+    lock::{line, pin},
     output::Output,
 };
 
@@ -96,7 +96,8 @@ impl Token {
                 }
                 make_key(&config, &pin(&config)?.by_hand())?;
                 if let Some(path) = &to {
-                    let text = toml::to_string(&config).expect("a token's name is plain TOML");
+                    let text = toml::to_string(&config.clone().lasting())
+                        .expect("a token's name is plain TOML");
                     write_durably(path, text.as_bytes()).map_err(Failure::at(path))?;
                 }
                 report("is made, and never leaves it", &config, output);
@@ -116,7 +117,7 @@ fn report(what: &str, config: &TokenConfig, output: &Output) {
     output.result(
         &format!(
             "The key {key:?} of the token {token:?} {what}. For node.toml, under [keys]:\n  {}",
-            inline(config)
+            line(Operator::Token(config.clone()))
         ),
         &json!({ "token": token, "key": key }),
     );
