@@ -6,7 +6,7 @@ use clap::Args;
 use keepwell_node::{
     config::{NodeConfig, Operator},
     folder::Folder,
-    keys::{KeyFiles, Unlock},
+    keys::{Relocked, Unlock, relock},
     random::rng,
     run::NodeError,
 };
@@ -15,9 +15,9 @@ use serde_json::json;
 use crate::{
     commands::node::key_files,
     failure::Failure,
-    lock::{fields, line, named, new_unlock, of_node},
+    lock::{fields, line, named, of_node, unlock},
     output::Output,
-    profile::{AGENT, Profile, WALLET},
+    profile::{AGENT, Profile, WALLET, next_passphrase},
 };
 
 /// Lock the key files of a node, or of a profile, anew
@@ -40,6 +40,9 @@ pub(crate) struct Relock {
     /// The file that names the key in a PKCS#11 token that does, as `keepwell token new` writes it
     #[arg(long, value_name = "FILE", conflicts_with = "to_operator_file")]
     to_operator_token: Option<PathBuf>,
+    /// A file with the passphrase that does; without any of the three, a new passphrase is asked for
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to_operator_file", "to_operator_token"])]
+    to_passphrase_file: Option<PathBuf>,
 }
 
 /// Whose key files
@@ -56,54 +59,74 @@ struct Whose {
 
 impl Relock {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
-        let to = named(self.to_operator_file.as_deref(), self.to_operator_token.as_deref())?;
+        let operator = named(self.to_operator_file.as_deref(), self.to_operator_token.as_deref())?;
+        let to = To { operator, passphrase_file: self.to_passphrase_file };
         match (self.whose.config, self.whose.profile) {
-            (Some(config), _) => of_a_node(&config, to.as_ref(), output),
+            (Some(config), _) => of_a_node(&config, to, output),
             (None, Some(folder)) => of_a_profile(&folder, to, output),
             (None, None) => unreachable!("the arguments name one of the two"),
         }
     }
 }
 
-fn of_a_node(path: &Path, to: Option<&Operator>, output: &Output) -> Result<(), Failure> {
+/// What unlocks the files from now on: a passphrase where no operator's key does.
+struct To {
+    operator: Option<Operator>,
+    passphrase_file: Option<PathBuf>,
+}
+
+impl To {
+    /// The variable that names the passphrase's file is of the one before.
+    fn lock(&self) -> Result<Unlock, Failure> {
+        let lock = match &self.operator {
+            Some(operator) => unlock(operator)?,
+            None => next_passphrase(self.passphrase_file.as_deref())?,
+        };
+        Ok(of_node(&lock))
+    }
+}
+
+fn of_a_node(path: &Path, to: To, output: &Output) -> Result<(), Failure> {
     let config = NodeConfig::read(path)?;
     // A node that ran would lock its next shares as before.
     let held = config.folder.exists().then(|| Folder::open(&config.folder)).transpose();
     let _held = held.map_err(NodeError::from)?;
     let files = key_files(&config)?;
-    let count = files.relock(&mut rng(), &of_node(&new_unlock(to)?))?;
-    let line = to.map_or_else(
+    let done = files.relock(&mut rng(), &to.lock()?)?;
+    let line = to.operator.map_or_else(
         || "# neither operator_file nor operator_token: a passphrase unlocks them".to_owned(),
-        |it| line(it.clone()),
+        line,
     );
     output.result(
         &format!(
-            "{count} key files in {} are locked anew. In {}, under [keys], this takes the place of what was there:\n  {line}",
-            config.keys.folder.display(),
+            "{}. In {}, under [keys], this takes the place of what was there:\n  {line}",
+            said(done, &config.keys.folder),
             path.display()
         ),
-        &json!({ "files": count, "setting": line }),
+        &json!({ "locked": done.locked, "already": done.already, "setting": line }),
     );
     Ok(())
 }
 
-fn of_a_profile(folder: &Path, to: Option<Operator>, output: &Output) -> Result<(), Failure> {
+fn of_a_profile(folder: &Path, to: To, output: &Output) -> Result<(), Failure> {
     let mut profile = Profile::read(folder)?;
-    let (before, after) = (profile.unlock(folder)?, of_node(&new_unlock(to.as_ref())?));
+    let (before, after) = (of_node(&profile.unlock(folder)?), to.lock()?);
     let folders = [folder.to_path_buf(), folder.join(AGENT), folder.join(WALLET)];
-    let mut count = 0;
-    for folder in folders.into_iter().filter(|it| it.is_dir()) {
-        count += relock(folder, of_node(&before), &after)?;
-    }
-    (profile.operator_file, profile.operator_token) = fields(to);
+    let folders: Vec<_> = folders.into_iter().filter(|it| it.is_dir()).collect();
+    let done = relock(&mut rng(), &folders, (&before, &after))?;
+    (profile.operator_file, profile.operator_token) = fields(to.operator);
     profile.write(folder)?;
     output.result(
-        &format!("{count} key files of {} are locked anew.", folder.display()),
-        &json!({ "files": count }),
+        &format!("{}.", said(done, folder)),
+        &json!({ "locked": done.locked, "already": done.already }),
     );
     Ok(())
 }
 
-fn relock(folder: PathBuf, before: Unlock, after: &Unlock) -> Result<usize, Failure> {
-    Ok(KeyFiles::new(folder, before).relock(&mut rng(), after)?)
+fn said(Relocked { locked, already }: Relocked, folder: &Path) -> String {
+    let already = match already {
+        0 => String::new(),
+        already => format!("; {already} were so already"),
+    };
+    format!("{locked} key files in {} are locked anew{already}", folder.display())
 }
