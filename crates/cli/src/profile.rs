@@ -37,7 +37,7 @@ use keepwell_types::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{failure::Failure, lock};
+use crate::{failure::Failure, founding::write_durably, lock};
 
 /// Where a passphrase is read from when nobody is there to type it.
 pub(crate) const PASSPHRASE_FILE: &str = "KEEPWELL_PASSPHRASE_FILE";
@@ -97,12 +97,12 @@ impl Profile {
         toml::from_str(&text).map_err(|error| Failure::Profile { path, reason: error.to_string() })
     }
 
-    /// Writes it into `folder`, which is created if it is missing.
+    /// Writes it into `folder`, which is created if it is missing: whole or not at all, since it says what unlocks the keys.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
         fs::create_dir_all(folder).map_err(Failure::at(folder))?;
         let path = folder.join(PROFILE);
         let text = toml::to_string(self).expect("a profile is plain TOML");
-        fs::write(&path, text).map_err(Failure::at(path))
+        write_durably(&path, text.as_bytes()).map_err(Failure::at(path))
     }
 
     /// A profile with the genesis file and nodes of another.

@@ -215,6 +215,10 @@ fn another_passphrase(desk: &Desk<'_>) {
     let to = |passphrase| [&relock[..], &["--to-passphrase-file", passphrase]].concat();
     with(&old, &to(&old)).refused(&["nothing was changed"]);
     assert_eq!(fs::read(&key).unwrap(), before);
+    let held = fs::File::open(&dir).unwrap();
+    held.lock().unwrap();
+    with(&old, &to(&new)).refused(&["wait for its end"]);
+    drop(held);
     let done = with(&old, &to(&new)).ok();
     assert!(done.stdout.contains("1 key files in "), "{done:#?}");
     let show = ["wallet", "show", "--as", &dir];

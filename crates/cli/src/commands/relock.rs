@@ -1,6 +1,9 @@
 //! `keepwell relock`: another lock for key files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use keepwell_node::{
@@ -109,6 +112,7 @@ fn of_a_node(path: &Path, to: To, output: &Output) -> Result<(), Failure> {
 }
 
 fn of_a_profile(folder: &Path, to: To, output: &Output) -> Result<(), Failure> {
+    let _held = hold(folder)?;
     let mut profile = Profile::read(folder)?;
     let (before, after) = (of_node(&profile.unlock(folder)?), to.lock()?);
     let folders = [folder.to_path_buf(), folder.join(AGENT), folder.join(WALLET)];
@@ -121,6 +125,20 @@ fn of_a_profile(folder: &Path, to: To, output: &Output) -> Result<(), Failure> {
         &json!({ "locked": done.locked, "already": done.already }),
     );
     Ok(())
+}
+
+/// Holds a profile: of two that lock it anew at once, the profile would name the lock of one and the files have the
+/// other's.
+fn hold(folder: &Path) -> Result<File, Failure> {
+    let held = File::open(folder).map_err(Failure::at(folder))?;
+    match held.try_lock() {
+        Ok(()) => Ok(held),
+        Err(TryLockError::WouldBlock) => Err(Failure::Misused(format!(
+            "another command locks the keys in {} anew; wait for its end",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(Failure::at(folder)(error)),
+    }
 }
 
 fn said(Relocked { locked, already }: Relocked, folder: &Path) -> String {
