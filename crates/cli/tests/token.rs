@@ -18,6 +18,8 @@ use common::{
 };
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// The same module, with faults of cards and readers.
+const FAULTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/token/faulty.c");
 /// As no other word that anything prints.
 const PIN: &str = "zq-Pin-271828";
 const WRONG: &str = "zq-Pin-314159";
@@ -98,6 +100,20 @@ impl Tokens {
         done
     }
 
+    /// A module that fails as `fault` says, with these tokens behind it.
+    #[track_caller]
+    fn faulty(&self, fault: &str, verb: &str, (token, key): (&str, &str)) -> Done {
+        let (module, pin) = (self.path("faulty.so"), self.path("pin"));
+        if !Path::new(&module).exists() {
+            let compile = ["-shared", "-fPIC", "-o", &module, FAULTY, "-ldl"];
+            Done::of(&mut Command::new("cc"), &compile).ok();
+        }
+        let named = ["token", verb, "--module", &module, "--token", token, "--key", key];
+        let mut command = Command::new(KEEPWELL);
+        command.env("SOFTHSM2_CONF", &self.conf).env("FAULT", fault).current_dir(&self.home);
+        Done::of(&mut command, &[&named[..], &["--pin-file", &pin]].concat())
+    }
+
     /// `token new` or `token check`.
     #[track_caller]
     fn token(&self, verb: &str, (module, token, key): (&str, &str, &str), more: &[&str]) -> Done {
@@ -156,6 +172,26 @@ fn each_fault_of_a_token_is_told_apart() {
     let conf = fs::read_to_string(&tokens.conf).unwrap();
     fs::write(&tokens.conf, conf + "slots.mechanisms = CKM_GENERIC_SECRET_KEY_GEN\n").unwrap();
     tokens.token("check", own, &[]).refused(&["does not know CKM_SHA256_HMAC"]);
+}
+
+#[test]
+fn a_card_that_cannot_be_read_hides_no_other() {
+    if !is_here() {
+        return;
+    }
+    let home = scratch();
+    let tokens = Tokens::new(home.path(), "");
+    tokens.pin_file(PIN);
+    for label in ["hospital", "clinic"] {
+        tokens.init(label);
+        tokens.token("new", (MODULE, label, "keepwell"), &[]).ok();
+    }
+    let own = |label| tokens.faulty("unreadable", "check", (label, "keepwell"));
+    let seen = [own("hospital"), own("clinic")];
+    let there: Vec<_> = seen.iter().map(|it| it.status.success()).collect();
+    assert!(there == [true, false] || there == [false, true], "{seen:#?}");
+    let lost = seen.iter().find(|it| !it.status.success()).unwrap();
+    assert!(lost.stderr.contains("there is no token"), "{lost:#?}");
 }
 
 /// A service that is started again and again with a wrong PIN would lock a token of three tries.

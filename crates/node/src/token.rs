@@ -379,11 +379,12 @@ impl<'a> Token<'a> {
     fn find(module: &'a Module, config: &'a TokenConfig) -> Result<Self, TokenError> {
         let (context, token) = (&module.context, config.token.clone());
         let slots = context
-            .get_slots_with_initialized_token()
+            .get_slots_with_token()
             .map_err(|fault| TokenError::Failed { token: token.clone(), reason: said(&fault) })?;
-        // One that is pulled out at this moment is not there.
+        // One that cannot be read, or is pulled out at this moment, is not there and hides no other.
         let labelled = |slot: Slot| Some((slot, context.get_token_info(slot).ok()?));
         let all: Vec<_> = slots.into_iter().filter_map(labelled).collect();
+        let all: Vec<_> = all.into_iter().filter(|(_, it)| it.token_initialized()).collect();
         let those: Vec<_> = all.iter().filter(|(_, info)| info.label() == token).collect();
         match those[..] {
             [(slot, _)] => Ok(Self { config, context, slot: *slot }),
