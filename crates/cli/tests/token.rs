@@ -222,6 +222,10 @@ fn a_wrong_pin_is_tried_once() {
     assert_eq!(refused.status.code(), WRONG_PIN);
     tokens.token("check", own, &[]).ok();
     unattended("second").ok();
+    // A login that fails in any other way may have been a try as well.
+    let failed = tokens.faulty("login", "check", ("hospital", "keepwell"));
+    let failed = failed.refused(&["tried once: C_Login says FunctionFailed"]);
+    assert_eq!(failed.status.code(), WRONG_PIN);
 }
 
 /// A node as its operator moves it to a token: it starts and serves with it, and nothing of it opens without.
@@ -274,6 +278,11 @@ impl Desk<'_> {
     }
 
     fn check(&self) -> Done {
+        self.tokens.keepwell(&["config", "check", "--ask-token", "--config", &self.config()])
+    }
+
+    /// What the unit asks before each start.
+    fn check_without_the_token(&self) -> Done {
         self.tokens.keepwell(&["config", "check", "--config", &self.config()])
     }
 
@@ -355,6 +364,9 @@ impl Desk<'_> {
     fn starts_only_with_the_right_pin(&self, hospital: &mut Node, pin: &str) {
         hospital.process.interrupt();
         self.tokens.pin_file(WRONG);
+        // The look before the start leaves the one try to the node.
+        let looked = self.check_without_the_token().ok();
+        assert!(looked.stdout.contains("was not asked"), "{looked:#?}");
         let (code, said) = self.refusal();
         assert!(code == WRONG_PIN && said.contains("tried once"), "{said}");
         for _ in 0..3 {

@@ -11,7 +11,8 @@
 //!
 //! * A key that its token would give away is refused: who copied it once would need no token.
 //! * A wrong PIN is used once. While a token counts a wrong one since the last right one, no PIN out of a file is
-//!   tried: a service that is started again and again would lock the token. A person may try.
+//!   tried: a service that is started again and again would lock the token. A person may try. Whatever else a token
+//!   says to a login may have been a try as well.
 //! * The PIN is in no configuration and no log, and leaves memory when dropped; so does the operator's key.
 //! * One thread at a time has a module, for as long as it takes to ask.
 //!
@@ -143,6 +144,16 @@ pub enum TokenError {
         /// Its label.
         token: String,
     },
+    /// The token let nobody in, and it is not known whether it counted the PIN.
+    #[error(
+        "the token {token:?} let nobody in with the PIN, which was tried once: {reason}; see with its maker's tool whether it works, then run `keepwell token check`"
+    )]
+    LoginFailed {
+        /// Its label.
+        token: String,
+        /// What it said.
+        reason: String,
+    },
     /// No such key.
     #[error(
         "the token {token:?} has no key {key:?}; correct the name, or make one with `keepwell token new`"
@@ -194,9 +205,16 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Whether the next try may be one wrong PIN more.
+    /// Whether the next try may be one wrong PIN more: each failure of a login is such.
     pub const fn is_of_the_pin(&self) -> bool {
-        matches!(self, Self::WrongPin { .. } | Self::PinInDoubt { .. } | Self::PinLocked { .. })
+        matches!(
+            self,
+            Self::WrongPin { .. }
+                | Self::PinInDoubt { .. }
+                | Self::PinLocked { .. }
+                | Self::PinUnset { .. }
+                | Self::LoginFailed { .. }
+        )
     }
 }
 
@@ -523,7 +541,7 @@ fn refusal(token: String, fault: &Fault, left: Option<TriesLeft>) -> TokenError 
         Fault::Pkcs11(RvError::PinExpired | RvError::UserPinNotInitialized, _) => {
             TokenError::PinUnset { token }
         }
-        _ => TokenError::Failed { token, reason: said(fault) },
+        _ => TokenError::LoginFailed { token, reason: said(fault) },
     }
 }
 
@@ -574,9 +592,6 @@ mod tests {
 
     #[test]
     fn a_refusal_says_how_it_goes_on() {
-        let of = |error, left| {
-            refusal("t".to_owned(), &Fault::Pkcs11(error, Function::Login), left).to_string()
-        };
         for (error, left, words) in [
             (RvError::PinIncorrect, Some(TriesLeft::Unsaid), "tried once; a few wrong ones"),
             (RvError::PinIncorrect, Some(TriesLeft::Last), "ONE more wrong one locks it"),
@@ -586,9 +601,11 @@ mod tests {
             (RvError::PinExpired, None, "set anew first"),
             (RvError::UserPinNotInitialized, None, "set anew first"),
             (RvError::DeviceRemoved, None, "C_Login says DeviceRemoved"),
+            (RvError::FunctionFailed, Some(TriesLeft::Unsaid), "tried once: C_Login says"),
         ] {
-            let text = of(error, left);
-            assert!(text.contains(words), "{text}");
+            let refusal = refusal("t".to_owned(), &Fault::Pkcs11(error, Function::Login), left);
+            assert!(refusal.to_string().contains(words), "{refusal}");
+            assert!(refusal.is_of_the_pin(), "{refusal}");
         }
     }
 
