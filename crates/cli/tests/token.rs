@@ -146,6 +146,8 @@ fn each_fault_of_a_token_is_told_apart() {
     tokens.token("new", own, &[]).refused(&["has something named \"keepwell\" already"]);
     let other = (MODULE, "hospital", "other");
     tokens.token("new", other, &["--to", &described]).refused(&["is there already"]);
+    tokens.token("new", other, &["--to", "nowhere/operator.toml"]).refused(&["check the path"]);
+    tokens.token("check", other, &[]).refused(&["has no key \"other\""]);
 
     fs::write(tokens.path("aes"), [7; 32]).unwrap();
     let aes = tokens.path("aes");
@@ -172,6 +174,22 @@ fn each_fault_of_a_token_is_told_apart() {
     let conf = fs::read_to_string(&tokens.conf).unwrap();
     fs::write(&tokens.conf, conf + "slots.mechanisms = CKM_GENERIC_SECRET_KEY_GEN\n").unwrap();
     tokens.token("check", own, &[]).refused(&["does not know CKM_SHA256_HMAC"]);
+}
+
+#[test]
+fn a_key_that_does_not_serve_is_not_left_behind() {
+    if !is_here() {
+        return;
+    }
+    let home = scratch();
+    let tokens = Tokens::new(home.path(), "");
+    tokens.pin_file(PIN);
+    tokens.init("hospital");
+    let shown = tokens.faulty("shown", "new", ("hospital", "keepwell"));
+    shown.refused(&["can be read out of it", "operator's file", "is removed from it again"]);
+    let own = (MODULE, "hospital", "keepwell");
+    tokens.token("check", own, &[]).refused(&["has no key \"keepwell\""]);
+    tokens.token("new", own, &[]).ok();
 }
 
 #[test]

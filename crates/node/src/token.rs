@@ -194,6 +194,18 @@ pub enum TokenError {
         /// Why not.
         unfit: Unfit,
     },
+    /// A key that was made and does not serve.
+    #[error(
+        "the token {token:?} does not make such keys: {reason}; use another token or an operator's file. {left}"
+    )]
+    NotMade {
+        /// The token's label.
+        token: String,
+        /// What is wrong with the key.
+        reason: String,
+        /// What became of it.
+        left: Left,
+    },
     /// Anything else that a token says.
     #[error("the token {token:?} failed: {reason}; see with its maker's tool whether it works")]
     Failed {
@@ -239,6 +251,24 @@ impl fmt::Display for TriesLeft {
                 "; ONE more wrong one locks it: be sure of the PIN, then run `keepwell token check`"
             }
             Self::None => ", and is locked now; its security officer sets a new PIN",
+        })
+    }
+}
+
+/// What a key that does not serve left in its token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// Itself.
+    Key,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "What it made is removed from it again",
+            Self::Key => "What it made could not be removed: do so with its maker's tool",
         })
     }
 }
@@ -351,10 +381,18 @@ pub fn make_key(config: &TokenConfig, pin: &Pin) -> Result<(), TokenError> {
         Attribute::Sign(true),
     ];
     let made = session.generate_key(&Mechanism::GenericSecretKeyGen, &template);
-    made.map_err(|fault| token.failed(&fault))?;
+    let made = made.map_err(|fault| token.failed(&fault))?;
     // What the token made of all that is looked at before anything is locked with it.
-    let made = token.key(&session)?;
-    token.mac(&session, made).map(drop)
+    let serves = token.serves(&session, made).and_then(|()| token.mac(&session, made));
+    serves.map(drop).map_err(|fault| {
+        let left = session.destroy_object(made).map_or(Left::Key, |()| Left::Nothing);
+        let reason = match fault {
+            TokenError::UnfitKey { unfit, .. } => format!("the key {unfit}"),
+            TokenError::Failed { reason, .. } => reason,
+            fault => fault.to_string(),
+        };
+        TokenError::NotMade { token: label.clone(), reason, left }
+    })
 }
 
 /// Modules are one for the process: a second use would end the first one's sessions.
@@ -471,6 +509,12 @@ impl<'a> Token<'a> {
                 return Err(TokenError::SeveralKeys { token, key, count: several.len() });
             }
         };
+        self.serves(session, found).map(|()| found)
+    }
+
+    /// Sees that a key may serve.
+    fn serves(&self, session: &Session, found: ObjectHandle) -> Result<(), TokenError> {
+        let (token, key) = (self.config.token.clone(), self.config.key.clone());
         let asked = [
             AttributeType::KeyType,
             AttributeType::ValueLen,
@@ -481,7 +525,7 @@ impl<'a> Token<'a> {
         let said = session.get_attributes(found, &asked).map_err(|fault| self.failed(&fault))?;
         match unfit(&said) {
             Some(unfit) => Err(TokenError::UnfitKey { token, key, unfit }),
-            None => Ok(found),
+            None => Ok(()),
         }
     }
 
