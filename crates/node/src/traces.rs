@@ -77,7 +77,7 @@ const SPANS_MAX: usize = 4_096;
 const MESSAGE_SPANS_MAX: usize = 512;
 /// How long spans are gathered for a message.
 const GATHERED: Duration = Duration::from_secs(1);
-/// How long the receiver may take for one message.
+/// How long the receiver may take for one message. The last piece of its answer may take as long again.
 const RECEIVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a receiver's answer that are read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
