@@ -114,6 +114,14 @@ pub enum ConfigError {
     /// Not TOML, or a setting that is missing, unknown or of another type.
     #[error("the configuration has a mistake: {0}")]
     Syntax(#[from] toml::de::Error),
+    /// What describes a token has a mistake.
+    #[error("{place}: {source}")]
+    Token {
+        /// The file, or the setting of a node's configuration.
+        place: String,
+        /// The mistake.
+        source: Box<Self>,
+    },
     /// A folder or file is not named.
     #[error("`{setting}` is empty; name a path")]
     EmptyPath {
@@ -124,9 +132,7 @@ pub enum ConfigError {
     #[error("both operator_file and operator_token are named; keep the one that locks the keys")]
     TwoLocks,
     /// A label that no token and no key has.
-    #[error(
-        "`keys.operator_token.{setting}` has {len} bytes; write its label, of 1 to {max} bytes"
-    )]
+    #[error("`{setting}` has {len} bytes; write its label, of 1 to {max} bytes")]
     Label {
         /// The setting.
         setting: &'static str,
@@ -215,6 +221,12 @@ pub enum ConfigError {
         /// Why.
         reason: String,
     },
+}
+
+impl ConfigError {
+    fn of_a_token(place: &str) -> impl FnOnce(Self) -> Self {
+        move |source| Self::Token { place: place.to_owned(), source: Box::new(source) }
+    }
 }
 
 /// What one node chooses for itself.
@@ -336,7 +348,7 @@ impl KeysConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         match &self.operator_token {
             Some(_) if self.operator_file.is_some() => Err(ConfigError::TwoLocks),
-            Some(token) => token.check(),
+            Some(token) => token.check().map_err(ConfigError::of_a_token("[keys.operator_token]")),
             None => Ok(()),
         }
     }
@@ -354,16 +366,22 @@ impl KeysConfig {
 impl TokenConfig {
     /// Reads one from a file of its own; paths in it are relative to the file's folder.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(&read(path)?)?;
-        config.check()?;
+        let place = path.display().to_string();
+        let mut config = Self::parse(&read(path)?).map_err(ConfigError::of_a_token(&place))?;
         config.resolve(path.parent().unwrap_or(Path::new("")), credentials().as_deref());
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)?;
+        config.check()?;
         Ok(config)
     }
 
     /// Checks what can be checked without the token.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let pin = self.pin_file.iter().map(|it| ("keys.operator_token.pin_file", it));
-        let mut paths = [("keys.operator_token.module", &self.module)].into_iter().chain(pin);
+        let pin = self.pin_file.iter().map(|it| ("pin_file", it));
+        let mut paths = [("module", &self.module)].into_iter().chain(pin);
         if let Some((setting, _)) = paths.find(|(_, path)| path.as_os_str().is_empty()) {
             return Err(ConfigError::EmptyPath { setting });
         }
@@ -801,12 +819,12 @@ mod tests {
         let whole = token("/m.so", "t", "k", ", pin_file = \"p\"");
         let cases = [
             (whole.clone() + "operator_file = \"o\"", "both operator_file and operator_token"),
-            (token("", "t", "k", ""), "`keys.operator_token.module` is empty"),
+            (token("", "t", "k", ""), "[keys.operator_token]: `module` is empty"),
             (
                 token("/m.so", "t", "k", ", pin_file = \"\""),
-                "`keys.operator_token.pin_file` is empty",
+                "[keys.operator_token]: `pin_file` is empty",
             ),
-            (token("/m.so", "", "k", ""), "`keys.operator_token.token` has 0 bytes"),
+            (token("/m.so", "", "k", ""), "[keys.operator_token]: `token` has 0 bytes"),
             (token("/m.so", &"t".repeat(33), "k", ""), "of 1 to 32 bytes"),
             (token("/m.so", "t", &"k".repeat(129), ""), "of 1 to 128 bytes"),
             // A PIN stands in no configuration.
@@ -829,6 +847,22 @@ mod tests {
         let token = config.keys.operator_token.unwrap();
         assert_eq!(token.module, Path::new("/m.so"));
         assert_eq!(token.pin_file.unwrap(), Path::new("/run/credentials/k/pin"));
+    }
+
+    #[test]
+    fn a_mistake_in_a_tokens_description_names_that_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.toml");
+        for (text, words) in [
+            ("module = \"/m.so\"\ntoken = \"t\"\nkey = 7", "invalid type"),
+            ("module = \"/m.so\"\ntoken = \"t\"\nkey = \"\"", "`key` has 0 bytes"),
+            ("module = \"\"\ntoken = \"t\"\nkey = \"k\"", "`module` is empty"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = TokenConfig::read(&path).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("operator.toml: "), "{error}");
+            assert!(!error.contains("keys.operator_token"), "{error}");
+        }
     }
 
     #[test]
