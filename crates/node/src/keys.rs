@@ -18,8 +18,9 @@
 //!
 //! * A secret is on disk only inside a key file, and leaves memory when dropped.
 //! * Nothing here prints a secret: `Debug` shows names only.
-//! * A key file is written whole or not at all, for its user alone, and never over another one. The one exception are
-//!   shares: those of a new set take the place of those that open nothing any more.
+//! * A key file is written whole or not at all, for its user alone, and never over another one, with two exceptions:
+//!   shares of a new set take the place of those that open nothing any more, and a file with another lock takes the place
+//!   of the one with the same secret ([`relock`]).
 
 use std::{
     fmt, fs,
@@ -140,13 +141,6 @@ impl fmt::Debug for Unlock {
             Self::Passphrase(_) => "Passphrase(..)",
             Self::Operator(_) => "Operator(..)",
         })
-    }
-}
-
-impl Unlock {
-    /// Reads the operator's file.
-    pub fn read_operator(path: &Path) -> Result<Self, KeysError> {
-        Ok(Self::Operator(read_operator_key(path)?))
     }
 }
 
@@ -1099,7 +1093,7 @@ mod tests {
         for (len, mode, fits) in [(32, 0o600, true), (32, 0o640, false), (31, 0o600, false)] {
             fs::write(&path, vec![7; len]).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(Unlock::read_operator(&path).is_ok(), fits, "{len} {mode:o}");
+            assert_eq!(read_operator_key(&path).is_ok(), fits, "{len} {mode:o}");
         }
     }
 }

@@ -353,7 +353,7 @@ pub fn operator_key(config: &TokenConfig, pin: &Pin) -> Result<Zeroizing<[u8; 32
     let module = Module::load(&config.module)?;
     let token = Token::find(&module, config)?;
     token.must_know(MAKES_MACS)?;
-    let session = token.log_in(pin)?;
+    let session = token.log_in(pin, Pkcs11::open_ro_session)?;
     let key = token.key(&session)?;
     token.mac(&session, key)
 }
@@ -364,7 +364,7 @@ pub fn make_key(config: &TokenConfig, pin: &Pin) -> Result<(), TokenError> {
     let token = Token::find(&module, config)?;
     token.must_know(MAKES_KEYS)?;
     token.must_know(MAKES_MACS)?;
-    let session = token.log_in(pin)?;
+    let session = token.log_in(pin, Pkcs11::open_rw_session)?;
     let TokenConfig { token: label, key, .. } = config;
     if !token.named(&session, &[])?.is_empty() {
         return Err(TokenError::KeyExists { token: label.clone(), key: key.clone() });
@@ -467,7 +467,12 @@ impl<'a> Token<'a> {
         self.context.get_token_info(self.slot).map_err(|fault| self.failed(&fault))
     }
 
-    fn log_in(&self, pin: &Pin) -> Result<Session, TokenError> {
+    /// A session in which the PIN was taken, and which may write if it was opened so.
+    fn log_in(
+        &self,
+        pin: &Pin,
+        open: impl FnOnce(&Pkcs11, Slot) -> Result<Session, Fault>,
+    ) -> Result<Session, TokenError> {
         let token = || self.config.token.clone();
         let info = self.info()?;
         if info.user_pin_locked() {
@@ -476,8 +481,7 @@ impl<'a> Token<'a> {
         if (info.user_pin_count_low() || info.user_pin_final_try()) && !pin.by_hand {
             return Err(TokenError::PinInDoubt { token: token() });
         }
-        // A key is only ever made in a session that may write.
-        let session = self.context.open_rw_session(self.slot).map_err(|it| self.failed(&it))?;
+        let session = open(self.context, self.slot).map_err(|it| self.failed(&it))?;
         match session.login_with_raw(UserType::User, &pin.secret) {
             Ok(()) => Ok(session),
             Err(fault) => Err(refusal(token(), &fault, self.info().ok().as_ref().map(tries_left))),
