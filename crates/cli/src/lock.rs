@@ -34,6 +34,11 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Whether anything but a passphrase was named.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.operator_file.is_some() || self.operator_token.is_some()
+    }
+
     /// What was named, by whole paths; nothing for a passphrase.
     pub(crate) fn operator(&self) -> Result<Option<Operator>, Failure> {
         named(self.operator_file.as_deref(), self.operator_token.as_deref())

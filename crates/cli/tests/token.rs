@@ -411,6 +411,21 @@ impl Desk<'_> {
         self.tokens.pull(true);
         self.tokens.keepwell(&show).ok();
         self.tokens.pull(false);
+        let (trustee, operator) = (self.tokens.path("trustee"), self.operator());
+        let new_trustee = ["trustee", "new", "--dir", &trustee, "--name", "Advocate"];
+        self.tokens.keepwell(&[&new_trustee[..], &["--operator-token", described]].concat()).ok();
+        let move_trustee = |from: [&str; 2], to: [&str; 2]| {
+            let relock = [&["relock", "--trustee", &trustee][..], &from, &to].concat();
+            self.tokens.keepwell(&relock)
+        };
+        let token = ["--operator-token", described];
+        let done = move_trustee(token, ["--to-operator-file", &operator]).ok();
+        assert!(done.stdout.contains("1 key files"), "{done:#?}");
+        move_trustee(token, ["--to-operator-token", described]).refused(&["what unlocks them now"]);
+        move_trustee(["--operator-file", &operator], ["--to-operator-token", described]).ok();
+        let misused = ["--operator-file", &operator, "--to-operator-token", described];
+        let misused = [&["relock", "--as", &wallet][..], &misused].concat();
+        self.tokens.keepwell(&misused).refused(&["are for --trustee"]);
         let both = ["--operator-token", described, "--operator-file", &self.operator()];
         self.tokens.keepwell(&[&new[..], &both].concat()).refused(&["cannot be used with"]);
     }

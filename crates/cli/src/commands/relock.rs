@@ -18,12 +18,12 @@ use serde_json::json;
 use crate::{
     commands::node::key_files,
     failure::Failure,
-    lock::{fields, line, named, of_node, unlock},
+    lock::{Lock, fields, line, named, of_node, unlock},
     output::Output,
     profile::{AGENT, Profile, WALLET, next_passphrase},
 };
 
-/// Lock the key files of a node, or of a profile, anew
+/// Lock the key files of a node, of a profile or of a trustee anew
 ///
 /// The keys stay as they are; what unlocks them changes: an operator's file, a key in a PKCS#11 token or, if neither is
 /// named, a passphrase. Older copies of the files, and what a disk keeps of them, open with the lock before: destroy
@@ -33,7 +33,9 @@ use crate::{
 #[command(after_help = "Examples:
   keepwell relock --config /etc/keepwell/node.toml --to-operator-token operator.toml
   keepwell relock --config /etc/keepwell/node.toml --to-operator-file /mnt/key/operator
-  keepwell relock --as ./hospital-administrator --to-operator-token operator.toml")]
+  keepwell relock --as ./hospital-administrator --to-operator-token operator.toml
+  keepwell relock --trustee ./trustee --operator-file /mnt/key/operator \\
+      --to-operator-token operator.toml")]
 pub(crate) struct Relock {
     #[command(flatten)]
     whose: Whose,
@@ -46,6 +48,8 @@ pub(crate) struct Relock {
     /// A file with the passphrase that does; without any of the three, a new passphrase is asked for
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to_operator_file", "to_operator_token"])]
     to_passphrase_file: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "What unlocks a trustee's keys until now")]
+    before: Lock,
 }
 
 /// Whose key files
@@ -58,16 +62,28 @@ struct Whose {
     /// Of the profile in this folder
     #[arg(id = "as", long = "as", value_name = "DIR")]
     profile: Option<PathBuf>,
+    /// Of the trustee in this folder
+    #[arg(long, value_name = "DIR")]
+    trustee: Option<PathBuf>,
 }
 
 impl Relock {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         let operator = named(self.to_operator_file.as_deref(), self.to_operator_token.as_deref())?;
         let to = To { operator, passphrase_file: self.to_passphrase_file };
-        match (self.whose.config, self.whose.profile) {
+        let Whose { config, profile, trustee } = self.whose;
+        if let Some(folder) = trustee {
+            return of_a_trustee(&folder, &self.before, &to, output);
+        }
+        if self.before.is_named() {
+            return Err(Failure::Misused(
+                "--operator-file and --operator-token are for --trustee; a node's configuration and a profile say what unlocks their keys now".into(),
+            ));
+        }
+        match (config, profile) {
             (Some(config), _) => of_a_node(&config, to, output),
             (None, Some(folder)) => of_a_profile(&folder, to, output),
-            (None, None) => unreachable!("the arguments name one of the two"),
+            (None, None) => unreachable!("the arguments name one of the three"),
         }
     }
 }
@@ -122,6 +138,18 @@ fn of_a_profile(folder: &Path, to: To, output: &Output) -> Result<(), Failure> {
     profile.write(folder)?;
     output.result(
         &format!("{}.", said(done, folder)),
+        &json!({ "locked": done.locked, "already": done.already }),
+    );
+    Ok(())
+}
+
+/// Nothing that a trustee has says what unlocks its keys: whoever runs it does.
+fn of_a_trustee(folder: &Path, before: &Lock, to: &To, output: &Output) -> Result<(), Failure> {
+    let _held = hold(folder)?;
+    let (before, after) = (of_node(&before.open()?), to.lock()?);
+    let done = relock(&mut rng(), &[folder.to_path_buf()], (&before, &after))?;
+    output.result(
+        &format!("{}. Name what unlocks them now to `keepwell trustee run`.", said(done, folder)),
         &json!({ "locked": done.locked, "already": done.already }),
     );
     Ok(())
