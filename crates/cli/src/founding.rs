@@ -20,7 +20,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -37,7 +37,7 @@ use axum::{
 };
 use futures::future::join_all;
 use keepwell_crypto::ceremony::{Board, CeremonyFault, Founded, Participant, Plan, Post, Round};
-use keepwell_node::api::server;
+use keepwell_node::{api::server, folder::hand_over};
 use keepwell_types::limits::POST_BYTES_MAX;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::sleep};
 
@@ -357,14 +357,45 @@ async fn finished(State(wall): State<Wall>, Segments(plan): Segments<String>) ->
     if shown.finished && plan == wall.0 { StatusCode::OK } else { StatusCode::NOT_FOUND }
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all. One that it takes the place of keeps its user and its mode.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let mut file = fs::File::create(&new)?;
+    match fs::metadata(path) {
+        Ok(before) => {
+            file.set_permissions(before.permissions())?;
+            hand_over(&file, &before)?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     // A bare name is in the current folder, and its parent is the empty path.
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_written_again_keeps_its_user_and_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("profile.toml");
+        write_durably(&path, b"old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        // Only root gives files away.
+        let user = if chown(&path, Some(65_534), None).is_ok() { 65_534 } else { 0 };
+        write_durably(&path, b"new").unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(metadata.mode() & 0o777, 0o640);
+        assert!(user == 0 || metadata.uid() == user);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use keepwell_client::identity::Unlock;
 use keepwell_node::{
-    config::{Operator, TokenConfig},
+    config::{Operator, TokenConfig, credentials},
     keys::{Unlock as NodeUnlock, read_operator_key},
     token::{Pin, operator_key},
 };
@@ -34,6 +34,11 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Whether anything but a passphrase was named.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.operator_file.is_some() || self.operator_token.is_some()
+    }
+
     /// What was named, by whole paths; nothing for a passphrase.
     pub(crate) fn operator(&self) -> Result<Option<Operator>, Failure> {
         named(self.operator_file.as_deref(), self.operator_token.as_deref())
@@ -61,7 +66,7 @@ pub(crate) fn named(
     if let Some(path) = token {
         let mut token = TokenConfig::read(path)?;
         let here = std::env::current_dir().map_err(Failure::at("."))?;
-        token.resolve(&here, None)?;
+        token.resolve(&here, credentials().as_deref());
         return Ok(Some(Operator::Token(token)));
     }
     let whole = |path: &Path| fs::canonicalize(path).map_err(Failure::at(path));
@@ -70,6 +75,7 @@ pub(crate) fn named(
 
 /// The operator's key. Nobody is asked for anything but a PIN that is in no file.
 pub(crate) fn unlock(operator: &Operator) -> Result<Unlock, Failure> {
+    operator.check_here()?;
     Ok(Unlock::OperatorKey(match operator {
         Operator::File(path) => read_operator_key(path)?,
         Operator::Token(token) => operator_key(token, &pin(token)?)?,
@@ -96,17 +102,22 @@ pub(crate) fn pin(token: &TokenConfig) -> Result<Pin, Failure> {
 
 /// As profiles and configurations have it: one of the two, or neither.
 pub(crate) fn fields(operator: Option<Operator>) -> (Option<PathBuf>, Option<TokenConfig>) {
-    match operator {
+    match operator.map(Operator::lasting) {
         Some(Operator::File(path)) => (Some(path), None),
         Some(Operator::Token(token)) => (None, Some(token)),
         None => (None, None),
     }
 }
 
-/// A token, as a line of a configuration.
-pub(crate) fn inline(token: &TokenConfig) -> String {
-    let value = toml::Value::try_from(token).expect("a token's name is plain TOML");
-    format!("operator_token = {value}")
+/// What unlocks keys, as a line of a configuration.
+pub(crate) fn line(operator: Operator) -> String {
+    match operator.lasting() {
+        Operator::File(path) => format!("operator_file = {path:?}"),
+        Operator::Token(token) => {
+            let value = toml::Value::try_from(token).expect("a token's name is plain TOML");
+            format!("operator_token = {value}")
+        }
+    }
 }
 
 /// The node's locks have a type of their own.

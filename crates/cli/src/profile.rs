@@ -11,7 +11,7 @@
 //! A profile holds no secret: keys are in their own files, encrypted.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -29,7 +29,7 @@ use keepwell_client::{
     verify::TipSeen,
 };
 use keepwell_crypto::keys::ChartSecret;
-use keepwell_node::config::{Operator, TokenConfig};
+use keepwell_node::config::{KeysConfig, Operator, TokenConfig, credentials};
 use keepwell_types::{
     id::{ChartId, OrganisationId},
     set::CompartmentSet,
@@ -37,7 +37,7 @@ use keepwell_types::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{failure::Failure, lock};
+use crate::{failure::Failure, founding::write_durably, lock};
 
 /// Where a passphrase is read from when nobody is there to type it.
 pub(crate) const PASSPHRASE_FILE: &str = "KEEPWELL_PASSPHRASE_FILE";
@@ -97,12 +97,12 @@ impl Profile {
         toml::from_str(&text).map_err(|error| Failure::Profile { path, reason: error.to_string() })
     }
 
-    /// Writes it into `folder`, which is created if it is missing.
+    /// Writes it into `folder`, which is created if it is missing: whole or not at all, since it says what unlocks the keys.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
         fs::create_dir_all(folder).map_err(Failure::at(folder))?;
         let path = folder.join(PROFILE);
         let text = toml::to_string(self).expect("a profile is plain TOML");
-        fs::write(&path, text).map_err(Failure::at(path))
+        write_durably(&path, text.as_bytes()).map_err(Failure::at(path))
     }
 
     /// A profile with the genesis file and nodes of another.
@@ -121,21 +121,16 @@ impl Profile {
 
     /// What unlocks the keys, by whole paths; nothing for a passphrase.
     pub(crate) fn operator(&self, folder: &Path) -> Result<Option<Operator>, Failure> {
-        let Some(token) = &self.operator_token else {
-            let file = self.operator_file.as_ref().map(|file| folder.join(file));
-            return lock::named(file.as_deref(), None);
-        };
-        if self.operator_file.is_some() {
-            let reason =
-                "it names both operator_file and operator_token; keep the one that locks the keys"
-                    .into();
-            return Err(Failure::Profile { path: folder.join(PROFILE), reason });
-        }
-        token.check()?;
-        let mut token = token.clone();
-        let folder = fs::canonicalize(folder).map_err(Failure::at(folder))?;
-        token.resolve(&folder, None)?;
-        Ok(Some(Operator::Token(token)))
+        let base = fs::canonicalize(folder).map_err(Failure::at(folder))?;
+        let (operator_file, operator_token) =
+            (self.operator_file.clone(), self.operator_token.clone());
+        let mut keys = KeysConfig { folder: base.clone(), operator_file, operator_token };
+        keys.check().map_err(|error| Failure::Profile {
+            path: folder.join(PROFILE),
+            reason: error.to_string(),
+        })?;
+        keys.resolve(&base, credentials().as_deref());
+        Ok(keys.operator())
     }
 
     pub(crate) fn consortium(&self, folder: &Path) -> Result<Consortium, Failure> {
@@ -163,32 +158,53 @@ impl Profile {
 
 /// A passphrase: from this file, or as [`passphrase`] asks for it.
 pub(crate) fn passphrase_of(file: Option<&Path>) -> Result<Unlock, Failure> {
-    let Some(path) = file else { return passphrase().map(Unlock::Passphrase) };
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(Failure::at(path))?);
-    let text = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
-    Ok(Unlock::Passphrase(text))
+    file.map_or_else(passphrase, read_passphrase).map(Unlock::Passphrase)
 }
 
 /// A passphrase that something is locked with from now on: typed twice, since a slip would lock it for good.
 pub(crate) fn new_passphrase(file: Option<&Path>) -> Result<Unlock, Failure> {
-    let first = passphrase_of(file)?;
-    let is_typed = file.is_none() && std::env::var_os(PASSPHRASE_FILE).is_none();
-    let Unlock::Passphrase(typed) = &first else { return Ok(first) };
-    if is_typed && *typed != passphrase()? {
-        return Err(Failure::Misused("the two passphrases differ; type the same one twice".into()));
+    let named = env::var_os(PASSPHRASE_FILE).map(PathBuf::from);
+    match file.or(named.as_deref()) {
+        Some(path) => read_passphrase(path).map(Unlock::Passphrase),
+        None => twice(["Passphrase: ", "The same again: "], PASSPHRASE_FILE),
     }
-    Ok(first)
+}
+
+/// Likewise, one that takes the place of another: it comes from nowhere where that one may come from.
+pub(crate) fn next_passphrase(file: Option<&Path>) -> Result<Unlock, Failure> {
+    match file {
+        Some(path) => read_passphrase(path).map(Unlock::Passphrase),
+        None => twice(["New passphrase: ", "New passphrase again: "], "--to-passphrase-file"),
+    }
 }
 
 /// A passphrase: from the file that the environment names, or typed without echo.
 pub(crate) fn passphrase() -> Result<Zeroizing<String>, Failure> {
-    if let Some(path) = std::env::var_os(PASSPHRASE_FILE) {
-        let text = Zeroizing::new(fs::read_to_string(&path).map_err(Failure::at(&path))?);
-        return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+    match env::var_os(PASSPHRASE_FILE) {
+        Some(path) => read_passphrase(Path::new(&path)),
+        None => typed("Passphrase: ", PASSPHRASE_FILE),
     }
-    rpassword::prompt_password("Passphrase: ")
+}
+
+fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(Failure::at(path))?);
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn twice(prompts: [&str; 2], otherwise: &str) -> Result<Unlock, Failure> {
+    let [first, again] = prompts;
+    let first = typed(first, otherwise)?;
+    if first != typed(again, otherwise)? {
+        return Err(Failure::Misused("the two passphrases differ; type the same one twice".into()));
+    }
+    Ok(Unlock::Passphrase(first))
+}
+
+/// What a person types without echo. `otherwise` says where a file is named.
+fn typed(prompt: &str, otherwise: &str) -> Result<Zeroizing<String>, Failure> {
+    rpassword::prompt_password(prompt)
         .map(Zeroizing::new)
-        .map_err(Failure::at("the terminal (or name a file in KEEPWELL_PASSPHRASE_FILE)"))
+        .map_err(Failure::at(format!("the terminal (or name a file with {otherwise})")))
 }
 
 /// The keys of whom a command acts as.

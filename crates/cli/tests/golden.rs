@@ -85,7 +85,7 @@ const COMMANDS: [(&str, &[&str]); 37] = [
     ("credential", &["issue", "list", "suspend", "reinstate", "revoke", "export", "ask", "import"]),
     ("emergency", &["prepare", "break", "second", "open", "close", "review", "list", "report"]),
     ("trustee", &["new", "run"]),
-    ("validator", &["keys", "change", "show"]),
+    ("validator", &["keys", "change", "show", "vote-again"]),
     ("protocol", &["show", "upgrade", "call-off"]),
     ("match", &["evaluate", "share", "compare", "quota"]),
     (

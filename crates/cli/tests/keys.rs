@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
-use common::{Pilot, Place, keepwell, scratch, wait_until};
+use common::{Done, KEEPWELL, Pilot, Place, keepwell, scratch, wait_until};
 
 /// Where the people of the story keep their files.
 struct Desk<'a> {
@@ -87,6 +87,7 @@ fn keys_for_life_by_hand() {
     a_backup(&desk, &chart, &ana);
     a_caregiver(&desk, &chart, &ana);
     a_lost_wallet(&desk, &chart, &ana);
+    another_passphrase(&desk);
     assert!(pilot.process.interrupt().success(), "{}", pilot.process.said());
 }
 
@@ -190,4 +191,42 @@ fn a_lost_wallet(desk: &Desk<'_>, chart: &str, ana: &str) {
     keepwell(&["chart", "close", "--as", &new, chart]).ok();
     desk.pilot.add(&new, chart, &desk.folder.join("note.txt")).refused(&[]);
     assert!(desk.reads(&new, chart));
+}
+
+/// The new passphrase never comes from where the old one does.
+fn another_passphrase(desk: &Desk<'_>) {
+    let [old, new] = ["old", "new"].map(|name| {
+        let path = desk.file(name);
+        fs::write(&path, format!("the {name} passphrase\n")).unwrap();
+        path
+    });
+    // Without a terminal: what would be asked for is refused.
+    let with = |passphrase: &str, arguments: &[&str]| {
+        let mut command = Command::new("setsid");
+        command.env("KEEPWELL_PASSPHRASE_FILE", passphrase).arg(KEEPWELL);
+        Done::of(&mut command, arguments)
+    };
+    let (dir, like) = (desk.file("typed"), desk.pilot.person("agent"));
+    with(&old, &["wallet", "new", "--dir", &dir, "--like", &like]).ok();
+    let key = Path::new(&dir).join("wallet/wallet.key");
+    let before = fs::read(&key).unwrap();
+    let relock = ["relock", "--as", &dir];
+    with(&old, &relock).refused(&["the terminal", "--to-passphrase-file"]);
+    let to = |passphrase| [&relock[..], &["--to-passphrase-file", passphrase]].concat();
+    with(&old, &to(&old)).refused(&["nothing was changed"]);
+    assert_eq!(fs::read(&key).unwrap(), before);
+    let held = fs::File::open(&dir).unwrap();
+    held.lock().unwrap();
+    with(&old, &to(&new)).refused(&["wait for its end"]);
+    drop(held);
+    let done = with(&old, &to(&new)).ok();
+    assert!(done.stdout.contains("1 key files in "), "{done:#?}");
+    let show = ["wallet", "show", "--as", &dir];
+    with(&old, &show).refused(&["passphrase"]);
+    with(&new, &show).ok();
+    // As after a crash: the file is locked anew, and that is said.
+    let again = with(&old, &to(&new)).ok();
+    assert!(again.stdout.contains("0 key files") && again.stdout.contains("1 were so already"));
+    fs::remove_file(&key).unwrap();
+    with(&new, &to(&old)).refused(&["no key file in"]);
 }

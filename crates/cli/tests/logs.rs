@@ -19,7 +19,7 @@ use common::{
     scratch, wait_until,
 };
 use keepwell_node::{
-    keys::{NodeKeys, Unlock},
+    keys::{NodeKeys, Unlock, read_operator_key},
     traces::ATTRIBUTES,
 };
 use serde_json::Value;
@@ -216,7 +216,7 @@ fn words(value: &Value, forbidden: &mut BTreeSet<(&'static str, String)>) {
 }
 
 fn node_secrets(place: &Place<'_>) -> Vec<Vec<u8>> {
-    let unlock = Unlock::read_operator(&place.dir.join("operator.key")).unwrap();
+    let unlock = Unlock::Operator(read_operator_key(&place.dir.join("operator.key")).unwrap());
     let mut secrets = Vec::new();
     for slug in common::nodes::SLUGS {
         let folder = place.dir.join(format!("organisations/{slug}/keys"));

@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, process::Command};
 
 use common::{
-    Done, Pilot, Place, keepwell,
+    Done, KEEPWELL, Pilot, Place, keepwell,
     nodes::{Node, SLUGS, move_out},
     scratch, wait_until,
 };
@@ -98,4 +98,58 @@ fn a_configuration_is_looked_at_before_it_is_used() {
     missed.refused(&["needed for 1 of these"]);
     let json = keepwell(&["--json", "status", "--config", &path, "--once"]);
     assert!(json.stdout.contains("\"connected\":2"), "{json:#?}");
+}
+
+/// A unit's credentials are no shell's: what needs no key works there, and what needs one says how it gets it.
+#[test]
+fn whoever_has_no_credentials_is_told_where_they_are_needed() {
+    let home = scratch();
+    let dir = home.path().join("pilot");
+    assert!(Pilot::start(&dir).process.interrupt().success());
+    let place = Place { dir: &dir };
+    move_out(&place);
+    let path = place.node_config("hospital");
+    let tls = place.path("organisations/hospital/tls");
+    keepwell(&["certificate", "new", "--dir", &tls, "localhost"]).ok();
+    let given = dir.join("credentials");
+    fs::create_dir(&given).unwrap();
+    fs::copy(dir.join("operator.key"), given.join("operator")).unwrap();
+    fs::rename(dir.join("organisations/hospital/tls/key.pem"), given.join("tls")).unwrap();
+    let config = fs::read_to_string(&path).unwrap();
+    let config = config.replace("../../operator.key", "$CREDENTIALS_DIRECTORY/operator")
+        + "\n[tls]\ncertificate = \"tls/certificate.pem\"\nkey = \"$CREDENTIALS_DIRECTORY/tls\"\n";
+    fs::write(&path, config).unwrap();
+
+    let checked = check(&place).ok();
+    for what in ["keys", "tls"] {
+        assert!(line(&checked, "unseen", what).contains("systemd-run"), "{checked:#?}");
+    }
+    status(&place).refused(&["cannot be reached"]);
+    for command in ["fsck", "node"] {
+        keepwell(&[command, "--config", &path]).refused(&["systemd-run"]);
+    }
+    let unit = |arguments: &[&str]| {
+        Done::of(Command::new(KEEPWELL).env("CREDENTIALS_DIRECTORY", &given), arguments)
+    };
+    let checked = unit(&["config", "check", "--config", &path]).ok();
+    for what in ["keys", "tls"] {
+        line(&checked, "good", what);
+    }
+    unit(&["fsck", "--config", &path]).ok();
+
+    // What is written down is the credential's name, which the next start knows too.
+    let other = given.join("other");
+    fs::write(&other, [9; 32]).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+    let other = other.to_str().unwrap();
+    let moved = unit(&["relock", "--config", &path, "--to-operator-file", other]).ok();
+    let setting = "operator_file = \"$CREDENTIALS_DIRECTORY/other\"";
+    assert!(moved.stdout.contains(setting), "{moved:#?}");
+    let (wallet, like) = (place.path("ana"), place.person("agent"));
+    let new = ["wallet", "new", "--dir", &wallet, "--like", &like, "--operator-file", other];
+    unit(&new).ok();
+    assert!(fs::read_to_string(place.path("ana/profile.toml")).unwrap().contains(setting));
+    let show = ["wallet", "show", "--as", &wallet];
+    keepwell(&show).refused(&["systemd-run"]);
+    unit(&show).refused(&["reach"]);
 }

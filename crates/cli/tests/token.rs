@@ -18,6 +18,8 @@ use common::{
 };
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// The same module, with faults of cards and readers.
+const FAULTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/token/faulty.c");
 /// As no other word that anything prints.
 const PIN: &str = "zq-Pin-271828";
 const WRONG: &str = "zq-Pin-314159";
@@ -98,6 +100,20 @@ impl Tokens {
         done
     }
 
+    /// A module that fails as `fault` says, with these tokens behind it.
+    #[track_caller]
+    fn faulty(&self, fault: &str, verb: &str, (token, key): (&str, &str)) -> Done {
+        let (module, pin) = (self.path("faulty.so"), self.path("pin"));
+        if !Path::new(&module).exists() {
+            let compile = ["-shared", "-fPIC", "-o", &module, FAULTY, "-ldl"];
+            Done::of(&mut Command::new("cc"), &compile).ok();
+        }
+        let named = ["token", verb, "--module", &module, "--token", token, "--key", key];
+        let mut command = Command::new(KEEPWELL);
+        command.env("SOFTHSM2_CONF", &self.conf).env("FAULT", fault).current_dir(&self.home);
+        Done::of(&mut command, &[&named[..], &["--pin-file", &pin]].concat())
+    }
+
     /// `token new` or `token check`.
     #[track_caller]
     fn token(&self, verb: &str, (module, token, key): (&str, &str, &str), more: &[&str]) -> Done {
@@ -130,6 +146,8 @@ fn each_fault_of_a_token_is_told_apart() {
     tokens.token("new", own, &[]).refused(&["has something named \"keepwell\" already"]);
     let other = (MODULE, "hospital", "other");
     tokens.token("new", other, &["--to", &described]).refused(&["is there already"]);
+    tokens.token("new", other, &["--to", "nowhere/operator.toml"]).refused(&["check the path"]);
+    tokens.token("check", other, &[]).refused(&["has no key \"other\""]);
 
     fs::write(tokens.path("aes"), [7; 32]).unwrap();
     let aes = tokens.path("aes");
@@ -156,6 +174,42 @@ fn each_fault_of_a_token_is_told_apart() {
     let conf = fs::read_to_string(&tokens.conf).unwrap();
     fs::write(&tokens.conf, conf + "slots.mechanisms = CKM_GENERIC_SECRET_KEY_GEN\n").unwrap();
     tokens.token("check", own, &[]).refused(&["does not know CKM_SHA256_HMAC"]);
+}
+
+#[test]
+fn a_key_that_does_not_serve_is_not_left_behind() {
+    if !is_here() {
+        return;
+    }
+    let home = scratch();
+    let tokens = Tokens::new(home.path(), "");
+    tokens.pin_file(PIN);
+    tokens.init("hospital");
+    let shown = tokens.faulty("shown", "new", ("hospital", "keepwell"));
+    shown.refused(&["can be read out of it", "operator's file", "is removed from it again"]);
+    let own = (MODULE, "hospital", "keepwell");
+    tokens.token("check", own, &[]).refused(&["has no key \"keepwell\""]);
+    tokens.token("new", own, &[]).ok();
+}
+
+#[test]
+fn a_card_that_cannot_be_read_hides_no_other() {
+    if !is_here() {
+        return;
+    }
+    let home = scratch();
+    let tokens = Tokens::new(home.path(), "");
+    tokens.pin_file(PIN);
+    for label in ["hospital", "clinic"] {
+        tokens.init(label);
+        tokens.token("new", (MODULE, label, "keepwell"), &[]).ok();
+    }
+    let own = |label| tokens.faulty("unreadable", "check", (label, "keepwell"));
+    let seen = [own("hospital"), own("clinic")];
+    let there: Vec<_> = seen.iter().map(|it| it.status.success()).collect();
+    assert!(there == [true, false] || there == [false, true], "{seen:#?}");
+    let lost = seen.iter().find(|it| !it.status.success()).unwrap();
+    assert!(lost.stderr.contains("there is no token"), "{lost:#?}");
 }
 
 /// A service that is started again and again with a wrong PIN would lock a token of three tries.
@@ -186,6 +240,10 @@ fn a_wrong_pin_is_tried_once() {
     assert_eq!(refused.status.code(), WRONG_PIN);
     tokens.token("check", own, &[]).ok();
     unattended("second").ok();
+    // A login that fails in any other way may have been a try as well.
+    let failed = tokens.faulty("login", "check", ("hospital", "keepwell"));
+    let failed = failed.refused(&["tried once: C_Login says FunctionFailed"]);
+    assert_eq!(failed.status.code(), WRONG_PIN);
 }
 
 /// A node as its operator moves it to a token: it starts and serves with it, and nothing of it opens without.
@@ -238,6 +296,11 @@ impl Desk<'_> {
     }
 
     fn check(&self) -> Done {
+        self.tokens.keepwell(&["config", "check", "--ask-token", "--config", &self.config()])
+    }
+
+    /// What the unit asks before each start.
+    fn check_without_the_token(&self) -> Done {
         self.tokens.keepwell(&["config", "check", "--config", &self.config()])
     }
 
@@ -269,12 +332,14 @@ impl Desk<'_> {
         let setting = moved.stdout.lines().last().unwrap().trim();
         // Until the configuration says so, nothing opens.
         self.check().refused(&["1 of 9"]);
+        // Again is no harm: that is how one that was cut off is mended.
+        let again = self.tokens.keepwell(&relock).ok();
+        assert!(again.stdout.contains("0 key files in "), "{again:#?}");
         self.configure("operator_file", setting);
         let good = self.check().ok();
         assert!(good.stdout.contains("they unlock"), "{good:#?}");
         assert!(!fs::read_to_string(self.config()).unwrap().contains(PIN));
-        // Again is no harm: that is how one that was cut off is mended.
-        self.tokens.keepwell(&relock).ok();
+        self.tokens.keepwell(&relock).refused(&["what unlocks them now"]);
     }
 
     /// The disk without the token, and with another one that says it is the same.
@@ -317,6 +382,9 @@ impl Desk<'_> {
     fn starts_only_with_the_right_pin(&self, hospital: &mut Node, pin: &str) {
         hospital.process.interrupt();
         self.tokens.pin_file(WRONG);
+        // The look before the start leaves the one try to the node.
+        let looked = self.check_without_the_token().ok();
+        assert!(looked.stdout.contains("was not asked"), "{looked:#?}");
         let (code, said) = self.refusal();
         assert!(code == WRONG_PIN && said.contains("tried once"), "{said}");
         for _ in 0..3 {
@@ -343,6 +411,21 @@ impl Desk<'_> {
         self.tokens.pull(true);
         self.tokens.keepwell(&show).ok();
         self.tokens.pull(false);
+        let (trustee, operator) = (self.tokens.path("trustee"), self.operator());
+        let new_trustee = ["trustee", "new", "--dir", &trustee, "--name", "Advocate"];
+        self.tokens.keepwell(&[&new_trustee[..], &["--operator-token", described]].concat()).ok();
+        let move_trustee = |from: [&str; 2], to: [&str; 2]| {
+            let relock = [&["relock", "--trustee", &trustee][..], &from, &to].concat();
+            self.tokens.keepwell(&relock)
+        };
+        let token = ["--operator-token", described];
+        let done = move_trustee(token, ["--to-operator-file", &operator]).ok();
+        assert!(done.stdout.contains("1 key files"), "{done:#?}");
+        move_trustee(token, ["--to-operator-token", described]).refused(&["what unlocks them now"]);
+        move_trustee(["--operator-file", &operator], ["--to-operator-token", described]).ok();
+        let misused = ["--operator-file", &operator, "--to-operator-token", described];
+        let misused = [&["relock", "--as", &wallet][..], &misused].concat();
+        self.tokens.keepwell(&misused).refused(&["are for --trustee"]);
         let both = ["--operator-token", described, "--operator-file", &self.operator()];
         self.tokens.keepwell(&[&new[..], &both].concat()).refused(&["cannot be used with"]);
     }

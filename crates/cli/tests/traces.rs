@@ -78,6 +78,7 @@ fn a_node_serves_whatever_the_receiver_does() {
         (Manner::Fails, dropped),
         (Manner::Babbles, dropped),
         (Manner::NeverEnds, sent),
+        (Manner::Drips, dropped),
         (Manner::Silent, dropped),
     ] {
         receiver.is_to(manner);

@@ -20,7 +20,7 @@
 //!
 //! * No secret is written bare, and no file is readable by another user.
 //! * A file is replaced whole: after a crash it is the old one or the new one. A key file is never
-//!   replaced at all.
+//!   replaced at all, except by its own secret under another lock, which is not done here.
 //! * Two programs never have one wallet or agent open at once.
 //! * Which charts are one patient's is said in the wallet's index and nowhere else.
 //!

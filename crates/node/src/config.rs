@@ -48,6 +48,8 @@
 //!
 //! * A [`NodeConfig`] that exists is valid: all that can be checked without the genesis file was.
 //! * No secret stands in a configuration, so it can be shown, copied and put under version control.
+//! * A credential of systemd that is not here is no mistake: only whoever opens it is refused. A person at a shell sees
+//!   how a node is, and has none.
 
 use std::{
     collections::BTreeSet,
@@ -112,6 +114,14 @@ pub enum ConfigError {
     /// Not TOML, or a setting that is missing, unknown or of another type.
     #[error("the configuration has a mistake: {0}")]
     Syntax(#[from] toml::de::Error),
+    /// What describes a token has a mistake.
+    #[error("{place}: {source}")]
+    Token {
+        /// The file, or the setting of a node's configuration.
+        place: String,
+        /// The mistake.
+        source: Box<Self>,
+    },
     /// A folder or file is not named.
     #[error("`{setting}` is empty; name a path")]
     EmptyPath {
@@ -119,12 +129,10 @@ pub enum ConfigError {
         setting: &'static str,
     },
     /// Two locks for the same keys.
-    #[error("[keys] names both operator_file and operator_token; keep the one that locks the keys")]
+    #[error("both operator_file and operator_token are named; keep the one that locks the keys")]
     TwoLocks,
     /// A label that no token and no key has.
-    #[error(
-        "`keys.operator_token.{setting}` has {len} bytes; write its label, of 1 to {max} bytes"
-    )]
+    #[error("`{setting}` has {len} bytes; write its label, of 1 to {max} bytes")]
     Label {
         /// The setting.
         setting: &'static str,
@@ -143,7 +151,7 @@ pub enum ConfigError {
     InTheOpen(SocketAddr),
     /// A credential where there are none.
     #[error(
-        "{path} is a credential of systemd, and this was not started with any; start the node by its unit, or name a file"
+        "{path} is a credential of systemd, and this was not started with any; give it to the command with systemd-run, as docs/operations/README.md shows, or name a file"
     )]
     NoCredentials {
         /// As it is written.
@@ -213,6 +221,12 @@ pub enum ConfigError {
         /// Why.
         reason: String,
     },
+}
+
+impl ConfigError {
+    fn of_a_token(place: &str) -> impl FnOnce(Self) -> Self {
+        move |source| Self::Token { place: place.to_owned(), source: Box::new(source) }
+    }
 }
 
 /// What one node chooses for itself.
@@ -302,6 +316,27 @@ pub enum Operator {
     Token(TokenConfig),
 }
 
+impl Operator {
+    /// Refuses credentials of systemd that are not here.
+    pub fn check_here(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::File(path) => check_here(path),
+            Self::Token(token) => {
+                check_here(&token.module)?;
+                token.pin_file.as_deref().map_or(Ok(()), check_here)
+            }
+        }
+    }
+
+    /// As a configuration names it. What systemd gives to a process lies elsewhere at the next start.
+    pub fn lasting(self) -> Self {
+        match self {
+            Self::File(path) => Self::File(lasting(path)),
+            Self::Token(token) => Self::Token(token.lasting()),
+        }
+    }
+}
+
 impl KeysConfig {
     /// What unlocks the keys; a passphrase, if nothing does.
     pub fn operator(&self) -> Option<Operator> {
@@ -309,11 +344,21 @@ impl KeysConfig {
         token.or_else(|| self.operator_file.clone().map(Operator::File))
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// Checks what can be checked without opening anything.
+    pub fn check(&self) -> Result<(), ConfigError> {
         match &self.operator_token {
             Some(_) if self.operator_file.is_some() => Err(ConfigError::TwoLocks),
-            Some(token) => token.check(),
+            Some(token) => token.check().map_err(ConfigError::of_a_token("[keys.operator_token]")),
             None => Ok(()),
+        }
+    }
+
+    /// Makes its paths whole, as those of the file that it is part of.
+    pub fn resolve(&mut self, base: &Path, credentials: Option<&Path>) {
+        let paths = [&mut self.folder].into_iter().chain(self.operator_file.as_mut());
+        paths.for_each(|path| resolve(path, base, credentials));
+        if let Some(token) = &mut self.operator_token {
+            token.resolve(base, credentials);
         }
     }
 }
@@ -321,17 +366,22 @@ impl KeysConfig {
 impl TokenConfig {
     /// Reads one from a file of its own; paths in it are relative to the file's folder.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(&read(path)?)?;
+        let place = path.display().to_string();
+        let mut config = Self::parse(&read(path)?).map_err(ConfigError::of_a_token(&place))?;
+        config.resolve(path.parent().unwrap_or(Path::new("")), credentials().as_deref());
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)?;
         config.check()?;
-        let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
-        config.resolve(path.parent().unwrap_or(Path::new("")), credentials.as_deref())?;
         Ok(config)
     }
 
     /// Checks what can be checked without the token.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let pin = self.pin_file.iter().map(|it| ("keys.operator_token.pin_file", it));
-        let mut paths = [("keys.operator_token.module", &self.module)].into_iter().chain(pin);
+        let pin = self.pin_file.iter().map(|it| ("pin_file", it));
+        let mut paths = [("module", &self.module)].into_iter().chain(pin);
         if let Some((setting, _)) = paths.find(|(_, path)| path.as_os_str().is_empty()) {
             return Err(ConfigError::EmptyPath { setting });
         }
@@ -346,10 +396,16 @@ impl TokenConfig {
         }
     }
 
+    /// As a configuration names it, like [`Operator::lasting`].
+    pub fn lasting(self) -> Self {
+        let Self { module, token, key, pin_file } = self;
+        Self { module: lasting(module), token, key, pin_file: pin_file.map(lasting) }
+    }
+
     /// Makes its paths whole, as those of the configuration that it is part of.
-    pub fn resolve(&mut self, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
-        let mut paths = [&mut self.module].into_iter().chain(self.pin_file.as_mut());
-        paths.try_for_each(|path| resolve(path, base, credentials))
+    pub fn resolve(&mut self, base: &Path, credentials: Option<&Path>) {
+        let paths = [&mut self.module].into_iter().chain(self.pin_file.as_mut());
+        paths.for_each(|path| resolve(path, base, credentials));
     }
 }
 
@@ -361,6 +417,14 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// PEM: its private key, which nobody but the node's user may read.
     pub key: PathBuf,
+}
+
+impl TlsConfig {
+    /// Refuses credentials of systemd that are not here.
+    pub fn check_here(&self) -> Result<(), ConfigError> {
+        check_here(&self.certificate)?;
+        check_here(&self.key)
+    }
 }
 
 /// Where one validator is reached.
@@ -469,8 +533,7 @@ impl NodeConfig {
     /// Reads a configuration file; paths in it are relative to its own folder.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let mut config = Self::parse(&read(path)?)?;
-        let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
-        config.resolve(path.parent().unwrap_or(Path::new("")), credentials.as_deref())?;
+        config.resolve(path.parent().unwrap_or(Path::new("")), credentials().as_deref());
         Ok(config)
     }
 
@@ -561,6 +624,15 @@ impl NodeConfig {
         Genesis::decode(&bytes).map_err(|error| refused(error.to_string()))
     }
 
+    /// Refuses credentials of systemd that are not here, besides those of the keys: for whoever runs the node.
+    pub fn check_here(&self) -> Result<(), ConfigError> {
+        self.tls.as_ref().map_or(Ok(()), TlsConfig::check_here)?;
+        match &self.custody {
+            CustodyConfig::Folder(_) => Ok(()),
+            CustodyConfig::S3(store) => store.check_here(),
+        }
+    }
+
     /// How long a view waits for its leader.
     pub const fn leader_timeout(&self) -> Duration {
         Duration::from_millis(self.leader_timeout_ms)
@@ -572,21 +644,17 @@ impl NodeConfig {
     }
 
     /// Makes paths whole: those of systemd's credentials, and those that begin at the file's folder.
-    fn resolve(&mut self, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
+    fn resolve(&mut self, base: &Path, credentials: Option<&Path>) {
         let custody = match &mut self.custody {
             CustodyConfig::Folder(folder) => folder.as_mut(),
             CustodyConfig::S3(store) => store.credentials_file.as_mut(),
         };
-        let paths = [&mut self.folder, &mut self.genesis, &mut self.keys.folder];
+        let paths = [&mut self.folder, &mut self.genesis];
         let tls = self.tls.as_mut().map(|it| [&mut it.certificate, &mut it.key]);
-        let paths = paths.into_iter().chain(self.keys.operator_file.as_mut()).chain(custody);
-        for path in paths.chain(tls.into_iter().flatten()) {
-            resolve(path, base, credentials)?;
+        for path in paths.into_iter().chain(custody).chain(tls.into_iter().flatten()) {
+            resolve(path, base, credentials);
         }
-        match &mut self.keys.operator_token {
-            Some(token) => token.resolve(base, credentials),
-            None => Ok(()),
-        }
+        self.keys.resolve(base, credentials);
     }
 }
 
@@ -600,17 +668,42 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(unreadable)
 }
 
-fn resolve(path: &mut PathBuf, base: &Path, credentials: Option<&Path>) -> Result<(), ConfigError> {
-    *path = match path.strip_prefix(CREDENTIAL) {
-        Ok(name) => {
-            credentials.ok_or_else(|| ConfigError::NoCredentials { path: path.clone() })?.join(name)
-        }
-        Err(_) => base.join(&*path),
+/// Where systemd put the credentials of this process.
+pub fn credentials() -> Option<PathBuf> {
+    env::var_os(CREDENTIALS).map(PathBuf::from)
+}
+
+/// A credential that is not here stays as it is written.
+fn resolve(path: &mut PathBuf, base: &Path, credentials: Option<&Path>) {
+    *path = match (path.strip_prefix(CREDENTIAL), credentials) {
+        (Ok(name), Some(credentials)) => credentials.join(name),
+        (Ok(_), None) => return,
+        (Err(_), _) => base.join(&*path),
     };
+}
+
+/// A credential as configurations name it, and any other path as it is.
+fn lasting(path: PathBuf) -> PathBuf {
+    let given = credentials().and_then(|folder| {
+        path.strip_prefix(folder).map(|name| Path::new(CREDENTIAL).join(name)).ok()
+    });
+    given.unwrap_or(path)
+}
+
+/// Refuses a path that was left as it is written.
+fn check_here(path: &Path) -> Result<(), ConfigError> {
+    if path.starts_with(CREDENTIAL) {
+        return Err(ConfigError::NoCredentials { path: path.to_path_buf() });
+    }
     Ok(())
 }
 
 impl S3Config {
+    /// Refuses credentials of systemd that are not here.
+    pub fn check_here(&self) -> Result<(), ConfigError> {
+        self.credentials_file.as_deref().map_or(Ok(()), check_here)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         if self.bucket.is_empty() || self.region.is_empty() {
             return Err(ConfigError::Bucket);
@@ -726,12 +819,12 @@ mod tests {
         let whole = token("/m.so", "t", "k", ", pin_file = \"p\"");
         let cases = [
             (whole.clone() + "operator_file = \"o\"", "both operator_file and operator_token"),
-            (token("", "t", "k", ""), "`keys.operator_token.module` is empty"),
+            (token("", "t", "k", ""), "[keys.operator_token]: `module` is empty"),
             (
                 token("/m.so", "t", "k", ", pin_file = \"\""),
-                "`keys.operator_token.pin_file` is empty",
+                "[keys.operator_token]: `pin_file` is empty",
             ),
-            (token("/m.so", "", "k", ""), "`keys.operator_token.token` has 0 bytes"),
+            (token("/m.so", "", "k", ""), "[keys.operator_token]: `token` has 0 bytes"),
             (token("/m.so", &"t".repeat(33), "k", ""), "of 1 to 32 bytes"),
             (token("/m.so", "t", &"k".repeat(129), ""), "of 1 to 128 bytes"),
             // A PIN stands in no configuration.
@@ -746,12 +839,30 @@ mod tests {
             assert!(error.contains(expected), "{lines}: {error}");
         }
         let mut config = keys(&whole.replace("\"p\"", "\"$CREDENTIALS_DIRECTORY/pin\"")).unwrap();
-        let refused = config.clone().resolve(Path::new("/etc"), None);
+        config.resolve(Path::new("/etc"), None);
+        let refused = config.keys.operator().unwrap().check_here();
         assert!(matches!(refused, Err(ConfigError::NoCredentials { .. })));
-        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k"))).unwrap();
+        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k")));
+        config.keys.operator().unwrap().check_here().unwrap();
         let token = config.keys.operator_token.unwrap();
         assert_eq!(token.module, Path::new("/m.so"));
         assert_eq!(token.pin_file.unwrap(), Path::new("/run/credentials/k/pin"));
+    }
+
+    #[test]
+    fn a_mistake_in_a_tokens_description_names_that_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.toml");
+        for (text, words) in [
+            ("module = \"/m.so\"\ntoken = \"t\"\nkey = 7", "invalid type"),
+            ("module = \"/m.so\"\ntoken = \"t\"\nkey = \"\"", "`key` has 0 bytes"),
+            ("module = \"\"\ntoken = \"t\"\nkey = \"k\"", "`module` is empty"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = TokenConfig::read(&path).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("operator.toml: "), "{error}");
+            assert!(!error.contains("keys.operator_token"), "{error}");
+        }
     }
 
     #[test]
@@ -852,15 +963,24 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_where_systemd_put_them() {
-        let mut config = with("peers = []").unwrap();
+    fn credentials_are_where_systemd_put_them_and_missed_when_they_are_opened() {
+        let mut config = with(
+            "peers = []\ntls = { certificate = \"c\", key = \"$CREDENTIALS_DIRECTORY/tls\" }\n\
+             custody = { s3 = { bucket = \"b\", region = \"r\", credentials_file = \"$CREDENTIALS_DIRECTORY/s3\" } }",
+        )
+        .unwrap();
         let written = PathBuf::from("$CREDENTIALS_DIRECTORY/operator");
         config.keys.operator_file = Some(written.clone());
-        let none = config.clone().resolve(Path::new("/etc"), None);
-        assert!(matches!(none, Err(ConfigError::NoCredentials { path }) if path == written));
-        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k"))).unwrap();
-        assert_eq!(config.keys.operator_file.unwrap(), Path::new("/run/credentials/k/operator"));
+        config.resolve(Path::new("/etc"), None);
         assert_eq!(config.keys.folder, Path::new("/etc/k"));
+        let none = config.keys.operator().unwrap().check_here();
+        assert!(matches!(none, Err(ConfigError::NoCredentials { path }) if path == written));
+        assert!(config.check_here().is_err());
+        config.tls = None;
+        assert!(config.check_here().is_err());
+        config.resolve(Path::new("/etc"), Some(Path::new("/run/credentials/k")));
+        config.check_here().unwrap();
+        assert_eq!(config.keys.operator_file.unwrap(), Path::new("/run/credentials/k/operator"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::{
     env,
     fs::{self, File, Metadata, TryLockError},
     io::{self, ErrorKind, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -146,6 +147,14 @@ pub fn create_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Gives a new file to the user whose file it takes the place of.
+pub fn hand_over(file: &File, before: &Metadata) -> io::Result<()> {
+    if file.metadata()?.uid() == before.uid() {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(before.uid()), Some(before.gid()))
 }
 
 /// Where systemd puts the credentials of a unit.

@@ -18,8 +18,9 @@
 //!
 //! * A secret is on disk only inside a key file, and leaves memory when dropped.
 //! * Nothing here prints a secret: `Debug` shows names only.
-//! * A key file is written whole or not at all, for its user alone, and never over another one. The one exception are
-//!   shares: those of a new set take the place of those that open nothing any more.
+//! * A key file is written whole or not at all, for its user alone, and never over another one, with two exceptions:
+//!   shares of a new set take the place of those that open nothing any more, and a file with another lock takes the place
+//!   of the one with the same secret ([`relock`]).
 
 use std::{
     fmt, fs,
@@ -50,7 +51,7 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::folder::{create_private, is_private};
+use crate::folder::{create_private, hand_over, is_private};
 
 /// Keys that could not be read or written.
 #[derive(Debug, Error)]
@@ -97,12 +98,36 @@ pub enum KeysError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that would change hands.
+    #[error(
+        "the key file {path} belongs to another user, to whom a new one could not be given ({source}); run this as that user, or as root; nothing was changed"
+    )]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another lock that is none.
+    #[error(
+        "what is to unlock the keys is what unlocks them now, and nothing was changed; name another operator's file, token or passphrase"
+    )]
+    SameLock,
+    /// Nothing to lock anew.
+    #[error(
+        "there is no key file in {folder}, and nothing was changed; correct the folder's name, which of a node is keys.folder in its configuration"
+    )]
+    NoFiles {
+        /// The folder, or the first of several.
+        folder: PathBuf,
+    },
     /// A label that no key file takes.
     #[error("the label of the keys has more than {max} bytes", max = LABEL_BYTES_MAX)]
     Label,
 }
 
 /// What unlocks key files.
+#[derive(Eq, PartialEq)]
 pub enum Unlock {
     /// A passphrase.
     Passphrase(Zeroizing<String>),
@@ -116,13 +141,6 @@ impl fmt::Debug for Unlock {
             Self::Passphrase(_) => "Passphrase(..)",
             Self::Operator(_) => "Operator(..)",
         })
-    }
-}
-
-impl Unlock {
-    /// Reads the operator's file.
-    pub fn read_operator(path: &Path) -> Result<Self, KeysError> {
-        Ok(Self::Operator(read_operator_key(path)?))
     }
 }
 
@@ -449,39 +467,12 @@ impl KeyFiles {
     }
 
     fn names(&self) -> Result<Vec<String>, KeysError> {
-        let path = &self.folder;
-        let names = fs::read_dir(path).and_then(|entries| {
-            entries
-                .map(|entry| Ok(entry?.file_name().into_string().ok()))
-                .collect::<io::Result<_>>()
-        });
-        let names: Vec<Option<String>> =
-            names.map_err(|source| KeysError::File { path: path.clone(), source })?;
-        Ok(names.into_iter().flatten().collect())
+        names(&self.folder)
     }
 
-    /// Locks every key file anew, and returns how many there are. All are opened before the first is written, and each
-    /// is replaced whole: what was cut off is done again with the same two locks.
-    pub fn relock(&self, rng: &mut impl CryptoRng, to: &Unlock) -> Result<usize, KeysError> {
-        let mut files = Vec::new();
-        for name in self.names()?.into_iter().filter(|it| it.ends_with(KEY_FILE)) {
-            let path = self.folder.join(name);
-            let locked = |source| KeysError::Locked { path: path.clone(), source };
-            let file = decode_key_file(&path)?;
-            // Locked anew by a try before this one.
-            if open(&file, to).is_ok() {
-                files.push(None);
-                continue;
-            }
-            let secret = open(&file, &self.unlock).map_err(locked)?;
-            let file = lock(rng, file.about(), &secret, to).map_err(locked)?;
-            files.push(Some((path, file)));
-        }
-        for (path, file) in files.iter().flatten() {
-            replace(path, &file.encode())
-                .map_err(|source| KeysError::File { path: path.clone(), source })?;
-        }
-        Ok(files.len())
+    /// Locks every key file anew, as [`relock`] does.
+    pub fn relock(&self, rng: &mut impl CryptoRng, to: &Unlock) -> Result<Relocked, KeysError> {
+        relock(rng, std::slice::from_ref(&self.folder), (&self.unlock, to))
     }
 
     /// Locks a secret as the node's other keys are.
@@ -497,6 +488,71 @@ impl KeyFiles {
         let about = About { kind, label, demonstration };
         lock(rng, about, secret, &self.unlock).map_err(|source| KeysError::Locked { path, source })
     }
+}
+
+/// How many key files a change of their lock met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Relocked {
+    /// Which have the new lock from now on.
+    pub locked: usize,
+    /// Which had it already, by a try that was cut off.
+    pub already: usize,
+}
+
+/// Locks every key file in these folders anew. All are opened, and what takes their place is written, before the first is
+/// replaced, and each belongs to whom it did: what was cut off is done again with the same two locks.
+pub fn relock(
+    rng: &mut impl CryptoRng,
+    folders: &[PathBuf],
+    (from, to): (&Unlock, &Unlock),
+) -> Result<Relocked, KeysError> {
+    if from == to {
+        return Err(KeysError::SameLock);
+    }
+    let (mut successors, mut already) = (Vec::new(), 0);
+    for folder in folders {
+        for name in names(folder)?.into_iter().filter(|it| it.ends_with(KEY_FILE)) {
+            let path = folder.join(name);
+            match locked_anew(rng, &path, (from, to))? {
+                Some(file) => successors.push((successor(&path, &file.encode())?, path)),
+                None => already += 1,
+            }
+        }
+    }
+    let locked = successors.len();
+    if locked + already == 0 {
+        return Err(KeysError::NoFiles { folder: folders.first().cloned().unwrap_or_default() });
+    }
+    for (file, path) in successors {
+        let replaced = file.persist(&path).map_err(io::Error::from);
+        let durable = replaced.and_then(|_| sync(parent(&path)));
+        durable.map_err(|source| KeysError::File { path, source })?;
+    }
+    Ok(Relocked { locked, already })
+}
+
+/// A key file with another lock; nothing for one that has it.
+fn locked_anew(
+    rng: &mut impl CryptoRng,
+    path: &Path,
+    (from, to): (&Unlock, &Unlock),
+) -> Result<Option<KeyFile>, KeysError> {
+    let file = decode_key_file(path)?;
+    if open(&file, to).is_ok() {
+        return Ok(None);
+    }
+    let anew = open(&file, from).and_then(|secret| lock(rng, file.about(), &secret, to));
+    anew.map(Some).map_err(|source| KeysError::Locked { path: path.to_path_buf(), source })
+}
+
+/// The names of the files in a folder.
+fn names(folder: &Path) -> Result<Vec<String>, KeysError> {
+    let names = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| Ok(entry?.file_name().into_string().ok())).collect::<io::Result<_>>()
+    });
+    let names: Vec<Option<String>> =
+        names.map_err(|source| KeysError::File { path: folder.to_path_buf(), source })?;
+    Ok(names.into_iter().flatten().collect())
 }
 
 /// The secrets that a founder makes by itself, before the consortium has a key. Erased from memory when dropped.
@@ -715,6 +771,16 @@ fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
+/// What is to take the place of a file, and belongs to whom that does.
+fn successor(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, KeysError> {
+    let refused = |source| KeysError::File { path: path.to_path_buf(), source };
+    let before = fs::metadata(path).map_err(refused)?;
+    let file = written(path, bytes).map_err(refused)?;
+    hand_over(file.as_file(), &before)
+        .map_err(|source| KeysError::Owner { path: path.to_path_buf(), source })?;
+    Ok(file)
+}
+
 /// Removes a file that may be gone already.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -859,10 +925,11 @@ mod tests {
 
         // One file is locked anew already, as after a crash.
         let before = fs::read(folder.path().join("release.key")).unwrap();
-        assert_eq!(locked(5).relock(&mut rng(), &operator(7)).unwrap(), 6);
+        let relocked = |locked, already| Relocked { locked, already };
+        assert_eq!(locked(5).relock(&mut rng(), &operator(7)).unwrap(), relocked(6, 0));
         fs::write(folder.path().join("release.key"), before).unwrap();
         assert!(locked(5).load().is_err() && locked(7).load().is_err());
-        assert_eq!(locked(5).relock(&mut rng(), &operator(7)).unwrap(), 6);
+        assert_eq!(locked(5).relock(&mut rng(), &operator(7)).unwrap(), relocked(1, 5));
         let loaded = locked(7).load().unwrap();
         assert_eq!((*loaded.release, *loaded.custodian), ([2; 32], [3; 32]));
         assert_eq!(locked(7).receiving(change).unwrap().unwrap().public(), received);
@@ -872,6 +939,71 @@ mod tests {
         locked(7).relock(&mut rng(), &passphrase).unwrap();
         let files = KeyFiles::new(folder.path().to_path_buf(), passphrase);
         assert!(files.load().unwrap().matching.is_some());
+    }
+
+    /// Nothing is locked anew by the lock that is there, nor where there is nothing.
+    #[test]
+    fn a_lock_that_changes_nothing_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let operator = |byte| Unlock::Operator(Zeroizing::new([byte; 32]));
+        let passphrase = |text: &str| Unlock::Passphrase(Zeroizing::new(text.to_owned()));
+        let files = |unlock| KeyFiles::new(folder.path().to_path_buf(), unlock);
+        let nothing = files(operator(5)).relock(&mut rng(), &operator(6));
+        assert!(matches!(nothing, Err(KeysError::NoFiles { .. })));
+        keys().store(&mut rng(), folder.path(), &operator(5), "hospital", true).unwrap();
+        for same in [
+            || Unlock::Operator(Zeroizing::new([5; 32])),
+            || Unlock::Passphrase(Zeroizing::new("correct horse".to_owned())),
+        ] {
+            let refused = files(same()).relock(&mut rng(), &same());
+            assert!(matches!(refused, Err(KeysError::SameLock)));
+        }
+        files(operator(5)).relock(&mut rng(), &passphrase("correct horse")).unwrap();
+        files(passphrase("correct horse")).relock(&mut rng(), &passphrase("battery")).unwrap();
+        assert!(files(passphrase("correct horse")).load().is_err());
+        files(passphrase("battery")).load().unwrap();
+    }
+
+    /// A wallet beside an agent: neither is left with a lock of its own.
+    #[test]
+    fn of_several_folders_all_are_opened_before_the_first_changes() {
+        let home = tempfile::tempdir().unwrap();
+        let operator = |byte| Unlock::Operator(Zeroizing::new([byte; 32]));
+        let folders = ["agent", "wallet"].map(|it| home.path().join(it));
+        for folder in &folders {
+            keys().store(&mut rng(), folder, &operator(5), "hospital", true).unwrap();
+        }
+        fs::write(folders[1].join("damaged.key"), b"half").unwrap();
+        assert!(relock(&mut rng(), &folders, (&operator(5), &operator(6))).is_err());
+        NodeKeys::load(&folders[0], &operator(5)).unwrap();
+        fs::remove_file(folders[1].join("damaged.key")).unwrap();
+        let done = relock(&mut rng(), &folders, (&operator(5), &operator(6))).unwrap();
+        assert_eq!(done, Relocked { locked: 10, already: 0 });
+        for folder in &folders {
+            NodeKeys::load(folder, &operator(6)).unwrap();
+        }
+    }
+
+    /// The node's user must be able to read what an administrator of its host locked anew.
+    #[test]
+    fn a_new_lock_leaves_a_key_file_to_its_user() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let folder = tempfile::tempdir().unwrap();
+        let operator = |byte| Unlock::Operator(Zeroizing::new([byte; 32]));
+        keys().store(&mut rng(), folder.path(), &operator(5), "hospital", true).unwrap();
+        let path = folder.path().join("release.key");
+        if chown(&path, Some(65_534), Some(65_534)).is_err() {
+            eprintln!("skipped: only root gives files away");
+            return;
+        }
+        let files = KeyFiles::new(folder.path().to_path_buf(), operator(5));
+        files.relock(&mut rng(), &operator(6)).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (65_534, 65_534));
+        assert_eq!(metadata.mode() & 0o777, 0o600);
+        let others = fs::metadata(folder.path().join("share.key")).unwrap();
+        assert_eq!(others.uid(), fs::metadata(folder.path()).unwrap().uid());
+        assert_eq!(files.names().unwrap().len(), 5);
     }
 
     #[test]
@@ -961,7 +1093,7 @@ mod tests {
         for (len, mode, fits) in [(32, 0o600, true), (32, 0o640, false), (31, 0o600, false)] {
             fs::write(&path, vec![7; len]).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(Unlock::read_operator(&path).is_ok(), fits, "{len} {mode:o}");
+            assert_eq!(read_operator_key(&path).is_ok(), fits, "{len} {mode:o}");
         }
     }
 }

@@ -11,7 +11,8 @@
 //!
 //! * A key that its token would give away is refused: who copied it once would need no token.
 //! * A wrong PIN is used once. While a token counts a wrong one since the last right one, no PIN out of a file is
-//!   tried: a service that is started again and again would lock the token. A person may try.
+//!   tried: a service that is started again and again would lock the token. A person may try. Whatever else a token
+//!   says to a login may have been a try as well.
 //! * The PIN is in no configuration and no log, and leaves memory when dropped; so does the operator's key.
 //! * One thread at a time has a module, for as long as it takes to ask.
 //!
@@ -143,6 +144,16 @@ pub enum TokenError {
         /// Its label.
         token: String,
     },
+    /// The token let nobody in, and it is not known whether it counted the PIN.
+    #[error(
+        "the token {token:?} let nobody in with the PIN, which was tried once: {reason}; see with its maker's tool whether it works, then run `keepwell token check`"
+    )]
+    LoginFailed {
+        /// Its label.
+        token: String,
+        /// What it said.
+        reason: String,
+    },
     /// No such key.
     #[error(
         "the token {token:?} has no key {key:?}; correct the name, or make one with `keepwell token new`"
@@ -183,6 +194,18 @@ pub enum TokenError {
         /// Why not.
         unfit: Unfit,
     },
+    /// A key that was made and does not serve.
+    #[error(
+        "the token {token:?} does not make such keys: {reason}; use another token or an operator's file. {left}"
+    )]
+    NotMade {
+        /// The token's label.
+        token: String,
+        /// What is wrong with the key.
+        reason: String,
+        /// What became of it.
+        left: Left,
+    },
     /// Anything else that a token says.
     #[error("the token {token:?} failed: {reason}; see with its maker's tool whether it works")]
     Failed {
@@ -194,9 +217,16 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Whether the next try may be one wrong PIN more.
+    /// Whether the next try may be one wrong PIN more: each failure of a login is such.
     pub const fn is_of_the_pin(&self) -> bool {
-        matches!(self, Self::WrongPin { .. } | Self::PinInDoubt { .. } | Self::PinLocked { .. })
+        matches!(
+            self,
+            Self::WrongPin { .. }
+                | Self::PinInDoubt { .. }
+                | Self::PinLocked { .. }
+                | Self::PinUnset { .. }
+                | Self::LoginFailed { .. }
+        )
     }
 }
 
@@ -221,6 +251,24 @@ impl fmt::Display for TriesLeft {
                 "; ONE more wrong one locks it: be sure of the PIN, then run `keepwell token check`"
             }
             Self::None => ", and is locked now; its security officer sets a new PIN",
+        })
+    }
+}
+
+/// What a key that does not serve left in its token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// Itself.
+    Key,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "What it made is removed from it again",
+            Self::Key => "What it made could not be removed: do so with its maker's tool",
         })
     }
 }
@@ -305,7 +353,7 @@ pub fn operator_key(config: &TokenConfig, pin: &Pin) -> Result<Zeroizing<[u8; 32
     let module = Module::load(&config.module)?;
     let token = Token::find(&module, config)?;
     token.must_know(MAKES_MACS)?;
-    let session = token.log_in(pin)?;
+    let session = token.log_in(pin, Pkcs11::open_ro_session)?;
     let key = token.key(&session)?;
     token.mac(&session, key)
 }
@@ -316,7 +364,7 @@ pub fn make_key(config: &TokenConfig, pin: &Pin) -> Result<(), TokenError> {
     let token = Token::find(&module, config)?;
     token.must_know(MAKES_KEYS)?;
     token.must_know(MAKES_MACS)?;
-    let session = token.log_in(pin)?;
+    let session = token.log_in(pin, Pkcs11::open_rw_session)?;
     let TokenConfig { token: label, key, .. } = config;
     if !token.named(&session, &[])?.is_empty() {
         return Err(TokenError::KeyExists { token: label.clone(), key: key.clone() });
@@ -333,10 +381,18 @@ pub fn make_key(config: &TokenConfig, pin: &Pin) -> Result<(), TokenError> {
         Attribute::Sign(true),
     ];
     let made = session.generate_key(&Mechanism::GenericSecretKeyGen, &template);
-    made.map_err(|fault| token.failed(&fault))?;
+    let made = made.map_err(|fault| token.failed(&fault))?;
     // What the token made of all that is looked at before anything is locked with it.
-    let made = token.key(&session)?;
-    token.mac(&session, made).map(drop)
+    let serves = token.serves(&session, made).and_then(|()| token.mac(&session, made));
+    serves.map(drop).map_err(|fault| {
+        let left = session.destroy_object(made).map_or(Left::Key, |()| Left::Nothing);
+        let reason = match fault {
+            TokenError::UnfitKey { unfit, .. } => format!("the key {unfit}"),
+            TokenError::Failed { reason, .. } => reason,
+            fault => fault.to_string(),
+        };
+        TokenError::NotMade { token: label.clone(), reason, left }
+    })
 }
 
 /// Modules are one for the process: a second use would end the first one's sessions.
@@ -379,11 +435,12 @@ impl<'a> Token<'a> {
     fn find(module: &'a Module, config: &'a TokenConfig) -> Result<Self, TokenError> {
         let (context, token) = (&module.context, config.token.clone());
         let slots = context
-            .get_slots_with_initialized_token()
+            .get_slots_with_token()
             .map_err(|fault| TokenError::Failed { token: token.clone(), reason: said(&fault) })?;
-        // One that is pulled out at this moment is not there.
+        // One that cannot be read, or is pulled out at this moment, is not there and hides no other.
         let labelled = |slot: Slot| Some((slot, context.get_token_info(slot).ok()?));
         let all: Vec<_> = slots.into_iter().filter_map(labelled).collect();
+        let all: Vec<_> = all.into_iter().filter(|(_, it)| it.token_initialized()).collect();
         let those: Vec<_> = all.iter().filter(|(_, info)| info.label() == token).collect();
         match those[..] {
             [(slot, _)] => Ok(Self { config, context, slot: *slot }),
@@ -410,7 +467,12 @@ impl<'a> Token<'a> {
         self.context.get_token_info(self.slot).map_err(|fault| self.failed(&fault))
     }
 
-    fn log_in(&self, pin: &Pin) -> Result<Session, TokenError> {
+    /// A session in which the PIN was taken, and which may write if it was opened so.
+    fn log_in(
+        &self,
+        pin: &Pin,
+        open: impl FnOnce(&Pkcs11, Slot) -> Result<Session, Fault>,
+    ) -> Result<Session, TokenError> {
         let token = || self.config.token.clone();
         let info = self.info()?;
         if info.user_pin_locked() {
@@ -419,8 +481,7 @@ impl<'a> Token<'a> {
         if (info.user_pin_count_low() || info.user_pin_final_try()) && !pin.by_hand {
             return Err(TokenError::PinInDoubt { token: token() });
         }
-        // A key is only ever made in a session that may write.
-        let session = self.context.open_rw_session(self.slot).map_err(|it| self.failed(&it))?;
+        let session = open(self.context, self.slot).map_err(|it| self.failed(&it))?;
         match session.login_with_raw(UserType::User, &pin.secret) {
             Ok(()) => Ok(session),
             Err(fault) => Err(refusal(token(), &fault, self.info().ok().as_ref().map(tries_left))),
@@ -452,6 +513,12 @@ impl<'a> Token<'a> {
                 return Err(TokenError::SeveralKeys { token, key, count: several.len() });
             }
         };
+        self.serves(session, found).map(|()| found)
+    }
+
+    /// Sees that a key may serve.
+    fn serves(&self, session: &Session, found: ObjectHandle) -> Result<(), TokenError> {
+        let (token, key) = (self.config.token.clone(), self.config.key.clone());
         let asked = [
             AttributeType::KeyType,
             AttributeType::ValueLen,
@@ -462,7 +529,7 @@ impl<'a> Token<'a> {
         let said = session.get_attributes(found, &asked).map_err(|fault| self.failed(&fault))?;
         match unfit(&said) {
             Some(unfit) => Err(TokenError::UnfitKey { token, key, unfit }),
-            None => Ok(found),
+            None => Ok(()),
         }
     }
 
@@ -522,7 +589,7 @@ fn refusal(token: String, fault: &Fault, left: Option<TriesLeft>) -> TokenError 
         Fault::Pkcs11(RvError::PinExpired | RvError::UserPinNotInitialized, _) => {
             TokenError::PinUnset { token }
         }
-        _ => TokenError::Failed { token, reason: said(fault) },
+        _ => TokenError::LoginFailed { token, reason: said(fault) },
     }
 }
 
@@ -573,9 +640,6 @@ mod tests {
 
     #[test]
     fn a_refusal_says_how_it_goes_on() {
-        let of = |error, left| {
-            refusal("t".to_owned(), &Fault::Pkcs11(error, Function::Login), left).to_string()
-        };
         for (error, left, words) in [
             (RvError::PinIncorrect, Some(TriesLeft::Unsaid), "tried once; a few wrong ones"),
             (RvError::PinIncorrect, Some(TriesLeft::Last), "ONE more wrong one locks it"),
@@ -585,9 +649,11 @@ mod tests {
             (RvError::PinExpired, None, "set anew first"),
             (RvError::UserPinNotInitialized, None, "set anew first"),
             (RvError::DeviceRemoved, None, "C_Login says DeviceRemoved"),
+            (RvError::FunctionFailed, Some(TriesLeft::Unsaid), "tried once: C_Login says"),
         ] {
-            let text = of(error, left);
-            assert!(text.contains(words), "{text}");
+            let refusal = refusal("t".to_owned(), &Fault::Pkcs11(error, Function::Login), left);
+            assert!(refusal.to_string().contains(words), "{refusal}");
+            assert!(refusal.is_of_the_pin(), "{refusal}");
         }
     }
 

@@ -18,7 +18,7 @@
 
 use std::{
     fmt::Debug,
-    io::Read as _,
+    io::{self, ErrorKind, Read},
     net::IpAddr,
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
@@ -77,7 +77,7 @@ const SPANS_MAX: usize = 4_096;
 const MESSAGE_SPANS_MAX: usize = 512;
 /// How long spans are gathered for a message.
 const GATHERED: Duration = Duration::from_secs(1);
-/// How long the receiver may take for one message.
+/// How long the receiver may take for one message. The last piece of its answer may take as long again.
 const RECEIVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a receiver's answer that are read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
@@ -171,7 +171,7 @@ fn is_endpoint(endpoint: &str) -> bool {
 /// How many spans went where, since the program started: it has one subscriber, and so one way out for spans.
 #[derive(Clone, Debug, Default)]
 pub struct SpanCounts {
-    /// Taken by the receiver.
+    /// In messages that the receiver took, even if it refused some of them in its answer.
     pub sent: Counter,
     /// Not taken: there was no room, or the receiver failed.
     pub dropped: Counter,
@@ -456,11 +456,26 @@ struct Receiver(Client);
 #[async_trait]
 impl HttpClient for Receiver {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let begun = Instant::now();
         let answer = self.0.execute(request.try_into()?)?;
         let status = answer.status();
-        let mut body = Vec::new();
-        answer.take(ANSWER_BYTES_MAX).read_to_end(&mut body)?;
+        let body = read_by(answer.take(ANSWER_BYTES_MAX), begun + RECEIVER_TIMEOUT)?;
         Ok(Response::builder().status(status).body(body.into())?)
+    }
+}
+
+/// Reads to the end. The client's timeout is for each read anew: a receiver that sends a byte at a time would keep the
+/// sending for itself.
+fn read_by(mut answer: impl Read, deadline: Instant) -> io::Result<Vec<u8>> {
+    let (mut body, mut piece) = (Vec::new(), [0; 4_096]);
+    loop {
+        match answer.read(&mut piece)? {
+            0 => return Ok(body),
+            len => body.extend_from_slice(&piece[..len]),
+        }
+        if deadline < Instant::now() {
+            return Err(ErrorKind::TimedOut.into());
+        }
     }
 }
 

@@ -15,7 +15,6 @@ use keepwell_engine::{block::Block, import::first_block};
 use keepwell_node::{
     config::{CustodyConfig, NodeConfig},
     keys::NodeKeys,
-    tls::Certificate,
 };
 use keepwell_types::{
     command::{Entry, Payload},
@@ -28,7 +27,7 @@ use serde_json::json;
 
 use crate::{
     backup::{Backup, Erased, Manifest, copy, files_below, files_in, remove},
-    commands::node::{address, load_keys},
+    commands::node::{load_keys, url},
     failure::Failure,
     output::Output,
     runtime::block_on,
@@ -129,10 +128,7 @@ impl BackUp {
                         .into(),
                 ));
             }
-            None => {
-                let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
-                address(config.listen_clients, certificate.as_deref())?
-            }
+            None => url(config)?,
         };
         Ok(Endpoint { organisation, url })
     }

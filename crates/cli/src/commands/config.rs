@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use keepwell_client::node::Link;
 use keepwell_crypto::command::chain_id;
 use keepwell_node::{
-    config::{CustodyConfig, NodeConfig, Operator},
+    config::{ConfigError, CustodyConfig, NodeConfig, Operator},
     custody::store::Store,
     folder::{Folder, FolderError, free_bytes},
     run::check_keys,
@@ -40,19 +40,22 @@ enum What {
     /// Say what is wrong with a configuration and everything that it names
     ///
     /// Nothing is changed, and a node that runs is not disturbed. Keys are unlocked if that needs no typing: with
-    /// an operator's file, a token whose PIN is in a file, or a passphrase in the file that KEEPWELL_PASSPHRASE_FILE
-    /// names.
+    /// an operator's file, or a passphrase in the file that KEEPWELL_PASSPHRASE_FILE names. A PKCS#11 token is asked
+    /// with --ask-token only: a wrong PIN counts as a try.
     Check {
         /// The node's configuration
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Unlock the keys with the token too, if its PIN is in a file
+        #[arg(long)]
+        ask_token: bool,
     },
 }
 
 impl Config {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
-        let What::Check { config } = self.what;
-        let findings = check(&NodeConfig::read(&config)?);
+        let What::Check { config, ask_token } = self.what;
+        let findings = check(&NodeConfig::read(&config)?, ask_token);
         let wrong = findings.iter().filter(|it| matches!(it.state, State::Wrong)).count();
         let lines: Vec<_> = findings
             .iter()
@@ -104,7 +107,7 @@ impl State {
     }
 }
 
-fn check(config: &NodeConfig) -> Vec<Finding> {
+fn check(config: &NodeConfig, ask_token: bool) -> Vec<Finding> {
     let genesis = read_genesis(config);
     let mut findings = vec![match &genesis {
         Ok(genesis) => {
@@ -127,7 +130,13 @@ fn check(config: &NodeConfig) -> Vec<Finding> {
         }
         Err(words) => Finding { what: "genesis", state: State::Wrong, words: words.clone() },
     }];
-    findings.push(of("keys", keys(config, genesis.ok().as_ref())));
+    findings.push(of(
+        "keys",
+        match unseen_keys(config, ask_token) {
+            Some(words) => Ok((State::Unseen, words)),
+            None => keys(config, genesis.ok().as_ref()),
+        },
+    ));
     let (folder, runs) = folder(config);
     findings.push(of("folder", folder));
     findings.push(of("custody", custody(config)));
@@ -156,20 +165,30 @@ fn read_genesis(config: &NodeConfig) -> Result<Genesis, String> {
     Ok(genesis)
 }
 
-fn keys(config: &NodeConfig, genesis: Option<&Genesis>) -> Found {
-    let unseen = match config.keys.operator() {
-        None if env::var_os(PASSPHRASE_FILE).is_none() => Some(format!(
+/// Why the keys are not looked at, if they are not.
+fn unseen_keys(config: &NodeConfig, ask_token: bool) -> Option<String> {
+    let Some(operator) = config.keys.operator() else {
+        return env::var_os(PASSPHRASE_FILE).is_none().then(|| format!(
             "a passphrase unlocks them; name a file with it in {PASSPHRASE_FILE} to have them looked at"
-        )),
-        Some(Operator::Token(token)) if token.pin_file.is_none() => Some(format!(
+        ));
+    };
+    if let Err(absent) = operator.check_here() {
+        return Some(absent.to_string());
+    }
+    match operator {
+        Operator::Token(token) if token.pin_file.is_none() => Some(format!(
             "the token {:?} unlocks them, and asks for its PIN; `keepwell token check` tries it",
             token.token
         )),
-        None | Some(Operator::File(_) | Operator::Token(_)) => None,
-    };
-    if let Some(words) = unseen {
-        return Ok((State::Unseen, words));
+        Operator::Token(token) if !ask_token => Some(format!(
+            "the token {:?} unlocks them, and was not asked, since a wrong PIN counts as a try; --ask-token asks it",
+            token.token
+        )),
+        Operator::File(_) | Operator::Token(_) => None,
     }
+}
+
+fn keys(config: &NodeConfig, genesis: Option<&Genesis>) -> Found {
     let files = key_files(config).map_err(|error| error.to_string())?;
     let keys = files.load().map_err(|error| error.to_string())?;
     let Some(genesis) = genesis else {
@@ -216,6 +235,11 @@ fn room(config: &NodeConfig) -> Found {
     good(format!("readable and writable, {} GiB left on its disk", free >> 30))
 }
 
+/// A credential that the unit has, and whoever asks has not.
+fn not_here(absent: &ConfigError) -> Found {
+    Ok((State::Unseen, absent.to_string()))
+}
+
 fn custody(config: &NodeConfig) -> Found {
     match &config.custody {
         CustodyConfig::Folder(None) => good("in the node's folder"),
@@ -224,6 +248,9 @@ fn custody(config: &NodeConfig) -> Found {
             good(format!("{}, not there yet; the node makes it", path.display()))
         }
         CustodyConfig::S3(store) => {
+            if let Err(absent) = store.check_here() {
+                return not_here(&absent);
+            }
             Store::in_s3(store).map_err(|error| error.to_string())?;
             good(format!("bucket {}; the store itself was not asked", store.bucket))
         }
@@ -245,6 +272,9 @@ fn certificate(config: &NodeConfig) -> Found {
     let Some(files) = &config.tls else {
         return good("none: plain HTTP, on this computer alone");
     };
+    if let Err(absent) = files.check_here() {
+        return not_here(&absent);
+    }
     let certificate = Certificate::open(files).map_err(|error| error.to_string())?;
     let url = address(config.listen_clients, Some(&certificate)).map_err(|it| it.to_string())?;
     let ends = certificate.ends();

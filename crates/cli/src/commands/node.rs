@@ -19,7 +19,7 @@ use keepwell_node::{
     folder::Folder,
     keys::{KeyFiles, NodeKeys, Unlock},
     run::{self, NodeError, check_keys},
-    tls::Certificate,
+    tls::{Certificate, read_certificate},
 };
 use keepwell_types::{
     id::{ChartId, LogPosition, OrganisationId},
@@ -56,6 +56,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn run(self, output: &Output, known: Known) -> Result<(), Failure> {
         let config = NodeConfig::read(&self.config)?;
+        config.check_here()?;
         let traces = observed::log_and_trace(config.traces.as_ref())?;
         let done = self.serve(config, output, known);
         observed::end(traces);
@@ -165,6 +166,13 @@ pub(crate) fn address(
         Some(certificate) => Ok(Address::with_certificate(listens, &certificate.der())?),
         None => Ok(format!("http://{listens}")),
     }
+}
+
+/// Where the node with this configuration is reached. Its certificate says so; the key of that is not opened.
+pub(crate) fn url(config: &NodeConfig) -> Result<String, Failure> {
+    let Some(files) = &config.tls else { return address(config.listen_clients, None) };
+    let (shown, _) = read_certificate(&files.certificate)?;
+    Ok(Address::with_certificate(config.listen_clients, &shown)?)
 }
 
 /// Sees that a node can have its folder. The engine's runtime waits for another process that holds its

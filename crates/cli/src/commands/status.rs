@@ -12,13 +12,13 @@ use std::{
 use clap::Args;
 use keepwell_client::node::Link;
 use keepwell_crypto::command::chain_id;
-use keepwell_node::{clock::Clock, config::NodeConfig, tls::Certificate};
+use keepwell_node::{clock::Clock, config::NodeConfig};
 use keepwell_types::{genesis::Genesis, time::BlockTime};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    commands::node::address,
+    commands::node::url,
     failure::Failure,
     output::Output,
     runtime::{asked_to_stop, block_on},
@@ -55,9 +55,7 @@ impl Status {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         let config = NodeConfig::read(&self.config)?;
         let genesis = config.read_genesis()?;
-        let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
-        let url = address(config.listen_clients, certificate.as_deref())?;
-        let link = Link::to(&url)?;
+        let link = Link::to(&url(&config)?)?;
         block_on(self.show(&link, &config, &genesis, output))
     }
 

@@ -1,10 +1,14 @@
 //! `keepwell token`: keys in PKCS#11 tokens that unlock key files.
 
-use std::path::PathBuf;
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 use keepwell_node::{
-    config::TokenConfig,
+    config::{Operator, TokenConfig, credentials},
     token::{make_key, operator_key},
 };
 use serde_json::json;
@@ -12,7 +16,7 @@ use serde_json::json;
 use crate::{
     failure::Failure,
     founding::write_durably,
-    lock::{inline, pin},
+    lock::{line, pin},
     output::Output,
 };
 
@@ -76,7 +80,9 @@ impl Named {
         let Self { module, token, key, pin_file } = self;
         let mut config = TokenConfig { module, token, key, pin_file };
         config.check()?;
-        config.resolve(&std::env::current_dir().map_err(Failure::at("."))?, None)?;
+        let here = std::env::current_dir().map_err(Failure::at("."))?;
+        config.resolve(&here, credentials().as_deref());
+        Operator::Token(config.clone()).check_here()?;
         Ok(config)
     }
 }
@@ -86,16 +92,10 @@ impl Token {
         match self.what {
             What::New { named, to } => {
                 let config = named.config()?;
-                if let Some(path) = to.as_ref().filter(|it| it.exists()) {
-                    return Err(Failure::Misused(format!(
-                        "{} is there already; name another file",
-                        path.display()
-                    )));
-                }
+                to.as_deref().map_or(Ok(()), check_free)?;
                 make_key(&config, &pin(&config)?.by_hand())?;
                 if let Some(path) = &to {
-                    let text = toml::to_string(&config).expect("a token's name is plain TOML");
-                    write_durably(path, text.as_bytes()).map_err(Failure::at(path))?;
+                    describe(&config, path)?;
                 }
                 report("is made, and never leaves it", &config, output);
             }
@@ -109,12 +109,33 @@ impl Token {
     }
 }
 
+/// Sees that a description can be put there: a key that is made is not made again.
+fn check_free(path: &Path) -> Result<(), Failure> {
+    match File::create_new(path) {
+        Ok(_) => fs::remove_file(path).map_err(Failure::at(path)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(Failure::Misused(format!("{} is there already; name another file", path.display())))
+        }
+        Err(error) => Err(Failure::at(path)(error)),
+    }
+}
+
+fn describe(config: &TokenConfig, path: &Path) -> Result<(), Failure> {
+    let text = toml::to_string(&config.clone().lasting()).expect("a token's name is plain TOML");
+    write_durably(path, text.as_bytes()).map_err(|error| {
+        Failure::Misused(format!(
+            "the key is made and in the token, but {} could not be written: {error}; write it by hand:\n{text}",
+            path.display()
+        ))
+    })
+}
+
 fn report(what: &str, config: &TokenConfig, output: &Output) {
     let TokenConfig { token, key, .. } = config;
     output.result(
         &format!(
             "The key {key:?} of the token {token:?} {what}. For node.toml, under [keys]:\n  {}",
-            inline(config)
+            line(Operator::Token(config.clone()))
         ),
         &json!({ "token": token, "key": key }),
     );

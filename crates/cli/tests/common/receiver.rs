@@ -5,6 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use opentelemetry_proto::tonic::{
@@ -13,6 +14,9 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message as _;
+
+/// Between two bytes of an answer that drips: less than anybody waits for one.
+const DRIP: Duration = Duration::from_millis(500);
 
 /// What it does with a message.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,8 @@ pub enum Manner {
     Babbles,
     /// Answers 200, and more than anybody wants to read.
     NeverEnds,
+    /// Answers 200, a byte at a time.
+    Drips,
 }
 
 /// What it was told.
@@ -114,6 +120,13 @@ impl Receiver {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n")?;
                 loop {
                     stream.write_all(&[b'x'; 65_536])?;
+                }
+            }
+            Manner::Drips => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n")?;
+                loop {
+                    stream.write_all(b"x")?;
+                    thread::sleep(DRIP);
                 }
             }
         }
