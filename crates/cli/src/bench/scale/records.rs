@@ -61,7 +61,7 @@ struct BackupLine {
 
 impl Scale {
     pub(super) async fn records(&self, lines: &mut Lines<'_>) -> Result<(), BenchError> {
-        let setting = Setting { follower: true, ..Setting::default() };
+        let setting = Setting { observer: true, ..Setting::default() };
         let mut fleet = Fleet::start_as(&self.dir, VALIDATORS, setting).await?;
         let grown = self.grow(&mut fleet, lines).await;
         fleet.check()?;
@@ -111,7 +111,7 @@ impl Scale {
         let middle = |of: fn(&_) -> f64| median(&recent.iter().map(of).collect::<Vec<_>>());
         let rss = recent.iter().flat_map(|it| it.rss_mib.iter().copied()).fold(0.0, f64::max);
         let stored_mib = fleet.stored_bytes()? as f64 / MIB;
-        let begin_s = fleet.follow().await?.as_secs_f64();
+        let begin_s = fleet.observe().await?.as_secs_f64();
         let restart_s = restart(fleet, workload).await?;
         check_roots(fleet).await?;
         Ok(RecordsLine {
