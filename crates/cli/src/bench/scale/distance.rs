@@ -16,6 +16,8 @@ use crate::bench::{
     workload::Workload,
 };
 
+/// The delay at which a commit is judged.
+pub(super) const FAR_MS: u64 = 40;
 const VALIDATORS: usize = 4;
 const CHARTS: usize = 64;
 const COMMITS: usize = 200;
@@ -36,10 +38,10 @@ impl Scale {
         let near = self.commits(None).await?;
         let far = self.commits(Some(Duration::from_millis(self.delay_ms))).await?;
         lines.put("scale_distance", &DistanceLine { one_way_ms: self.delay_ms, near, far })?;
-        if self.delay_ms == 0 {
+        if self.delay_ms != FAR_MS {
             return Ok(());
         }
-        let least = STEPS * self.delay_ms as f64;
+        let least = STEPS * FAR_MS as f64;
         lines.figure(Figure::FarCommit, (far.p50_ms - near.p50_ms) / least)
     }
 

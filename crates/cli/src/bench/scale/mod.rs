@@ -19,6 +19,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
+use self::{distance::FAR_MS, records::MANY};
 pub(super) use self::{records::RecordsLine, sizes::SizeLine};
 use super::{
     BenchError,
@@ -56,11 +57,11 @@ pub(super) struct Scale {
     /// Seconds that are measured, for each rate
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// One way between two validators that are apart, in milliseconds
-    #[arg(long, default_value_t = 40)]
+    /// One way between two validators that are apart, in milliseconds; with another delay there is no figure
+    #[arg(long, default_value_t = FAR_MS)]
     delay_ms: u64,
-    /// Records in the end; 10,000,000 take some 30 GB of disk, and hours
-    #[arg(long, default_value_t = 1_000_000)]
+    /// Records in the end, a power of ten from 10,000 on; 10,000,000 take some 90 GB of disk, and hours
+    #[arg(long, default_value_t = MANY, value_parser = records::size)]
     records: usize,
 }
 

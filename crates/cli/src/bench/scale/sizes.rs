@@ -17,6 +17,8 @@ use crate::bench::{
 
 /// To which number of validators larger ones are compared.
 const USUAL: usize = 4;
+/// Those whose least is compared.
+const LARGER: [usize; 3] = [7, 10, 16];
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// What consortia of one size do.
@@ -43,13 +45,7 @@ impl Scale {
             lines.put("scale_size", &size)?;
             sizes.push(size);
         }
-        let work = |it: &SizeLine| it.commands_per_s * it.validators as f64;
-        let usual = sizes.iter().find(|it| it.validators == USUAL).map(work);
-        let larger = sizes.iter().filter(|it| it.validators > USUAL).map(work);
-        match (usual, larger.reduce(f64::min)) {
-            (Some(usual), Some(least)) => lines.figure(Figure::MoreValidators, least / usual),
-            _ => Ok(()),
-        }
+        larger_to_usual(&sizes).map_or(Ok(()), |it| lines.figure(Figure::MoreValidators, it))
     }
 
     async fn size(&self, fleet: &Fleet, validators: usize) -> Result<SizeLine, BenchError> {
@@ -65,5 +61,37 @@ impl Scale {
             p50_ms: driven.latency().p50_ms,
             rss_mib: rss as f64 / MIB,
         })
+    }
+}
+
+/// The least rate × validators of larger consortia ÷ that of the usual one, where all of them were measured.
+fn larger_to_usual(sizes: &[SizeLine]) -> Option<f64> {
+    let work = |validators: usize| {
+        let size = sizes.iter().find(|it| it.validators == validators)?;
+        Some(size.commands_per_s * validators as f64)
+    };
+    let larger: Option<Vec<_>> = LARGER.into_iter().map(work).collect();
+    Some(larger?.into_iter().fold(f64::INFINITY, f64::min) / work(USUAL)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_figure_names_is_compared() {
+        let measured = |sizes: &[(usize, f64)]| {
+            let line = |(validators, commands_per_s): &(usize, f64)| SizeLine {
+                validators: *validators,
+                commands_per_s: *commands_per_s,
+                p50_ms: 0.0,
+                rss_mib: 0.0,
+            };
+            larger_to_usual(&sizes.iter().map(line).collect::<Vec<_>>())
+        };
+        let all = [(1, 9_000.0), (4, 1_000.0), (7, 500.0), (10, 300.0), (16, 225.0), (20, 1.0)];
+        assert_eq!(measured(&all), Some(0.75));
+        assert_eq!(measured(&all[1..4]), None, "16 is missing");
+        assert_eq!(measured(&all[2..]), None, "4 is missing");
     }
 }
