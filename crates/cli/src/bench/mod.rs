@@ -21,7 +21,8 @@
 //! * Validators are child processes of this program on loopback, on the disk that `--dir` names, with
 //!   keys and configuration as an operator would have them. They end with this process, however it ends.
 //! * Nothing is signed or prepared while a clock runs.
-//! * A run that lost a command, or whose validators disagree, is an error and no measurement.
+//! * A run whose validators disagree in the end is an error and no measurement. So is one that lost a command, where
+//!   [`check`] reads all of them back: after `load`, and after the parts of `scale` that end with few enough of them.
 //!
 //! Not here: profiles, for which `docs/performance.md` has the commands.
 

@@ -57,6 +57,8 @@ struct BackupLine {
     while_per_s: f64,
     backups: usize,
     backup_mib: f64,
+    /// Whether the commands were too few for the time, before or meanwhile.
+    ran_out_of_commands: bool,
 }
 
 /// The sizes at which a consortium is measured.
@@ -143,8 +145,10 @@ impl Scale {
         last: &RecordsLine,
         lines: &mut Lines<'_>,
     ) -> Result<(), BenchError> {
-        let pace = (last.commands_per_s * HEADROOM, WARM_UP);
-        let before = self.load(fleet, workload, pace, |_| true).await?.rate();
+        let rate = last.commands_per_s * HEADROOM;
+        let work = self.sign(workload, rate, WARM_UP)?;
+        let before = self.load(fleet, work, WARM_UP).await?;
+        let work = self.sign(workload, rate, WARM_UP)?;
         let (mut backups, mut bytes) = (0, 0);
         let busy = async {
             loop {
@@ -159,17 +163,24 @@ impl Scale {
             }
         };
         let during = tokio::select! {
-            driven = self.load(fleet, workload, pace, |_| true) => driven?.rate(),
+            driven = self.load(fleet, work, WARM_UP) => driven?,
             ended = busy => return ended,
         };
-        let (records, backup_mib) = (last.records, bytes as f64 / MIB);
-        let line =
-            BackupLine { records, before_per_s: before, while_per_s: during, backups, backup_mib };
+        check_roots(fleet).await?;
+        let records = last.records;
+        let line = BackupLine {
+            records,
+            before_per_s: before.rate(),
+            while_per_s: during.rate(),
+            backups,
+            backup_mib: bytes as f64 / MIB,
+            ran_out_of_commands: before.exhausted || during.exhausted,
+        };
         lines.put("scale_backup", &line)?;
         if records != MANY {
             return Ok(());
         }
-        lines.figure(Figure::BackupRate, during / before)
+        lines.figure(Figure::BackupRate, line.while_per_s / line.before_per_s)
     }
 }
 

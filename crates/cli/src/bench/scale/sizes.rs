@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{CHARTS, COMMANDS_PER_S, Scale, WARM_UP};
 use crate::bench::{
     BenchError,
-    check::check_roots,
+    check::check,
     figure::{Figure, Lines},
     fleet::Fleet,
     load::open_charts,
@@ -32,6 +32,9 @@ pub(in crate::bench) struct SizeLine {
     pub p50_ms: f64,
     /// The most memory that one of them took at the end.
     pub rss_mib: f64,
+    /// Whether the commands were too few for the time.
+    #[serde(default)]
+    pub ran_out_of_commands: bool,
 }
 
 impl Scale {
@@ -39,7 +42,7 @@ impl Scale {
         let mut sizes: Vec<SizeLine> = Vec::new();
         for validators in &self.validators {
             let mut fleet = Fleet::start(&self.dir, *validators).await?;
-            let size = self.size(&fleet, *validators).await;
+            let size = self.size(&fleet, *validators, lines).await;
             fleet.check()?;
             let size = size.inspect_err(|_| drop(fleet.keep()))?;
             lines.put("scale_size", &size)?;
@@ -48,18 +51,26 @@ impl Scale {
         larger_to_usual(&sizes).map_or(Ok(()), |it| lines.figure(Figure::MoreValidators, it))
     }
 
-    async fn size(&self, fleet: &Fleet, validators: usize) -> Result<SizeLine, BenchError> {
+    async fn size(
+        &self,
+        fleet: &Fleet,
+        validators: usize,
+        lines: &mut Lines<'_>,
+    ) -> Result<SizeLine, BenchError> {
         let mut workload = Workload::new(fleet, CHARTS, 1);
-        open_charts(fleet, &mut workload).await?;
+        let mut acknowledged = open_charts(fleet, &mut workload).await?;
         let rate = COMMANDS_PER_S / (validators as f64 / USUAL as f64).max(1.0);
-        let driven = self.load(fleet, &mut workload, (rate, WARM_UP), |_| true).await?;
-        check_roots(fleet).await?;
+        let work = self.sign(&mut workload, rate, WARM_UP)?;
+        let driven = self.load(fleet, work, WARM_UP).await?;
+        acknowledged.extend(driven.acknowledged.iter().map(|it| it.id));
+        lines.put("checked", &check(fleet, workload.charts(), &acknowledged).await?)?;
         let rss = driven.after.validators.iter().map(|it| it.rss_bytes).max().unwrap_or(0);
         Ok(SizeLine {
             validators,
             commands_per_s: driven.rate(),
             p50_ms: driven.latency().p50_ms,
             rss_mib: rss as f64 / MIB,
+            ran_out_of_commands: driven.exhausted,
         })
     }
 }
@@ -86,6 +97,7 @@ mod tests {
                 commands_per_s: *commands_per_s,
                 p50_ms: 0.0,
                 rss_mib: 0.0,
+                ran_out_of_commands: false,
             };
             larger_to_usual(&sizes.iter().map(line).collect::<Vec<_>>())
         };
