@@ -18,7 +18,7 @@ use super::{
     plot::{Bar, plot},
 };
 
-/// Print the medians of all figures in files of JSON lines as a table
+/// Print the medians of the figures in files of JSON lines as a table
 #[derive(Args, Clone, Debug)]
 pub(super) struct Table {
     /// Files that other benchmarks wrote
