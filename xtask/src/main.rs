@@ -17,11 +17,11 @@ mod fuzz;
 mod pilot;
 mod process;
 mod purity;
+mod results;
 mod sbom;
 mod soak;
 mod source;
 mod steps;
-mod tally;
 mod tools;
 mod tour;
 

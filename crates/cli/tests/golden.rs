@@ -118,7 +118,13 @@ const COMMANDS: [(&str, &[&str]); 37] = [
     ("fsck", &[]),
     ("backup", &[]),
     ("restore", &[]),
-    ("bench", &["table"]),
+    (
+        "bench",
+        &[
+            "limits", "load", "latency", "seal", "idle", "matching", "decision", "opening",
+            "growth", "report", "scale", "compare", "all", "table",
+        ],
+    ),
 ];
 
 /// Runs the program as if on a terminal of 100 columns, acting as nobody.

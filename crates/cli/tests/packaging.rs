@@ -6,7 +6,7 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -22,11 +22,89 @@ fn home() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-#[test]
-fn the_package_names_files_that_exist() {
+/// What the manifest says of the package.
+fn package() -> toml::Value {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
-    let package = &manifest["package"]["metadata"]["deb"];
+    manifest["package"]["metadata"]["deb"].clone()
+}
+
+/// The files of the package: where each is installed, and where it is here.
+fn installed() -> BTreeMap<PathBuf, PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut installed = BTreeMap::new();
+    for asset in package()["assets"].as_array().unwrap() {
+        let (from, to) = (asset[0].as_str().unwrap(), asset[1].as_str().unwrap());
+        let files = match from.split_once('*') {
+            None => vec![here.join(from)],
+            Some((folder, end)) => {
+                let files = fs::read_dir(here.join(folder)).unwrap().map(|it| it.unwrap().path());
+                files.filter(|it| it.to_str().unwrap().ends_with(end)).collect()
+            }
+        };
+        for file in files {
+            // As cargo-deb has it: what ends with a slash is a folder.
+            let name = if to.ends_with('/') { file.file_name().unwrap() } else { "".as_ref() };
+            installed.insert(Path::new("/").join(to).join(name).components().collect(), file);
+        }
+    }
+    installed
+}
+
+/// A path from `folder`, without the steps back that are in it.
+fn follow(folder: &Path, link: &str) -> PathBuf {
+    let mut path = folder.to_path_buf();
+    for step in link.split('/') {
+        match step {
+            "" | "." => {}
+            ".." => assert!(path.pop(), "{link} leads out of the file system"),
+            name => path.push(name),
+        }
+    }
+    path
+}
+
+/// What follows `mark` each time, up to one of `ends`.
+fn after<'a>(text: &'a str, mark: &'a str, ends: &'a [char]) -> impl Iterator<Item = &'a str> {
+    text.split(mark).skip(1).filter_map(move |it| it.split(ends).next())
+}
+
+#[test]
+fn what_the_installed_documents_name_is_installed() {
+    const HOME: &str = "/usr/share/doc/keepwell/";
+    let installed = installed();
+    // A link may be to a folder.
+    let is_there = |path: &Path| installed.keys().any(|it| it.starts_with(path));
+    let (mut links, mut paths) = (0, 0);
+    for (at, file) in &installed {
+        if at.extension().is_none_or(|it| it != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(file).unwrap();
+        for link in after(&text, "](", &[')', '#']) {
+            let to = follow(at.parent().unwrap(), link);
+            // What is for readers of the sources is not installed.
+            let is_source = ["crates", "bench", "fuzz"]
+                .iter()
+                .any(|it| to.starts_with(Path::new(HOME).join(it)));
+            if !link.starts_with("https://") && !is_source {
+                assert!(is_there(&to), "{}: {link}", file.display());
+                links += 1;
+            }
+        }
+        for path in after(&text, HOME, &[' ', '`', '\n', ')']) {
+            assert!(is_there(&follow(Path::new(HOME), path)), "{}: {path}", file.display());
+            paths += 1;
+        }
+    }
+    assert!(links > 100 && paths > 1, "{links} {paths}");
+    let documentation = UNIT.lines().find_map(|it| it.strip_prefix("Documentation=file://"));
+    assert!(installed.contains_key(Path::new(documentation.unwrap())), "{documentation:?}");
+}
+
+#[test]
+fn the_package_names_files_that_exist() {
+    let package = package();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = 0;
     for asset in package["assets"].as_array().unwrap() {

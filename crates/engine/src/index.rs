@@ -62,12 +62,12 @@ const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub enum IndexError {
     /// The disk, or the files on it.
     #[error(
-        "the index cannot be read or written: {0}; remove its folder and start again: it is built from the blocks; where this node began from the state of others, remove what is in its folder but the sealed objects, and it begins anew"
+        "the index cannot be read or written: {0}; remove its folder and start again: it is built from the blocks; where this node began from the state of others, remove what is in its folder but the sealed objects, and start it with `archive = true`"
     )]
     Storage(#[from] fjall::Error),
     /// A line that cannot be read.
     #[error(
-        "a line of the index is damaged; remove its folder and start again: it is built from the blocks; where this node began from the state of others, remove what is in its folder but the sealed objects, and it begins anew"
+        "a line of the index is damaged; remove its folder and start again: it is built from the blocks; where this node began from the state of others, remove what is in its folder but the sealed objects, and start it with `archive = true`"
     )]
     Damaged,
     /// The index must be built again, and a block for it is missing.

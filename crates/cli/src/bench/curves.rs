@@ -155,6 +155,7 @@ mod tests {
             commands_per_s: 1_000.0 / validators as f64,
             p50_ms: 10.0,
             rss_mib: 100.0,
+            ran_out_of_commands: false,
         };
         let svg = curves(&[size(4), size(16)], &[]);
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));

@@ -123,6 +123,11 @@ impl Driven {
         Spread::of(self.in_window().map(|it| it.answered - it.sent).collect())
     }
 
+    /// The longest time from `start` on in which nothing was acknowledged.
+    pub(super) fn longest_gap_since(&self, start: Instant) -> Duration {
+        longest_gap(start, self.acknowledged.iter().map(|it| it.answered).collect())
+    }
+
     /// Bytes of all acknowledged commands.
     pub(super) fn command_bytes(&self) -> u64 {
         self.acknowledged.iter().map(|it| u64::from(it.command_bytes)).sum()
@@ -132,6 +137,15 @@ impl Driven {
         let window = self.before.at..self.after.at;
         self.acknowledged.iter().filter(move |it| window.contains(&it.answered))
     }
+}
+
+/// The longest time between two moments, of which `start` is the first; those before it do not count.
+fn longest_gap(start: Instant, mut moments: Vec<Instant>) -> Duration {
+    moments.retain(|it| *it > start);
+    moments.sort_unstable();
+    let before = std::iter::once(&start).chain(&moments);
+    let gaps = before.zip(&moments).map(|(before, it)| it.duration_since(*before));
+    gaps.max().unwrap_or_default()
 }
 
 /// What the clients share.
@@ -261,4 +275,23 @@ pub(super) async fn commit(
         sleep(BUSY_PAUSE).await;
     }
     Err(BenchError::AlwaysBusy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_begins_with_the_start() {
+        let start = Instant::now();
+        let gap = |seconds: &[u64]| {
+            let at = |it: &u64| start - Duration::from_secs(5) + Duration::from_secs(*it);
+            longest_gap(start, seconds.iter().map(at).collect()).as_secs()
+        };
+        // Five seconds before the start are none of it.
+        assert_eq!(gap(&[0, 8, 9]), 3);
+        assert_eq!(gap(&[9, 6, 7]), 2, "in whatever order");
+        assert_eq!(gap(&[0, 4]), 0);
+        assert_eq!(gap(&[]), 0);
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A run writes one JSON object per line: first the limits of the machine, then what was measured, then
 //! each figure that follows from both. A figure is dimensionless or in the unit that its name says, and
-//! carries what it must be and what it should be, so that a line can be judged alone.
+//! carries what it must be and what it should be, so that a line can be judged alone. Where its text names
+//! a size, a run of another size writes what it measured and no figure.
 
 use std::{io::Write, time::Duration};
 

@@ -5,7 +5,7 @@
 //! commands of every organisation can be signed here, and that the quota of commands is out of the way.
 //! Each organisation enrols one member, who does everything.
 //!
-//! Where [`Setting`] says so, links between validators take time, or one more node may follow.
+//! Where [`Setting`] says so, links between validators take time, or one more node may observe.
 
 use std::{
     fs,
@@ -51,17 +51,17 @@ const READY_MAX: Duration = Duration::from_secs(90);
 const READY_POLL: Duration = Duration::from_millis(100);
 /// Longest wait for all validators to stand at one height.
 const MEET_MAX: Duration = Duration::from_secs(60);
-/// Longest wait for a node that follows to be where the others are.
-const FOLLOW_MAX: Duration = Duration::from_secs(1_800);
-const FOLLOW_POLL: Duration = Duration::from_millis(20);
+/// Longest wait for an observer to be where the validators are.
+const OBSERVE_MAX: Duration = Duration::from_secs(1_800);
+const OBSERVE_POLL: Duration = Duration::from_millis(20);
 
 /// What differs from validators side by side on loopback.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Setting {
     /// How long a message between two validators takes, one way.
     pub delay: Option<Duration>,
-    /// Whether the validators keep links with one more node, which [`Fleet::follow`] starts.
-    pub follower: bool,
+    /// Whether the validators keep links with an observer, which [`Fleet::observe`] starts.
+    pub observer: bool,
 }
 
 /// The validators, ended when this is dropped.
@@ -73,7 +73,7 @@ pub(super) struct Fleet {
     /// What checks their certificates.
     pub validators: Validators,
     consortium: Arc<Consortium>,
-    follower: Option<Follower>,
+    observer: Option<Observer>,
     // Through which the validators reach each other, where that takes time.
     _relays: Vec<Relay>,
     // Last: the folders go when nobody writes to them.
@@ -96,8 +96,8 @@ pub(super) struct Node {
     process: Option<Process>,
 }
 
-/// A node without a vote, which begins from the state of the others.
-struct Follower {
+/// A node without a vote, which begins from the state of the validators.
+struct Observer {
     organisation: OrganisationId,
     keys: NodeKeys,
     place: Place,
@@ -139,13 +139,13 @@ impl Fleet {
             peer_address: loopback(peer_ports[index]),
             client_address: loopback(client_ports[index]),
         };
-        let follower = setting.follower.then(|| Follower {
+        let observer = setting.observer.then(|| Observer {
             organisation: founded[0].organisation,
             keys: NodeKeys::generate(&mut rng()),
             place: place(count),
         });
         let keys = founded.iter().map(|node| node.keys.consensus_key());
-        let keys = keys.chain(follower.iter().map(|it| it.keys.consensus_key()));
+        let keys = keys.chain(observer.iter().map(|it| it.keys.consensus_key()));
         let peers = peers(keys.zip(reached));
         let mut nodes = Vec::with_capacity(count);
         for (index, node) in founded.iter().enumerate() {
@@ -162,14 +162,14 @@ impl Fleet {
                 place,
             });
         }
-        if let Some(Follower { organisation, keys, place }) = &follower {
+        if let Some(Observer { organisation, keys, place }) = &observer {
             let says = format!("archive = false\norganisation = \"{organisation}\"\n");
             place.furnish(keys, &says, &peers)?;
         }
         let validators = Validators::of(&genesis)?;
         let consortium = Arc::new(Consortium::new(genesis)?);
         let mut fleet =
-            Self { nodes, chain, validators, consortium, follower, _relays: relays, scratch };
+            Self { nodes, chain, validators, consortium, observer, _relays: relays, scratch };
         fleet.wait_until_ready().await?;
         fleet.enrol().await?;
         Ok(fleet)
@@ -186,15 +186,15 @@ impl Fleet {
         Ok(())
     }
 
-    /// Starts a node that has nothing, and kills it when it has the block that the others had when it was started;
-    /// returns how long that took.
-    pub(super) async fn follow(&self) -> Result<Duration, BenchError> {
-        let Some(Follower { place, .. }) = &self.follower else { return Ok(Duration::ZERO) };
+    /// Starts the observer, which has nothing, and kills it when it has the block that the validators had when it was
+    /// started; returns how long that took.
+    pub(super) async fn observe(&self) -> Result<Duration, BenchError> {
+        let Some(Observer { place, .. }) = &self.observer else { return Ok(Duration::ZERO) };
         let tips = self.tips().await?;
         let target = tips.iter().map(|tip| tip.height).max().unwrap_or_default();
         let start = Instant::now();
         let mut process = place.start()?;
-        while start.elapsed() < FOLLOW_MAX {
+        while start.elapsed() < OBSERVE_MAX {
             process.check()?;
             if self.tip_of(place.client_address).await.is_ok_and(|tip| tip.height >= target) {
                 let took = start.elapsed();
@@ -202,9 +202,9 @@ impl Fleet {
                 fs::remove_dir_all(place.data())?;
                 return Ok(took);
             }
-            tokio::time::sleep(FOLLOW_POLL).await;
+            tokio::time::sleep(OBSERVE_POLL).await;
         }
-        Err(BenchError::Apart { seconds: FOLLOW_MAX.as_secs() })
+        Err(BenchError::Apart { seconds: OBSERVE_MAX.as_secs() })
     }
 
     /// The configuration of a validator.

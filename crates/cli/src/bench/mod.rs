@@ -21,7 +21,8 @@
 //! * Validators are child processes of this program on loopback, on the disk that `--dir` names, with
 //!   keys and configuration as an operator would have them. They end with this process, however it ends.
 //! * Nothing is signed or prepared while a clock runs.
-//! * A run that lost a command, or whose validators disagree, is an error and no measurement.
+//! * A run whose validators disagree in the end is an error and no measurement. So is one that lost a command, where
+//!   [`check`] reads all of them back: after `load`, and after the parts of `scale` that end with few enough of them.
 //!
 //! Not here: profiles, for which `docs/performance.md` has the commands.
 
@@ -78,8 +79,16 @@ const EXAMPLES: &str = "\
 Examples:
   keepwell bench limits --dir /srv/keepwell
   keepwell bench load --seconds 20 --clients 64,256 > load.jsonl
+  keepwell bench latency
+  keepwell bench seal --mib 100
+  keepwell bench idle
+  keepwell bench matching
+  keepwell bench decision
+  keepwell bench opening
+  keepwell bench growth --records 1000000 > growth.jsonl
   keepwell bench report
   keepwell bench scale > scale.jsonl
+  keepwell bench compare --runs 1
   keepwell bench all --runs 5 > all.jsonl
   keepwell bench table all.jsonl --svg docs/performance.svg
   keepwell bench table scale.jsonl --curves docs/scale.svg
@@ -139,7 +148,7 @@ struct LimitsOnly {
     dir: PathBuf,
 }
 
-/// Measure everything, PostgreSQL in turns, several times; growth once
+/// Measure everything but `report` and `scale`, PostgreSQL in turns, several times; growth once
 #[derive(Args, Clone, Debug)]
 struct All {
     #[command(flatten)]

@@ -110,12 +110,12 @@ const fn name(figure: Figure) -> &'static str {
         Figure::DecisionGrants => "decision: 10⁴ grants ÷ one",
         Figure::DecisionMembers => "decision: 10⁴ members ÷ one",
         Figure::OpeningCpu => "opening 1,000 records: CPU ÷ shares",
-        Figure::MoreValidators => "rate × validators: 16 ÷ 4",
+        Figure::MoreValidators => "rate × validators: more ÷ 4",
         Figure::FarCommit => "commit, 40 ms apart ÷ 3 × 40 ms",
         Figure::CrashRate => "rate after a crash ÷ before",
         Figure::RestartSeconds => "restart to voting, 10⁶ records, s",
         Figure::BeginSeconds => "beginning from the state, 10⁶ records, s",
-        Figure::BackupRate => "rate during a backup ÷ before",
+        Figure::BackupRate => "rate during a backup ÷ before, 10⁶ records",
     }
 }
 

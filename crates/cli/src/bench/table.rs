@@ -18,7 +18,7 @@ use super::{
     plot::{Bar, plot},
 };
 
-/// Print the medians of all figures in files of JSON lines as a table
+/// Print the medians of the figures in files of JSON lines as a table
 #[derive(Args, Clone, Debug)]
 pub(super) struct Table {
     /// Files that other benchmarks wrote
@@ -42,8 +42,8 @@ struct FigureLine {
 impl Table {
     pub(super) fn run(&self, out: &mut dyn Write, json: bool) -> Result<(), BenchError> {
         let values = self.values()?;
-        let of = |figure: &Figure| values.get(figure).map_or(&[][..], Vec::as_slice);
-        let rows: Vec<_> = Figure::ALL.iter().map(|it| Row::of(*it, of(it))).collect();
+        let row = |figure: &Figure| Row::of(*figure, values.get(figure)?);
+        let rows: Vec<_> = Figure::ALL.iter().filter_map(row).collect();
         if json {
             writeln!(out, "{}", serde_json::to_string(&rows)?)?;
         } else {
@@ -111,9 +111,9 @@ struct Row {
     better: Better,
     must: f64,
     aim: Option<f64>,
-    median: Option<f64>,
+    median: f64,
     runs: usize,
-    reached: Option<Reached>,
+    reached: Reached,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -125,16 +125,17 @@ enum Reached {
 }
 
 impl Row {
-    fn of(figure: Figure, values: &[f64]) -> Self {
-        let median = median(values);
-        let reached = median.map(|value| match (figure.holds(value), figure.aimed(value)) {
+    /// Nothing if it was not measured.
+    fn of(figure: Figure, values: &[f64]) -> Option<Self> {
+        let median = median(values)?;
+        let reached = match (figure.holds(median), figure.aimed(median)) {
             (true, true) => Reached::Aim,
             (true, false) => Reached::Must,
             (false, _) => Reached::No,
-        });
+        };
         let (must, aim, runs) = (figure.must(), figure.aim(), values.len());
         let (text, better) = (figure.text(), figure.better());
-        Self { figure, text, better, must, aim, median, runs, reached }
+        Some(Self { figure, text, better, must, aim, median, runs, reached })
     }
 }
 
@@ -145,15 +146,13 @@ impl fmt::Display for Row {
             Better::Lower => '≤',
         };
         let aim = self.aim.map_or(String::new(), |it| format!("{sign} {it}"));
-        let median = self.median.map_or("not measured".to_owned(), short);
         let reached = match self.reached {
-            Some(Reached::Aim) => "aim ",
-            Some(Reached::Must) => "must ",
-            Some(Reached::No) => "no ",
-            None => "",
+            Reached::Aim => "aim",
+            Reached::Must => "must",
+            Reached::No => "no",
         };
-        let (text, must, runs) = (self.text, self.must, self.runs);
-        write!(f, "| {text} | {sign} {must} | {aim} | {median} | {runs} | {reached}|")
+        let (text, must, median, runs) = (self.text, self.must, short(self.median), self.runs);
+        write!(f, "| {text} | {sign} {must} | {aim} | {median} | {runs} | {reached} |")
     }
 }
 
@@ -175,34 +174,31 @@ mod tests {
     #[test]
     fn rows() {
         let text = Figure::VerifyShare.text();
-        let cases: [(&[f64], &str); 4] = [
-            (&[], "not measured | 0 | |"),
+        let cases: [(&[f64], &str); 3] = [
             (&[0.1], "0.100 | 1 | no |"),
             (&[0.1, 0.2, 0.3], "0.200 | 3 | must |"),
             (&[0.5], "0.500 | 1 | aim |"),
         ];
         for (values, end) in cases {
             assert_eq!(
-                Row::of(Figure::VerifyShare, values).to_string(),
+                Row::of(Figure::VerifyShare, values).unwrap().to_string(),
                 format!("| {text} | ≥ 0.15 | ≥ 0.4 | {end}")
             );
         }
     }
 
     #[test]
-    fn one_json_value_of_all_figures() {
+    fn one_json_value_of_what_was_measured() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs.jsonl");
         fs::write(&path, "{\"figure\":\"verify_share\",\"value\":0.5}\nno figure\n").unwrap();
         let mut out = Vec::new();
         Table { files: vec![path], svg: None, curves: None }.run(&mut out, true).unwrap();
         let rows: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
-        assert_eq!(rows.len(), Figure::ALL.len());
-        let first = serde_json::json!({
+        let measured = serde_json::json!({
             "figure": "verify_share", "text": Figure::VerifyShare.text(), "better": "higher", "must": 0.15, "aim": 0.4,
             "median": 0.5, "runs": 1, "reached": "aim",
         });
-        assert_eq!(rows[0], first);
-        assert!(rows[1]["median"].is_null() && rows[1]["reached"].is_null());
+        assert_eq!(rows, [measured]);
     }
 }

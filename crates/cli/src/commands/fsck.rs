@@ -45,11 +45,13 @@ impl Fsck {
         // Held until the check ends, so that no node writes meanwhile.
         let folder =
             Folder::open(&config.folder).map_err(|error| Failure::Misused(error.to_string()))?;
-        let index = open(
-            &folder.index(),
-            "the index is damaged; remove its folder and start again: it is built from the blocks",
-            Index::open,
-        )?;
+        // Without an archive there are no blocks from before to build it of.
+        let damaged = if config.archive {
+            "the index is damaged; remove its folder and start again: it is built from the blocks"
+        } else {
+            "the index is damaged, and cannot be built without the blocks before; remove what is in the node's folder but the sealed objects, and start it with `archive = true`"
+        };
+        let index = open(&folder.index(), damaged, Index::open)?;
         open(
             &folder.custody_index(),
             "the custody index is damaged; remove its folder and start again: no object is lost",

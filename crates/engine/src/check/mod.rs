@@ -106,12 +106,12 @@ pub enum Unsound {
     StateDiffers,
     /// What a validator began from is not what others certified.
     #[error(
-        "what this node began from is not certified by the consortium's validators; remove what is in its folder but the sealed objects, and start it again"
+        "what this node began from is not certified by the consortium's validators; remove what is in its folder but the sealed objects, and start it with `archive = true`"
     )]
     Floor,
     /// The index differs from the blocks or the state, and the node began from a state.
     #[error(
-        "the index differs from the blocks or the state, and cannot be built without the blocks before; remove what is in the node's folder but the sealed objects, and start it again"
+        "the index differs from the blocks or the state, and cannot be built without the blocks before; remove what is in the node's folder but the sealed objects, and start it with `archive = true`"
     )]
     LinesDiffer,
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Scale;
 use crate::bench::{
     BenchError,
+    check::check,
     drive::{Span, drive},
     figure::{Figure, Lines, Spread},
     fleet::{Fleet, Setting},
@@ -16,6 +17,8 @@ use crate::bench::{
     workload::Workload,
 };
 
+/// The delay at which a commit is judged.
+pub(super) const FAR_MS: u64 = 40;
 const VALIDATORS: usize = 4;
 const CHARTS: usize = 64;
 const COMMITS: usize = 200;
@@ -33,35 +36,40 @@ struct DistanceLine {
 
 impl Scale {
     pub(super) async fn distance(&self, lines: &mut Lines<'_>) -> Result<(), BenchError> {
-        let near = self.commits(None).await?;
-        let far = self.commits(Some(Duration::from_millis(self.delay_ms))).await?;
+        let near = self.commits(None, lines).await?;
+        let far = self.commits(Some(Duration::from_millis(self.delay_ms)), lines).await?;
         lines.put("scale_distance", &DistanceLine { one_way_ms: self.delay_ms, near, far })?;
-        if self.delay_ms == 0 {
+        if self.delay_ms != FAR_MS {
             return Ok(());
         }
-        let least = STEPS * self.delay_ms as f64;
+        let least = STEPS * FAR_MS as f64;
         lines.figure(Figure::FarCommit, (far.p50_ms - near.p50_ms) / least)
     }
 
-    async fn commits(&self, delay: Option<Duration>) -> Result<Spread, BenchError> {
+    async fn commits(
+        &self,
+        delay: Option<Duration>,
+        lines: &mut Lines<'_>,
+    ) -> Result<Spread, BenchError> {
         let setting = Setting { delay, ..Setting::default() };
         let mut fleet = Fleet::start_as(&self.dir, VALIDATORS, setting).await?;
-        let measured = commits(&fleet).await;
+        let measured = commits(&fleet, lines).await;
         fleet.check()?;
         measured.inspect_err(|_| drop(fleet.keep()))
     }
 }
 
-async fn commits(fleet: &Fleet) -> Result<Spread, BenchError> {
+async fn commits(fleet: &Fleet, lines: &mut Lines<'_>) -> Result<Spread, BenchError> {
     let mut workload = Workload::new(fleet, CHARTS, 1);
-    open_charts(fleet, &mut workload).await?;
+    let mut acknowledged = open_charts(fleet, &mut workload).await?;
+    let mut latency = Spread::default();
     for count in [WARM, COMMITS] {
         let mut work = workload.records(VALIDATORS * count)?;
         work.iter_mut().skip(1).for_each(Vec::clear);
         let driven = drive(fleet, work, 1, Span::All).await?;
-        if count == COMMITS {
-            return Ok(driven.latency());
-        }
+        acknowledged.extend(driven.acknowledged.iter().map(|it| it.id));
+        latency = driven.latency();
     }
-    Ok(Spread::default())
+    lines.put("checked", &check(fleet, workload.charts(), &acknowledged).await?)?;
+    Ok(latency)
 }

@@ -8,6 +8,11 @@
 //! * [`records`]: at each power of ten, what a consortium that holds so many costs, how long a validator takes to start
 //!   again, and how long a new node takes that begins from the state; at the end, a load while a backup is made.
 //!
+//! # Invariants
+//!
+//! * What was acknowledged in one of the first three is in the state of every validator at the end. With more and more
+//!   records that takes too long to read, and only heights, headers and roots are compared.
+//!
 //! Not here: the picture of what was measured, which [`super::curves`] draws from the lines.
 
 mod crash;
@@ -19,6 +24,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
+use self::{distance::FAR_MS, records::MANY};
 pub(super) use self::{records::RecordsLine, sizes::SizeLine};
 use super::{
     BenchError,
@@ -26,7 +32,7 @@ use super::{
     figure::Lines,
     fleet::Fleet,
     validators,
-    workload::Workload,
+    workload::{Prepared, Workload},
 };
 
 /// Charts that are written in.
@@ -56,11 +62,11 @@ pub(super) struct Scale {
     /// Seconds that are measured, for each rate
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// One way between two validators that are apart, in milliseconds
-    #[arg(long, default_value_t = 40)]
+    /// One way between two validators that are apart, in milliseconds; with another delay there is no figure
+    #[arg(long, default_value_t = FAR_MS)]
     delay_ms: u64,
-    /// Records in the end; 10,000,000 take some 30 GB of disk, and hours
-    #[arg(long, default_value_t = 1_000_000)]
+    /// Records in the end, a power of ten from 10,000 on; 10,000,000 take some 90 GB of disk, and hours
+    #[arg(long, default_value_t = MANY, value_parser = records::size)]
     records: usize,
 }
 
@@ -94,22 +100,25 @@ impl Scale {
         Ok(())
     }
 
-    /// A load on those validators that `with_work` names; commands are signed for at most `rate` in a second.
+    /// Commands for a load of at most `rate` in a second, after a time to warm up.
+    fn sign(
+        &self,
+        workload: &mut Workload,
+        rate: f64,
+        warm_up: Duration,
+    ) -> Result<Vec<Vec<Prepared>>, BenchError> {
+        let seconds = warm_up + Duration::from_secs(self.seconds);
+        workload.records((rate * seconds.as_secs_f64()) as usize)
+    }
+
+    /// A load of commands that are signed.
     async fn load(
         &self,
         fleet: &Fleet,
-        workload: &mut Workload,
-        (rate, warm_up): (f64, Duration),
-        with_work: impl Fn(usize) -> bool,
+        work: Vec<Vec<Prepared>>,
+        warm_up: Duration,
     ) -> Result<Driven, BenchError> {
         let measured = Duration::from_secs(self.seconds);
-        let count = rate * (warm_up + measured).as_secs_f64();
-        let mut work = workload.records(count as usize)?;
-        for (at, of) in work.iter_mut().enumerate() {
-            if !with_work(at) {
-                of.clear();
-            }
-        }
         drive(fleet, work, self.clients, Span::For { warm_up, measured }).await
     }
 }

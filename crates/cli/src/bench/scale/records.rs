@@ -1,6 +1,6 @@
 //! A consortium of four with more and more records.
 
-use std::{fs, time::Instant};
+use std::{fs, iter::successors, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,8 @@ use crate::bench::{
 const VALIDATORS: usize = 4;
 /// The first size, which times ten is the next.
 const FEW: usize = 10_000;
-/// The size at which starts are judged.
-const MANY: usize = 1_000_000;
+/// The size at which starts and the rate during a backup are judged.
+pub(super) const MANY: usize = 1_000_000;
 /// Rounds from one size to the next, at least.
 const ROUNDS: usize = 5;
 const ROUND_MAX: usize = 20_000;
@@ -57,11 +57,24 @@ struct BackupLine {
     while_per_s: f64,
     backups: usize,
     backup_mib: f64,
+    /// Whether the commands were too few for the time, before or meanwhile.
+    ran_out_of_commands: bool,
+}
+
+/// The sizes at which a consortium is measured.
+fn sizes() -> impl Iterator<Item = usize> {
+    successors(Some(FEW), |size| size.checked_mul(10))
+}
+
+/// A number of records at which a consortium is measured.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|it| sizes().any(|size| size == *it));
+    number.ok_or_else(|| String::from("sizes are powers of ten: 10000, 100000, 1000000 and so on"))
 }
 
 impl Scale {
     pub(super) async fn records(&self, lines: &mut Lines<'_>) -> Result<(), BenchError> {
-        let setting = Setting { follower: true, ..Setting::default() };
+        let setting = Setting { observer: true, ..Setting::default() };
         let mut fleet = Fleet::start_as(&self.dir, VALIDATORS, setting).await?;
         let grown = self.grow(&mut fleet, lines).await;
         fleet.check()?;
@@ -71,9 +84,8 @@ impl Scale {
     async fn grow(&self, fleet: &mut Fleet, lines: &mut Lines<'_>) -> Result<(), BenchError> {
         let mut workload = Workload::new(fleet, CHARTS, 1);
         open_charts(fleet, &mut workload).await?;
-        let sizes = std::iter::successors(Some(FEW), |size| size.checked_mul(10));
         let mut line = None;
-        for size in sizes.take_while(|size| *size <= self.records) {
+        for size in sizes().take_while(|size| *size <= self.records) {
             let before = line.map_or(0, |it: RecordsLine| it.records);
             let next = self.size_of(fleet, &mut workload, (before, size)).await?;
             lines.put("scale_records", &next)?;
@@ -111,7 +123,7 @@ impl Scale {
         let middle = |of: fn(&_) -> f64| median(&recent.iter().map(of).collect::<Vec<_>>());
         let rss = recent.iter().flat_map(|it| it.rss_mib.iter().copied()).fold(0.0, f64::max);
         let stored_mib = fleet.stored_bytes()? as f64 / MIB;
-        let begin_s = fleet.follow().await?.as_secs_f64();
+        let begin_s = fleet.observe().await?.as_secs_f64();
         let restart_s = restart(fleet, workload).await?;
         check_roots(fleet).await?;
         Ok(RecordsLine {
@@ -133,8 +145,10 @@ impl Scale {
         last: &RecordsLine,
         lines: &mut Lines<'_>,
     ) -> Result<(), BenchError> {
-        let pace = (last.commands_per_s * HEADROOM, WARM_UP);
-        let before = self.load(fleet, workload, pace, |_| true).await?.rate();
+        let rate = last.commands_per_s * HEADROOM;
+        let work = self.sign(workload, rate, WARM_UP)?;
+        let before = self.load(fleet, work, WARM_UP).await?;
+        let work = self.sign(workload, rate, WARM_UP)?;
         let (mut backups, mut bytes) = (0, 0);
         let busy = async {
             loop {
@@ -149,14 +163,24 @@ impl Scale {
             }
         };
         let during = tokio::select! {
-            driven = self.load(fleet, workload, pace, |_| true) => driven?.rate(),
+            driven = self.load(fleet, work, WARM_UP) => driven?,
             ended = busy => return ended,
         };
-        let (records, backup_mib) = (last.records, bytes as f64 / MIB);
-        let line =
-            BackupLine { records, before_per_s: before, while_per_s: during, backups, backup_mib };
+        check_roots(fleet).await?;
+        let records = last.records;
+        let line = BackupLine {
+            records,
+            before_per_s: before.rate(),
+            while_per_s: during.rate(),
+            backups,
+            backup_mib: bytes as f64 / MIB,
+            ran_out_of_commands: before.exhausted || during.exhausted,
+        };
         lines.put("scale_backup", &line)?;
-        lines.figure(Figure::BackupRate, during / before)
+        if records != MANY {
+            return Ok(());
+        }
+        lines.figure(Figure::BackupRate, line.while_per_s / line.before_per_s)
     }
 }
 
@@ -174,4 +198,18 @@ async fn restart(fleet: &mut Fleet, workload: &mut Workload) -> Result<f64, Benc
     fleet.start_again(VALIDATORS - 1)?;
     fleet.wait_until_ready().await?;
     Ok(took.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_ten() {
+        assert_eq!(size("10000"), Ok(FEW));
+        assert_eq!(size("1000000"), Ok(MANY));
+        for text in ["0", "1", "1000", "20000", "999999", "-10000", "many", ""] {
+            assert!(size(text).is_err(), "{text} was taken");
+        }
+    }
 }

@@ -16,7 +16,7 @@
 //! Not here: which seeds run next, and how.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     ops::Range,
@@ -72,17 +72,17 @@ pub(crate) fn range(text: &str) -> Option<Range<u64>> {
 }
 
 /// The file, and what stands in it.
-pub(crate) struct Tally {
+pub(crate) struct Results {
     file: File,
     lines: Vec<Line>,
 }
 
-impl Tally {
-    /// Opens the tally in `path`, or begins one. A last line that was cut off is not counted, and what follows
+impl Results {
+    /// Opens the results in `path`, or begins one. A last line that was cut off is not counted, and what follows
     /// begins on a line of its own.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let told = |error: io::Error| {
-            Failure::new(format!("the tally {} cannot be used: {error}", path.display()))
+            Failure::new(format!("the results in {} cannot be used: {error}", path.display()))
         };
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -116,6 +116,19 @@ impl Tally {
             to.extend(line.seeds.clone());
         }
         standing
+    }
+
+    /// Those of `seeds` that failed in `program`, and why.
+    pub(crate) fn failures(
+        &self,
+        program: &str,
+        scenario: &str,
+        seeds: &Range<u64>,
+    ) -> BTreeMap<u64, &str> {
+        let own = self.lines.iter().filter(|it| it.program == program && it.scenario == scenario);
+        let failed = own.filter_map(|line| Some((line, line.failed.as_deref()?)));
+        let each = failed.flat_map(|(line, why)| line.seeds.clone().map(move |seed| (seed, why)));
+        each.filter(|(seed, _)| seeds.contains(seed)).collect()
     }
 }
 
@@ -163,19 +176,27 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_is_read_back_without_its_torn_end() {
-        let path = std::env::temp_dir().join(format!("keepwell-tally-{}", std::process::id()));
-        let mut tally = Tally::open(&path).unwrap();
-        tally.add(line(0..50, None)).unwrap();
-        tally.add(line(50..51, Some("it\tfell\nover"))).unwrap();
+    fn results_are_read_back_without_their_torn_end() {
+        let path = std::env::temp_dir().join(format!("keepwell-results-{}", std::process::id()));
+        let mut results = Results::open(&path).unwrap();
+        results.add(line(0..50, None)).unwrap();
+        results.add(line(50..51, Some("it\tfell\nover"))).unwrap();
         fs::write(&path, fs::read_to_string(&path).unwrap() + "5f3c\tb25b85d\tfaults::calm\t51..6")
             .unwrap();
 
-        let mut again = Tally::open(&path).unwrap();
+        let mut again = Results::open(&path).unwrap();
         assert_eq!(again.lines.len(), 2);
         assert_eq!(again.lines[1].failed.as_deref(), Some("it fell over"));
         again.add(line(51..60, None)).unwrap();
-        let standing = Tally::open(&path).unwrap().standing("5f3c", "faults::calm");
+        let read = Results::open(&path).unwrap();
+        assert_eq!(
+            read.failures("5f3c", "faults::calm", &(0..60)),
+            [(50, "it fell over")].into(),
+            "whoever ran it"
+        );
+        assert!(read.failures("5f3c", "faults::calm", &(0..50)).is_empty());
+        assert!(read.failures("77aa", "faults::calm", &(0..60)).is_empty());
+        let standing = read.standing("5f3c", "faults::calm");
         fs::remove_file(&path).unwrap();
         assert_eq!((standing.len(), standing.failed.len()), (60, 1));
     }
@@ -183,12 +204,12 @@ mod tests {
     #[test]
     fn what_another_program_passed_does_not_count() {
         let path = std::env::temp_dir().join(format!("keepwell-programs-{}", std::process::id()));
-        let mut tally = Tally::open(&path).unwrap();
-        tally.add(line(0..50, None)).unwrap();
+        let mut results = Results::open(&path).unwrap();
+        results.add(line(0..50, None)).unwrap();
         fs::remove_file(&path).unwrap();
-        assert_eq!(tally.standing("5f3c", "faults::calm").len(), 50);
-        assert_eq!(tally.standing("77aa", "faults::calm").len(), 0);
-        assert_eq!(tally.standing("5f3c", "faults::torn_writes").len(), 0);
+        assert_eq!(results.standing("5f3c", "faults::calm").len(), 50);
+        assert_eq!(results.standing("77aa", "faults::calm").len(), 0);
+        assert_eq!(results.standing("5f3c", "faults::torn_writes").len(), 0);
     }
 
     #[test]
