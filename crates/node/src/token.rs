@@ -386,10 +386,12 @@ pub fn make_key(config: &TokenConfig, pin: &Pin) -> Result<(), TokenError> {
     let serves = token.serves(&session, made).and_then(|()| token.mac(&session, made));
     serves.map(drop).map_err(|fault| {
         let left = session.destroy_object(made).map_or(Left::Key, |()| Left::Nothing);
-        let reason = match fault {
-            TokenError::UnfitKey { unfit, .. } => format!("the key {unfit}"),
-            TokenError::Failed { reason, .. } => reason,
-            fault => fault.to_string(),
+        let reason = if let TokenError::UnfitKey { unfit, .. } = fault {
+            format!("the key {unfit}")
+        } else if let TokenError::Failed { reason, .. } = fault {
+            reason
+        } else {
+            fault.to_string()
         };
         TokenError::NotMade { token: label.clone(), reason, left }
     })
