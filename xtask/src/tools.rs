@@ -6,8 +6,8 @@ use crate::process::{Call, Failure};
 
 /// The series of cargo-deny whose configuration `deny.toml` is written in.
 const DENY_VERSION: &str = "^0.20";
-/// The PKCS#11 module of Debian's package `softhsm2`, with which keys in tokens are tested.
-const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// The PKCS#11 module and the tool of Debian's package `softhsm2`, with which keys in tokens are tested.
+const SOFTHSM: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/bin/softhsm2-util"];
 
 /// Checks the tools of every step, and installs cargo-deny and SoftHSM if they are missing.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         );
         excused(install("cargo-deny", DENY_VERSION), "the step `deny` will be skipped")?;
     }
-    if !Path::new(SOFTHSM).exists() {
+    if SOFTHSM.iter().any(|it| !Path::new(it).exists()) {
         println!("  SoftHSM is missing; installing Debian's package softhsm2");
         excused(install_softhsm(), "tests of keys in tokens will be skipped")?;
     }

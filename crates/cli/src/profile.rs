@@ -12,7 +12,7 @@
 
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
 };
 
@@ -121,7 +121,8 @@ impl Profile {
 
     /// What unlocks the keys, by whole paths; nothing for a passphrase.
     pub(crate) fn operator(&self, folder: &Path) -> Result<Option<Operator>, Failure> {
-        let base = fs::canonicalize(folder).map_err(Failure::at(folder))?;
+        // It may be there only once there are keys in it.
+        let base = path::absolute(folder).map_err(Failure::at(folder))?;
         let (operator_file, operator_token) =
             (self.operator_file.clone(), self.operator_token.clone());
         let mut keys = KeysConfig { folder: base.clone(), operator_file, operator_token };
