@@ -8,8 +8,9 @@
 //! # Invariants
 //!
 //! * The note is on the disk before anything that follows from the loss, and until a block that ends it is there too.
-//! * In a consortium whose quorum is all of its validators, it votes at once: nobody could make the block that it waits
-//!   for. Where the others could, and too few of them run, its operator decides ([`forget`]).
+//! * In a consortium whose quorum is all of its validators, it votes soon: nobody could make the block that it waits for.
+//!   No block comes of what it may have voted twice, since all must have voted for it; but the others may take it for a
+//!   liar, and hear it again only once they are restarted. [`crate::patience`] makes that rare. Where the others could, and too few of them run, its operator decides ([`forget`]).
 //!
 //! Not here: following without a vote ([`crate::epochs`]).
 

@@ -71,6 +71,8 @@ use crate::{
 
 /// Messages for the next epoch that are kept from one peer on one channel. Votes of the first views fit.
 const EARLY_MAX: usize = 16;
+/// How often a validator says again that it gives up a view, and how it came to that view.
+const TIMEOUT_RETRY: Duration = Duration::from_secs(2);
 /// Epochs before the present one whose votes are looked for, and removed, when a validator starts.
 const STALE_EPOCHS: u64 = 16;
 /// How many blocks before the newest are looked at for one with a certificate of its own, to begin from.
@@ -125,7 +127,6 @@ where
         Muxer::new(context.child("fetch"), channels.fetch.0, channels.fetch.1);
     fetch_muxer.start();
     let abstains = parts.abstains;
-    parts.core.set_abstains(abstains.is_some());
     let stale = VecDeque::new();
     let ended_by = None;
     let mut epochs =
@@ -274,7 +275,6 @@ where
 
     fn vote_again(&mut self, height: Height) {
         (self.abstains, self.ended_by) = (None, Some(height));
-        self.parts.core.set_abstains(false);
         tracing::info!(
             "this validator has newer blocks than any that it may have voted on: it votes"
         );
@@ -339,7 +339,10 @@ where
         let fetch = register(&self.context, &mut self.fetch, epoch).await?;
         let parts = &self.parts;
         let context = Arc::new(self.context.child("patience"));
-        let automaton = Patient { context, inner: parts.application.clone(), unheard };
+        // The others are in the view after the one that they tell it, and in none that it can have left.
+        let quiet = (votes && self.abstains.is_some())
+            .then(|| context.current() + parts.leader_timeout + TIMEOUT_RETRY);
+        let automaton = Patient { context, inner: parts.application.clone(), unheard, quiet };
         let buffer_bytes = NZUsize!(1 << 20);
         let engine = simplex::Engine::new(
             self.context.child("simplex").with_attribute("epoch", epoch),
@@ -361,7 +364,7 @@ where
                 page_cache: parts.page_cache.clone(),
                 leader_timeout: parts.leader_timeout,
                 certification_timeout: parts.certification_timeout,
-                timeout_retry: Duration::from_secs(2),
+                timeout_retry: TIMEOUT_RETRY,
                 view_retention: ViewDelta::new(256),
                 skip: SkipPolicy::Enabled {
                     timeout: Duration::from_secs(11),
@@ -373,6 +376,7 @@ where
             },
         );
         let engine = engine.start(channels.0, channels.1, fetch);
+        self.parts.core.set_abstains(!votes);
         tracing::debug!(epoch, votes, "an epoch begins");
         Ok(Running { epoch, votes, engine })
     }

@@ -1,18 +1,26 @@
-//! Hearing everyone before consensus takes anyone for silent.
+//! Hearing the others before consensus takes anyone for silent, or votes where it may have voted before.
 //!
 //! Consensus skips the turn of a leader that it has not heard for some seconds, and one that has just begun has heard
 //! nobody. It leaves its first view with the votes of a quorum; that of the next leader may still be on the way. Where
 //! some validators have it and others do not, some skip the next view and some vote in it. Neither are enough, and all
 //! wait until the view times out. So the first view that is certified ends only once everyone was heard.
 //!
+//! A validator that may have forgotten votes, and votes all the same since the others cannot do without, says nothing of
+//! any block at first: by then it has heard in which view the others are. It leaves that one with them.
+//!
 //! # Invariants
 //!
-//! * A validator that is down costs [`WAIT_MAX`], once in each epoch.
+//! * A validator that is down costs [`WAIT_MAX`], once for each consensus that begins.
 //! * Verdicts are passed on as they are.
 //!
 //! Not here: which leaders are skipped (commonware's simplex, as [`crate::epochs`] sets it up).
 
-use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use commonware_consensus::{Automaton, CertifiableAutomaton, Handoff, types::Round};
 use commonware_p2p::{Message, Receiver};
@@ -86,12 +94,25 @@ pub(crate) struct Patient<E, A> {
     pub context: Arc<E>,
     pub inner: A,
     pub unheard: Unheard,
+    /// Until when it says nothing of blocks.
+    pub quiet: Option<SystemTime>,
 }
 
 impl<E, A: Clone> Clone for Patient<E, A> {
     fn clone(&self) -> Self {
-        let Self { context, inner, unheard } = self;
-        Self { context: context.clone(), inner: inner.clone(), unheard: unheard.clone() }
+        let Self { context, inner, unheard, quiet } = self;
+        let (context, unheard) = (context.clone(), unheard.clone());
+        Self { context, inner: inner.clone(), unheard, quiet: *quiet }
+    }
+}
+
+impl<E: Clock + Spawner, A> Patient<E, A> {
+    /// An answer that never comes, if this is not the time for one.
+    fn silence<T: Send + 'static>(&self) -> Option<oneshot::Receiver<T>> {
+        self.quiet.filter(|until| self.context.current() < *until)?;
+        let (mut answer, answered) = oneshot::channel();
+        self.context.child("quiet").spawn(move |_| async move { answer.closed().await });
+        Some(answered)
     }
 }
 
@@ -105,7 +126,10 @@ where
     type Digest = EngineDigest;
 
     async fn propose(&mut self, context: A::Context) -> oneshot::Receiver<EngineDigest> {
-        self.inner.propose(context).await
+        match self.silence() {
+            Some(silence) => silence,
+            None => self.inner.propose(context).await,
+        }
     }
 
     async fn verify(
@@ -113,7 +137,10 @@ where
         context: A::Context,
         payload: EngineDigest,
     ) -> oneshot::Receiver<bool> {
-        self.inner.verify(context, payload).await
+        match self.silence() {
+            Some(silence) => silence,
+            None => self.inner.verify(context, payload).await,
+        }
     }
 }
 
@@ -124,7 +151,10 @@ where
     A::Context: Send,
 {
     async fn prepare(&mut self, context: A::Context) -> oneshot::Receiver<Handoff<EngineDigest>> {
-        self.inner.prepare(context).await
+        match self.silence() {
+            Some(silence) => silence,
+            None => self.inner.prepare(context).await,
+        }
     }
 
     async fn certify(&mut self, round: Round, payload: EngineDigest) -> oneshot::Receiver<bool> {

@@ -1,6 +1,9 @@
 //! From nothing to the state of a certified block, and the index that belongs to it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    iter,
+    time::{Duration, SystemTime},
+};
 
 use commonware_consensus::{marshal::standard::Standard, simplex::types::Finalization};
 use commonware_cryptography::sha256;
@@ -43,9 +46,9 @@ use crate::{
 
 /// How long one of the others may take with what only it is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long one of the others may take for the logs of all charts, the first time. It is twice as long each time that all
-/// have had a turn: one that drips costs no more than the honest one that is asked after it.
-const TURN: Duration = Duration::from_secs(30);
+/// How long the logs of all charts may take, of all together or of one of the others, the first time. It is twice as long
+/// each time that all have had a turn: one that drips costs no more than the honest one that is asked after it.
+const TURN: Duration = Duration::from_secs(60);
 /// Pause before a newer floor is looked for.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often it is told that this validator still waits for others.
@@ -275,38 +278,46 @@ impl Beginning<'_> {
     {
         let expected = charts_in(state).await?;
         tracing::info!(charts = expected, "the state is here; fetching the logs of its charts");
-        let mut found = self.fetch_charts(context, state, floor, None).await?;
-        let (mut peers, mut turn) = (self.peers.iter(), TURN);
-        while found < expected && self.index.charts()? < expected {
-            tracing::warn!("another validator left out logs of charts; they are asked for again");
-            let Some(peer) = peers.next() else {
-                (peers, turn) = (self.peers.iter(), turn.saturating_mul(2));
-                continue;
-            };
-            let until = context.current() + turn;
-            found = self.fetch_charts(context, state, floor, Some((peer, until))).await?;
+        let (everyone, each) = (iter::once(None), self.peers.iter().map(Some));
+        let round: Vec<_> = everyone.chain(each).collect();
+        let mut turn = TURN;
+        loop {
+            for whom in &round {
+                let until = context.current() + turn;
+                let found = self.fetch_charts(context, state, floor, *whom, until).await?;
+                if found >= expected || self.index.charts()? >= expected {
+                    return Ok(());
+                }
+                tracing::warn!("others left out logs of charts; they are asked for again");
+            }
+            turn = turn.saturating_mul(2);
         }
-        Ok(())
     }
 
-    /// The logs of all charts that the others have, or that one of them tells until a time; returns how many there were.
+    /// The logs of charts that the others have, or that one of them has, as far as they are told until a time; returns how
+    /// many there were.
     async fn fetch_charts<E>(
         &self,
         context: &E,
         state: &StateDb<E>,
         floor: Height,
-        of: Option<(&EngineKey, SystemTime)>,
+        whom: Option<&EngineKey>,
+        until: SystemTime,
     ) -> Result<u64, SyncError>
     where
         E: Clock + CryptoRng + Spawner + Storage + Metrics,
     {
         let (mut count, mut after) = (0, None);
-        let whom = of.map(|(peer, _)| peer);
-        while of.is_none_or(|(_, until)| context.current() < until) {
+        while context.current() < until {
             let ask = Ask::Charts { floor, after };
             let mut candidates = self.ask(whom, ask.clone());
+            let late = match whom {
+                // One that says nothing does not use up its turn.
+                Some(_) => until.min(context.current() + PATIENCE),
+                None => until,
+            };
             let (charts, next) = loop {
-                let Some(candidate) = within(context, &mut candidates, whom).await else {
+                let Some(candidate) = before(context, late, &mut candidates).await else {
                     return Ok(count);
                 };
                 if let Some(page) = charts_of(state, after, &candidate.bytes).await? {
@@ -361,16 +372,13 @@ impl Beginning<'_> {
     }
 }
 
-/// The next answer; nothing if the only one that is asked lets this wait for too long.
-async fn within<E: Clock>(
-    context: &E,
+/// The next answer; nothing if none comes before this time.
+async fn before(
+    clock: &impl Clock,
+    late: SystemTime,
     candidates: &mut Candidates,
-    whom: Option<&EngineKey>,
 ) -> Option<Candidate> {
-    if whom.is_none() {
-        return Some(candidates.next().await);
-    }
-    let (next, late) = (candidates.next(), context.sleep(PATIENCE));
+    let (next, late) = (candidates.next(), clock.sleep_until(late));
     pin_mut!(next, late);
     match futures::future::select(next, late).await {
         Either::Left((candidate, _)) => Some(candidate),
