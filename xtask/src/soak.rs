@@ -39,11 +39,6 @@ const BATCH: u64 = 25;
 const NEW: &str = "new";
 /// How long a seed may take before its process is ended.
 const SEED_MAX: Duration = Duration::from_secs(600);
-/// Memory that one run gives back is kept for the next, since the system would clear each page of it again: a validator
-/// takes 64 MiB when it starts. Other C libraries ignore this.
-const MEMORY: &str = "glibc.malloc.arena_max=1:glibc.malloc.top_pad=67108864:\
-    glibc.malloc.trim_threshold=2147483648:glibc.malloc.mmap_threshold=1073741824";
-
 const GRAMMAR: Grammar = Grammar {
     help: "\
 Run the simulator's scenarios from many seeds; go on where the last run stopped.
@@ -418,7 +413,6 @@ fn one(scenario: &Scenario, seeds: &Range<u64>, seed_max: Duration) -> io::Resul
         .current_dir(scenario.program.parent().unwrap_or(Path::new("/")))
         .args(["--exact", &scenario.test, "--nocapture", "--quiet"])
         .env("KEEPWELL_SIM_SEEDS", format!("{}..{}", seeds.start, seeds.end))
-        .env("GLIBC_TUNABLES", MEMORY)
         .env_remove("SEED")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

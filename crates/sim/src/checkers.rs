@@ -88,7 +88,7 @@ pub struct NothingStalls {
 }
 
 /// Every node knows that these validate now, and who has the genesis file alone comes to know it by hand-overs: as many
-/// as there were changes.
+/// as there were changes. A run may end once this is so for all honest ones.
 #[derive(Clone)]
 pub struct ValidatorsFollow {
     /// Their keys, in ascending order.
@@ -129,7 +129,11 @@ pub struct TimeIsKept;
 #[derive(Clone, Copy)]
 pub struct NobodyIsBlocked;
 
-/// A run goes on until every honest validator has a block of this time, which is after the last fault: calm
+/// The trouble of a disk was met: the run is one with it.
+#[derive(Clone, Copy)]
+pub struct TroubleIsMet;
+
+/// A run goes on until every honest validator has a block of this time, which is after the last fault, and votes: calm
 /// must bring all of them back. A run that never gets there fails by its limit of time.
 #[derive(Clone, Copy)]
 pub struct AliveAt(
@@ -154,7 +158,39 @@ impl ExitCondition<EngineKey, State> for AliveAt {
     ) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>> {
         Box::pin(async move {
             let honest = states.iter().filter(|state| !state.lies);
-            let there = honest.filter(|state| state.core.tip().time() >= self.0).count();
+            let is_there =
+                |state: &&&State| state.core.tip().time() >= self.0 && !state.core.abstains();
+            let there = honest.filter(is_there).count();
+            let liars = states.first().map_or(0, |state| state.liars);
+            Ok(there + liars >= target_count)
+        })
+    }
+}
+
+impl ExitCondition<EngineKey, State> for ValidatorsFollow {
+    fn name(&self) -> &'static str {
+        "validators have changed"
+    }
+
+    fn requires_polling(&self) -> bool {
+        true
+    }
+
+    fn reached<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+        target_count: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>> {
+        Box::pin(async move {
+            let is_there = |state: &&&State| {
+                let newest = state.core.sets.newest();
+                let seats = newest.seats.iter().map(|it| it.validator.consensus);
+                seats.eq(self.seats.iter().copied())
+                    && state.core.tip().header.round.epoch >= newest.since
+            };
+            let honest = states.iter().filter(|state| !state.lies);
+            let there = honest.filter(is_there).count();
             let liars = states.first().map_or(0, |state| state.liars);
             Ok(there + liars >= target_count)
         })
@@ -356,8 +392,12 @@ impl Property<EngineKey, State> for BeganFromState {
     ) -> Verdict<'a> {
         Box::pin(async move {
             let begun = states.get(self.0).ok_or("it is not there")?;
-            if begun.core.floor().map_err(|error| error.to_string())? == Height(0) {
+            let floor = begun.core.floor().map_err(|error| error.to_string())?;
+            if floor == Height(0) {
                 return Err("it executed all blocks".into());
+            }
+            if lines(begun, floor)?.is_empty() {
+                return Err("no chart was there when it began".into());
             }
             if begun.core.abstains() {
                 return Err("it has newer blocks, and does not vote".into());
@@ -436,6 +476,25 @@ impl Property<EngineKey, State> for NobodyIsBlocked {
                     Err(format!("validator {who} blocked {whom}, and neither lies"))
                 }
                 None => Ok(()),
+            }
+        })
+    }
+}
+
+impl Property<EngineKey, State> for TroubleIsMet {
+    fn name(&self) -> &'static str {
+        "the trouble of a disk is met"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            match states.first().map(|state| state.troubles.load(Ordering::Relaxed)) {
+                Some(1..) => Ok(()),
+                Some(0) | None => Err("nothing was written meanwhile".into()),
             }
         })
     }

@@ -58,6 +58,7 @@ use rustix::fs::{SeekFrom, seek, statvfs};
 use tempfile::{TempDir, tempdir, tempdir_in};
 
 use crate::{
+    checkers::ValidatorsFollow,
     deputy::{Deputy, MemoryKeeper, Office},
     disk::{Host, Spell},
     history::{self, CLINIC, Histories, INSURER},
@@ -69,8 +70,6 @@ use crate::{
 const PACE: Duration = Duration::from_millis(300);
 /// Clients that take turns.
 const CLIENTS: u64 = 4;
-/// How often each client of a history does.
-const HISTORY_PACE: Duration = Duration::from_millis(80);
 
 /// How long a validator fetches at most before it is interrupted.
 const INTERRUPTED_MS_MAX: u32 = 250;
@@ -87,12 +86,12 @@ pub struct Consortium {
     /// How often each validator has started.
     starts: Arc<Mutex<Vec<u64>>>,
     clock_skews_ms: Vec<i64>,
-    /// Whether clients write histories of consent as well.
-    histories: bool,
+    /// How often clients write histories of consent as well, if they do.
+    histories: Option<Duration>,
     /// The shares of each validator.
     keepers: Vec<MemoryKeeper>,
-    /// Whether validators change.
-    changes: bool,
+    /// How many of the changes of validators come about.
+    changes: usize,
     /// Whether the protocol is upgraded.
     upgrade: bool,
     /// How often a validator ended because its program was too old.
@@ -109,6 +108,8 @@ pub struct Consortium {
     pub ahead_ms: Arc<AtomicU64>,
     /// The trouble of each validator's disk.
     spells: Vec<Option<Spell>>,
+    /// How often something met it.
+    troubles: Arc<AtomicU64>,
     /// Who blocked whom, of those that do not lie, by their places.
     blocked: Blocked,
 }
@@ -147,11 +148,11 @@ impl Consortium {
             (0..).zip(shares).map(|(place, share)| MemoryKeeper::new(place, Some(share))).collect();
         Self {
             clock_skews_ms: vec![0; keys.len()],
-            histories: false,
+            histories: None,
             starts: Arc::new(Mutex::new(vec![0; keys.len()])),
             keys,
             keepers,
-            changes: false,
+            changes: 0,
             upgrade: false,
             outdated: Arc::default(),
             lies: vec![None; n as usize],
@@ -162,29 +163,36 @@ impl Consortium {
             acknowledged: Acknowledged::default(),
             ahead_ms: Arc::default(),
             spells: vec![None; n as usize],
+            troubles: Arc::default(),
             blocked: Blocked::default(),
         }
     }
 
     /// A further node, which follows. Then its validator joins, the first one leaves, and the organisation of the
-    /// fourth is expelled, one after the other.
+    /// fourth is expelled, one after the other: the first so many of these.
     #[must_use]
-    pub fn with_changes(mut self) -> Self {
+    pub fn with_changes(mut self, changes: usize) -> Self {
         self.keys.push(ed25519::PrivateKey::from_seed(100));
         self.clock_skews_ms.push(0);
         self.starts.lock().expect("nobody panics while holding this lock").push(0);
         self.keepers.push(MemoryKeeper::new(self.keepers.len() as u8, None));
         self.lies.push(None);
         self.spells.push(None);
-        self.changes = true;
+        self.changes = changes;
         self
     }
 
-    /// Who validates when all changes have come about, in ascending order of their keys.
-    pub fn after_changes(&self) -> Vec<PublicKey> {
-        let mut after: Vec<_> = [1, 2, 4].map(|place| public(&self.keys[place])).into();
-        after.sort();
-        after
+    /// Who validates when all changes have come about.
+    pub fn after_changes(&self) -> ValidatorsFollow {
+        let places: &[usize] = match self.changes {
+            0 => &[0, 1, 2, 3],
+            1 => &[0, 1, 2, 3, 4],
+            2 => &[1, 2, 3, 4],
+            _ => &[1, 2, 4],
+        };
+        let mut seats: Vec<_> = places.iter().map(|place| public(&self.keys[*place])).collect();
+        seats.sort();
+        ValidatorsFollow { seats, changes: self.changes }
     }
 
     /// The protocol moves on to [`NEXT`]. Two validators have a new program from the start, each other one when it
@@ -206,8 +214,8 @@ impl Consortium {
     /// What administrators move.
     fn plan(&self) -> Vec<Act> {
         let upgrade = Act::Upgrade(Upgrade { to: NEXT, from: None });
-        let changes = if self.changes { self.changes() } else { Vec::new() };
-        changes.into_iter().chain(self.upgrade.then_some(upgrade)).collect()
+        let changes = if self.changes > 0 { self.changes() } else { Vec::new() };
+        changes.into_iter().take(self.changes).chain(self.upgrade.then_some(upgrade)).collect()
     }
 
     fn changes(&self) -> Vec<Act> {
@@ -294,10 +302,10 @@ impl Consortium {
         lies.map(|(lie, key)| lie.is_none().then(|| key.public_key())).collect()
     }
 
-    /// Clients of each validator write histories of consent as well.
+    /// A client of each validator writes a history of consent as well, a command at a time with this pause between them.
     #[must_use]
-    pub const fn with_histories(mut self) -> Self {
-        self.histories = true;
+    pub const fn with_histories(mut self, pause: Duration) -> Self {
+        self.histories = Some(pause);
         self
     }
 
@@ -399,6 +407,8 @@ pub struct State {
     pub liars: usize,
     /// How often a validator ended because its program was too old.
     pub outdated: Arc<AtomicU64>,
+    /// How often something met the trouble of a disk.
+    pub troubles: Arc<AtomicU64>,
     /// Who blocked whom, of those that do not lie, by their places.
     pub blocked: Blocked,
 }
@@ -481,6 +491,7 @@ impl EngineDefinition for Consortium {
                     blocked: self.blocked.clone(),
                 },
                 spell: self.spells[index],
+                troubles: self.troubles.clone(),
                 control: control.clone(),
                 settings,
                 listener: None,
@@ -490,7 +501,7 @@ impl EngineDefinition for Consortium {
                     histories: self.histories,
                     acknowledged: self.acknowledged.clone(),
                 },
-                office: (self.changes || self.upgrade).then(|| self.office(index)),
+                office: (self.changes > 0 || self.upgrade).then(|| self.office(index)),
                 // Each node's administrators could: the second node stays, whatever changes.
                 plan: if index == 1 { self.plan() } else { Vec::new() },
                 outdated: self.outdated.clone(),
@@ -546,8 +557,9 @@ impl EngineDefinition for Consortium {
                     let channels = liars::unheard(&mut context, channels);
                     own.live(context, channels, Some(started)).await;
                 }
-                Some(Lie::Misleading) => {
-                    let channels = liars::misleading(&context, channels);
+                Some(lie @ (Lie::Misleading | Lie::Dripping)) => {
+                    let drips = lie == Lie::Dripping;
+                    let channels = liars::misleading(&context, channels, drips);
                     own.live(context, channels, Some(started)).await;
                 }
                 Some(Lie::Forgetting | Lie::Dealing | Lie::Accusing | Lie::Losing) | None => {
@@ -565,6 +577,7 @@ impl EngineDefinition for Consortium {
             lies: lie.is_some(),
             liars: self.liars(),
             outdated: self.outdated.clone(),
+            troubles: self.troubles.clone(),
             blocked: self.blocked.clone(),
         };
         (life, state)
@@ -584,6 +597,7 @@ struct Life {
     control: Control<EngineKey, Context>,
     blocker: Watched,
     spell: Option<Spell>,
+    troubles: Arc<AtomicU64>,
     settings: Settings,
     listener: Option<MonitorReporter<EngineKey, Listener>>,
     asks: Asks,
@@ -609,7 +623,7 @@ impl Life {
         let clients = context.child("client");
         let known = self.settings.known.clone();
         let validator = wiring::start(
-            Host::new(context, self.spell),
+            Host::new(context, self.spell, self.troubles),
             self.secret,
             self.genesis,
             Index::open(&self.folder).expect("the index opens"),
@@ -669,7 +683,7 @@ impl Life {
 struct Asks {
     chain: ChainId,
     seed: u64,
-    histories: bool,
+    histories: Option<Duration>,
     acknowledged: Acknowledged,
 }
 
@@ -677,10 +691,10 @@ impl Asks {
     fn begin(self, clients: &Context, admission: &Admission) {
         let Self { chain, seed, histories, acknowledged } = self;
         let client = Client { admission: admission.clone(), acknowledged };
-        if histories {
+        if let Some(pause) = histories {
             let (client, mut histories) = (client.clone(), Histories::new(chain, seed));
             clients.child("histories").spawn(move |runtime| {
-                client.keep_asking(runtime, HISTORY_PACE, move |now| histories.next(now))
+                client.keep_asking(runtime, pause, move |now| histories.next(now))
             });
         }
         let mut traffic = Traffic::new(chain, seed);

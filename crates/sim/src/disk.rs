@@ -8,7 +8,10 @@ use std::{
     fmt::Display,
     future::Future,
     ops::RangeInclusive,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -47,6 +50,8 @@ pub struct Spell {
 struct Disk {
     clock: Arc<deterministic::Context>,
     spell: Option<Spell>,
+    /// How often something met the trouble.
+    met: Arc<AtomicU64>,
 }
 
 impl Disk {
@@ -58,14 +63,20 @@ impl Disk {
 
     async fn before_write(&self) -> Result<(), Error> {
         match self.trouble() {
-            Some(Trouble::Full) => Err(Error::WriteFailed),
+            Some(Trouble::Full) => {
+                self.met.fetch_add(1, Ordering::Relaxed);
+                Err(Error::WriteFailed)
+            }
             Some(Trouble::Slow(_)) | None => Ok(()),
         }
     }
 
     async fn before_sync(&self) {
         match self.trouble() {
-            Some(Trouble::Slow(pause)) => self.clock.sleep(pause).await,
+            Some(Trouble::Slow(pause)) => {
+                self.met.fetch_add(1, Ordering::Relaxed);
+                self.clock.sleep(pause).await;
+            }
             Some(Trouble::Full) | None => {}
         }
     }
@@ -78,10 +89,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// A host whose disk has this trouble.
-    pub(crate) fn new(inner: deterministic::Context, spell: Option<Spell>) -> Self {
+    /// A host whose disk has this trouble, and counts how often something met it.
+    pub(crate) fn new(
+        inner: deterministic::Context,
+        spell: Option<Spell>,
+        met: Arc<AtomicU64>,
+    ) -> Self {
         let clock = Arc::new(inner.child("disk"));
-        Self { inner, disk: Disk { clock, spell } }
+        Self { inner, disk: Disk { clock, spell, met } }
     }
 
     fn map(self, change: impl FnOnce(deterministic::Context) -> deterministic::Context) -> Self {

@@ -26,6 +26,7 @@ use keepwell_ledger::state::Changing;
 use keepwell_types::{
     command::Payload,
     encoding::{Blob, List},
+    id::ChartId,
     validators::{Complaint, KeyUse, ReshareCheck, ReshareDeal},
 };
 use rand_core::Rng as _;
@@ -57,8 +58,10 @@ pub enum Lie {
     Accusing,
     /// When validators change, it loses the key to which shares are dealt, as a host does that is restored in between.
     Losing,
-    /// It misleads those who begin from its state: it says that there are no charts, and answers all else with garbage.
+    /// It misleads those who begin from its state: it says that there are no charts.
     Misleading,
+    /// It holds up those who begin from its state: it names no chart, and says that there are more.
+    Dripping,
 }
 
 /// What a validator says in a change, if it says anything, who should say `said`.
@@ -166,45 +169,67 @@ pub(crate) fn noisy(
     honest
 }
 
-/// The ends of all channels of a validator in whose place somebody answers those who begin from its state.
+/// The ends of all channels of a validator in whose place somebody tells those who begin from its state what charts there
+/// are.
 pub(crate) fn misleading(
     context: &Context,
     mut channels: Vec<ChannelPair<EngineKey>>,
+    drips: bool,
 ) -> Vec<LyingPair<impl SplitForwarder<EngineKey> + use<>>> {
     let as_is =
         |_: SplitOrigin, recipients: &Recipients<EngineKey>, _: &_| Some(recipients.clone());
     let after = channels.split_off(SYNC + 1);
     let sync = channels.split_off(SYNC);
     let [mut honest, _] = split(context, channels, as_is, |_: &_| SplitTarget::Primary);
-    let [deaf, misled] = split(context, sync, as_is, |_: &_| SplitTarget::Secondary);
+    let [told, misled] = split(context, sync, as_is, |message: &Message<EngineKey>| {
+        match charts_asked(message.1.as_ref()) {
+            Some(_) => SplitTarget::Secondary,
+            None => SplitTarget::Primary,
+        }
+    });
     let [rest, _] = split(context, after, as_is, |_: &_| SplitTarget::Primary);
-    honest.extend(deaf.into_iter().chain(rest));
+    honest.extend(told.into_iter().chain(rest));
     for (sender, receiver) in misled {
-        context.child("misled").spawn(move |runtime| mislead(runtime, sender, receiver));
+        context.child("misled").spawn(move |_| mislead(sender, receiver, drips));
     }
     honest
 }
 
+/// The number of a question for charts, and the chart after which they are asked for.
+fn charts_asked(message: &[u8]) -> Option<(&[u8], Option<ChartId>)> {
+    // A question: its number, 0, and what is asked. An answer: the same number, 1, and the answer.
+    let (number, [0, ask @ ..]) = message.split_at_checked(8)? else { return None };
+    match Ask::decode(Bytes::copy_from_slice(ask)) {
+        Ok(Ask::Charts { after, .. }) => Some((number, after)),
+        Ok(Ask::Tip { .. } | Ask::Steps(_) | Ask::Log { .. }) | Err(_) => None,
+    }
+}
+
 async fn mislead<F: SplitForwarder<EngineKey>>(
-    mut runtime: Context,
     mut sender: SplitSender<EngineKey, Context, F>,
     mut receiver: Receiver<EngineKey>,
+    drips: bool,
 ) {
     while let Ok((from, message)) = receiver.recv().await {
-        // A question: its number, 0, and what is asked. An answer: the same number, 1, and the answer.
-        let message = message.as_ref();
-        let Some((number, [0, ask @ ..])) = message.split_at_checked(8) else { continue };
-        let answer = match Ask::decode(Bytes::copy_from_slice(ask)) {
-            Ok(Ask::Charts { .. }) => {
-                keepwell_types::encode(&ChartPage { charts: List::new(), next: None })
-            }
-            Ok(_) => (0..runtime.next_u32() % 512).map(|_| runtime.next_u32() as u8).collect(),
-            Err(_) => continue,
-        };
+        let Some((number, after)) = charts_asked(message.as_ref()) else { continue };
+        let next = drips.then(|| following(after));
+        let answer = keepwell_types::encode(&ChartPage { charts: List::new(), next });
         let answer = Bytes::from(answer).encode();
         let message = [number, &[1], &answer].concat();
         sender.send(Recipients::One(from), message, false);
     }
+}
+
+/// The lowest id above another one.
+fn following(after: Option<ChartId>) -> ChartId {
+    let mut next = after.map_or([0; 32], |it| it.0);
+    for byte in next.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            break;
+        }
+    }
+    ChartId(next)
 }
 
 async fn make_noise<F: SplitForwarder<EngineKey>>(

@@ -9,6 +9,8 @@
 //!
 //! Not here: custody and release, which do not take part in consensus.
 
+use mimalloc::MiMalloc;
+
 pub mod checkers;
 pub mod consortium;
 mod deputy;
@@ -17,3 +19,8 @@ pub mod history;
 pub mod liars;
 pub mod scenario;
 pub mod traffic;
+
+/// A disk of the runtime is copied whole at each sync, and a validator takes tens of MiB when it starts: the system's
+/// allocator would give the pages back each time, and have each cleared again.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;

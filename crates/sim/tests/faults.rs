@@ -14,7 +14,7 @@ use commonware_p2p::simulated::Link;
 use commonware_runtime::deterministic::{FaultConfig, PartialWriteMode, WriteConfig};
 use commonware_utils::probability;
 use keepwell_sim::{
-    checkers::{AccessesAreWhatRulesSay, NothingStalls},
+    checkers::{AccessesAreWhatRulesSay, NothingStalls, TroubleIsMet},
     consortium::Consortium,
     disk::{Spell, Trouble},
     scenario::{self, GOOD, alive_at},
@@ -50,7 +50,7 @@ fn crashes_and_restarts() {
 fn histories_of_consent_with_crashes() {
     scenario::check(
         "histories of consent with crashes",
-        || Consortium::new(4).with_histories(),
+        || Consortium::new(4).with_histories(Duration::from_millis(80)),
         |consortium| {
             PlanBuilder::new(consortium)
                 .link(GOOD)
@@ -93,14 +93,14 @@ fn a_partition_that_heals() {
             for (from, to) in [(&ids[0], other), (other, &ids[0])] {
                 let (from, to, link) = (from.clone(), to.clone(), cut.clone());
                 schedule =
-                    schedule.at(Duration::from_secs(2), Action::UpdateLink { from, to, link });
+                    schedule.at(Duration::from_secs(4), Action::UpdateLink { from, to, link });
             }
         }
-        schedule = schedule.at(Duration::from_secs(10), Action::Heal(GOOD));
+        schedule = schedule.at(Duration::from_secs(8), Action::Heal(GOOD));
         PlanBuilder::new(consortium)
             .link(GOOD)
             .crash(Crash::Schedule(schedule))
-            .exit_condition(alive_at(14))
+            .exit_condition(alive_at(11))
     });
 }
 
@@ -113,12 +113,12 @@ fn everyone_stops_at_once() {
             schedule = schedule.at(Duration::from_secs(4), Action::Crash(id.clone()));
         }
         for id in &ids {
-            schedule = schedule.at(Duration::from_secs(6), Action::Restart(id.clone()));
+            schedule = schedule.at(Duration::from_secs(5), Action::Restart(id.clone()));
         }
         PlanBuilder::new(consortium)
             .link(GOOD)
             .crash(Crash::Schedule(schedule))
-            .exit_condition(alive_at(14))
+            .exit_condition(alive_at(11))
     });
 }
 
@@ -139,23 +139,23 @@ fn torn_writes() {
         };
         let mut schedule = Schedule::new()
             .at(Duration::from_secs(3), Action::SetStorageFault(faults))
-            .at(Duration::from_secs(6), Action::SetStorageFault(FaultConfig::default()));
+            .at(Duration::from_secs(5), Action::SetStorageFault(FaultConfig::default()));
         for id in &ids {
             schedule = schedule
-                .at(Duration::from_secs(7), Action::Crash(id.clone()))
-                .at(Duration::from_secs(7), Action::Restart(id.clone()));
+                .at(Duration::from_secs(6), Action::Crash(id.clone()))
+                .at(Duration::from_secs(6), Action::Restart(id.clone()));
         }
         PlanBuilder::new(consortium)
             .link(GOOD)
             .crash(Crash::Schedule(schedule))
-            .exit_condition(alive_at(14))
+            .exit_condition(alive_at(12))
     });
 }
 
 /// One validator's disk takes most of a second for what those of the others do at once: nobody waits for it.
 #[test]
 fn a_disk_that_is_slow() {
-    let spell = Spell { trouble: Trouble::Slow(Duration::from_millis(700)), from: 2, to: 22 };
+    let spell = Spell { trouble: Trouble::Slow(Duration::from_millis(700)), from: 3, to: 10 };
     scenario::check(
         "a disk that is slow",
         || Consortium::new(4).with_spell(2, spell),
@@ -163,7 +163,8 @@ fn a_disk_that_is_slow() {
             PlanBuilder::new(consortium)
                 .link(GOOD)
                 .property(NothingStalls { step_ms_max: 8_000 })
-                .exit_condition(alive_at(30))
+                .property(TroubleIsMet)
+                .exit_condition(alive_at(13))
         },
     );
 }
@@ -171,7 +172,7 @@ fn a_disk_that_is_slow() {
 /// One validator's disk fills up under way. It ends, the others go on, and once there is room it comes back.
 #[test]
 fn a_disk_that_fills_up() {
-    let spell = Spell { trouble: Trouble::Full, from: 3, to: 20 };
+    let spell = Spell { trouble: Trouble::Full, from: 4, to: 9 };
     scenario::check(
         "a disk that fills up",
         || Consortium::new(4).with_spell(2, spell),
@@ -180,13 +181,14 @@ fn a_disk_that_fills_up() {
             // Where a schedule has faults of disks, a validator that panics for one does not end the run.
             let schedule = Schedule::new()
                 .at(Duration::from_secs(1), Action::SetStorageFault(FaultConfig::default()))
-                .at(Duration::from_secs(21), Action::Crash(id.clone()))
-                .at(Duration::from_secs(21), Action::Restart(id));
+                .at(Duration::from_secs(10), Action::Crash(id.clone()))
+                .at(Duration::from_secs(10), Action::Restart(id));
             PlanBuilder::new(consortium)
                 .link(GOOD)
                 .crash(Crash::Schedule(schedule))
                 .property(NothingStalls { step_ms_max: 8_000 })
-                .exit_condition(alive_at(30))
+                .property(TroubleIsMet)
+                .exit_condition(alive_at(14))
         },
     );
 }
