@@ -66,7 +66,7 @@ use crate::{
     traffic::{Acknowledged, PARAMETERS, Traffic, founding},
 };
 
-/// How often each client sends a command.
+/// How often each client sends a command, where nothing else is said.
 const PACE: Duration = Duration::from_millis(300);
 /// Clients that take turns.
 const CLIENTS: u64 = 4;
@@ -86,6 +86,8 @@ pub struct Consortium {
     /// How often each validator has started.
     starts: Arc<Mutex<Vec<u64>>>,
     clock_skews_ms: Vec<i64>,
+    /// How often each client sends a command.
+    pace: Duration,
     /// How often clients write histories of consent as well, if they do.
     histories: Option<Duration>,
     /// The shares of each validator.
@@ -148,6 +150,7 @@ impl Consortium {
             (0..).zip(shares).map(|(place, share)| MemoryKeeper::new(place, Some(share))).collect();
         Self {
             clock_skews_ms: vec![0; keys.len()],
+            pace: PACE,
             histories: None,
             starts: Arc::new(Mutex::new(vec![0; keys.len()])),
             keys,
@@ -300,6 +303,13 @@ impl Consortium {
     fn honest(&self) -> Arc<[Option<EngineKey>]> {
         let lies = self.lies.iter().zip(&self.keys);
         lies.map(|(lie, key)| lie.is_none().then(|| key.public_key())).collect()
+    }
+
+    /// Each client sends a command so often: fewer commands are fewer blocks, and more seeds in the same time.
+    #[must_use]
+    pub const fn with_pace(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
     }
 
     /// A client of each validator writes a history of consent as well, a command at a time with this pause between them.
@@ -498,6 +508,7 @@ impl EngineDefinition for Consortium {
                 asks: Asks {
                     chain: chain_id(&self.genesis),
                     seed,
+                    pace: self.pace,
                     histories: self.histories,
                     acknowledged: self.acknowledged.clone(),
                 },
@@ -683,13 +694,14 @@ impl Life {
 struct Asks {
     chain: ChainId,
     seed: u64,
+    pace: Duration,
     histories: Option<Duration>,
     acknowledged: Acknowledged,
 }
 
 impl Asks {
     fn begin(self, clients: &Context, admission: &Admission) {
-        let Self { chain, seed, histories, acknowledged } = self;
+        let Self { chain, seed, pace, histories, acknowledged } = self;
         let client = Client { admission: admission.clone(), acknowledged };
         if let Some(pause) = histories {
             let (client, mut histories) = (client.clone(), Histories::new(chain, seed));
@@ -699,10 +711,10 @@ impl Asks {
         }
         let mut traffic = Traffic::new(chain, seed);
         // One after the other: where all asked at once, few blocks would have all that they ask.
-        let turn = PACE * (seed % CLIENTS) as u32 / CLIENTS as u32;
+        let turn = pace * (seed % CLIENTS) as u32 / CLIENTS as u32;
         clients.child("traffic").spawn(async move |runtime| {
             runtime.sleep(turn).await;
-            client.keep_asking(runtime, PACE, move |now| traffic.next(now)).await;
+            client.keep_asking(runtime, pace, move |now| traffic.next(now)).await;
         });
     }
 }

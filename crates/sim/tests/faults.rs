@@ -20,9 +20,14 @@ use keepwell_sim::{
     scenario::{self, GOOD, alive_at},
 };
 
+/// Four validators, whose clients ask no more than shows that they are served.
+fn four() -> Consortium {
+    Consortium::new(4).with_pace(Duration::from_secs(1))
+}
+
 /// Runs a scenario from each seed; a failure names the seed that replays it.
 fn check(scenario: &str, build: impl Fn(Consortium) -> PlanBuilder<Consortium>) {
-    scenario::check(scenario, || Consortium::new(4), build);
+    scenario::check(scenario, four, build);
 }
 
 #[test]
@@ -158,7 +163,7 @@ fn a_disk_that_is_slow() {
     let spell = Spell { trouble: Trouble::Slow(Duration::from_millis(700)), from: 3, to: 10 };
     scenario::check(
         "a disk that is slow",
-        || Consortium::new(4).with_spell(2, spell),
+        || four().with_spell(2, spell),
         |consortium| {
             PlanBuilder::new(consortium)
                 .link(GOOD)
@@ -175,7 +180,7 @@ fn a_disk_that_fills_up() {
     let spell = Spell { trouble: Trouble::Full, from: 4, to: 9 };
     scenario::check(
         "a disk that fills up",
-        || Consortium::new(4).with_spell(2, spell),
+        || four().with_spell(2, spell),
         |consortium| {
             let id = consortium.participants()[2].clone();
             // Where a schedule has faults of disks, a validator that panics for one does not end the run.
@@ -197,7 +202,7 @@ fn a_disk_that_fills_up() {
 fn a_leader_whose_clock_is_an_hour_ahead() {
     scenario::check(
         "a leader whose clock is an hour ahead",
-        || Consortium::new(4).with_clock_skew(1, 3_600_000),
+        || four().with_clock_skew(1, 3_600_000),
         |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(10)),
     );
 }
@@ -206,7 +211,7 @@ fn a_leader_whose_clock_is_an_hour_ahead() {
 fn a_leader_whose_clock_stands_still() {
     scenario::check(
         "a leader whose clock stands still",
-        || Consortium::new(4).with_clock_skew(2, -3_600_000),
+        || four().with_clock_skew(2, -3_600_000),
         |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(10)),
     );
 }

@@ -15,11 +15,16 @@ use keepwell_sim::{
     scenario::{self, GOOD, alive_at},
 };
 
+/// Four validators, whose clients ask no more than shows that they are served.
+fn four() -> Consortium {
+    Consortium::new(4).with_pace(Duration::from_secs(1))
+}
+
 /// Runs a scenario in which the second validator lies.
 fn check(scenario: &str, lie: Lie) {
     scenario::check(
         scenario,
-        || Consortium::new(4).with_liar(1, lie),
+        || four().with_liar(1, lie),
         |consortium| PlanBuilder::new(consortium).link(GOOD).exit_condition(alive_at(15)),
     );
 }
@@ -44,7 +49,7 @@ fn a_leader_that_is_silent() {
 fn a_validator_that_is_wiped() {
     scenario::check(
         "a validator that is wiped",
-        || Consortium::new(4).with_liar(1, Lie::Forgetting),
+        || four().with_liar(1, Lie::Forgetting),
         |consortium| {
             let wiped = consortium.participants()[1].clone();
             let mut schedule = Schedule::new();
