@@ -24,7 +24,10 @@ mod tree;
 
 pub mod bundle;
 pub mod classify;
+pub mod header;
+pub mod interaction;
 pub mod matching;
+pub mod outcome;
 pub mod patients;
 pub mod summary;
 pub mod synthetic;
