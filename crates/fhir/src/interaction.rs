@@ -179,6 +179,14 @@ impl Query {
         decodes.then_some(query).ok_or(InteractionError::BadEscape)
     }
 
+    /// Takes `If-None-Exist` of a create: what stands behind the question mark (R4, 3.1.0.8.1). Some
+    /// senders write what stands before it too.
+    pub fn if_none_exist(of: ResourceType, text: &str) -> Result<Self, InteractionError> {
+        let rest = text.strip_prefix(of.as_str()).unwrap_or(text);
+        let query = Self::parse(rest.strip_prefix('?').unwrap_or(text))?;
+        if query.is_empty() { Err(InteractionError::EmptyCondition) } else { Ok(query) }
+    }
+
     /// As it was sent.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -411,6 +419,9 @@ pub enum InteractionError {
     /// A route, with another method.
     #[error("{0} is not for this route")]
     MethodNotAllowed(Method),
+    /// The condition of a create asks for nothing.
+    #[error("If-None-Exist has no search parameter; write what stands behind the question mark")]
+    EmptyCondition,
     /// An update, patch or delete of a type without saying of which resource.
     #[error("{0} needs an id, or search parameters that one resource matches")]
     NoTarget(Method),
@@ -433,7 +444,7 @@ impl From<InteractionError> for Outcome {
             E::UnknownType(_) | E::UnknownOperation(_) | E::OperationElsewhere(_) | E::NoRoute => {
                 (IssueType::NotSupported, Status::NOT_FOUND)
             }
-            E::NoTarget(_) => (IssueType::Required, Status::BAD_REQUEST),
+            E::NoTarget(_) | E::EmptyCondition => (IssueType::Required, Status::BAD_REQUEST),
         };
         Self::error(code, &error.to_string()).with_status(status)
     }

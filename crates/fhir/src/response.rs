@@ -243,3 +243,80 @@ impl<'a> ResponseOut<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{borrow::ToOwned, boxed::Box};
+
+    use super::*;
+    use crate::outcome::IssueType;
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_searchset_has_its_links_and_says_why_each_entry_is_there() {
+        let links = [Link { relation: "self", url: "https://k.example/Patient?name=\"a\"" }];
+        let patient = raw("{ \"resourceType\":\"Patient\", \"v\" : 1.50 }");
+        let found = Found {
+            full_url: Some("https://k.example/Patient/1"),
+            resource: &patient,
+            mode: SearchMode::Match,
+        };
+        assert_eq!(
+            searchset(&links, Some(1), &[found]),
+            concat!(
+                r#"{"resourceType":"Bundle","type":"searchset","total":1,"#,
+                r#""link":[{"relation":"self","url":"https://k.example/Patient?name=\"a\""}],"#,
+                r#""entry":[{"fullUrl":"https://k.example/Patient/1","#,
+                r#""resource":{ "resourceType":"Patient", "v" : 1.50 },"search":{"mode":"match"}}]}"#
+            )
+        );
+        assert_eq!(searchset(&[], None, &[]), r#"{"resourceType":"Bundle","type":"searchset"}"#);
+    }
+
+    #[test]
+    fn a_history_shows_that_a_version_was_redacted() {
+        let version = Version {
+            full_url: "https://k.example/Patient/1",
+            resource: None,
+            method: Method::Delete,
+            url: "Patient/1",
+            response: Response {
+                last_modified_ms: Some(784_111_777_000),
+                ..Response::of(Status::NO_CONTENT)
+            },
+        };
+        assert_eq!(
+            history(&[], None, &[version]),
+            concat!(
+                r#"{"resourceType":"Bundle","type":"history","entry":[{"fullUrl":"https://k.example/Patient/1","#,
+                r#""request":{"method":"DELETE","url":"Patient/1"},"#,
+                r#""response":{"status":"204 No Content","lastModified":"1994-11-06T08:49:37.000Z"}}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_entry_of_a_batch_that_failed_says_why() {
+        let outcome = Outcome::error(IssueType::Conflict, "stale");
+        let failed =
+            Answer { full_url: None, resource: None, response: Response::failed(&outcome) };
+        let done = Response {
+            version: Some(3),
+            location: Some("Patient/1/_history/3"),
+            ..Response::of(Status::OK)
+        };
+        let done = Answer { full_url: None, resource: None, response: done };
+        assert_eq!(
+            batch_response(&[failed, done]),
+            concat!(
+                r#"{"resourceType":"Bundle","type":"batch-response","entry":[{"response":{"#,
+                r#""status":"409 Conflict","outcome":{"resourceType":"OperationOutcome","issue":[{"#,
+                r#""severity":"error","code":"conflict","details":{"text":"stale"}}]}}},"#,
+                r#"{"response":{"status":"200 OK","location":"Patient/1/_history/3","etag":"W/\"3\""}}]}"#
+            )
+        );
+    }
+}

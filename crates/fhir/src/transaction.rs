@@ -18,7 +18,9 @@
 //! * A condition stands only where it has a meaning. One that would be passed over is refused.
 //!
 //! Not here: resolving conditions, authorization, and the commit, which takes a transaction whole.
-//! FHIRPath patches (a Parameters resource) and nested batches are refused.
+//! FHIRPath patches (a Parameters resource), nested batches and `$export` are refused. Entries of a batch are
+//! independent, so nothing of one is named to another: with empty [`links::Links`], a reference from one to
+//! another is an error.
 
 use alloc::{
     borrow::ToOwned,
@@ -118,7 +120,7 @@ pub enum Action<'a> {
     Update {
         /// Of what.
         target: Target,
-        /// The resource.
+        /// The resource. Its id, if it has one, must be that of what a condition finds.
         body: Body<'a>,
         /// Only if this is its version.
         if_match: Option<TagList>,
@@ -273,9 +275,6 @@ pub enum EntryError {
     /// The URL is another server's.
     #[error("request.url is absolute and not below this server's base; write Type/id")]
     ForeignUrl,
-    /// The condition of a create asks for nothing.
-    #[error("request.ifNoneExist has no search parameter; write what stands behind the ?")]
-    EmptyCondition,
     /// A full URL that names nothing, or a version.
     #[error("fullUrl is no absolute URL of a resource; use urn:uuid: and a new UUID")]
     BadFullUrl,
@@ -331,9 +330,7 @@ impl From<EntryError> for Outcome {
             E::Patch(error) => return error.into(),
             E::Missing(_) => IssueType::Required,
             E::NotInABundle | E::NotAJsonPatch => IssueType::NotSupported,
-            E::OutOfPlace { .. } | E::ForeignUrl | E::EmptyCondition | E::BadFullUrl => {
-                IssueType::Value
-            }
+            E::OutOfPlace { .. } | E::ForeignUrl | E::BadFullUrl => IssueType::Value,
             E::FullUrlMismatch(_) | E::TypeMismatch { .. } | E::IdMismatch => IssueType::Invalid,
         };
         Self::error(code, &error.to_string())
@@ -495,6 +492,29 @@ fn read_entry<'a>(
 }
 
 impl<'a> Body<'a> {
+    /// Reads the body of a single request, of at most `bytes_max` bytes.
+    pub fn parse(json: &'a [u8], bytes_max: usize) -> Result<Self, EntryError> {
+        let source = Source::check(json, bytes_max)?;
+        let whole: &RawValue = source.parse(source.text)?;
+        let _: Tree = source.parse(whole.get())?;
+        Self::read(&source, whole.get())
+    }
+
+    /// Refuses a resource of another type than the URL has.
+    pub fn must_be(&self, expected: ResourceType) -> Result<(), EntryError> {
+        let found = self.resource_type;
+        if found == expected { Ok(()) } else { Err(EntryError::TypeMismatch { expected, found }) }
+    }
+
+    /// Refuses a resource without the id that the URL of its update has (R4, 3.1.0.3).
+    pub fn must_have(&self, id: &Id) -> Result<(), EntryError> {
+        match &self.id {
+            None => Err(EntryError::Missing("resource.id")),
+            Some(found) if found != id.as_str() => Err(EntryError::IdMismatch),
+            Some(_) => Ok(()),
+        }
+    }
+
     fn read(source: &Source<'a>, json: &'a str) -> Result<Self, EntryError> {
         if !json.starts_with('{') {
             return Err(BundleError::NotAResource { at: source.at(json) }.into());
@@ -592,13 +612,13 @@ impl Conditions {
         body: Option<Body<'a>>,
     ) -> Result<Action<'a>, EntryError> {
         let body = body.ok_or(EntryError::Missing("resource"))?;
-        is_of_type(&body, of)?;
+        body.must_be(of)?;
         if !query.is_empty() {
             // It could be meant as a condition, which has an element of its own here.
             return Err(EntryError::OutOfPlace { element: "a query", method: self.method });
         }
         let condition = self.if_none_exist.take();
-        let if_none_exist = condition.map(|text| none_exist(of, &text)).transpose()?;
+        let if_none_exist = condition.map(|text| Query::if_none_exist(of, &text)).transpose()?;
         Ok(Action::Create { body, if_none_exist })
     }
 
@@ -608,13 +628,9 @@ impl Conditions {
         body: Option<Body<'a>>,
     ) -> Result<Action<'a>, EntryError> {
         let body = body.ok_or(EntryError::Missing("resource"))?;
-        is_of_type(&body, target.resource_type())?;
+        body.must_be(target.resource_type())?;
         if let Target::Instance(_, id) = &target {
-            match &body.id {
-                None => return Err(EntryError::Missing("resource.id")),
-                Some(found) if found != id.as_str() => return Err(EntryError::IdMismatch),
-                Some(_) => {}
-            }
+            body.must_have(id)?;
         }
         let (if_match, if_none_match) = (self.if_match.take(), self.if_none_match.take());
         Ok(Action::Update { target, body, if_match, if_none_match })
@@ -651,19 +667,6 @@ fn interaction(method: Method, url: &str, limits: &Limits<'_>) -> Result<Interac
         return Err(EntryError::ForeignUrl);
     }
     Ok(Interaction::parse(method, path, query)?)
-}
-
-fn is_of_type(body: &Body<'_>, expected: ResourceType) -> Result<(), EntryError> {
-    let found = body.resource_type;
-    if found == expected { Ok(()) } else { Err(EntryError::TypeMismatch { expected, found }) }
-}
-
-/// The condition of a create: what stands behind the question mark. Some senders write what stands
-/// before it too.
-fn none_exist(of: ResourceType, text: &str) -> Result<Query, EntryError> {
-    let rest = text.strip_prefix(of.as_str()).unwrap_or(text);
-    let query = Query::parse(rest.strip_prefix('?').unwrap_or(text))?;
-    if query.is_empty() { Err(EntryError::EmptyCondition) } else { Ok(query) }
 }
 
 /// The bytes of the JSON Patch in a Binary.

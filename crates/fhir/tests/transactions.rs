@@ -13,7 +13,7 @@ use keepwell_fhir::{
     response::{Answer, Response, transaction_response},
     splice::{Edited, with_id, with_meta},
     transaction::{
-        Action, Limits, Submission, Transaction, TransactionError,
+        Action, Body, EntryError, Limits, Submission, Transaction, TransactionError,
         links::{LinkError, Links, Resolved, conditions},
         parse,
     },
@@ -101,7 +101,7 @@ fn entries_are_taken_or_refused_by_name() {
         {"request":{"method":"POST","url":"Patient?identifier=a|b"},"resource":{"resourceType":"Patient"}}  => OutOfPlace
         {"request":{"method":"POST","url":"Patient","ifNoneExist":"identifier=a|b"},"resource":{"resourceType":"Patient"}} => ok
         {"request":{"method":"POST","url":"Patient","ifNoneExist":"Patient?identifier=a|b"},"resource":{"resourceType":"Patient"}} => ok
-        {"request":{"method":"POST","url":"Patient","ifNoneExist":"?"},"resource":{"resourceType":"Patient"}} => EmptyCondition
+        {"request":{"method":"POST","url":"Patient","ifNoneExist":"?"},"resource":{"resourceType":"Patient"}} => Interaction
         {"request":{"method":"POST","url":"Patient","ifNoneExist":7},"resource":{"resourceType":"Patient"}} => Input
         {"request":{"method":"POST","url":"Patient","ifMatch":"W/\"1\""},"resource":{"resourceType":"Patient"}} => OutOfPlace
         {"request":{"method":"POST","url":""},"resource":{"resourceType":"Bundle"}}                         => NotInABundle
@@ -660,6 +660,29 @@ proptest! {
         let _ = parse(entries.as_bytes(), &LIMITS);
         let _ = Query::parse(&text);
     }
+}
+
+#[test]
+fn the_body_of_a_single_request_is_read_as_strictly() {
+    let read = |json: &str| Body::parse(json.as_bytes(), 100).map(drop);
+    let json = r#" {"resourceType":"Patient","id":"1","multipleBirthInteger":2} "#;
+    let body = Body::parse(json.as_bytes(), 100).expect("it can be read");
+    assert_eq!(body.json, json.trim());
+    assert_eq!(body.must_be(resource_type("Patient")), Ok(()));
+    assert!(matches!(body.must_be(resource_type("Group")), Err(EntryError::TypeMismatch { .. })));
+    assert_eq!(body.must_have(&id("1")), Ok(()));
+    assert_eq!(body.must_have(&id("2")), Err(EntryError::IdMismatch));
+    for refused in [
+        "",
+        "[]",
+        "{}",
+        "{",
+        r#"{"resourceType":"Foo"}"#,
+        r#"{"resourceType":"Group","a":[{"b":1,"b":1}]}"#,
+    ] {
+        assert!(read(refused).is_err(), "{refused}");
+    }
+    assert!(read(&" ".repeat(101)).is_err());
 }
 
 #[test]

@@ -20,7 +20,8 @@
 //! * Whatever names nothing in the Bundle stays, except what could never be found again: a `urn:uuid`,
 //!   a `urn:oid` or a condition in a Reference is refused if nothing is known for it.
 //! * Elements are told by their names, from R4's definitions: text that merely looks like a full URL, as
-//!   `Identifier.value`, stays. So does what has type canonical, as R4 says.
+//!   `Identifier.value`, stays. So does what has type canonical, as R4 says, unless its name is also one of
+//!   an element of type uri: in `CapabilityStatement.instantiates` a full URL is replaced.
 //! * The resources inside a Bundle that is stored as one (a document) refer to each other; it stays whole.
 //!
 //! Contained resources are rewritten like the others; `#fragment` references to them stay. What is inside
@@ -233,7 +234,7 @@ impl Links {
     /// `json`, the resource of the entry named `full_url`, with its references as they will be sealed.
     pub fn rewrite(&self, json: &str, full_url: Option<&str>) -> Result<Edited, LinkError> {
         let resource = Outline::read(json)?;
-        let mut changes = Vec::new();
+        let mut changes = Changes::of(json);
         if resource.resource_type != "Bundle" {
             let server = full_url.and_then(server_of);
             strings(json, |place, range| {
@@ -242,15 +243,14 @@ impl Links {
                 self.change(&literal, server.as_deref(), &mut changes)
             })?;
         }
-        check_growth(json, &changes)?;
-        Ok(Edited::apply(json, changes))
+        Ok(Edited::apply(json, changes.list))
     }
 
     fn change(
         &self,
         literal: &Literal<'_>,
         server: Option<&str>,
-        changes: &mut Vec<(Range<usize>, String)>,
+        changes: &mut Changes,
     ) -> Result<(), LinkError> {
         let raw = &literal.json[literal.range.clone()];
         let new = match Role::of(literal.place) {
@@ -260,8 +260,7 @@ impl Links {
             Role::Narrative => return self.narrative(literal, changes),
             Role::Other => None,
         };
-        changes.extend(new.map(|new| (literal.range.clone(), quoted(&new))));
-        Ok(())
+        new.map_or(Ok(()), |new| changes.push(literal.range.clone(), quoted(&new)))
     }
 
     fn reference(
@@ -313,11 +312,7 @@ impl Links {
     }
 
     /// Changes the links in an XHTML literal.
-    fn narrative(
-        &self,
-        literal: &Literal<'_>,
-        changes: &mut Vec<(Range<usize>, String)>,
-    ) -> Result<(), LinkError> {
+    fn narrative(&self, literal: &Literal<'_>, changes: &mut Changes) -> Result<(), LinkError> {
         let raw = &literal.json[literal.range.clone()];
         for range in attributes(raw) {
             // Inside quotes it is a literal again, so that escapes are read as everywhere.
@@ -325,19 +320,36 @@ impl Links {
             if let Some(new) = self.find(&text_of(&text), None, literal)? {
                 let new = quoted(&new);
                 let range = literal.range.start + range.start..literal.range.start + range.end;
-                changes.push((range, new[1..new.len() - 1].to_owned()));
+                changes.push(range, new[1..new.len() - 1].to_owned())?;
             }
         }
         Ok(())
     }
 }
 
-fn check_growth(json: &str, changes: &[(Range<usize>, String)]) -> Result<(), LinkError> {
-    let gone: usize = changes.iter().map(|(range, _)| range.len()).sum();
-    let come: usize = changes.iter().map(|(_, new)| new.len()).sum();
-    let bytes = json.len() - gone + come;
-    let bytes_max = json.len().saturating_mul(GROWTH_TIMES_MAX).saturating_add(GROWTH_BYTES_MAX);
-    if bytes > bytes_max { Err(LinkError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
+/// What changes in a resource, and how large it becomes by that.
+struct Changes {
+    list: Vec<(Range<usize>, String)>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Changes {
+    fn of(json: &str) -> Self {
+        let bytes = json.len();
+        let bytes_max = bytes.saturating_mul(GROWTH_TIMES_MAX).saturating_add(GROWTH_BYTES_MAX);
+        Self { list: Vec::new(), bytes, bytes_max }
+    }
+
+    /// Refuses as soon as it is too much, so that memory is never more than a small multiple either.
+    fn push(&mut self, range: Range<usize>, new: String) -> Result<(), LinkError> {
+        self.bytes = self.bytes - range.len() + new.len();
+        if self.bytes > self.bytes_max {
+            return Err(LinkError::TooLarge { bytes: self.bytes, bytes_max: self.bytes_max });
+        }
+        self.list.push((range, new));
+        Ok(())
+    }
 }
 
 /// A string in a resource.
