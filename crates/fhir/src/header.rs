@@ -1,5 +1,5 @@
 //! The HTTP headers that FHIR gives a meaning to, and their twins in a Bundle's entries: entity tags
-//! (RFC 9110, 8.8.3 and 13.1), `Prefer` (RFC 7240; R4, 3.1.0.1.6) and dates (RFC 9110, 5.6.7).
+//! (RFC 9110, 8.8.3 and 13.1), `Prefer` (RFC 7240) and dates (RFC 9110, 5.6.7).
 //!
 //! # Invariants
 //!
@@ -337,7 +337,7 @@ fn days((year, month, day): (i64, i64, i64)) -> Option<i64> {
     (civil(days) == (year, month, day)).then_some(days)
 }
 
-/// The milliseconds since 1970 of a FHIR instant (R4, 2.24.0.1): `2015-02-07T13:28:17.239+02:00`.
+/// The milliseconds since 1970 of a FHIR instant (R4, data types): `2015-02-07T13:28:17.239+02:00`.
 /// Digits beyond milliseconds are cut off.
 pub fn parse_instant(name: &'static str, text: &str) -> Result<u64, HeaderError> {
     read_instant(short(name, text)?).ok_or(HeaderError::NotADate(name))

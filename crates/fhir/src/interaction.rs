@@ -1,4 +1,4 @@
-//! What a request asks for, by its method and URL alone (R4, 3.1.0): the routes of the REST interface.
+//! What a request asks for, by its method and URL alone: the routes of R4's RESTful API (3.1.0).
 //!
 //! ```text
 //!               GET HEAD          POST            PUT          PATCH        DELETE
@@ -179,8 +179,8 @@ impl Query {
         decodes.then_some(query).ok_or(InteractionError::BadEscape)
     }
 
-    /// Takes `If-None-Exist` of a create: what stands behind the question mark (R4, 3.1.0.8.1). Some
-    /// senders write what stands before it too.
+    /// Takes `If-None-Exist` of a create: what stands behind the question mark (R4,
+    /// "Conditional create"). Some senders write what stands before it too.
     pub fn if_none_exist(of: ResourceType, text: &str) -> Result<Self, InteractionError> {
         let rest = text.strip_prefix(of.as_str()).unwrap_or(text);
         let query = Self::parse(rest.strip_prefix('?').unwrap_or(text))?;

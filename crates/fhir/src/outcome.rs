@@ -1,5 +1,5 @@
 //! OperationOutcome: what a FHIR client is told when something went wrong, and the HTTP status with it
-//! (R4, OperationOutcome; 3.1.0.4, HTTP status codes).
+//! (R4, OperationOutcome, and "HTTP Status Codes" of the RESTful API).
 //!
 //! # Invariants
 //!

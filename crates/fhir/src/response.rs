@@ -1,4 +1,4 @@
-//! Bundles that answer: to a batch or transaction, to a search, to a history (R4, 2.36 and 3.1.1).
+//! Bundles that answer: to a batch or transaction, to a search, to a history (R4, Bundle).
 //!
 //! # Invariants
 //!

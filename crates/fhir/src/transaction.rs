@@ -4,7 +4,8 @@
 //! json -- parse --> Submission -- Batch: each entry for itself, right or wrong
 //!                        \------- Transaction: all entries right, or the first that is not
 //!                                      | order()            DELETE, POST, PUT and PATCH, GET
-//!                                      | links::conditions  what must be found first
+//!                                      | links::conditions  what must be found first, here (links::Sent)
+//!                                      |                    or among what is stored
 //!                                      | check_resolved     no two entries change one resource
 //!                                      v links::Links       references as they will be sealed
 //! ```
@@ -102,7 +103,7 @@ pub enum Action<'a> {
         /// Only if this is its version.
         if_match: Option<TagList>,
     },
-    /// A new resource. The id that it has is not kept (R4, 3.1.0.8).
+    /// A new resource. The id that it has is not kept (R4, "create").
     Create {
         /// The resource.
         body: Body<'a>,
@@ -506,7 +507,7 @@ impl<'a> Body<'a> {
         if found == expected { Ok(()) } else { Err(EntryError::TypeMismatch { expected, found }) }
     }
 
-    /// Refuses a resource without the id that the URL of its update has (R4, 3.1.0.3).
+    /// Refuses a resource without the id that the URL of its update has (R4, "update").
     pub fn must_have(&self, id: &Id) -> Result<(), EntryError> {
         match &self.id {
             None => Err(EntryError::Missing("resource.id")),
@@ -710,7 +711,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     (bits & ((1 << held) - 1) == 0).then_some(bytes)
 }
 
-/// Refuses a full URL that is none, or that contradicts what it stands beside (R4, 2.36.4).
+/// Refuses a full URL that is none, or that contradicts what it stands beside (R4, Bundle, "Resource URL").
 fn check_full_url(full_url: &str, action: &Action<'_>) -> Result<(), EntryError> {
     let is_short = full_url.len() <= FULL_URL_CHARS_MAX;
     let is_plain = !full_url.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#');

@@ -14,7 +14,7 @@ use keepwell_fhir::{
     splice::{Edited, with_id, with_meta},
     transaction::{
         Action, Body, EntryError, Limits, Submission, Transaction, TransactionError,
-        links::{LinkError, Links, Resolved, conditions},
+        links::{Condition, LinkError, Links, Resolved, Sent, conditions},
         parse,
     },
 };
@@ -395,6 +395,31 @@ fn conditions_are_listed_once_before_they_are_resolved() {
         (0..1_001).map(|at| format!(r#"{{"reference":"Patient?_id={at}"}}"#)).collect();
     let many = format!(r#"{{"resourceType":"Basic","subject":[{}]}}"#, many.join(","));
     assert_eq!(conditions(&many), Err(LinkError::TooManyConditions));
+}
+
+#[test]
+fn a_condition_may_mean_what_the_same_bundle_sends() {
+    let patient = |value: &str| {
+        format!(
+            r#"{{"request":{{"method":"POST","url":"Patient"}},"resource":{{"resourceType":"Patient","identifier":[{{"value":"1"}},{{"system":"urn:mrn","value":"{value}"}},7]}}}}"#
+        )
+    };
+    let delete = r#"{"request":{"method":"DELETE","url":"Patient/1"}}"#;
+    let entries = [delete, &patient("7"), &patient("8"), &patient("8")].join(",");
+    let json = bundle("transaction", &entries);
+    let sent = Sent::of(&transaction(&json).entries);
+    let matching = |of: &str, query: &str| {
+        let query = Query::parse(query).expect(query);
+        let condition = Condition { resource_type: resource_type(of), query };
+        sent.matching(&condition).collect::<Vec<_>>()
+    };
+    assert_eq!(matching("Patient", "identifier=urn:mrn%7C7"), [1]);
+    assert_eq!(matching("Patient", "identifier=urn:mrn|8"), [2, 3]);
+    assert_eq!(matching("Patient", "identifier=|1"), [1, 2, 3]);
+    for none in ["identifier=urn:mrn|9", "identifier=7", "identifier=urn:mrn|7&name=a"] {
+        assert!(matching("Patient", none).is_empty(), "{none}");
+    }
+    assert!(matching("Group", "identifier=urn:mrn|7").is_empty());
 }
 
 #[test]

@@ -29,7 +29,7 @@
 
 use alloc::{
     borrow::{Cow, ToOwned},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     format,
     string::{String, ToString},
     vec::Vec,
@@ -38,12 +38,13 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use super::{FULL_URL_CHARS_MAX, is_absolute, server_of};
+use super::{Entry, FULL_URL_CHARS_MAX, is_absolute, server_of};
 use crate::{
     bundle::{BundleError, normal},
     interaction::{Id, Query, ResourceType},
     outcome::{IssueType, Outcome, Status},
     splice::{Edited, Outline, Place, quoted, strings, text_of},
+    tree::Tree,
 };
 
 /// Different conditions in the references of one resource; each costs a search.
@@ -205,6 +206,39 @@ pub fn conditions(json: &str) -> Result<BTreeMap<String, Condition>, LinkError> 
         Ok(())
     })?;
     Ok(found)
+}
+
+/// The identifiers of what a Bundle sends. Conditions are resolved after everything else was carried out
+/// (R4, 3.1.0.11.2, step 5), so one may mean a resource that the same Bundle makes.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(BTreeMap<(ResourceType, String, String), BTreeSet<usize>>);
+
+impl Sent {
+    /// Reads the identifiers of the resources that `entries` store.
+    pub fn of(entries: &[Entry<'_>]) -> Self {
+        let mut sent = Self::default();
+        for entry in entries {
+            let Some(body) = entry.action.body() else { continue };
+            let resource: Option<Tree> = serde_json::from_str(body.json).ok();
+            let identifiers = resource.as_ref().map_or(&[][..], |it| it.items_of("identifier"));
+            for identifier in identifiers {
+                let Some(value) = identifier.text_of("value") else { continue };
+                let system = identifier.text_of("system").unwrap_or_default();
+                let name = (body.resource_type, system.to_owned(), value.to_owned());
+                sent.0.entry(name).or_default().insert(entry.index);
+            }
+        }
+        sent
+    }
+
+    /// The places of the entries that `condition` finds, if it asks for one identifier: more than one means
+    /// that it is ambiguous, before anything stored is looked at.
+    pub fn matching(&self, condition: &Condition) -> impl Iterator<Item = usize> {
+        let identifier = condition.query.identifier();
+        let found = identifier
+            .and_then(|(system, value)| self.0.get(&(condition.resource_type, system, value)));
+        found.into_iter().flatten().copied()
+    }
 }
 
 /// Type and query of a conditional reference.
