@@ -263,7 +263,7 @@ fn fixdate(text: &str) -> Option<u64> {
     let is_weekday = DAYS.iter().any(|day| day.get(..3) == Some(weekday));
     let [day, month, year, time, "GMT"] = words(rest)? else { return None };
     let day = digits(day, 2)?;
-    milliseconds(is_weekday.then_some(())?, (digits(year, 4)?, month_of(month)?, day), time)
+    milliseconds((digits(year, 4)?, month_of(month)?, day), time).filter(|_| is_weekday)
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`.
@@ -277,7 +277,7 @@ fn rfc850(text: &str, now_ms: u64) -> Option<u64> {
     let year = now - now.rem_euclid(100) + short;
     let year = if year > now + 50 { year - 100 } else { year };
     let is_date = DAYS.contains(&weekday) && parts.next().is_none();
-    milliseconds(is_date.then_some(())?, (year, month, day), time)
+    milliseconds((year, month, day), time).filter(|_| is_date)
 }
 
 /// `Sun Nov  6 08:49:37 1994`.
@@ -287,7 +287,7 @@ fn asctime(text: &str) -> Option<u64> {
     let [weekday, month, day, time, year] = words(&text)?;
     let is_weekday = DAYS.iter().any(|day| day.get(..3) == Some(weekday));
     let date = (digits(year, 4)?, month_of(month)?, digits(day, 2)?);
-    milliseconds(is_weekday.then_some(())?, date, time)
+    milliseconds(date, time).filter(|_| is_weekday)
 }
 
 /// Exactly `N` words with one blank between them.
@@ -311,7 +311,7 @@ fn month_of(name: &str) -> Option<i64> {
 }
 
 /// `time` is `08:49:37`; a leap second counts as the one before it.
-fn milliseconds((): (), date: (i64, i64, i64), time: &str) -> Option<u64> {
+fn milliseconds(date: (i64, i64, i64), time: &str) -> Option<u64> {
     let seconds = days(date)? * DAY_SECONDS + seconds_of_day(time)?;
     u64::try_from(seconds).ok()?.checked_mul(SECOND_MS)
 }

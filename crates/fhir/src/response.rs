@@ -9,7 +9,11 @@
 //! Not here: which entries a search finds and where a page ends. Links are what the caller built from its
 //! configured base.
 
-use alloc::string::String;
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -175,8 +179,8 @@ struct BundleOut<'a> {
     // R4 has no empty lists.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     link: &'a [Link<'a>],
-    #[serde(skip_serializing_if = "alloc::vec::Vec::is_empty")]
-    entry: alloc::vec::Vec<EntryOut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entry: Vec<EntryOut<'a>>,
 }
 
 /// The word `Bundle`.
@@ -226,12 +230,12 @@ struct ResponseOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_modified: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<alloc::boxed::Box<RawValue>>,
+    outcome: Option<Box<RawValue>>,
 }
 
 impl<'a> ResponseOut<'a> {
     fn of(response: &Response<'a>) -> Self {
-        let tag = |version| alloc::format!("{}", EntityTag::of_version(version));
+        let tag = |version| EntityTag::of_version(version).to_string();
         let raw = |outcome: &Outcome| RawValue::from_string(outcome.to_json());
         let raw = |outcome| raw(outcome).expect("an outcome is JSON");
         Self {
@@ -246,7 +250,7 @@ impl<'a> ResponseOut<'a> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, boxed::Box};
+    use alloc::borrow::ToOwned;
 
     use super::*;
     use crate::outcome::IssueType;

@@ -29,7 +29,8 @@ use serde_json::value::RawValue;
 use crate::{
     bundle::{BundleError, Source},
     interaction::Id,
-    tree::Tree,
+    summary::printable,
+    tree::{Fields, Tree},
 };
 
 /// A part of a source that is replaced.
@@ -132,7 +133,7 @@ pub(crate) fn quoted(text: &str) -> String {
 pub(crate) struct Outline<'a> {
     source: Source<'a>,
     whole: &'a str,
-    pub(crate) fields: crate::tree::Fields<'a>,
+    pub(crate) fields: Fields<'a>,
     pub(crate) resource_type: String,
 }
 
@@ -218,7 +219,7 @@ impl<'a> Place<'a> {
                     let dot = if path.is_empty() { "" } else { "." };
                     let name = text_of(literal);
                     path.push_str(dot);
-                    path.push_str(&crate::summary::printable(&name, KEY_CHARS_MAX));
+                    path.push_str(&printable(&name, KEY_CHARS_MAX));
                 }
                 Step::Item(at) => path.push_str(&format!("[{at}]")),
                 Step::Key(None) => {}

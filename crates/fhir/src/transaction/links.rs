@@ -55,8 +55,8 @@ pub const GROWTH_TIMES_MAX: usize = 4;
 pub const GROWTH_BYTES_MAX: usize = 16_384;
 
 /// R4's elements of type uri, url, oid or uuid, without those whose names begin with a polymorphic
-/// element's (see [`POLYMORPHIC`]). Some names are those of elements of other types too; of those that
-/// are strings, none can hold the URL of a resource.
+/// element's (see [`POLYMORPHIC`]). Some names are those of strings too, none of which is meant for the
+/// URL of a resource. Left out are `code`, `property` and `type`, which name what no entry of a Bundle is.
 const URI_ELEMENTS: [&str; 28] = [
     "address",
     "authority",
