@@ -298,14 +298,14 @@ pub fn split(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
 }
 
 /// The input, known to be UTF-8, small and shallow enough.
-struct Source<'a> {
-    text: &'a str,
+pub(crate) struct Source<'a> {
+    pub(crate) text: &'a str,
     /// Bytes before `text`: a byte order mark.
     skipped: usize,
 }
 
 impl<'a> Source<'a> {
-    fn check(json: &'a [u8], bytes_max: usize) -> Result<Self, BundleError> {
+    pub(crate) fn check(json: &'a [u8], bytes_max: usize) -> Result<Self, BundleError> {
         if json.len() > bytes_max {
             return Err(BundleError::TooLarge { bytes: json.len(), bytes_max });
         }
@@ -320,11 +320,11 @@ impl<'a> Source<'a> {
     }
 
     /// Where `part`, a slice of the input, begins in it.
-    fn at(&self, part: &str) -> usize {
+    pub(crate) fn at(&self, part: &str) -> usize {
         self.skipped + (part.as_ptr().addr() - self.text.as_ptr().addr())
     }
 
-    fn parse<T: Deserialize<'a>>(&self, part: &'a str) -> Result<T, BundleError> {
+    pub(crate) fn parse<T: Deserialize<'a>>(&self, part: &'a str) -> Result<T, BundleError> {
         serde_json::from_str(part).map_err(|error| {
             let at = self.at(part) + offset(part, &error);
             match error.classify() {
@@ -335,21 +335,21 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn fields(&self, part: &'a str) -> Result<Fields<'a>, BundleError> {
+    pub(crate) fn fields(&self, part: &'a str) -> Result<Fields<'a>, BundleError> {
         if !part.starts_with('{') {
             return Err(BundleError::WrongType { at: self.at(part), element: "entry" });
         }
         self.parse(part)
     }
 
-    fn list(&self, part: &'a str) -> Result<Vec<&'a RawValue>, BundleError> {
+    pub(crate) fn list(&self, part: &'a str) -> Result<Vec<&'a RawValue>, BundleError> {
         if !part.starts_with('[') {
             return Err(BundleError::WrongType { at: self.at(part), element: "entry" });
         }
         self.parse(part)
     }
 
-    fn text_field(
+    pub(crate) fn text_field(
         &self,
         whole: &str,
         fields: &Fields<'a>,
@@ -364,7 +364,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn resource_type(&self, whole: &str, fields: &Fields<'a>) -> Result<String, BundleError> {
+    pub(crate) fn resource_type(
+        &self,
+        whole: &str,
+        fields: &Fields<'a>,
+    ) -> Result<String, BundleError> {
         let fault = BundleError::NotAResource { at: self.at(whole) };
         let Some(raw) = fields.raw("resourceType") else { return Err(fault) };
         match self.parse(raw)? {
@@ -379,11 +383,11 @@ impl<'a> Source<'a> {
     }
 }
 
-fn is_type_name(name: &str) -> bool {
+pub(crate) fn is_type_name(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
     (1..=NAME_CHARS_MAX).contains(&id.len()) && id.bytes().all(allowed)
 }

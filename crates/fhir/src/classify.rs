@@ -190,6 +190,12 @@ pub fn kind_of(resource_type: &str) -> Option<RecordKind> {
     Some(KINDS[at].1)
 }
 
+/// The name of an R4 resource type, kept for good; nothing for a type that R4 does not have.
+pub(crate) fn type_name(resource_type: &str) -> Option<&'static str> {
+    let at = KINDS.binary_search_by(|(name, _)| (*name).cmp(resource_type)).ok()?;
+    Some(KINDS[at].0)
+}
+
 fn act_code(code: &str) -> Option<Sensitivity> {
     SENSITIVITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(code)).map(|known| known.1)
 }

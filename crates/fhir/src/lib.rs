@@ -7,6 +7,11 @@
 //! [`summary`] says in one line what a resource is, and [`matching`] by what a patient is compared with those
 //! of other organisations. [`synthetic`] makes patients who never lived.
 //!
+//! For the REST interface, [`interaction`] says what a request asks for, [`header`] under which conditions,
+//! [`transaction`] takes Bundles of several requests and gives references the ids that they stand for, by
+//! [`splice`]s that leave every other byte, [`patch`] changes parts of a resource, [`response`] makes the
+//! Bundles that answer, and [`outcome`] says what went wrong.
+//!
 //! # Invariants
 //!
 //! * No input makes a function here panic, recurse without bound or take more than a small multiple
@@ -24,7 +29,14 @@ mod tree;
 
 pub mod bundle;
 pub mod classify;
+pub mod header;
+pub mod interaction;
 pub mod matching;
+pub mod outcome;
+pub mod patch;
 pub mod patients;
+pub mod response;
+pub mod splice;
 pub mod summary;
 pub mod synthetic;
+pub mod transaction;

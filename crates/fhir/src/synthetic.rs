@@ -14,7 +14,7 @@
 //!
 //! Not here: statistics. Codes are real, frequencies are not; nothing about illness can be learnt.
 
-mod calendar;
+pub(crate) mod calendar;
 mod catalogue;
 mod random;
 

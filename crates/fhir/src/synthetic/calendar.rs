@@ -2,30 +2,30 @@
 
 use alloc::{format, string::String};
 
-pub(super) const DAY_SECONDS: i64 = 86_400;
+pub(crate) const DAY_SECONDS: i64 = 86_400;
 /// 9999-12-31T23:59:59Z: FHIR writes years with four digits.
 const LAST_SECOND: i64 = 253_402_300_799;
 
 /// The second in which `now_ms` lies, at most the last that FHIR can write.
-pub(super) fn seconds(now_ms: u64) -> i64 {
+pub(crate) fn seconds(now_ms: u64) -> i64 {
     i64::try_from(now_ms / 1_000).unwrap_or(LAST_SECOND).min(LAST_SECOND)
 }
 
 /// `2024-05-01`.
-pub(super) fn day(seconds: i64) -> String {
+pub(crate) fn day(seconds: i64) -> String {
     let (year, month, day) = civil(seconds.div_euclid(DAY_SECONDS));
     format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// `2024-05-01T08:30:00Z`.
-pub(super) fn instant(seconds: i64) -> String {
+pub(crate) fn instant(seconds: i64) -> String {
     let rest = seconds.rem_euclid(DAY_SECONDS);
     let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
     format!("{}T{hour:02}:{minute:02}:{second:02}Z", day(seconds))
 }
 
 /// Year, month and day of a count of days since 1970-01-01, by eras of 400 years that begin in March.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     let from_era = days + 719_468;
     let (era, day_of_era) = (from_era.div_euclid(146_097), from_era.rem_euclid(146_097));
     let year_of_era =
