@@ -44,7 +44,7 @@ const REFERENCE_BYTES_MAX: usize = 1_024;
 /// Characters of a resource type or id (FHIR's limit on ids).
 const NAME_CHARS_MAX: usize = 64;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-const INLINE_LABEL: &str =
+pub(crate) const INLINE_LABEL: &str =
     "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
 
 /// The elements that say whom a resource is about, over all R4 types.
@@ -379,11 +379,11 @@ impl<'a> Source<'a> {
     }
 }
 
-fn is_type_name(name: &str) -> bool {
+pub(crate) fn is_type_name(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
     (1..=NAME_CHARS_MAX).contains(&id.len()) && id.bytes().all(allowed)
 }
@@ -516,7 +516,7 @@ fn read<'a>(
 
 /// Collects the labels of `tree` and of all that stands in it. `resource_type` is that of the
 /// innermost resource around it: a Consent's own provisions label other things, not the Consent.
-fn collect_labels(tree: &Tree, resource_type: &str, labels: &mut Vec<SecurityLabel>) {
+pub(crate) fn collect_labels(tree: &Tree, resource_type: &str, labels: &mut Vec<SecurityLabel>) {
     let fields = match tree {
         Tree::Object(fields) => fields,
         Tree::List(items) => {

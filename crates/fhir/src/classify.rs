@@ -190,6 +190,11 @@ pub fn kind_of(resource_type: &str) -> Option<RecordKind> {
     Some(KINDS[at].1)
 }
 
+/// The R4 resource types of a record kind.
+pub fn types_of(kind: RecordKind) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter(move |(_, of)| *of == kind).map(|(name, _)| *name)
+}
+
 fn act_code(code: &str) -> Option<Sensitivity> {
     SENSITIVITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(code)).map(|known| known.1)
 }

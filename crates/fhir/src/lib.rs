@@ -5,7 +5,8 @@
 //! the exact bytes of its resources, [`classify`](mod@classify) says which record kind and which
 //! compartment each belongs to, [`patients`] tells which patients of several inputs are one, and
 //! [`summary`] says in one line what a resource is, and [`matching`] by what a patient is compared with those
-//! of other organisations. [`synthetic`] makes patients who never lived.
+//! of other organisations. [`facts`] says what the ledger knows as resources of FHIR, and [`synthetic`] makes patients who
+//! never lived.
 //!
 //! # Invariants
 //!
@@ -20,10 +21,12 @@
 
 extern crate alloc;
 
+mod base64;
 mod tree;
 
 pub mod bundle;
 pub mod classify;
+pub mod facts;
 pub mod matching;
 pub mod patients;
 pub mod summary;
