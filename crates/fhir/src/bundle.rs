@@ -48,7 +48,7 @@ pub(crate) const INLINE_LABEL: &str =
     "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
 
 /// The elements that say whom a resource is about, over all R4 types.
-const PATIENT_ELEMENTS: [&str; 6] =
+pub(crate) const PATIENT_ELEMENTS: [&str; 6] =
     ["subject", "patient", "beneficiary", "for", "individual", "actor"];
 /// The elements by which a resource belongs to whom another resource belongs to (Provenance, Binary).
 const FOLLOWED_ELEMENTS: [&str; 2] = ["target", "securityContext"];

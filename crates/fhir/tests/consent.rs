@@ -452,7 +452,7 @@ prop_compose! {
         records in proptest::collection::btree_map(any::<u64>(), any::<[u8; 32]>(), 0..=16),
     ) -> GrantTerms {
         let side = if separate_consent { separate() } else { ordinary() };
-        let compartments = CompartmentSet::from_bits(compartments).unwrap().and(side);
+        let compartments = CompartmentSet::from_bits(compartments).expect("16 bits").and(side);
         let name = |(position, record)| {
             RecordName { position: LogPosition(position), record: RecordId(record) }
         };
@@ -460,9 +460,9 @@ prop_compose! {
             effect: if is_allowing { Effect::Allow } else { Effect::Deny },
             grantee,
             compartments: if compartments.is_empty() { side } else { compartments },
-            kinds: if all_kinds { KindSet::all() } else { KindSet::from_bits(kinds).unwrap() },
-            records: List::from_vec(records.into_iter().map(name).collect()).unwrap(),
-            purposes: PurposeSet::from_bits(purposes).unwrap(),
+            kinds: if all_kinds { KindSet::all() } else { KindSet::from_bits(kinds).expect("16 bits") },
+            records: List::from_vec(records.into_iter().map(name).collect()).expect("16 at most"),
+            purposes: PurposeSet::from_bits(purposes).expect("13 bits"),
             window: Window {
                 from: BlockTime(from),
                 until: if forever { BlockTime(u64::MAX) } else { BlockTime(from + len) },

@@ -38,7 +38,9 @@ use super::{
     LOINC, coding, concept, instant, label::codings_of, label::confidentiality_of, reference,
 };
 use crate::{
-    bundle::{DEPTH_MAX, collect_labels, is_id, is_type_name, normal, unversioned},
+    bundle::{
+        DEPTH_MAX, PATIENT_ELEMENTS, collect_labels, is_id, is_type_name, normal, unversioned,
+    },
     classify::{Sensitivity, classify, kind_of},
     summary::one_line,
     tree::{Tree, too_deep},
@@ -231,10 +233,9 @@ pub fn compose(request: &Request<'_>) -> Result<Summary, SummaryError> {
     let entries = Entries::read(request)?;
     let patient =
         entries.at(&format!("Patient/{}", request.patient)).ok_or(SummaryError::NoPatient)?;
-    entries.check_patient(request)?;
     let mut sections: BTreeMap<Section, Vec<usize>> = BTreeMap::new();
     for (place, entry) in entries.all.iter().enumerate() {
-        if let Some(section) = section_of(entry) {
+        if let Some(section) = entry.section {
             sections.entry(section).or_default().push(place);
         }
     }
@@ -247,6 +248,7 @@ pub fn compose(request: &Request<'_>) -> Result<Summary, SummaryError> {
         used.insert(entries.at(author).ok_or(SummaryError::NoAuthor)?);
     }
     let dangling = entries.close(&mut used);
+    entries.check_patient(patient, &used)?;
     let sensitivity = used.iter().map(|place| entries.all[*place].sensitivity).max();
     let sensitivity = sensitivity.unwrap_or(Sensitivity::Normal);
     let composition = composition(request, &entries, &sections, sensitivity);
@@ -285,13 +287,17 @@ fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// A resource that was read.
+/// A resource, and what a summary needs of it.
 struct Entry<'a> {
     json: &'a str,
-    tree: Tree,
     /// `Type/id`.
     name: String,
-    resource_type: String,
+    /// Where it stands, if it stands anywhere by itself.
+    section: Option<Section>,
+    /// What it says whom it is about; nothing in place of what is no reference.
+    about: Vec<Option<String>>,
+    /// Whether it may be about nobody.
+    is_support: bool,
     sensitivity: Sensitivity,
 }
 
@@ -328,19 +334,17 @@ impl<'a> Entries<'a> {
         self.names.get(normal(unversioned(reference)).as_ref()).copied()
     }
 
-    /// Whether everything that is about a patient is about this one.
-    fn check_patient(&self, request: &Request<'_>) -> Result<(), SummaryError> {
-        let patient = self.at(&format!("Patient/{}", request.patient));
-        for (place, entry) in self.all.iter().enumerate() {
-            let is_patient = entry.resource_type == "Patient";
-            let wrong = SummaryError::OtherPatient { place };
-            let named = ["subject", "patient"].iter().find_map(|it| entry.tree.field(it));
-            match named.map(|it| it.text_of("reference")) {
-                Some(Some(reference)) if self.at(reference) == patient => {}
-                None if is_patient && Some(place) == patient => {}
-                None if !is_patient && is_support(&entry.resource_type) => {}
-                Some(_) if is_group_of_many(&entry.resource_type) => {}
-                _ => return Err(wrong),
+    /// Whether all that goes in is about the patient, or about nobody.
+    fn check_patient(&self, patient: usize, used: &BTreeSet<usize>) -> Result<(), SummaryError> {
+        for place in used.iter().copied().filter(|place| *place != patient) {
+            let entry = &self.all[place];
+            let is_patient = |it: &Option<String>| {
+                it.as_ref().is_some_and(|text| self.at(text) == Some(patient))
+            };
+            let holds =
+                entry.about.iter().all(is_patient) && (entry.is_support || !entry.about.is_empty());
+            if !holds {
+                return Err(SummaryError::OtherPatient { place });
             }
         }
         Ok(())
@@ -353,14 +357,11 @@ impl<'a> Entries<'a> {
         while let Some(place) = waiting.pop() {
             for (_, text) in references(self.all[place].json) {
                 match self.at(&text) {
-                    Some(other) => {
-                        if used.insert(other) {
-                            waiting.push(other);
-                        }
+                    Some(other) if used.insert(other) => waiting.push(other),
+                    None if !text.starts_with('#') && dangling.len() < DANGLING_MAX => {
+                        dangling.push((place, text));
                     }
-                    None if text.starts_with('#') => {}
-                    None if dangling.len() < DANGLING_MAX => dangling.push((place, text)),
-                    None => {}
+                    Some(_) | None => {}
                 }
             }
         }
@@ -396,21 +397,28 @@ impl<'a> Entries<'a> {
         for place in [patient].into_iter().chain(others) {
             json.push(',');
             let entry = &self.all[place];
-            push_entry(&mut json, request.base, &entry.name, &self.respelt(entry.json));
+            push_entry(
+                &mut json,
+                request.base,
+                &entry.name,
+                &self.respelt(entry.json, request.base),
+            );
         }
         json.push_str("]}");
         json
     }
 
     /// A resource whose references by an alias are by type and id; not one other byte changes.
-    fn respelt(&self, json: &str) -> String {
+    fn respelt(&self, json: &str, base: &str) -> String {
         let mut out = String::with_capacity(json.len());
         let mut done = 0;
         for (at, text) in references(json) {
-            let is_alias = text.starts_with("urn:");
-            if let Some(place) = self.at(&text).filter(|_| is_alias) {
+            let Some(place) = self.at(&text) else { continue };
+            let name = self.all[place].name.as_str();
+            let relative = text.strip_prefix(base).and_then(|it| it.strip_prefix('/'));
+            if unversioned(relative.unwrap_or(&text)) != name {
                 out.push_str(&json[done..at.start]);
-                out.push_str(&Value::from(self.all[place].name.as_str()).to_string());
+                out.push_str(&Value::from(name).to_string());
                 done = at.end;
             }
         }
@@ -436,10 +444,28 @@ impl<'a> Entry<'a> {
         let name = format!("{resource_type}/{id}");
         let mut labels = Vec::new();
         collect_labels(&tree, &resource_type, &mut labels);
-        let sensitivity = classify(&resource_type, &labels).sensitivity;
-        Some(Self { json, tree, name, resource_type, sensitivity })
+        let about = PATIENT_ELEMENTS
+            .iter()
+            .filter_map(|element| tree.field(element))
+            .map(|named| named.text_of("reference").map(ToOwned::to_owned));
+        Some(Self {
+            json,
+            name,
+            section: section_of(&Content { tree: &tree, resource_type: &resource_type }),
+            about: about.collect(),
+            is_support: is_support(&resource_type),
+            sensitivity: classify(&resource_type, &labels).sensitivity,
+        })
     }
+}
 
+/// What stands in a resource, while its section is chosen.
+struct Content<'a> {
+    tree: &'a Tree,
+    resource_type: &'a str,
+}
+
+impl Content<'_> {
     fn status(&self) -> Option<&str> {
         self.tree.text_of("status")
     }
@@ -469,19 +495,14 @@ fn is_support(resource_type: &str) -> bool {
     )
 }
 
-/// Types whose `subject` or `patient` may be somebody or something else than who the chart is about.
-fn is_group_of_many(resource_type: &str) -> bool {
-    resource_type == "Substance"
-}
-
 /// Which section a resource stands in; none for what says that it is wrong, and for what others refer to.
-fn section_of(entry: &Entry<'_>) -> Option<Section> {
+fn section_of(entry: &Content<'_>) -> Option<Section> {
     let refuted = ["entered-in-error", "refuted"];
     if entry.status() == Some("entered-in-error") || entry.has_code("verificationStatus", &refuted)
     {
         return None;
     }
-    match entry.resource_type.as_str() {
+    match entry.resource_type {
         "AllergyIntolerance" => Some(Section::Allergies),
         "MedicationStatement" | "MedicationRequest" => {
             let is_current = matches!(
@@ -518,7 +539,7 @@ const PREGNANCY: [&str; 13] = [
     "11640-0", "11612-9", "11613-7", "11614-5", "33065-4",
 ];
 
-fn observation(entry: &Entry<'_>) -> Option<Section> {
+fn observation(entry: &Content<'_>) -> Option<Section> {
     if entry.status() == Some("cancelled") {
         return None;
     }

@@ -90,9 +90,8 @@ fn fraction_ms(text: &str) -> Option<(i64, i64)> {
     if text.is_empty() || text.len() > 9 || !text.bytes().all(|it| it.is_ascii_digit()) {
         return None;
     }
-    let pairs = || text.bytes().zip(PLACES);
-    let ms = pairs().map(|(digit, place)| i64::from(digit - b'0') * place).sum();
-    Some((ms, pairs().last().map_or(1, |(_, place)| place)))
+    let ms = text.bytes().zip(PLACES).map(|(digit, place)| i64::from(digit - b'0') * place).sum();
+    Some((ms, PLACES[(text.len() - 1).min(PLACES.len() - 1)]))
 }
 
 fn digits(text: &str, len: usize) -> Option<i64> {
