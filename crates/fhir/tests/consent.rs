@@ -275,20 +275,52 @@ fn a_consent_to_all_leaves_out_what_needs_its_own() {
     assert_eq!(notes.len(), 1, "{notes:?}");
 }
 
+/// A Consent of R4 as it is, with this rule of its policy.
+fn by_rule(code: &str, provision: &str) -> String {
+    let system = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+    let rule = json!({ "coding": [{ "system": system, "code": code }] });
+    let rule = format!(r#""policyRule":{rule},"provision""#);
+    foreign(false, &expand(provision)).replacen("\"provision\"", &rule, 1)
+}
+
 #[test]
 fn r4_says_what_holds_by_its_policy_rule() {
     for (code, effect, count) in [("OPTIN", Effect::Allow, 1), ("OPTOUT", Effect::Deny, 2)] {
-        let rule = format!(
-            r#""policyRule":{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"{code}"}}]}},"provision""#
-        );
-        let json = foreign(false, "{}").replacen("\"provision\"", &rule, 1);
-        let (rules, _) = rules(&json);
+        let (rules, _) = rules(&by_rule(code, "{}"));
         assert_eq!(rules.len(), count, "separate consent is denied by a rule of its own");
         assert!(rules.iter().all(|it| it.effect == effect));
-        assert_eq!(
-            reading(&json.replacen("\"provision\":{}", "\"provision\":{\"type\":\"x\"}", 1)),
-            Err("Consent.provision.type Malformed".into())
-        );
+    }
+    assert_eq!(reading(&by_rule("OTHER", "{}")), Err("Consent.policyRule UnknownPolicy".into()));
+}
+
+#[test]
+fn a_provision_against_the_rule_of_the_policy_is_an_exception() {
+    let deny = r#"{"type":"deny","actor":[{{a:Organization/clinic}}]}"#;
+    let (given, _) = rules(&by_rule("OPTIN", deny));
+    assert_eq!((given[0].effect, given[0].grantee), (Effect::Allow, Grantee::Everyone));
+    let denied = given[1..].iter().all(|it| it.effect == Effect::Deny);
+    assert!(denied && given[1].grantee == Grantee::Organisation(CLINIC));
+
+    let permit = r#"{"type":"permit","actor":[{{a:Practitioner/carl}}],"securityLabel":[{{n:N}}]}"#;
+    let (given, _) = rules(&by_rule("OPTOUT", permit));
+    let allowed: Vec<_> = given.iter().filter(|it| it.effect == Effect::Allow).collect();
+    assert_eq!(allowed.len(), 1);
+    assert_eq!(allowed[0].grantee, Grantee::Member(CARL));
+}
+
+/// Examples of R4 write "not to them" as OPTIN with an actor, and "from then to then" as OPTIN with a period.
+#[test]
+fn conditions_that_say_neither_permit_nor_deny_are_refused() {
+    for provision in [
+        r#"{"actor":[{{a:Practitioner/carl}}]}"#,
+        r#"{"period":{"start":"2030-01-01"}}"#,
+        r#"{"data":[{"meaning":"instance","reference":{"reference":"Observation/o"}}]}"#,
+        r#"{"securityLabel":[{{n:N}}],"provision":[]}"#,
+    ] {
+        for rule in ["OPTIN", "OPTOUT"] {
+            let error = reading(&by_rule(rule, provision)).unwrap_err();
+            assert_eq!(error, "Consent.provision.type NoEffect", "{provision}");
+        }
     }
 }
 

@@ -214,7 +214,7 @@ pub enum Fault {
     #[error("is no policy that this consortium keeps; name one of its policies")]
     UnknownPolicy,
     /// Nothing says whether it allows or denies.
-    #[error("does not say whether it permits or denies; write permit or deny, or OPTIN or OPTOUT")]
+    #[error("does not say whether it permits or denies what it names; write permit or deny")]
     NoEffect,
     /// An exception of an exception.
     #[error("exceptions of exceptions are not kept here; write several Consents")]
@@ -481,7 +481,7 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// What holds where the root provision does not say it: R4 leaves it to the rule of the policy.
+    /// What holds by the rule of the policy, to which R4 leaves it.
     fn base(&self, root: &Element<'_>) -> Result<Option<Effect>, ReadError> {
         let Some(rule) = root.child("policyRule") else { return Ok(None) };
         let codings = rule.codings()?;
@@ -495,30 +495,37 @@ impl Reader<'_, '_> {
     }
 
     fn rules(&mut self, root: &Element<'_>) -> Result<Vec<GrantTerms>, ReadError> {
-        let base = self.base(root)?;
         let nothing = Tree::Object(BTreeMap::new());
-        let path = "Consent.provision".to_string();
-        let provision =
-            root.child("provision").unwrap_or(Element { tree: &nothing, path: path.clone() });
-        let effect = match (effect_of(&provision)?, base) {
+        let empty = || Element { tree: &nothing, path: "Consent.provision".into() };
+        let provision = root.child("provision").unwrap_or_else(empty);
+        let (around, exceptions) = match (effect_of(&provision)?, self.base(root)?) {
+            // The policy allows and the provision denies, or the other way round: that is the exception.
             (Some(own), Some(base)) if own != base => {
-                return provision.fail(Fault::Contradiction);
+                (self.clause(&empty(), base, None)?, vec![provision])
             }
-            (Some(effect), _) | (None, Some(effect)) => effect,
-            (None, None) => {
-                return Err(ReadError { at: format!("{path}.type"), fault: Fault::NoEffect });
+            (Some(own), _) => {
+                let exceptions = provision.list("provision", PROVISIONS_MAX)?;
+                (self.clause(&provision, own, None)?, exceptions)
+            }
+            // Examples of R4 itself mean by such conditions now what the policy says, now its opposite.
+            (None, Some(base)) if provision.only(&["provision"]).is_ok() => {
+                let exceptions = provision.list("provision", PROVISIONS_MAX)?;
+                (self.clause(&provision, base, None)?, exceptions)
+            }
+            (None, _) => {
+                let at = format!("{}.type", provision.path);
+                return Err(ReadError { at, fault: Fault::NoEffect });
             }
         };
-        let around = self.clause(&provision, effect, None)?;
         let mut rules = self.split(&around)?;
         let bases = rules.len();
-        for exception in provision.list("provision", PROVISIONS_MAX)? {
+        for exception in exceptions {
             let clause = self.exception(&exception, &around)?;
             let terms = self.split(&clause)?;
             self.keep_order(&clause, &terms, &rules[..bases])?;
             rules.extend(terms);
             if rules.len() > RULES_MAX {
-                return provision.fail(Fault::TooMany { max: RULES_MAX });
+                return exception.fail(Fault::TooMany { max: RULES_MAX });
             }
         }
         Ok(rules)
