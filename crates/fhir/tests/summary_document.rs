@@ -195,6 +195,22 @@ fn a_reference_that_resolves_here_as_it_is_stays() {
 }
 
 #[test]
+fn the_author_is_in_the_bundle_by_its_type_and_id() {
+    let clinic = r#"{"resourceType":"Organization","id":"o","name":"Clinic"}"#;
+    let resources = [
+        Input { json: PATIENT, alias: None },
+        Input { json: clinic, alias: Some("urn:uuid:clinic") },
+    ];
+    for author in ["Organization/o", "urn:uuid:clinic"] {
+        let author = Author::Here(author);
+        let summary = compose(&Request { author, ..request(&resources) }).unwrap();
+        let bundle = checked(&summary);
+        assert_eq!(bundle["entry"][0]["resource"]["author"][0]["reference"], "Organization/o");
+        assert_eq!(bundle["entry"][2]["fullUrl"], format!("{BASE}/Organization/o"));
+    }
+}
+
+#[test]
 fn what_leads_out_is_listed_and_what_nobody_needs_is_left_out() {
     let condition = r##"{"resourceType":"Condition","id":"c","subject":{"reference":"Patient/ana"},
         "encounter":{"reference":"Encounter/gone"},"contained":[],"evidence":[{"detail":[{"reference":"#x"}]}]}"##;

@@ -26,10 +26,13 @@
 //!
 //! # Labels of others
 //!
-//! A compartment is the unit in which a patient shares. A label in a permission of others stands for a compartment if it
-//! is the code that [`super::label`] writes for it, and a narrower one is refused. In a prohibition it stands for every
-//! compartment in which a resource with that label can lie. Confidentiality is a tag to PCF, and a high-water mark to
-//! R4: there `R` means everything up to it.
+//! A compartment is the unit in which a patient shares. A label in a permission of others stands for a compartment if
+//! it is the code that [`super::label`] writes for it, and a narrower one is refused. In a prohibition it stands for
+//! every compartment in which a resource with that label can lie. Confidentiality is a tag to PCF, and a high-water
+//! mark to R4: there `R` means everything up to it.
+//!
+//! R4 leaves to the policy's rule (`OPTIN`, `OPTOUT`) what holds beside a provision. A provision against that rule is
+//! an exception from it; conditions without `permit` or `deny` are refused, since examples of R4 mean either by them.
 //!
 //! Not here: whether the patient signed, and giving the grant, which a wallet does with the terms that are read.
 

@@ -87,7 +87,7 @@ pub struct Signed<'a> {
 pub struct Redacted<'a> {
     /// Why.
     pub ground: RedactionGround,
-    /// Who approved it.
+    /// Who approved it: one party at least, or it would not bind.
     pub approvals: &'a [Party],
     /// The custodians that say that they erased it.
     pub erased_by: &'a [OrganisationId],

@@ -317,7 +317,9 @@ impl<'a> Entries<'a> {
                 Some(alias) if alias.len() > URL_BYTES_MAX => {
                     return Err(SummaryError::Argument("alias"));
                 }
-                alias => alias.map(|alias| normal(alias).into_owned()).filter(|it| *it != url),
+                alias => alias
+                    .map(|alias| normal(alias).into_owned())
+                    .filter(|it| *it != url && *it != entry.name),
             };
             for name in [Some(entry.name.clone()), Some(url), alias].into_iter().flatten() {
                 if entries.names.insert(name, place).is_some() {
@@ -570,7 +572,10 @@ fn composition(
         .map(|it| section(request, entries, it, sections.get(&it).map_or(&[], Vec::as_slice)))
         .collect();
     let author = match request.author {
-        Author::Here(author) => reference(author),
+        // By its type and id, whatever it was called by.
+        Author::Here(author) => {
+            reference(entries.at(author).map_or(author, |place| entries.all[place].name.as_str()))
+        }
         Author::Named(name) => json!({ "display": name }),
     };
     json!({

@@ -124,6 +124,8 @@ pub enum Narrowing {
     PurposeDeniesMore,
     /// The ledger grants reading alone.
     ReadingAlone,
+    /// The record alone, without what depends on it.
+    DependentsLeftOut,
     /// The prohibition around it may come before this exception.
     ExceptionMayLose,
 }
@@ -151,6 +153,7 @@ impl fmt::Display for Note {
                 f.write_str("is denied with the purposes that it comprises")
             }
             Narrowing::ReadingAlone => f.write_str("allows reading and nothing else"),
+            Narrowing::DependentsLeftOut => f.write_str("does not cover what depends on it"),
             Narrowing::ExceptionMayLose => {
                 f.write_str("the prohibition around it may come before this exception")
             }
@@ -372,6 +375,7 @@ impl<'a> Element<'a> {
     }
 }
 
+/// What R4 has in a Consent.
 const HEADER: [&str; 20] = [
     "resourceType",
     "meta",
@@ -394,7 +398,8 @@ const HEADER: [&str; 20] = [
     "verification",
     "provision",
 ];
-const PROVISION: [&str; 12] = [
+/// What R4 has in a provision.
+const PROVISION: [&str; 11] = [
     "type",
     "period",
     "actor",
@@ -406,7 +411,6 @@ const PROVISION: [&str; 12] = [
     "dataPeriod",
     "data",
     "provision",
-    "_type",
 ];
 
 /// A provision as it stands, before it is one rule for each actor.
@@ -567,9 +571,6 @@ impl Reader<'_, '_> {
         around: Option<&Clause>,
     ) -> Result<Clause, ReadError> {
         element.only(&PROVISION)?;
-        if let Some(hidden) = element.child("_type") {
-            return hidden.fail(Fault::UnknownElement);
-        }
         self.action(element, effect)?;
         for name in ["code", "dataPeriod"] {
             if let Some(condition) = element.child(name) {
@@ -819,7 +820,7 @@ impl Reader<'_, '_> {
             match (meaning.text()?, effect) {
                 ("instance", _) => {}
                 ("dependents", Effect::Allow) => {
-                    self.note(&meaning.path, Narrowing::ReadingAlone);
+                    self.note(&meaning.path, Narrowing::DependentsLeftOut);
                 }
                 _ => return meaning.fail(Fault::WouldWiden),
             }
