@@ -44,11 +44,11 @@ const REFERENCE_BYTES_MAX: usize = 1_024;
 /// Characters of a resource type or id (FHIR's limit on ids).
 const NAME_CHARS_MAX: usize = 64;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-const INLINE_LABEL: &str =
+pub(crate) const INLINE_LABEL: &str =
     "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
 
 /// The elements that say whom a resource is about, over all R4 types.
-const PATIENT_ELEMENTS: [&str; 6] =
+pub(crate) const PATIENT_ELEMENTS: [&str; 6] =
     ["subject", "patient", "beneficiary", "for", "individual", "actor"];
 /// The elements by which a resource belongs to whom another resource belongs to (Provenance, Binary).
 const FOLLOWED_ELEMENTS: [&str; 2] = ["target", "securityContext"];
@@ -520,7 +520,7 @@ fn read<'a>(
 
 /// Collects the labels of `tree` and of all that stands in it. `resource_type` is that of the
 /// innermost resource around it: a Consent's own provisions label other things, not the Consent.
-fn collect_labels(tree: &Tree, resource_type: &str, labels: &mut Vec<SecurityLabel>) {
+pub(crate) fn collect_labels(tree: &Tree, resource_type: &str, labels: &mut Vec<SecurityLabel>) {
     let fields = match tree {
         Tree::Object(fields) => fields,
         Tree::List(items) => {

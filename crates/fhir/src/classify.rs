@@ -196,6 +196,11 @@ pub(crate) fn type_name(resource_type: &str) -> Option<&'static str> {
     Some(KINDS[at].0)
 }
 
+/// The R4 resource types of a record kind.
+pub fn types_of(kind: RecordKind) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter(move |(_, of)| *of == kind).map(|(name, _)| *name)
+}
+
 fn act_code(code: &str) -> Option<Sensitivity> {
     SENSITIVITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(code)).map(|known| known.1)
 }

@@ -5,7 +5,8 @@
 //! the exact bytes of its resources, [`classify`](mod@classify) says which record kind and which
 //! compartment each belongs to, [`patients`] tells which patients of several inputs are one, and
 //! [`summary`] says in one line what a resource is, and [`matching`] by what a patient is compared with those
-//! of other organisations. [`synthetic`] makes patients who never lived.
+//! of other organisations. [`facts`] says what the ledger knows as resources of FHIR, and [`synthetic`] makes patients who
+//! never lived.
 //!
 //! For the REST interface, [`interaction`] says what a request asks for, [`header`] under which conditions,
 //! [`transaction`] takes Bundles of several requests and gives references the ids that they stand for, by
@@ -25,10 +26,12 @@
 
 extern crate alloc;
 
+mod base64;
 mod tree;
 
 pub mod bundle;
 pub mod classify;
+pub mod facts;
 pub mod header;
 pub mod interaction;
 pub mod matching;

@@ -1,0 +1,278 @@
+//! Requests for grants, and cases, as Task.
+//!
+//! ```text
+//! request      Task.status   case                     Task.status   businessStatus
+//! waits        requested     waits                    in-progress   waits, extended or late
+//! was given    completed     was accepted             completed     accepted
+//! was refused  rejected      was denied               rejected      denied
+//! withdrawn    cancelled
+//! has lapsed   failed
+//! ```
+//!
+//! # Invariants
+//!
+//! * Each status of a request reads back from its Task as itself, and so does each of a case.
+//! * What was said in a case is sealed and does not stand in its Task; neither does a record's content.
+//!
+//! Not here: answering a request or a case, which is signed on the ledger.
+
+use alloc::{format, string::ToString, vec::Vec};
+
+use keepwell_types::{
+    access::RecordName,
+    case::{CaseKind, DenialGround},
+    grant::{GrantTerms, RefusalReason, RequestReason},
+    id::{CaseId, GrantId, MemberId, OrganisationId, RequestId},
+    time::BlockTime,
+};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::{
+    consent::in_words, instant, label::Meanings, member_reference, organisation_reference, own,
+    own_concept, own_identifier, reference,
+};
+
+/// What has become of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RequestStatus {
+    /// It waits for an answer.
+    Waits,
+    /// This grant was given.
+    Given(GrantId),
+    /// It was refused.
+    Refused(RefusalReason),
+    /// Whoever asked asks no longer.
+    Withdrawn,
+    /// It has waited too long.
+    Lapsed,
+}
+
+/// What has become of a case.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CaseStatus {
+    /// It waits for an answer.
+    Waits,
+    /// Its time was extended.
+    Extended,
+    /// Its answer is late.
+    Late,
+    /// The organisation does what was asked for.
+    Accepted,
+    /// It does not.
+    Denied(DenialGround),
+}
+
+/// A request for a grant.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its id.
+    pub id: RequestId,
+    /// The reference to the chart's patient.
+    pub patient: &'a str,
+    /// Who asks.
+    pub member: MemberId,
+    /// For which organisation.
+    pub organisation: OrganisationId,
+    /// What for.
+    pub terms: &'a GrantTerms,
+    /// What the compartments are for, as far as the reader of the Task may know.
+    pub meanings: &'a Meanings,
+    /// Why.
+    pub reason: RequestReason,
+    /// When it was made.
+    pub at: BlockTime,
+    /// First instant at which it cannot be answered.
+    pub until: BlockTime,
+    /// What has become of it.
+    pub status: RequestStatus,
+}
+
+/// A case.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// Its id.
+    pub id: CaseId,
+    /// The reference to the chart's patient.
+    pub patient: &'a str,
+    /// Who is to answer.
+    pub organisation: OrganisationId,
+    /// What is asked for.
+    pub kind: CaseKind,
+    /// Of which record; of the whole chart without it.
+    pub record: Option<RecordName>,
+    /// Since when.
+    pub opened_at: BlockTime,
+    /// First instant at which the answer is late.
+    pub due: BlockTime,
+    /// What has become of it.
+    pub status: CaseStatus,
+}
+
+/// A request as a Task for whoever controls the chart.
+pub fn request(it: &Request<'_>) -> Value {
+    let mut task = json!({
+        "resourceType": "Task",
+        "id": it.id.to_string(),
+        "identifier": [own_identifier("request", it.id)],
+        "status": request_code(it.status),
+        "intent": "proposal",
+        "code": own_concept("task", "grant-request"),
+        "description": in_words(it.terms, it.meanings).join(" "),
+        "for": reference(it.patient),
+        "authoredOn": instant(it.at),
+        "requester": requester(it),
+        "owner": reference(it.patient),
+        "reasonCode": own_concept("request-reason", it.reason.as_str()),
+        "restriction": { "period": { "end": instant(last_before(it.until)) } },
+    });
+    let purposes = it.terms.purposes.iter().map(|purpose| {
+        let value = super::concept(super::ACT_REASON, purpose.as_str());
+        json!({ "type": own_concept("task-input", "purpose"), "valueCodeableConcept": value })
+    });
+    task["input"] = purposes.collect();
+    match it.status {
+        RequestStatus::Given(grant) => {
+            let consent = reference(&format!("Consent/{grant}"));
+            task["output"] = json!([
+                { "type": own_concept("task-output", "grant"), "valueReference": consent },
+            ]);
+        }
+        RequestStatus::Refused(reason) => {
+            task["statusReason"] = own_concept("refusal-reason", reason.as_str());
+        }
+        RequestStatus::Waits | RequestStatus::Withdrawn | RequestStatus::Lapsed => {}
+    }
+    task
+}
+
+/// The member, who asks for its organisation.
+fn requester(it: &Request<'_>) -> Value {
+    let mut requester = reference(&member_reference(it.member));
+    let organisation = reference(&organisation_reference(it.organisation));
+    requester["extension"] =
+        json!([{ "url": own("on-behalf-of"), "valueReference": organisation }]);
+    requester
+}
+
+/// A case as a Task for the organisation that answers.
+pub fn case(it: &Case<'_>) -> Value {
+    let (status, word) = case_codes(it.status);
+    let mut task = json!({
+        "resourceType": "Task",
+        "id": it.id.to_string(),
+        "identifier": [own_identifier("case", it.id)],
+        "status": status,
+        "businessStatus": own_concept("case-status", word),
+        "intent": "order",
+        "code": own_concept("case", it.kind.as_str()),
+        "for": reference(it.patient),
+        "authoredOn": instant(it.opened_at),
+        "requester": reference(it.patient),
+        "owner": reference(&organisation_reference(it.organisation)),
+        "restriction": { "period": { "end": instant(last_before(it.due)) } },
+    });
+    if let Some(name) = it.record {
+        let name = own_identifier("record", format!("{}/{}", name.position, name.record));
+        task["focus"] = json!({ "identifier": name });
+    }
+    if let CaseStatus::Denied(ground) = it.status {
+        task["statusReason"] = own_concept("denial-ground", ground.as_str());
+    }
+    task
+}
+
+/// A period of FHIR includes its end.
+const fn last_before(until: BlockTime) -> BlockTime {
+    BlockTime(until.0.saturating_sub(1))
+}
+
+const fn request_code(status: RequestStatus) -> &'static str {
+    match status {
+        RequestStatus::Waits => "requested",
+        RequestStatus::Given(_) => "completed",
+        RequestStatus::Refused(_) => "rejected",
+        RequestStatus::Withdrawn => "cancelled",
+        RequestStatus::Lapsed => "failed",
+    }
+}
+
+const fn case_codes(status: CaseStatus) -> (&'static str, &'static str) {
+    match status {
+        CaseStatus::Waits => ("in-progress", "waits"),
+        CaseStatus::Extended => ("in-progress", "extended"),
+        CaseStatus::Late => ("in-progress", "late"),
+        CaseStatus::Accepted => ("completed", "accepted"),
+        CaseStatus::Denied(_) => ("rejected", "denied"),
+    }
+}
+
+/// Why a Task says nothing of a request or a case.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum TaskError {
+    /// The status is none that a request or a case can have.
+    #[error("Task.status is none that it can have here; see the table of statuses")]
+    Status,
+    /// What goes with the status is missing or unknown.
+    #[error("{0} is missing or none of the ledger's words; add it")]
+    Detail(&'static str),
+}
+
+/// What a Task says has become of a request.
+pub fn request_status(task: &Value) -> Result<RequestStatus, TaskError> {
+    match task["status"].as_str() {
+        Some("draft" | "requested" | "received" | "ready") => Ok(RequestStatus::Waits),
+        Some("completed") => {
+            let consents: Vec<_> = task["output"]
+                .as_array()
+                .map_or(&[][..], |outputs| outputs)
+                .iter()
+                .filter_map(|output| output["valueReference"]["reference"].as_str())
+                .filter_map(|text| text.strip_prefix("Consent/"))
+                .collect();
+            match consents[..] {
+                [grant] => grant.parse().map(RequestStatus::Given).map_err(|_| OUTPUT),
+                _ => Err(OUTPUT),
+            }
+        }
+        Some("rejected") => {
+            let word = own_code(&task["statusReason"], "refusal-reason");
+            let reason = word.and_then(|word| word.parse().ok());
+            reason.map(RequestStatus::Refused).ok_or(TaskError::Detail("Task.statusReason"))
+        }
+        Some("cancelled") => Ok(RequestStatus::Withdrawn),
+        Some("failed") => Ok(RequestStatus::Lapsed),
+        Some(_) | None => Err(TaskError::Status),
+    }
+}
+
+const OUTPUT: TaskError = TaskError::Detail("Task.output with one Consent");
+
+/// What a Task says has become of a case.
+pub fn case_status(task: &Value) -> Result<CaseStatus, TaskError> {
+    let word = own_code(&task["businessStatus"], "case-status");
+    match (task["status"].as_str(), word) {
+        (Some("in-progress"), Some("waits")) | (Some("requested" | "received"), None) => {
+            Ok(CaseStatus::Waits)
+        }
+        (Some("in-progress"), Some("extended")) => Ok(CaseStatus::Extended),
+        (Some("in-progress"), Some("late")) => Ok(CaseStatus::Late),
+        (Some("completed"), Some("accepted") | None) => Ok(CaseStatus::Accepted),
+        (Some("rejected"), Some("denied") | None) => {
+            let ground = own_code(&task["statusReason"], "denial-ground");
+            let ground = ground.and_then(|word| word.parse().ok());
+            ground.map(CaseStatus::Denied).ok_or(TaskError::Detail("Task.statusReason"))
+        }
+        (Some("in-progress" | "completed" | "rejected"), _) => {
+            Err(TaskError::Detail("Task.businessStatus"))
+        }
+        (Some(_) | None, _) => Err(TaskError::Status),
+    }
+}
+
+/// The code of ours in a CodeableConcept.
+fn own_code<'a>(concept: &'a Value, system: &str) -> Option<&'a str> {
+    let codings = concept["coding"].as_array()?;
+    let of_us = codings.iter().find(|coding| coding["system"] == own(system).as_str())?;
+    of_us["code"].as_str()
+}

@@ -1,0 +1,533 @@
+//! Grants as Consent and back, and Consents that others write.
+
+use std::collections::BTreeMap;
+
+use keepwell_fhir::{
+    classify::Sensitivity,
+    facts::{
+        consent::{
+            CONSENT_BYTES_MAX, Grant, PCF, Read, Reading, Setting, Unexpressed, WriteError, read,
+            write,
+        },
+        label::Meanings,
+    },
+};
+use keepwell_types::{
+    access::{Purpose, RecordName},
+    encoding::List,
+    grant::{Effect, GrantTerms, Grantee},
+    id::{
+        Compartment, GrantId, GroupId, Height, Location, LogPosition, MemberId, OrganisationId,
+        RecordId, TeamId,
+    },
+    member::Role,
+    set::{CompartmentSet, KindSet, PurposeSet},
+    time::{BlockTime, Window},
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const NOW: BlockTime = BlockTime(1_790_000_000_000);
+const POLICY: &str = "https://example.org/policy";
+const CARL: MemberId = MemberId([0xca; 16]);
+const CLINIC: OrganisationId = OrganisationId([0xc1; 16]);
+
+/// Compartments 0 to 8 are the sensitivities in their order; 7, 8, 14 and 15 need separate consent.
+fn meanings() -> Meanings {
+    let pairs: Vec<_> = Compartment::all().zip(Sensitivity::ALL).collect();
+    Meanings::new(&pairs).expect("each stands once")
+}
+
+fn set(numbers: &[u8]) -> CompartmentSet {
+    numbers.iter().filter_map(|it| Compartment::new(*it)).collect()
+}
+
+fn separate() -> CompartmentSet {
+    set(&[7, 8, 14, 15])
+}
+
+fn ordinary() -> CompartmentSet {
+    CompartmentSet::all().without(separate())
+}
+
+fn terms() -> GrantTerms {
+    GrantTerms {
+        effect: Effect::Allow,
+        grantee: Grantee::Member(CARL),
+        compartments: set(&[0]),
+        kinds: KindSet::all(),
+        records: List::new(),
+        purposes: [Purpose::Treatment].into_iter().collect(),
+        window: Window { from: NOW, until: NOW.plus_ms(1_000) },
+        accesses_max: None,
+        separate_consent: false,
+        onward: false,
+    }
+}
+
+fn grant(terms: &GrantTerms) -> Grant<'_> {
+    Grant {
+        id: GrantId([9; 16]),
+        terms,
+        given_at: NOW,
+        location: Location { height: Height(7), index: 2 },
+        revoked_at: None,
+        accesses_used: 0,
+        passed_from: None,
+    }
+}
+
+fn written(grant: &Grant<'_>) -> Result<(Value, Vec<Unexpressed>), WriteError> {
+    let setting = Setting {
+        patient: "Patient/ana",
+        organisation: CLINIC,
+        meanings: &meanings(),
+        separate_consent: separate(),
+        policy: POLICY,
+        now: NOW,
+    };
+    write(grant, &setting).map(|it| (it.consent, it.unexpressed))
+}
+
+fn reading(json: &str) -> Result<Read, String> {
+    let parties = BTreeMap::from([
+        ("Practitioner/carl".to_string(), Grantee::Member(CARL)),
+        ("Organization/clinic".to_string(), Grantee::Organisation(CLINIC)),
+    ]);
+    let name = RecordName { position: LogPosition(4), record: RecordId([4; 32]) };
+    let records = BTreeMap::from([("Observation/o".to_string(), name)]);
+    let reading = Reading {
+        patient: "Patient/ana",
+        meanings: &meanings(),
+        separate_consent: separate(),
+        policies: &[POLICY],
+        now: NOW,
+        zone_minutes: 0,
+        parties: &parties,
+        records: &records,
+    };
+    read(json.as_bytes(), &reading).map_err(|error| {
+        assert!(!error.fault.to_string().is_empty());
+        format!("{} {:?}", error.at, error.fault)
+    })
+}
+
+fn rules(json: &str) -> (Vec<GrantTerms>, Vec<String>) {
+    match reading(json) {
+        Ok(Read::Rules { rules, notes, .. }) => {
+            (rules, notes.iter().map(ToString::to_string).collect())
+        }
+        other => panic!("{json}: {other:?}"),
+    }
+}
+
+/// A Consent of others: PCF with `pcf`, and R4 as it is without.
+fn foreign(pcf: bool, provision: &str) -> String {
+    let profile = if pcf { format!("{PCF}IHE.PCF.consentAdvanced") } else { String::new() };
+    format!(
+        r#"{{"resourceType":"Consent","meta":{{"profile":["{profile}"]}},"status":"active",
+        "scope":{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/consentscope",
+        "code":"patient-privacy"}}]}},"patient":{{"reference":"Patient/ana"}},
+        "policy":[{{"uri":"{POLICY}"}}],"provision":{provision}}}"#
+    )
+}
+
+/// Writes out `{{c:HIV}}`, a coding of ActCode, and the like: `n` is confidentiality, `p` a purpose, `t` a type, `x` an
+/// action, and `a` an actor.
+fn expand(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("{{") {
+        let end = rest[at..].find("}}").expect("it ends") + at;
+        let (kind, code) = rest[at + 2..end].split_once(':').expect("kind and code");
+        let v3 = "http://terminology.hl7.org/CodeSystem/v3-";
+        let coding = |system: &str| json!({ "system": system, "code": code });
+        let value = match kind {
+            "c" => coding(&format!("{v3}ActCode")),
+            "n" => coding(&format!("{v3}Confidentiality")),
+            "p" => coding(&format!("{v3}ActReason")),
+            "t" => coding("http://hl7.org/fhir/resource-types"),
+            "x" => json!({ "coding": [{
+                "system": "http://terminology.hl7.org/CodeSystem/consentaction", "code": code,
+            }]}),
+            "a" => json!({
+                "role": { "coding": [{
+                    "system": format!("{v3}ParticipationType"), "code": "IRCP",
+                }]},
+                "reference": { "reference": code },
+            }),
+            other => panic!("{other}"),
+        };
+        out.push_str(&rest[..at]);
+        out.push_str(&value.to_string());
+        rest = &rest[end + 2..];
+    }
+    out + rest
+}
+
+/// Reads lines of `provision => element fault`, of PCF or of R4 as it is.
+fn refused(pcf: bool, table: &str) {
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (provision, fault) = line.rsplit_once("=>").expect("provision => fault");
+        let json = foreign(pcf, &expand(provision.trim()));
+        assert_eq!(reading(&json).expect_err(line), fault.trim(), "{line}");
+    }
+}
+
+#[test]
+fn a_provision_that_would_be_widened_is_refused_where_it_says_so() {
+    refused(
+        true,
+        r#"
+        {"type":"permit","dataPeriod":{"start":"2024"}}           => Consent.provision.dataPeriod WouldWiden
+        {"type":"permit","code":[{"text":"x"}]}                   => Consent.provision.code WouldWiden
+        {"type":"permit","securityLabel":[{{c:ETHUD}}]}           => Consent.provision.securityLabel[0] WouldWiden
+        {"type":"permit","securityLabel":[{{c:STD}}]}             => Consent.provision.securityLabel[0] WouldWiden
+        {"type":"permit","securityLabel":[{{n:L}}]}               => Consent.provision.securityLabel[0] WouldWiden
+        {"type":"permit","securityLabel":[{{p:TREAT}}]}           => Consent.provision.securityLabel[0] WouldWiden
+        {"type":"permit","securityLabel":[{{n:N}},{{c:ETH}}]}     => Consent.provision.securityLabel SeparateConsent
+        {"type":"permit","class":[{{t:Observation}}]}             => Consent.provision.class WouldWiden
+        {"type":"permit","class":[{{c:HIV}}]}                     => Consent.provision.class[0] WouldWiden
+        {"type":"permit","purpose":[{{p:HMARKT}}]}                => Consent.provision.purpose Empty
+        {"type":"permit","action":[{{x:collect}}]}                => Consent.provision.action OtherAction
+        {"type":"deny","action":[{{x:disclose}}]}                 => Consent.provision.action OtherAction
+        {"type":"deny","purpose":[{{p:HMARKT}}]}                  => Consent.provision.purpose[0] WouldWiden
+        {"type":"permit","actor":[{{a:Practitioner/eve}}]}        => Consent.provision.actor[0].reference UnknownActor
+        {"type":"permit","actor":[{{a:Device/1}}]}                => Consent.provision.actor[0].reference UnknownActor
+        {"type":"permit","actor":[]}                              => Consent.provision.actor Malformed
+        {"type":"permit","actor":{}}                              => Consent.provision.actor Malformed
+        {"type":"permit","actor":[{"reference":{}}]}              => Consent.provision.actor[0].role Malformed
+        {"type":"permit","data":[{"meaning":"related","reference":{"reference":"Observation/o"}}]} => Consent.provision.data[0].meaning WouldWiden
+        {"type":"permit","data":[{"meaning":"instance","reference":{"reference":"Observation/x"}}]} => Consent.provision.data[0].reference UnknownRecord
+        {"type":"permit","purpos":[]}                             => Consent.provision UnknownElement
+        {"type":"permit","_period":{}}                            => Consent.provision UnknownElement
+        {"type":"permit","modifierExtension":[{"url":"x"}]}       => Consent.provision.modifierExtension[0] UnknownModifier
+        {"type":"permit","period":{"end":"2024-02-30"}}           => Consent.provision.period.end Malformed
+        {"type":"permit","period":{"end":"2020-02-01"}}           => Consent.provision.period Empty
+        {"type":"permit","period":{}}                             => Consent.provision.period Malformed
+        {"type":"allow"}                                          => Consent.provision.type Malformed
+        {"type":7}                                                => Consent.provision.type Malformed
+        {}                                                        => Consent.provision.type NoEffect
+        []                                                        => Consent.provision.type NoEffect
+        {"type":"permit","provision":[{}]}                        => Consent.provision.provision[0] NoEffect
+        {"type":"permit","provision":[{"type":"permit"}]}         => Consent.provision.provision[0] NoException
+        {"type":"permit","provision":[{"type":"deny","provision":[]}]} => Consent.provision.provision[0].provision TooNested
+        {"type":"permit","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"deny","actor":[{{a:Organization/clinic}}]}]} => Consent.provision.provision[0] ExceptionWouldLose
+        "#,
+    );
+}
+
+#[test]
+fn a_consent_that_holds_not_or_for_others_is_refused() {
+    let good = foreign(true, r#"{"type":"permit"}"#);
+    for (from, to, fault) in [
+        ("Patient/ana", "Patient/eve", "Consent.patient OtherPatient"),
+        ("patient-privacy", "research", "Consent.scope OtherScope"),
+        (POLICY, "https://example.org/other", "Consent.policy[0].uri UnknownPolicy"),
+        ("\"active\"", "\"draft\"", "Consent.status NotAgreed"),
+        ("\"active\"", "\"rejected\"", "Consent.status NotAgreed"),
+        ("\"active\"", "\"on\"", "Consent.status Malformed"),
+        ("\"status\"", "\"statu\"", "Consent UnknownElement"),
+        (
+            "\"status\"",
+            "\"modifierExtension\":[],\"status\"",
+            "Consent.modifierExtension UnknownModifier",
+        ),
+        (
+            "\"status\"",
+            "\"implicitRules\":\"x\",\"status\"",
+            "Consent.implicitRules UnknownModifier",
+        ),
+        ("\"status\"", "\"status\":\"active\",\"status\"", "Consent NotJson"),
+        (
+            "\"status\"",
+            "\"verification\":[{\"verified\":false}],\"status\"",
+            "Consent.verification[0] NotVerified",
+        ),
+        ("\"Consent\"", "\"Patient\"", "Consent NotAConsent"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good);
+        assert_eq!(reading(&bad).expect_err(to), fault);
+    }
+    assert!(reading(&"[".repeat(1_000_000)).is_err());
+    assert_eq!(
+        reading(&" ".repeat(CONSENT_BYTES_MAX + 1)).unwrap_err(),
+        format!("Consent TooLarge {{ bytes_max: {CONSENT_BYTES_MAX} }}")
+    );
+    for end in (0..good.len()).step_by(3) {
+        assert!(reading(&good[..end]).is_err());
+    }
+    for ended in ["inactive", "entered-in-error"] {
+        let json = good.replacen("\"active\"", &format!("\"{ended}\""), 1);
+        assert_eq!(reading(&json), Ok(Read::Ended { grant: None }));
+    }
+}
+
+#[test]
+fn a_consent_to_all_leaves_out_what_needs_its_own() {
+    let (rules, notes) = rules(&foreign(true, r#"{"type":"permit"}"#));
+    assert_eq!(rules.len(), 1);
+    let rule = &rules[0];
+    assert_eq!((rule.grantee, rule.compartments), (Grantee::Everyone, ordinary()));
+    assert_eq!((rule.purposes, rule.kinds), (PurposeSet::all(), KindSet::all()));
+    assert_eq!(rule.window, Window { from: NOW, until: BlockTime(u64::MAX) });
+    assert_eq!(notes.len(), 1, "{notes:?}");
+}
+
+/// A Consent of R4 as it is, with this rule of its policy.
+fn by_rule(code: &str, provision: &str) -> String {
+    let system = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+    let rule = json!({ "coding": [{ "system": system, "code": code }] });
+    let rule = format!(r#""policyRule":{rule},"provision""#);
+    foreign(false, &expand(provision)).replacen("\"provision\"", &rule, 1)
+}
+
+#[test]
+fn r4_says_what_holds_by_its_policy_rule() {
+    for (code, effect, count) in [("OPTIN", Effect::Allow, 1), ("OPTOUT", Effect::Deny, 2)] {
+        let (rules, _) = rules(&by_rule(code, "{}"));
+        assert_eq!(rules.len(), count, "separate consent is denied by a rule of its own");
+        assert!(rules.iter().all(|it| it.effect == effect));
+    }
+    assert_eq!(reading(&by_rule("OTHER", "{}")), Err("Consent.policyRule UnknownPolicy".into()));
+}
+
+#[test]
+fn a_provision_against_the_rule_of_the_policy_is_an_exception() {
+    let deny = r#"{"type":"deny","actor":[{{a:Organization/clinic}}]}"#;
+    let (given, _) = rules(&by_rule("OPTIN", deny));
+    assert_eq!((given[0].effect, given[0].grantee), (Effect::Allow, Grantee::Everyone));
+    let denied = given[1..].iter().all(|it| it.effect == Effect::Deny);
+    assert!(denied && given[1].grantee == Grantee::Organisation(CLINIC));
+
+    let permit = r#"{"type":"permit","actor":[{{a:Practitioner/carl}}],"securityLabel":[{{n:N}}]}"#;
+    let (given, _) = rules(&by_rule("OPTOUT", permit));
+    let allowed: Vec<_> = given.iter().filter(|it| it.effect == Effect::Allow).collect();
+    assert_eq!(allowed.len(), 1);
+    assert_eq!(allowed[0].grantee, Grantee::Member(CARL));
+}
+
+/// Examples of R4 write "not to them" as OPTIN with an actor, and "from then to then" as OPTIN with a period.
+#[test]
+fn conditions_that_say_neither_permit_nor_deny_are_refused() {
+    for provision in [
+        r#"{"actor":[{{a:Practitioner/carl}}]}"#,
+        r#"{"period":{"start":"2030-01-01"}}"#,
+        r#"{"data":[{"meaning":"instance","reference":{"reference":"Observation/o"}}]}"#,
+        r#"{"securityLabel":[{{n:N}}],"provision":[]}"#,
+    ] {
+        for rule in ["OPTIN", "OPTOUT"] {
+            let error = reading(&by_rule(rule, provision)).unwrap_err();
+            assert_eq!(error, "Consent.provision.type NoEffect", "{provision}");
+        }
+    }
+}
+
+#[test]
+fn confidentiality_is_a_tag_to_pcf_and_a_mark_to_r4() {
+    let compartments = |pcf, effect: &str, label: &str| {
+        let provision = format!(r#"{{"type":"{effect}","securityLabel":[{label}]}}"#);
+        let (rules, _) = rules(&foreign(pcf, &expand(&provision)));
+        rules.iter().fold(CompartmentSet::EMPTY, |all, rule| all.or(rule.compartments))
+    };
+    let from = |first: u8| set(&(first..16).collect::<Vec<_>>());
+    for (pcf, effect, label, expected) in [
+        (true, "permit", "{{n:N}}", set(&[0])),
+        (true, "permit", "{{n:R}}", set(&[1])),
+        (false, "permit", "{{n:R}}", set(&[0, 1])),
+        (true, "permit", "{{c:PSY}}", set(&[6])),
+        (true, "permit", "{{c:ETH}}", set(&[7])),
+        (true, "deny", "{{n:R}}", from(1)),
+        (false, "deny", "{{n:R}}", from(0)),
+        (true, "deny", "{{c:HIV}}", from(5)),
+        (true, "deny", "{{c:ETHUD}}", from(7)),
+        (true, "deny", "{{c:NEWCODE}}", from(1)),
+    ] {
+        assert_eq!(compartments(pcf, effect, label), expected, "{pcf} {effect} {label}");
+    }
+}
+
+#[test]
+fn an_exception_comes_before_what_it_is_from() {
+    let json = expand(
+        r#"{"type":"permit","actor":[{{a:Organization/clinic}}],"purpose":[{{p:TREAT}}],
+            "provision":[{"type":"deny","actor":[{{a:Practitioner/carl}}]}]}"#,
+    );
+    let (rules, _) = rules(&foreign(true, &json));
+    let of_carl: Vec<_> = rules.iter().filter(|it| it.grantee == Grantee::Member(CARL)).collect();
+    assert_eq!(of_carl.len(), 1);
+    assert_eq!(of_carl[0].effect, Effect::Deny);
+    assert_eq!(of_carl[0].compartments, ordinary());
+    assert_eq!(of_carl[0].purposes, [Purpose::Treatment].into_iter().collect());
+}
+
+#[test]
+fn a_prohibition_of_a_purpose_is_one_of_what_it_comprises() {
+    let json = foreign(true, &expand(r#"{"type":"deny","purpose":[{{p:TREAT}}]}"#));
+    let (rules, notes) = rules(&json);
+    assert!(rules[0].purposes.contains(Purpose::BreakGlass));
+    assert!(notes.iter().any(|it| it.contains("purposes that it comprises")), "{notes:?}");
+}
+
+#[test]
+fn what_fhir_cannot_say_is_told_and_must_not_be_skipped() {
+    let kinds =
+        KindSet::all().without([keepwell_types::record::RecordKind::Result].into_iter().collect());
+    let terms =
+        GrantTerms { compartments: set(&[0, 1, 4, 12]), kinds, accesses_max: Some(3), ..terms() };
+    let (consent, unexpressed) = written(&grant(&terms)).unwrap();
+    assert_eq!(
+        unexpressed,
+        [
+            Unexpressed::Compartments(set(&[4, 12])),
+            Unexpressed::HighWaterMark,
+            Unexpressed::Kinds(kinds),
+            Unexpressed::AccessesMax(3),
+        ]
+    );
+    assert!(unexpressed.iter().all(|it| !it.to_string().is_empty()));
+    let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();
+    assert_eq!(modifiers.len(), 2, "kinds and count: {modifiers:?}");
+    let denied = GrantTerms { effect: Effect::Deny, ..terms };
+    let (consent, _) = written(&grant(&denied)).unwrap();
+    let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();
+    assert_eq!(modifiers.len(), 1, "compartments: {modifiers:?}");
+}
+
+#[test]
+fn profiles_and_statuses_follow_from_the_grant() {
+    let profile = |terms: &GrantTerms| {
+        let (consent, _) = written(&grant(terms)).unwrap();
+        consent["meta"]["profile"][0].as_str().unwrap().rsplit('.').next().unwrap().to_string()
+    };
+    let unnamed = GrantTerms { compartments: set(&[12]), ..terms() };
+    assert_eq!(profile(&terms()), "consentAdvanced");
+    assert_eq!(profile(&unnamed), "consentBasic");
+    let research = [Purpose::Research].into_iter().collect();
+    assert_eq!(profile(&GrantTerms { purposes: research, ..unnamed }), "consentIntermediate");
+
+    let terms = GrantTerms { accesses_max: Some(2), ..terms() };
+    let over = GrantTerms { window: Window { from: BlockTime(0), until: NOW }, ..terms.clone() };
+    for (grant, status) in [
+        (grant(&terms), "active"),
+        (Grant { revoked_at: Some(NOW), ..grant(&terms) }, "inactive"),
+        (Grant { accesses_used: 2, ..grant(&terms) }, "inactive"),
+        (grant(&over), "inactive"),
+    ] {
+        let (consent, _) = written(&grant).unwrap();
+        assert_eq!(consent["status"], status);
+        let ended = Read::Ended { grant: Some(GrantId([9; 16])) };
+        assert_eq!(reading(&consent.to_string()) == Ok(ended), status == "inactive");
+    }
+}
+
+#[test]
+fn terms_that_no_grant_has_are_not_written() {
+    for (terms, error) in [
+        (GrantTerms { compartments: CompartmentSet::EMPTY, ..terms() }, WriteError::EmptyTerms),
+        (GrantTerms { accesses_max: Some(0), ..terms() }, WriteError::EmptyTerms),
+        (GrantTerms { compartments: set(&[0, 7]), ..terms() }, WriteError::SeparateConsent),
+        (GrantTerms { separate_consent: true, ..terms() }, WriteError::SeparateConsent),
+        (
+            GrantTerms {
+                window: Window { from: BlockTime(u64::MAX - 1), until: BlockTime(u64::MAX) },
+                ..terms()
+            },
+            WriteError::From(BlockTime(u64::MAX - 1)),
+        ),
+    ] {
+        assert_eq!(written(&grant(&terms)), Err(error));
+    }
+}
+
+#[test]
+fn a_consent_of_ours_that_was_changed_is_refused() {
+    let (consent, _) = written(&grant(&terms())).unwrap();
+    let text = consent.to_string();
+    let more = text.replacen("\"valueString\":\"0\"", "\"valueString\":\"0 5\"", 1);
+    assert_eq!(reading(&more).unwrap_err(), "Consent.provision Contradiction");
+    let without = text.replacen("keepwell:compartments", "keepwell:compartment", 1);
+    assert_eq!(reading(&without).unwrap_err(), "Consent.provision Contradiction");
+    let nested = text.replacen("\"valueString\":\"0\"", "\"valueString\":\"99\"", 1);
+    assert_eq!(reading(&nested).unwrap_err(), "Consent.provision Malformed");
+}
+
+fn any_grantee() -> impl Strategy<Value = Grantee> {
+    prop_oneof![
+        any::<[u8; 16]>().prop_map(|id| Grantee::Member(MemberId(id))),
+        any::<[u8; 16]>().prop_map(|id| Grantee::Organisation(OrganisationId(id))),
+        any::<[u8; 16]>().prop_map(|id| Grantee::Team(TeamId(id))),
+        any::<[u8; 16]>().prop_map(|id| Grantee::Group(GroupId(id))),
+        (any::<[u8; 16]>(), 0..Role::ALL.len()).prop_map(|(id, role)| Grantee::Role {
+            organisation: OrganisationId(id),
+            role: Role::ALL[role],
+        }),
+        Just(Grantee::Everyone),
+    ]
+}
+
+prop_compose! {
+    fn any_terms()(
+        is_allowing in any::<bool>(),
+        grantee in any_grantee(),
+        separate_consent in any::<bool>(),
+        compartments in 1_u32..1 << 16,
+        kinds in 1_u32..1 << 16,
+        all_kinds in any::<bool>(),
+        purposes in 1_u32..1 << 13,
+        from in 0_u64..4_000_000_000_000,
+        len in 1_u64..4_000_000_000_000,
+        forever in any::<bool>(),
+        accesses_max in proptest::option::of(1_u32..),
+        onward in any::<bool>(),
+        records in proptest::collection::btree_map(any::<u64>(), any::<[u8; 32]>(), 0..=16),
+    ) -> GrantTerms {
+        let side = if separate_consent { separate() } else { ordinary() };
+        let compartments = CompartmentSet::from_bits(compartments).expect("16 bits").and(side);
+        let name = |(position, record)| {
+            RecordName { position: LogPosition(position), record: RecordId(record) }
+        };
+        GrantTerms {
+            effect: if is_allowing { Effect::Allow } else { Effect::Deny },
+            grantee,
+            compartments: if compartments.is_empty() { side } else { compartments },
+            kinds: if all_kinds { KindSet::all() } else { KindSet::from_bits(kinds).expect("16 bits") },
+            records: List::from_vec(records.into_iter().map(name).collect()).expect("16 at most"),
+            purposes: PurposeSet::from_bits(purposes).expect("13 bits"),
+            window: Window {
+                from: BlockTime(from),
+                until: if forever { BlockTime(u64::MAX) } else { BlockTime(from + len) },
+            },
+            accesses_max,
+            separate_consent,
+            onward,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(terms in any_terms()) {
+        let grant = grant(&terms);
+        let setting = Setting {
+            patient: "Patient/ana",
+            organisation: CLINIC,
+            meanings: &meanings(),
+            separate_consent: separate(),
+            policy: POLICY,
+            // Before all windows end, so that it is in force and its terms are read.
+            now: BlockTime(0),
+        };
+        let consent = write(&grant, &setting).unwrap().consent;
+        let (rules, notes) = rules(&consent.to_string());
+        prop_assert_eq!(notes, Vec::<String>::new());
+        prop_assert_eq!(rules, vec![terms]);
+    }
+
+    #[test]
+    fn no_provision_panics(text in "[-{}\\[\\]\":,a-z0-9]{0,200}") {
+        let _ = reading(&foreign(true, &text));
+        let _ = reading(&text);
+    }
+}
