@@ -15,7 +15,7 @@
 //!   without a compartment of its own restricts.
 //! * No clock, IO, randomness, environment, floats or hash maps: the crate is `no_std`.
 //!
-//! Not here: validation against StructureDefinitions, search, and sealing.
+//! Not here: validation against StructureDefinitions, and sealing.
 #![no_std]
 
 extern crate alloc;
@@ -26,5 +26,6 @@ pub mod bundle;
 pub mod classify;
 pub mod matching;
 pub mod patients;
+pub mod search;
 pub mod summary;
 pub mod synthetic;
