@@ -34,17 +34,20 @@
 mod criterion;
 mod decimal;
 mod elements;
+mod error;
 pub mod form;
 mod index;
 mod path;
 mod pool;
 mod query;
+pub mod read;
 mod reference;
 pub mod shape;
 mod span;
 pub mod table;
 mod text;
 
+pub use error::SearchError;
 pub use index::{Key, Probe, keys};
 pub use pool::{Entry, Included, Pool};
-pub use query::{Handling, Options, Query, SearchError, Total};
+pub use query::{Handling, Options, Query, Total};

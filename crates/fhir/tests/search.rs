@@ -383,7 +383,7 @@ fn chains_sorts_and_includes() {
         Observation?_include=Observation:encounter&_include=Encounter:part-of => 2 5 + 1
         Observation?_include=Observation:performer                       => 2 5 + Practitioner/far
         Observation?_include=Observation:performer:Organization          => 2 5
-        Observation?_include=*&code=bp                                   => 2 + 0 1 Practitioner/far
+        Observation?_include=*&code=bp                                   => 2 + 1 0 Practitioner/far
         Patient?_revinclude=Observation:patient&_revinclude:iterate=Provenance:target&gender=male => 0 + 2 5 3
     ";
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {

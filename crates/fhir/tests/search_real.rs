@@ -10,7 +10,6 @@ use std::{
 use keepwell_fhir::search::{
     Entry, Handling, Key, Options, Pool, Query, keys,
     shape::{Shape, shape},
-    table,
 };
 use serde_json::Value;
 
@@ -53,21 +52,9 @@ fn pool(bundle: &[(String, Value)]) -> Pool<'_> {
 }
 
 fn query(kind: &str, name: &str, value: &str) -> Query {
-    let escaped = value.replace('\\', r"\\").replace(',', r"\,").replace('$', r"\$");
-    let pairs = [(name.to_owned(), escaped)];
+    let pairs = [(name.to_owned(), value.to_owned())];
     let options = Options { base: BASE, now_ms: 0, handling: Handling::Strict };
     Query::parse(kind, &pairs, options).unwrap_or_else(|it| panic!("{kind}?{name}={value}: {it:?}"))
-}
-
-/// The value by which a person would look for what has `key`.
-fn value_of(kind: table::Kind, key: &Key) -> Option<String> {
-    match key {
-        Key::Any => None,
-        // The index has the whole form too, with its separator bare.
-        Key::Text(text) if kind == table::Kind::Token => Some(text.clone()),
-        Key::Text(text) => Some(text.clone()),
-        Key::Seconds(..) => None,
-    }
 }
 
 #[test]
@@ -75,14 +62,15 @@ fn each_value_of_each_resource_finds_it() {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     for bundle in bundles() {
         let pool = pool(&bundle);
-        for entry in pool.entries().iter().step_by(5) {
+        for entry in pool.entries() {
             let kind = entry.resource_type();
             for (name, key) in keys(entry, BASE) {
-                let parameter =
-                    table::parameters(kind).find(|it| it.name == name).expect("it is one");
-                let Some(value) = value_of(parameter.kind, &key).filter(|it| !it.is_empty()) else {
+                // Of dates there is a test of its own; nobody searches for an empty text.
+                let Key::Text(value) = &key else { continue };
+                if value.is_empty() {
                     continue;
-                };
+                }
+                let value = value.replace('\\', r"\\").replace(',', r"\,").replace('$', r"\$");
                 let query = query(kind, name, &value);
                 assert!(query.matches(entry), "{kind}?{name}={value}");
                 let probes = query.probes();

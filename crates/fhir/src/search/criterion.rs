@@ -125,21 +125,21 @@ impl Criterion {
         value: &str,
         base: &str,
     ) -> Result<Self, &'static str> {
-        match parameter.kind {
-            Kind::Composite => {
-                let parts = split(value, '$');
-                if parts.len() != parameter.components.len() {
-                    return Err("its parts with `$` between them, as many as the parameter has");
-                }
-                let parts = parts.iter().zip(parameter.components);
-                let parse = |(part, (kind, _)): (&&str, &(Kind, _))| {
-                    Self::parse_as(*kind, Modifier::None, part, base)
-                };
-                Ok(Self::Composite(parts.map(parse).collect::<Result<_, _>>()?))
-            }
-            _ if parameter.paths == ID => Ok(Self::Id(unescape(value))),
-            kind => Self::parse_as(kind, modifier, value, base),
+        if parameter.paths == ID {
+            return Ok(Self::Id(unescape(value)));
         }
+        if parameter.kind != Kind::Composite {
+            return Self::parse_as(parameter.kind, modifier, value, base);
+        }
+        let parts = split(value, '$');
+        if parts.len() != parameter.components.len() {
+            return Err("its parts with `$` between them, as many as the parameter has");
+        }
+        let parts = parts.iter().zip(parameter.components);
+        let parse = |(part, (kind, _)): (&&str, &(Kind, _))| {
+            Self::parse_as(*kind, Modifier::None, part, base)
+        };
+        Ok(Self::Composite(parts.map(parse).collect::<Result<_, _>>()?))
     }
 
     fn parse_as(
@@ -324,7 +324,11 @@ impl Wanted {
             (Self::Id(_), Target::Elsewhere(_)) => false,
             (Self::Target { text, version: wanted }, _) => {
                 let is_version = wanted.is_none() || wanted.as_deref() == version;
-                is_version && is_canonical(text, &target.text())
+                let is_named = match &target {
+                    Target::Here(..) => *text == target.text(),
+                    Target::Elsewhere(url) => is_canonical(text, url),
+                };
+                is_version && is_named
             }
         }
     }

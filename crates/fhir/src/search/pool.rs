@@ -149,7 +149,7 @@ impl Query {
         candidates.filter(|(at, entry)| is_match(entry, *at)).map(|(at, _)| at).collect()
     }
 
-    /// Makes `clause` ready for `pool`. As deep as a chain: at most [`super::query::CHAIN_MAX`].
+    /// Makes `clause` ready for `pool`. As deep as a chain: at most [`super::read::CHAIN_MAX`].
     fn ready<'q>(&'q self, clause: &'q Clause, pool: &Pool<'_>) -> Ready<'q> {
         match &clause.test {
             Test::AnyOf(_) | Test::Missing(_) | Test::NoneOf(_) => Ready::Own(clause),

@@ -13,7 +13,7 @@
 //! clock), parameters of genetic extensions, `Bundle.composition` and `Bundle.message`, and SampledData as a
 //! quantity.
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 
 /// How the values of a parameter are compared (R4, section 3.1.1.5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,15 +51,13 @@ impl Kind {
         }
     }
 
-    /// The modifiers that are served, apart from `missing`, which all have, and the types by which a reference
-    /// is narrowed.
-    pub fn modifiers(self) -> &'static [&'static str] {
+    fn modifiers(self) -> &'static [&'static str] {
         match self {
-            Self::Composite | Self::Date | Self::Number | Self::Quantity => &[],
-            Self::Reference => &["identifier"],
-            Self::String => &["contains", "exact"],
-            Self::Token => &["not", "of-type", "text"],
-            Self::Uri => &["above", "below"],
+            Self::Composite | Self::Date | Self::Number | Self::Quantity => &["missing"],
+            Self::Reference => &["missing", "identifier"],
+            Self::String => &["missing", "contains", "exact"],
+            Self::Token => &["missing", "not", "of-type", "text"],
+            Self::Uri => &["missing", "above", "below"],
         }
     }
 }
@@ -99,13 +97,22 @@ impl Parameter {
             "." => String::from("Looks at the resource itself."),
             paths => format!("Looks at {paths}."),
         };
-        text.push_str(" Modifiers: missing");
-        for modifier in self.kind.modifiers() {
-            text.push_str(", ");
-            text.push_str(modifier);
-        }
+        let modifiers: Vec<_> = self.modifiers().collect();
+        text.push_str(" Modifiers: ");
+        text.push_str(&modifiers.join(", "));
         text.push('.');
         text
+    }
+
+    /// The modifiers that are served, apart from the types by which a reference is narrowed.
+    pub fn modifiers(&self) -> impl Iterator<Item = &'static str> {
+        let (is_id, is_identifier) = (self.paths == ID, self.paths.contains("dentifier"));
+        let is_taken = move |modifier: &&str| match *modifier {
+            "of-type" => is_identifier,
+            "text" => !is_id,
+            _ => true,
+        };
+        self.kind.modifiers().iter().copied().filter(is_taken)
     }
 
     /// The types that it may refer to, of those that are served.
@@ -126,6 +133,22 @@ pub fn parameters(resource_type: &str) -> impl Iterator<Item = &'static Paramete
     let own = TYPES.iter().find(|(name, _)| *name == resource_type).map(|(_, own)| *own);
     let common = if own.is_some() { COMMON } else { &[] };
     own.unwrap_or_default().iter().chain(common)
+}
+
+/// What `_include` takes in a search for `resource_type`: `Type:parameter`, of each reference.
+pub fn includes(resource_type: &str) -> impl Iterator<Item = String> {
+    let references = parameters(resource_type).filter(|it| it.kind == Kind::Reference);
+    references.map(move |it| format!("{resource_type}:{}", it.name))
+}
+
+/// What `_revinclude` takes in a search for `resource_type`: each reference, of any type, that may be to it.
+pub fn reverse_includes(resource_type: &str) -> impl Iterator<Item = String> {
+    let references = |source| parameters(source).filter(|it| it.kind == Kind::Reference);
+    let sources =
+        resource_types().flat_map(move |source| references(source).map(move |it| (source, it)));
+    let reaching =
+        sources.filter(move |(_, it)| it.targets().any(|target| target == resource_type));
+    reaching.map(|(source, it)| format!("{source}:{}", it.name))
 }
 
 /// The parameter `name` of `resource_type`.
@@ -1203,8 +1226,6 @@ const TYPES: &[(&str, &[Parameter])] = &[
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use super::*;
 
     #[test]
