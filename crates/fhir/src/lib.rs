@@ -5,7 +5,8 @@
 //! the exact bytes of its resources, [`classify`](mod@classify) says which record kind and which
 //! compartment each belongs to, [`patients`] tells which patients of several inputs are one, and
 //! [`summary`] says in one line what a resource is, and [`matching`] by what a patient is compared with those
-//! of other organisations. [`search`] answers queries over opened resources. [`synthetic`] makes patients who never lived.
+//! of other organisations. [`search`] answers queries over opened resources. [`synthetic`] makes patients who
+//! never lived.
 //!
 //! # Invariants
 //!

@@ -48,6 +48,6 @@ pub mod table;
 mod text;
 
 pub use error::SearchError;
-pub use index::{Key, Probe, keys};
+pub use index::{KEY_BYTES_MAX, KEYS_MAX, Key, Probe, keys};
 pub use pool::{Entry, Included, Pool};
 pub use query::{Handling, Options, Query, Total};

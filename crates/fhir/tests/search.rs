@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use keepwell_fhir::search::{
-    Entry, Handling, Options, Pool, Query, SearchError, Total, form, keys,
+    Entry, Handling, KEY_BYTES_MAX, Key, Options, Pool, Query, SearchError, Total, form, keys,
+    read::CLAUSES_MAX,
     shape::{Shape, shape},
     table,
 };
@@ -555,6 +556,92 @@ fn what_us_core_asks_for_is_served() {
             assert!(served.contains(name), "{kind}.{name}");
         }
     }
+}
+
+#[test]
+fn what_an_index_does_not_hold_hides_nothing() {
+    let names: Vec<_> = (0..600).map(|at| json!({"family": format!("n{at}")})).collect();
+    let long = "é".repeat(1_000);
+    let resource = json!({"resourceType": "Patient", "name": names, "identifier": {"value": long}});
+    let entry = Entry::new(&resource, "a", "2024");
+    let held = keys(&entry, BASE);
+    let of =
+        |parameter| held.iter().filter(move |(name, _)| *name == parameter).map(|(_, key)| key);
+    assert_eq!(of("family").collect::<Vec<_>>(), [&Key::Any]);
+    for query in ["family=n599", &format!("identifier={long}"), &format!("identifier=|{long}")] {
+        let query = parse("Patient", query, Handling::Strict).expect("it is right");
+        assert!(query.matches(&entry));
+        for (parameter, probes) in query.probes() {
+            assert!(of(parameter).any(|key| probes.iter().any(|probe| probe.hits(key))));
+        }
+    }
+    assert!(
+        of("identifier").all(|key| matches!(key, Key::Text(text) if text.len() <= KEY_BYTES_MAX))
+    );
+}
+
+#[test]
+fn rings_and_wide_chains_end() {
+    let ring: Vec<_> = (0..200)
+        .map(|at| json!({"resourceType": "Encounter", "partOf": {"reference": format!("Encounter/{}", (at + 1) % 200)}}))
+        .collect();
+    let entries = ring.iter().enumerate().map(|(at, it)| Entry::new(it, &at.to_string(), "2024"));
+    let pool = Pool::new(entries.collect());
+    let query = "_id=0&_include:iterate=Encounter:part-of&_revinclude:iterate=Encounter:part-of";
+    let query = parse("Encounter", query, Handling::Strict).expect("it is right");
+    let matches = query.select(&pool);
+    assert_eq!(matches, [0]);
+    assert_eq!(query.include(&pool, &matches).entries.len(), 199);
+    let query = parse("Encounter", "part-of.part-of.part-of.part-of._id=4", Handling::Strict);
+    assert_eq!(query.expect("four links are allowed").select(&pool), [0]);
+
+    for wide in ["target.subject.name=x", "target.target.target.target._id=x"] {
+        let outcome = parse("Provenance", wide, Handling::Strict);
+        let is_bounded = outcome.as_ref().is_ok_and(|it| it.types().len() > 1)
+            || outcome == Err(vec![SearchError::TooMany { what: "conditions", most: CLAUSES_MAX }]);
+        assert!(is_bounded, "{wide}: {outcome:?}");
+    }
+    let nowhere =
+        parse("AdverseEvent", "study.name=x", Handling::Strict).expect_err("no study is served");
+    assert!(nowhere[0].is_ignorable());
+}
+
+#[test]
+fn a_capability_statement_can_tell_all_that_is_served() {
+    let types: Vec<_> = table::resource_types().collect();
+    assert!(types.contains(&"Binary") && types.len() > 50);
+    for kind in types {
+        for parameter in table::parameters(kind) {
+            assert!(parameter.definition(kind).starts_with("http://hl7.org/fhir/"));
+            let documentation = parameter.documentation();
+            assert!(
+                documentation.starts_with("Look")
+                    || documentation.contains("ersion")
+                    || parameter.name == "_id"
+            );
+            // What is said to be served is: with `missing`, each parameter is read.
+            let query = format!("{}:missing=false", parameter.name);
+            parse(kind, &query, Handling::Strict)
+                .unwrap_or_else(|it| panic!("{kind}?{query}: {it:?}"));
+        }
+        for (name, includes) in [
+            ("_include", table::includes(kind).collect::<Vec<_>>()),
+            ("_revinclude", table::reverse_includes(kind).collect()),
+        ] {
+            for include in includes {
+                let query = format!("{name}={include}");
+                parse(kind, &query, Handling::Strict)
+                    .unwrap_or_else(|it| panic!("{kind}?{query}: {it:?}"));
+            }
+        }
+    }
+    assert!(table::reverse_includes("Observation").any(|it| it == "Provenance:target"));
+    let modifiers = |name| {
+        table::parameters("Patient").find(|it| it.name == name).map(|it| it.modifiers().collect())
+    };
+    assert_eq!(modifiers("_id"), Some(vec!["missing", "not"]));
+    assert_eq!(modifiers("gender"), Some(vec!["missing", "not", "text"]));
+    assert_eq!(table::parameters("Nothing").count(), 0);
 }
 
 /// Small things that are, or are near, what resources and queries are made of.

@@ -447,8 +447,8 @@ impl Interval {
         }
     }
 
-    /// Whether this is to `wanted` as `prefix` says: only equality heeds how precise a number was written (R4,
-    /// section 3.1.1.5.7).
+    /// Whether this is to `wanted` as `prefix` says: only equality heeds how precise a number was written (R4
+    /// Search, "number").
     fn is(&self, prefix: Prefix, wanted: Decimal) -> bool {
         let within = |(low, end): (Decimal, Decimal)| {
             self.low.is_some_and(|it| low <= it) && self.high.is_some_and(|it| it < end)
@@ -502,7 +502,7 @@ pub(super) fn split(value: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// `value` without the backslashes before `,`, `|`, `$` and `\` (R4, section 3.1.1.4.0.1).
+/// `value` without the backslashes before `,`, `|`, `$` and `\` (R4 Search, "Escaping").
 fn unescape(value: &str) -> String {
     let mut plain = String::with_capacity(value.len());
     let mut letters = value.chars().peekable();

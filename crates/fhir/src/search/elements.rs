@@ -1,4 +1,4 @@
-//! Which elements a part of a resource always has, and which are its summary (R4, section 3.1.1.5.22).
+//! Which elements a part of a resource always has, and which are its summary (R4 Search, "Summary").
 //!
 //! A path with `!` is an element that the resource must have, or that changes the meaning of the others: it is
 //! in every part. All are in the summary. `onset*` is a choice. Where an element has paths below it, its summary
@@ -89,6 +89,7 @@ const ELEMENTS: &[(&str, &str)] = &[
         "implicitRules! type! subtype action recorded! outcome outcomeDesc purposeOfEvent \
          agent! agent.who agent.requestor source! source.observer",
     ),
+    ("Binary", "implicitRules! contentType! securityContext"),
     ("Bundle", "implicitRules! identifier type! timestamp total link entry signature"),
     (
         "CarePlan",

@@ -1,4 +1,8 @@
 //! Why a query is refused, or a part of it is not answered.
+//!
+//! # Invariants
+//!
+//! * No text repeats a value: values of a query are of patients, and errors go to logs.
 
 use alloc::string::String;
 

@@ -1,4 +1,8 @@
 //! `application/x-www-form-urlencoded`: how a query stands in a URL or in the body of `POST _search`.
+//!
+//! # Invariants
+//!
+//! * What is encoded is decoded to the same pairs, and two equal lists of pairs have one encoding.
 
 use alloc::{string::String, vec::Vec};
 

@@ -311,7 +311,7 @@ enum SortValue {
 }
 
 impl Rank {
-    /// By the lowest of several values, or the highest if the order is descending (R4, section 3.1.1.5.18).
+    /// By the lowest of several values, or the highest if the order is descending (R4 Search, "Sorting").
     fn of(entry: &Entry<'_>, key: &SortKey, context: Context<'_>) -> Self {
         let values = entry.values(key.parameter);
         let ranked = values.into_iter().flat_map(|value| sort_values(value, key, context));

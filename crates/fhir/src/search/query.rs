@@ -29,7 +29,7 @@ pub struct Options<'a> {
     pub handling: Handling,
 }
 
-/// `Prefer: handling=..` (R4, section 3.1.1.4.0.3).
+/// `Prefer: handling=..` (R4 Search, "Handling Errors").
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Handling {
     /// Unknown parameters are left out, and told.
@@ -71,7 +71,7 @@ pub struct Query {
     pub(super) used: Vec<(String, String)>,
 }
 
-/// How a searched number or date is compared (R4, section 3.1.1.5.6).
+/// How a searched number or date is compared (R4 Search, "Prefixes").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Prefix {
     Ap,
@@ -250,7 +250,7 @@ impl Query {
         let is_set = |name: &str| self.used.iter().any(|(used, _)| used == name);
         let is_text = self.shape == Shape::Text;
         match () {
-            // R4, section 3.1.1.5.22: a text alone says nothing of what is included.
+            // R4 Search, "Summary": a text alone says nothing of what is included.
             () if is_text && !self.includes.is_empty() => {
                 Some(SearchError::Conflict { one: "_summary=text", other: "_include" })
             }

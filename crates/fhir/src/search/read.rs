@@ -32,7 +32,7 @@ use super::{
 /// Values of one query, over all its parameters.
 pub const VALUES_MAX: usize = 1_024;
 /// Conditions of one query, each type that an untyped chain may pass through counted.
-pub const CLAUSES_MAX: usize = 256;
+pub const CLAUSES_MAX: usize = 1_024;
 /// Links of one chain, `_has` included.
 pub const CHAIN_MAX: usize = 4;
 /// Keys by which one answer is sorted.
@@ -270,10 +270,13 @@ impl Reader {
             let (parameter, rest) = (short(code), short(rest));
             return Err(SearchError::AmbiguousChain { parameter, rest });
         }
-        match unknown {
-            Some(error) if links.is_empty() => Err(error),
-            Some(_) | None => Ok(Clause { parameter, test: Test::Chain(links) }),
+        if links.is_empty() {
+            // Of a reference to nothing that is served there is no more to say.
+            let (resource_type, parameter) = (short(head), short(rest));
+            let nothing = SearchError::UnknownParameter { resource_type, parameter };
+            return Err(unknown.unwrap_or(nothing));
         }
+        Ok(Clause { parameter, test: Test::Chain(links) })
     }
 
     fn test(

@@ -7,6 +7,10 @@
 //! urn:uuid:..                              elsewhere; its case does not count
 //! #p1                                      inside the resource: nothing that a search could name
 //! ```
+//!
+//! # Invariants
+//!
+//! * Two references to one resource here have one [`Target`], however they name this server.
 
 use alloc::borrow::Cow;
 

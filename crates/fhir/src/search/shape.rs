@@ -1,4 +1,4 @@
-//! A part of a resource: `_elements` and `_summary` (R4, sections 3.1.1.5.21 and 3.1.1.5.22).
+//! A part of a resource: `_elements` and `_summary` (R4 Search, "Elements" and "Summary").
 //!
 //! # Invariants
 //!

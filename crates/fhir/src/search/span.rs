@@ -4,6 +4,10 @@
 //! in. What names no zone is read as UTC: a date has none, and a server in one place must not answer otherwise
 //! than a server in another.
 //!
+//! # Invariants
+//!
+//! * A span is never empty: it begins before it ends.
+//!
 //! Not here: leap seconds. `23:59:60` is the first second of the next day.
 
 use serde_json::Value;
@@ -12,7 +16,7 @@ use super::{path::items, query::Prefix};
 
 const SECOND: i128 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
-/// Events of a Timing that are looked at are all: a resource is in memory already.
+/// Digits of a fraction of a second that are kept: nanoseconds.
 const FRACTION_DIGITS: usize = 9;
 
 /// A stretch of time: from `first`, included, to `end`, excluded.
@@ -66,7 +70,7 @@ impl Span {
         (first < end).then_some(Self { first, end })
     }
 
-    /// Of a Timing only the outer limits count (R4, section 3.1.1.5.8).
+    /// Of a Timing only the outer limits count (R4 Search, "date").
     fn of_timing(timing: &Value) -> Option<Self> {
         let bounds = timing.get("repeat").and_then(|repeat| repeat.get("boundsPeriod"));
         let events = items(timing.get("event")).filter_map(Value::as_str).filter_map(Self::parse);
@@ -76,7 +80,7 @@ impl Span {
             .reduce(|a, b| Self { first: a.first.min(b.first), end: a.end.max(b.end) })
     }
 
-    /// Whether `target` is to this, the searched one, as `prefix` says (R4, section 3.1.1.5.6).
+    /// Whether `target` is to this, the searched one, as `prefix` says (R4 Search, "Prefixes").
     pub(super) fn admits(self, prefix: Prefix, target: Self, now_ms: u64) -> bool {
         let is_in = self.first <= target.first && target.end <= self.end;
         match prefix {

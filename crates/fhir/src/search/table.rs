@@ -15,7 +15,7 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-/// How the values of a parameter are compared (R4, section 3.1.1.5).
+/// How the values of a parameter are compared (R4 Search, "Search Parameter Types").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// Two or more parameters of one element, `a$b`.
@@ -338,6 +338,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         token("subtype", "", "subtype"),
         token("type", "", "type"),
     ]),
+    ("Binary", &[]),
     ("Bundle", &[
         token("identifier", "", "identifier"),
         date("timestamp", "", "timestamp"),
@@ -957,8 +958,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
             &[(Kind::Token, "code"), (Kind::Quantity, "value[Quantity]")]),
         token("combo-data-absent-reason", "", "dataAbsentReason | component.dataAbsentReason"),
         token("combo-value-concept", "", "value[CodeableConcept] | component.value[CodeableConcept]"),
-        quantity("combo-value-quantity", "",
-            "value[Quantity] | component.value[Quantity]"),
+        quantity("combo-value-quantity", "", "value[Quantity] | component.value[Quantity]"),
         token("component-code", "", "component.code"),
         composite("component-code-value-concept", "", "component",
             &[(Kind::Token, "code"), (Kind::Token, "value[CodeableConcept]")]),

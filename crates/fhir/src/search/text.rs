@@ -1,10 +1,16 @@
 //! Text and codes in the one form in which they are compared.
+//!
+//! # Invariants
+//!
+//! * Normalising twice is normalising once.
+//!
+//! Not here: letters that Unicode does not take apart: `ł` is no `l`.
 
 use alloc::string::String;
 
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
-/// Without case, accents and punctuation, and with single spaces (R4, section 3.1.1.5.9).
+/// Without case, accents and punctuation, and with single spaces (R4 Search, "string").
 pub(super) fn normal(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let letters = text.nfkd().flat_map(char::to_lowercase).nfkd();
@@ -21,8 +27,8 @@ pub(super) fn normal(text: &str) -> String {
     normal
 }
 
-/// A code without case: R4 asks for it where nobody knows whether a code system tells cases apart (section
-/// 3.1.1.5.10).
+/// A code without case: R4 asks for it where nobody knows whether a code system tells cases apart (Search,
+/// "token").
 pub(super) fn code(text: &str) -> String {
     text.to_lowercase()
 }
