@@ -232,6 +232,7 @@ fn quantities_and_composites() {
         component-code-value-quantity=sys$120                    => no
         component-code-value-quantity=sys$lt90                   => yes
         component-code-value-quantity=dia$lt90                   => no
+        component-code-value-quantity=$120                       => code, system|code
         code-value-quantity=http://loinc.org|85354-9$5.4         => yes
         combo-code-value-quantity=dia$gt119,x$1                  => yes
         code-value-quantity=85354-9                              => as many as the parameter has
@@ -583,7 +584,10 @@ fn what_an_index_does_not_hold_hides_nothing() {
 #[test]
 fn rings_and_wide_chains_end() {
     let ring: Vec<_> = (0..200)
-        .map(|at| json!({"resourceType": "Encounter", "partOf": {"reference": format!("Encounter/{}", (at + 1) % 200)}}))
+        .map(|at| {
+            let next = format!("Encounter/{}", (at + 1) % 200);
+            json!({"resourceType": "Encounter", "partOf": {"reference": next}})
+        })
         .collect();
     let entries = ring.iter().enumerate().map(|(at, it)| Entry::new(it, &at.to_string(), "2024"));
     let pool = Pool::new(entries.collect());

@@ -210,22 +210,55 @@ impl Criterion {
             }
             Self::Reference(wanted) => wanted.admits(value, context.base),
             Self::Text(kind, wanted) => {
-                texts(value).into_iter().any(|it| is_text(*kind, wanted, it))
+                texts(value).into_iter().any(|it| is_text(*kind, wanted, it, &text::normal(it)))
             }
             Self::Token(token) => token.admits(value, parameter.system),
             Self::TokenText(wanted) => {
-                token_texts(value).any(|it| is_text(Match::Starts, wanted, it))
+                token_texts(value).any(|it| is_text(Match::Starts, wanted, it, &text::normal(it)))
             }
             Self::Uri(kind, wanted) => value.as_str().is_some_and(|it| is_uri(*kind, wanted, it)),
         }
     }
 }
 
+/// Whether `value`, found for `parameter`, meets one of `criteria`.
+pub(super) fn any_admits(
+    criteria: &[Criterion],
+    value: &Value,
+    parameter: &Parameter,
+    context: Context<'_>,
+) -> bool {
+    if parameter.kind != Kind::String {
+        return criteria.iter().any(|it| it.admits(value, parameter, context));
+    }
+    // Normalising costs more than comparing: once for each text, not for each criterion.
+    texts(value).into_iter().any(|text| {
+        let normal = text::normal(text);
+        let is_met = |criterion: &Criterion| match criterion {
+            Criterion::Text(kind, wanted) => is_text(*kind, wanted, text, &normal),
+            Criterion::Composite(_)
+            | Criterion::Date(..)
+            | Criterion::Id(_)
+            | Criterion::Identifier(_)
+            | Criterion::IdentifierOfType { .. }
+            | Criterion::Number(..)
+            | Criterion::Quantity { .. }
+            | Criterion::Reference(_)
+            | Criterion::Token(_)
+            | Criterion::TokenText(_)
+            | Criterion::Uri(..) => false,
+        };
+        criteria.iter().any(is_met)
+    })
+}
+
 impl Token {
     fn parse(value: &str) -> Result<Self, &'static str> {
         let parts = split(value, '|');
         let token = match parts.as_slice() {
-            [code] => Self { system: None, code: Some(text::code(&unescape(code))) },
+            [code] if !code.is_empty() => {
+                Self { system: None, code: Some(text::code(&unescape(code))) }
+            }
             [system, code] => {
                 let code = Some(text::code(&unescape(code))).filter(|code| !code.is_empty());
                 Self { system: Some(unescape(system)), code }
@@ -247,7 +280,7 @@ impl Token {
     fn admits(&self, value: &Value, implied: &str) -> bool {
         tokens(value, implied).any(|(system, code)| {
             self.system.as_deref().is_none_or(|wanted| wanted == system)
-                && self.code.as_deref().is_none_or(|wanted| wanted == text::code(code))
+                && self.code.as_deref().is_none_or(|wanted| text::is_code(wanted, code))
         })
     }
 }
@@ -296,9 +329,10 @@ fn of_type(value: &str) -> Result<Criterion, &'static str> {
 
 fn is_identifier_of(identifier: &Value, system: &str, code: &str, value: &str) -> bool {
     let own = identifier.get("value").and_then(Value::as_str);
-    let is_type =
-        |(its_system, its_code): (&str, &str)| its_system == system && text::code(its_code) == code;
-    own.is_some_and(|own| text::code(own) == value)
+    let is_type = |(its_system, its_code): (&str, &str)| {
+        its_system == system && text::is_code(code, its_code)
+    };
+    own.is_some_and(|own| text::is_code(value, own))
         && identifier.get("type").is_some_and(|it| tokens(it, "").any(is_type))
 }
 
@@ -374,16 +408,14 @@ fn is_prefix(short: &str, long: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || short.ends_with('/'))
 }
 
-fn is_text(kind: Match, wanted: &str, value: &str) -> bool {
-    if kind == Match::Exact {
-        return value == wanted;
-    }
-    let value = text::normal(value);
-    // Of punctuation alone nothing is left, and nothing is where everything begins.
+/// Whether `value`, which is `normal` when normalised, is as `kind` says to `wanted`.
+fn is_text(kind: Match, wanted: &str, value: &str, normal: &str) -> bool {
     match kind {
-        _ if wanted.is_empty() => value.is_empty(),
-        Match::Contains => value.contains(wanted),
-        Match::Above | Match::Below | Match::Exact | Match::Starts => value.starts_with(wanted),
+        Match::Exact => value == wanted,
+        // Of punctuation alone nothing is left, and nothing is where everything begins.
+        _ if wanted.is_empty() => normal.is_empty(),
+        Match::Contains => normal.contains(wanted),
+        Match::Above | Match::Below | Match::Starts => normal.starts_with(wanted),
     }
 }
 

@@ -19,7 +19,7 @@ use core::cmp::Ordering;
 use serde_json::Value;
 
 use super::{
-    criterion::{Context, magnitude, reference_text, texts, tokens},
+    criterion::{Context, Criterion, any_admits, magnitude, reference_text, texts, tokens},
     decimal::Decimal,
     path::find,
     query::{Clause, Include, Query, SortKey, Test},
@@ -281,10 +281,8 @@ impl Ready<'_> {
 impl Clause {
     fn admits(&self, entry: &Entry<'_>, context: Context<'_>) -> bool {
         let values = entry.values(self.parameter);
-        let is_met = |criteria: &[super::criterion::Criterion]| {
-            values
-                .iter()
-                .any(|value| criteria.iter().any(|it| it.admits(value, self.parameter, context)))
+        let is_met = |criteria: &[Criterion]| {
+            values.iter().any(|value| any_admits(criteria, value, self.parameter, context))
         };
         match &self.test {
             Test::AnyOf(criteria) => is_met(criteria),

@@ -30,7 +30,12 @@ pub(super) fn normal(text: &str) -> String {
 /// A code without case: R4 asks for it where nobody knows whether a code system tells cases apart (Search,
 /// "token").
 pub(super) fn code(text: &str) -> String {
-    text.to_lowercase()
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
+/// Whether `text` without case is `wanted`, which has none.
+pub(super) fn is_code(wanted: &str, text: &str) -> bool {
+    wanted.chars().eq(text.chars().flat_map(char::to_lowercase))
 }
 
 #[cfg(test)]
