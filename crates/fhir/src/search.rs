@@ -29,7 +29,8 @@
 //!
 //! Not here: the server's paging and links, which need a snapshot; conversion between units, and terminology
 //! (`:in`, `:not-in`, and `:above` and `:below` of codes), which need a service and are refused; `_text`,
-//! `_content`, `_filter`, `_list`, `_query`, `_contained` and `_score`; matching inside contained resources.
+//! `_content`, `_filter`, `_list`, `_query`, `_contained` and `_score`; matching inside contained resources;
+//! phone numbers written otherwise. Times without a zone are read as UTC.
 
 mod criterion;
 mod decimal;

@@ -2,7 +2,7 @@
 //!
 //! This table is the one truth. What parses a query, what fills an index and what is said in a
 //! CapabilityStatement read it; what is not in it is not served. One line is one parameter: its name, the last
-//! part of its definition's URL where that is not `Type-name`, the paths of its values (see [`super::path`]),
+//! part of its definition's URL where that is not `Type-name`, the paths of its values (see `path`),
 //! and then
 //!
 //! * of a reference, the types that it may refer to as far as they are here; `*` for any;
