@@ -8,7 +8,8 @@
 //! of other organisations. [`facts`] says what the ledger knows as resources of FHIR, and [`synthetic`] makes patients who
 //! never lived.
 //!
-//! For the REST interface, [`interaction`] says what a request asks for, [`header`] under which conditions,
+//! For the REST interface, [`interaction`] says what a request asks for, [`header`] under which conditions, [`search`] answers queries over
+//! opened resources,
 //! [`transaction`] takes Bundles of several requests and gives references the ids that they stand for, by
 //! [`splice`]s that leave every other byte, [`patch`] changes parts of a resource, [`response`] makes the
 //! Bundles that answer, and [`outcome`] says what went wrong.
@@ -21,7 +22,7 @@
 //!   without a compartment of its own restricts.
 //! * No clock, IO, randomness, environment, floats or hash maps: the crate is `no_std`.
 //!
-//! Not here: validation against StructureDefinitions, search, and sealing.
+//! Not here: validation against StructureDefinitions, and sealing.
 #![no_std]
 
 extern crate alloc;
@@ -39,6 +40,7 @@ pub mod outcome;
 pub mod patch;
 pub mod patients;
 pub mod response;
+pub mod search;
 pub mod splice;
 pub mod summary;
 pub mod synthetic;
