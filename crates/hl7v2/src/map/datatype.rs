@@ -284,7 +284,7 @@ impl Reader<'_> {
     /// XTN as `ContactPoint`.
     pub(super) fn telecom(&self, part: Part<'_>, usual: Option<&str>) -> Option<Value> {
         let system = self.code(part.component(3), table::telecom_system);
-        let mail = self.text(part.component(4)).filter(|_| system == Some("email"));
+        let mail = self.text(part.component(4)).filter(|mail| mail.contains('@'));
         let value = mail
             .or_else(|| self.text(part.component(1)))
             .or_else(|| self.text(part.component(12)))

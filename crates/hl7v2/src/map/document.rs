@@ -76,11 +76,6 @@ impl<'m> Mapper<'m> {
     /// A line of the document.
     pub(super) fn document_text(&mut self, obx: Segment<'m>) {
         let text = self.lines(obx).unwrap_or_default();
-        for field in [3, 4, 11] {
-            for component in 1..=3 {
-                obx.field(field).component(component).text();
-            }
-        }
         if let Some(document) = &mut self.document {
             document.lines.push(text);
         }

@@ -49,7 +49,7 @@ impl<'m> Entries<'m> {
     ) -> Handle {
         let resource_type = resource.text("resourceType").to_string();
         let condition =
-            identifier.map(|identifier| format!("identifier={}", percent(&key(identifier))));
+            identifier.map(|identifier| format!("identifier={}", percent(&token(identifier))));
         // Two entries that look for one and the same would make the transaction ambiguous.
         let condition = condition
             .filter(|condition| self.conditions.insert(format!("{resource_type}?{condition}")));
@@ -186,6 +186,22 @@ impl From<Object> for Value {
 /// `system|value` of an identifier.
 pub(super) fn key(identifier: &Value) -> String {
     let part = |name| identifier.get(name).and_then(Value::as_str).unwrap_or_default();
+    format!("{}|{}", part("system"), part("value"))
+}
+
+/// An identifier as a search token (FHIR R4, 3.1.1.4.0): what separates tokens is escaped.
+fn token(identifier: &Value) -> String {
+    let part = |name| {
+        let text = identifier.get(name).and_then(Value::as_str).unwrap_or_default();
+        let mut out = String::with_capacity(text.len());
+        for character in text.chars() {
+            if matches!(character, ',' | '$' | '|' | '\\') {
+                out.push('\\');
+            }
+            out.push(character);
+        }
+        out
+    };
     format!("{}|{}", part("system"), part("value"))
 }
 

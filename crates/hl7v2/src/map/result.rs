@@ -158,7 +158,7 @@ impl<'m> Mapper<'m> {
         {
             let handle = *handle;
             let line = self.lines(obx).unwrap_or_default();
-            for field in [3, 4, 11] {
+            for field in [3, 4] {
                 obx.field(field).whole();
             }
             self.entries.resource(handle).append("valueString", &line);
