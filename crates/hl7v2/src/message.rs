@@ -21,6 +21,7 @@
 //! segments as they come and refuse only what would put something in the wrong place.
 
 use alloc::{
+    boxed::Box,
     collections::BTreeSet,
     string::{String, ToString},
     vec::Vec,
@@ -235,7 +236,7 @@ pub struct Key {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refused {
     /// What the answer needs.
-    pub envelope: Option<Envelope>,
+    pub envelope: Option<Box<Envelope>>,
     /// Why.
     pub refusal: Refusal,
 }
@@ -268,14 +269,17 @@ impl Message {
     pub fn parse(bytes: &[u8], undeclared: CharacterSet) -> Result<Self, Refused> {
         if bytes.len() > MESSAGE_BYTES_MAX {
             let refusal = Refusal::TooLarge { bytes: bytes.len() };
-            return Err(Refused { envelope: Envelope::read(bytes, undeclared).ok(), refusal });
+            return Err(Refused {
+                envelope: Envelope::read(bytes, undeclared).ok().map(Box::new),
+                refusal,
+            });
         }
         let envelope = Envelope::read(bytes, undeclared)?;
         match Self::read(bytes, &envelope) {
             Ok((text, segments, version, processing)) => {
                 Ok(Self { bytes: bytes.to_vec(), text, segments, envelope, version, processing })
             }
-            Err(refusal) => Err(Refused { envelope: Some(envelope), refusal }),
+            Err(refusal) => Err(Refused { envelope: Some(Box::new(envelope)), refusal }),
         }
     }
 

@@ -13,7 +13,7 @@ const NOW_MS: u64 = 1_790_000_000_000;
 fn envelope(text: &str) -> Envelope {
     match Message::parse(text.as_bytes(), CharacterSet::Utf8) {
         Ok(message) => message.envelope().clone(),
-        Err(refused) => refused.envelope.expect("the header can be read"),
+        Err(refused) => *refused.envelope.expect("the header can be read"),
     }
 }
 
@@ -154,7 +154,7 @@ fn what_cannot_be_read_is_answered_as_far_as_its_header_can() {
     ];
     for (text, code, error) in table {
         let (envelope, refusal) = match Message::parse(text.as_bytes(), CharacterSet::Utf8) {
-            Err(refused) => (refused.envelope.expect("the header can be read"), refused.refusal),
+            Err(refused) => (*refused.envelope.expect("the header can be read"), refused.refusal),
             Ok(message) => {
                 let reception = Reception {
                     namespace: "urn:x",

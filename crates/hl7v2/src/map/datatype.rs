@@ -345,8 +345,8 @@ impl Reader<'_> {
         let mut identifier = Object::default();
         let kind_of = |kind: String| table::concept(&table::v2("0203"), &kind);
         identifier.put("type", kind.clone().map(kind_of));
-        let system = match (kind.as_deref(), &names) {
-            (Some("NPI"), _) => "http://hl7.org/fhir/sid/us-npi".to_string(),
+        let system = match (kind.as_deref(), names[0].as_deref()) {
+            (Some("NPI"), _) | (_, Some("NPI")) => "http://hl7.org/fhir/sid/us-npi".to_string(),
             _ => self.authority(&names, "practitioner"),
         };
         identifier.set("system", system);

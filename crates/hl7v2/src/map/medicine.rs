@@ -172,7 +172,7 @@ impl<'m> Mapper<'m> {
         let what = self.code_of(rxa.field(5));
         let when = self.reader.date_time(rxa.field(3));
         let known_by = self
-            .derived("RXA", whose.as_ref(), &[what.clone()])
+            .derived("RXA", whose.as_ref(), core::slice::from_ref(&what))
             .or_else(|| self.derived("RXA", self.patient_key.as_ref(), &[what, when.clone()]));
         for field in [1, 2] {
             rxa.field(field).text();

@@ -20,8 +20,9 @@ impl<'m> Mapper<'m> {
         let mut patient = Object::of("Patient");
         pid.field(1).text();
         let identifiers = self.patient_identifiers(pid);
-        let known_by = identifiers.iter().find(|identifier| is_record_number(identifier));
-        let known_by = known_by.or(identifiers.first()).cloned();
+        let listed = self.reader.all(pid, 3, |reader, part| reader.identifier(part, "PID-3"));
+        let known_by = listed.iter().find(|identifier| is_record_number(identifier));
+        let known_by = known_by.or(listed.first()).or(identifiers.first()).cloned();
         patient.list("identifier", identifiers);
         patient.list("name", self.reader.all(pid, 5, |reader, part| reader.name(part, 1)));
         for alias in self.reader.all(pid, 9, |reader, part| reader.name(part, 1)) {

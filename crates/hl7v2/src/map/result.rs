@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    Kind, Mapper, Order,
+    Kind, Mapper,
     datatype::{display, number},
     entries::{Existing, Handle, Object, key},
     table,
@@ -127,7 +127,7 @@ impl<'m> Mapper<'m> {
 
     /// Gives a report its results; the next segments are about something else.
     pub(super) fn close_order(&mut self) {
-        let order = mem::replace(&mut self.order, Order::default());
+        let order = mem::take(&mut self.order);
         self.text_line = None;
         let Some(report) = order.report else { return };
         for result in order.results {
