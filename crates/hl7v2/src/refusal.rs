@@ -159,7 +159,7 @@ pub enum Refusal {
 
     /// A line of it is not a segment.
     #[error(
-        "segment {number} does not begin with three letters or digits and a field separator; is a line end inside a field?"
+        "segment {number} is not a name of three letters and fields; is a line end inside a field?"
     )]
     NotASegment {
         /// Which of all segments.

@@ -107,8 +107,8 @@ impl<'m> Mapper<'m> {
 
     fn marital_status(&self, pid: Segment<'m>) -> Option<Value> {
         let sent = self.reader.tabled(pid.field(16), "0002")?;
-        let code = pid.field(16).raw().split('^').next().unwrap_or_default().trim();
-        let Some(code) = table::marital_status(code) else { return Some(sent) };
+        let code = self.reader.text(pid.field(16)).unwrap_or_default();
+        let Some(code) = table::marital_status(&code) else { return Some(sent) };
         let mut status = table::concept(&table::hl7("v3-MaritalStatus"), code);
         if code == "UNK" {
             status = table::concept(&table::hl7("v3-NullFlavor"), code);
