@@ -1,0 +1,148 @@
+//! SCH as Appointment; AIS, AIG, AIL and AIP as what and who takes part in it.
+
+use alloc::string::String;
+
+use serde_json::{Value, json};
+
+use super::{
+    Mapper,
+    entries::{Existing, Object},
+    table,
+};
+use crate::message::{Part, Segment};
+
+impl<'m> Mapper<'m> {
+    pub(super) fn appointment(&mut self, sch: Segment<'m>) {
+        let mut appointment = Object::of("Appointment");
+        let placer = self.reader.entity(sch.field(1), "SCH-1", "PLAC");
+        let filler = self.reader.entity(sch.field(2), "SCH-2", "FILL");
+        // The filler keeps the schedule; a request that it has not answered has the placer's number only.
+        let known_by = filler.clone().or(placer.clone());
+        appointment.list("identifier", [placer, filler].into_iter().flatten().collect());
+        appointment.set("status", self.appointment_status(sch));
+        appointment.put("appointmentType", self.reader.tabled(sch.field(8), "0277"));
+        appointment.push("reasonCode", self.reader.tabled(sch.field(7), "0276"));
+        self.times_of(&mut appointment, sch.field(11).component(4), sch.field(11).component(5));
+        appointment.put("minutesDuration", self.minutes(sch));
+        if let Some(who) = self.reader.practitioner(sch.field(16)) {
+            appointment.push("participant", Some(participant(who, None)));
+        }
+        let existing = if self.is_trigger(&["S12"]) { Existing::Keep } else { Existing::Replace };
+        let handle = self.entries.add(appointment, known_by.as_ref(), existing);
+        self.schedule = Some(handle);
+        self.noted = Some(handle);
+    }
+
+    /// What the event says is surer than SCH-25.
+    fn appointment_status(&self, sch: Segment<'m>) -> &'static str {
+        let said = self.reader.code(sch.field(25), table::appointment_status);
+        match self.message.envelope().trigger.as_str() {
+            "S15" => "cancelled",
+            "S17" => "entered-in-error",
+            "S26" => "noshow",
+            _ => said.unwrap_or("booked"),
+        }
+    }
+
+    fn minutes(&self, sch: Segment<'m>) -> Option<u32> {
+        let count = self.reader.text(sch.field(9))?;
+        let count = count.parse::<u32>().ok().filter(|count| *count > 0);
+        let unit = self.reader.text(sch.field(10)).unwrap_or_default().to_ascii_lowercase();
+        let minutes = match unit.as_str() {
+            "" | "m" | "min" | "minutes" => count,
+            "h" | "hr" | "hours" => count.and_then(|count| count.checked_mul(60)),
+            "s" | "sec" | "seconds" => count.map(|count| count / 60).filter(|count| *count > 0),
+            _ => None,
+        };
+        if minutes.is_none() {
+            self.reader.note(sch.field(9));
+        }
+        minutes
+    }
+
+    fn times_of(&self, appointment: &mut Object, start: Part<'m>, end: Part<'m>) {
+        for (key, part) in [("start", start), ("end", end)] {
+            if !part.is_empty() {
+                appointment.put(key, self.reader.instant(part));
+            }
+        }
+    }
+
+    /// TQ1 of a schedule: since 2.5 it has the times, and SCH-11 only what was once asked for.
+    pub(super) fn appointment_times(&mut self, start: Part<'m>, end: Part<'m>) {
+        let Some(handle) = self.schedule else { return };
+        let mut times = Object::default();
+        self.times_of(&mut times, start, end);
+        let appointment = self.entries.resource(handle);
+        for key in ["start", "end"] {
+            if times.has(key) {
+                appointment.set(key, times.text(key));
+            }
+        }
+    }
+
+    pub(super) fn resource_of_appointment(&mut self, ai: Segment<'m>) {
+        let Some(handle) = self.schedule else { return };
+        ai.field(1).text();
+        self.noted = Some(handle);
+        let (start, status) = match ai.name() {
+            "AIS" => (4, 10),
+            "AIG" => (8, 14),
+            _ => (6, 12),
+        };
+        let said = self.reader.text(ai.field(status));
+        let start = ai.field(start);
+        let start = if start.is_empty() { None } else { self.reader.instant(start) };
+        let role = |field| self.reader.tabled(ai.field(field), "0182");
+        let added = match ai.name() {
+            "AIS" => {
+                let service = self.reader.concept(ai.field(3));
+                self.entries.resource(handle).push("serviceType", service);
+                None
+            }
+            "AIL" => self.reader.location(ai.field(3)).map(|place| (place, role(4))),
+            "AIP" => self.reader.practitioner(ai.field(3)).map(|who| (who, role(4))),
+            _ => self.device(ai.field(3)).map(|device| (device, role(4))),
+        };
+        let appointment = self.entries.resource(handle);
+        appointment.fill("start", start);
+        if let Some((actor, role)) = added {
+            let mut participant = participant(actor, said.as_deref());
+            if let (Some(role), Some(fields)) = (role, participant.as_object_mut()) {
+                fields.insert(String::from("type"), Value::Array([role].into()));
+            }
+            appointment.push("participant", Some(participant));
+        }
+    }
+
+    /// A general resource, by code and name.
+    fn device(&self, part: Part<'m>) -> Option<Value> {
+        let concept = self.reader.concept(part)?;
+        let text = |pointer| concept.pointer(pointer).cloned();
+        let mut device = Object::default();
+        device.set("type", "Device");
+        if let (Some(system), Some(code)) = (text("/coding/0/system"), text("/coding/0/code")) {
+            device.set("identifier", json!({ "system": system, "value": code }));
+        }
+        device
+            .put("display", text("/text").or(text("/coding/0/display")).or(text("/coding/0/code")));
+        device.some()
+    }
+
+    /// FHIR asks for a participant, and for the patient among them.
+    pub(super) fn complete_appointment(&mut self) {
+        if let (Some(handle), Some(patient)) = (self.schedule, self.refer(self.patient)) {
+            self.entries.resource(handle).push("participant", Some(participant(patient, None)));
+        }
+    }
+}
+
+/// One who has a status of their own, or is only expected.
+fn participant(actor: Value, said: Option<&str>) -> Value {
+    let status = match said.and_then(table::appointment_status) {
+        Some("booked" | "arrived" | "fulfilled") => "accepted",
+        Some("cancelled" | "entered-in-error") => "declined",
+        _ => "needs-action",
+    };
+    json!({ "actor": actor, "status": status })
+}

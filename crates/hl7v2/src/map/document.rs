@@ -1,0 +1,207 @@
+//! TXA as DocumentReference; the message itself as DocumentReference and Binary; Provenance.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use super::{
+    Mapper,
+    entries::{Existing, Handle, Object},
+    table,
+};
+use crate::{
+    message::{Part, Segment},
+    time::instant,
+};
+
+/// The registered type of a message in ER7.
+const MEDIA_TYPE: &str = "x-application/hl7-v2+er7";
+
+/// A document between its TXA and its end.
+pub(super) struct Document {
+    handle: Handle,
+    lines: Vec<String>,
+    pub(super) attachments: Vec<Value>,
+    title: Option<String>,
+}
+
+impl<'m> Mapper<'m> {
+    pub(super) fn transcription(&mut self, txa: Segment<'m>) {
+        self.close_document();
+        txa.field(1).text();
+        let mut document = Object::of("DocumentReference");
+        let known_by = self.reader.entity(txa.field(12), "TXA-12", "");
+        document.put("masterIdentifier", known_by.clone());
+        document.push("identifier", known_by.clone());
+        let availability = self.reader.code(txa.field(19), table::document_availability);
+        document.set("status", availability.unwrap_or("current"));
+        document.put("docStatus", self.reader.code(txa.field(17), table::document_status));
+        document.put("type", self.reader.tabled(txa.field(2), "0270"));
+        document.put("subject", self.refer(self.patient));
+        let dates = [7, 6, 8].map(|field| self.reader.instant(txa.field(field)));
+        document.put("date", dates.into_iter().flatten().next());
+        for field in [9, 5] {
+            for who in self.reader.all(txa, field, |reader, part| reader.practitioner(part)) {
+                document.push("author", Some(who));
+            }
+        }
+        document.put("authenticator", self.reader.practitioner(txa.field(22)));
+        document.put("description", self.reader.text(txa.field(25)));
+        self.relate(&mut document, txa);
+        let title = self.reader.text(txa.field(16));
+        let handle = self.entries.add(document, known_by.as_ref(), Existing::Keep);
+        self.document =
+            Some(Document { handle, lines: Vec::new(), attachments: Vec::new(), title });
+        self.noted = None;
+    }
+
+    fn relate(&self, document: &mut Object, txa: Segment<'m>) {
+        let mut context = Object::default();
+        context.push("encounter", self.refer(self.encounter));
+        let activity = self.reader.date_time(txa.field(4));
+        context.put("period", activity.map(|start| json!({ "start": start })));
+        context.push("related", self.refer(self.order.request));
+        document.put("context", context.some());
+        if let Some(parent) = self.reader.entity(txa.field(13), "TXA-12", "") {
+            let target = json!({ "type": "DocumentReference", "identifier": parent });
+            document.push("relatesTo", Some(json!({ "code": "appends", "target": target })));
+        }
+    }
+
+    /// A line of the document.
+    pub(super) fn document_text(&mut self, obx: Segment<'m>) {
+        let text = self.lines(obx).unwrap_or_default();
+        if let Some(document) = &mut self.document {
+            document.lines.push(text);
+        }
+    }
+
+    pub(super) fn close_document(&mut self) {
+        let Some(document) = self.document.take() else { return };
+        let mut attachments = document.attachments;
+        if !document.lines.is_empty() {
+            let text = document.lines.join("\n");
+            let mut attachment = Object::default();
+            attachment.set("contentType", "text/plain; charset=utf-8");
+            attachment.set("data", STANDARD.encode(text));
+            attachment.put("title", document.title.clone());
+            attachments.insert(0, attachment.into());
+        }
+        if attachments.is_empty() {
+            let title = document.title.unwrap_or_else(|| "No content was sent".to_string());
+            attachments.push(json!({ "title": title }));
+        }
+        for attachment in attachments {
+            let content = json!({ "attachment": attachment });
+            self.entries.resource(document.handle).push("content", Some(content));
+        }
+    }
+
+    /// An attachment outside any report or document.
+    pub(super) fn lone_attachment(&mut self, obx: Segment<'m>, attachment: Value) {
+        let mut document = Object::of("DocumentReference");
+        let known_by = self.reader.entity(obx.field(21), "OBX-21", "");
+        document.push("identifier", known_by.clone());
+        document.set("status", "current");
+        document.put("type", self.reader.concept(obx.field(3)));
+        document.put("subject", self.refer(self.patient));
+        document.put("date", self.reader.time(obx.field(14)).and_then(|time| time.instant()));
+        document.push("content", Some(json!({ "attachment": attachment })));
+        self.entries.add(document, known_by.as_ref(), Existing::Keep);
+    }
+
+    /// The message as it came: a Binary, and a DocumentReference that says what it is.
+    pub(super) fn attach_original(&mut self) {
+        let mut binary = Object::of("Binary");
+        binary.set("contentType", MEDIA_TYPE);
+        binary.put("securityContext", self.refer(self.patient));
+        binary.set("data", STANDARD.encode(self.message.bytes()));
+        let binary = self.entries.add(binary, None, Existing::Keep);
+        let identifier = self.message_identifier();
+        let mut document = Object::of("DocumentReference");
+        document.set("masterIdentifier", identifier.clone());
+        document.push("identifier", Some(identifier.clone()));
+        document.set("status", "current");
+        document.set("type", json!({ "text": "HL7 v2 message" }));
+        document.put("subject", self.refer(self.patient));
+        document.set("date", instant(self.reception.received_ms));
+        let attachment = json!({
+            "contentType": MEDIA_TYPE,
+            "url": self.entries.full_url(binary),
+            "size": self.message.bytes().len(),
+            "title": self.trigger(),
+        });
+        document.push("content", Some(json!({ "attachment": attachment })));
+        let encounter = self.refer(self.encounter);
+        document.put("context", encounter.map(|encounter| json!({ "encounter": [encounter] })));
+        self.entries.add(document, Some(&identifier), Existing::Keep);
+    }
+
+    /// Who sent it, and its control id: what a message is known by.
+    fn message_identifier(&self) -> Value {
+        let envelope = self.message.envelope();
+        let sender = [&envelope.sending_application, &envelope.sending_facility];
+        let sender = sender.map(|name| super::entries::percent(name)).join("/");
+        let system = format!("{}/MSH-10/{sender}", self.reception.namespace);
+        json!({ "system": system, "value": envelope.control_id })
+    }
+
+    fn trigger(&self) -> String {
+        let envelope = self.message.envelope();
+        format!("{}^{}", envelope.message_type, envelope.trigger)
+    }
+
+    /// Everything before it came from one message of one sender.
+    pub(super) fn provenance(&mut self) {
+        let mut targets: Vec<Value> =
+            self.entries.handles().map(|handle| self.entries.reference(handle)).collect();
+        let Some(original) = targets.pop() else { return };
+        let envelope = self.message.envelope();
+        let mut provenance = Object::of("Provenance");
+        targets.push(original.clone());
+        provenance.list("target", targets);
+        let header = self.message.segments().next();
+        let sent = header.and_then(|header| self.reader.time(header.field(7)));
+        provenance.put("occurredDateTime", sent.map(|time| time.date_time()));
+        provenance.set("recorded", instant(self.reception.received_ms));
+        let system = table::v2("0003");
+        provenance.set("activity", table::concept(&system, &envelope.trigger));
+        let kind = table::concept(&table::hl7("provenance-participant-type"), "assembler");
+        let mut who = self.sender(header.map(|header| header.field(3)));
+        who.set("type", "Device");
+        let mut agent = Object::default();
+        agent.set("type", kind);
+        agent.set("who", Value::from(who));
+        let mut behalf = self.sender(header.map(|header| header.field(4)));
+        if behalf.has("display") {
+            behalf.set("type", "Organization");
+            agent.set("onBehalfOf", Value::from(behalf));
+        }
+        provenance.push("agent", agent.some());
+        provenance.push("entity", Some(json!({ "role": "source", "what": original })));
+        self.entries.add(provenance, None, Existing::Keep);
+    }
+
+    /// An HD of the header, by identifier and name.
+    fn sender(&self, part: Option<Part<'m>>) -> Object {
+        let mut sender = Object::default();
+        let Some(part) = part else { return sender };
+        let mut all = Vec::new();
+        for component in 1..=3 {
+            all.extend(self.reader.text(part.component(component)));
+        }
+        let name = self.reader.text(part.component(1));
+        let display = name.or_else(|| all.first().cloned());
+        if !all.is_empty() {
+            let system = format!("{}/sender", self.reception.namespace);
+            sender.set("identifier", json!({ "system": system, "value": all.join("^") }));
+        }
+        sender.set("display", display.unwrap_or_else(|| "not named".to_string()));
+        sender
+    }
+}

@@ -1,0 +1,220 @@
+//! Entries of a Bundle while it is written.
+
+use alloc::{
+    collections::BTreeSet,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use serde_json::{Map, Value, json};
+
+use super::uuid;
+
+/// One entry, for as long as the Bundle is written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Handle(u32);
+
+/// What to do where there is one by that identifier already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Existing {
+    /// It stays.
+    Keep,
+    /// This is newer.
+    Replace,
+}
+
+pub(super) struct Entries<'m> {
+    name: &'m dyn Fn(u32) -> [u8; 16],
+    list: Vec<Entry>,
+    conditions: BTreeSet<String>,
+}
+
+struct Entry {
+    resource: Object,
+    request: Value,
+}
+
+impl<'m> Entries<'m> {
+    pub(super) fn new(name: &'m dyn Fn(u32) -> [u8; 16]) -> Self {
+        Self { name, list: Vec::new(), conditions: BTreeSet::new() }
+    }
+
+    /// Adds a resource; `identifier` is the one of its identifiers that tells it from all others of its type.
+    pub(super) fn add(
+        &mut self,
+        resource: Object,
+        identifier: Option<&Value>,
+        existing: Existing,
+    ) -> Handle {
+        let resource_type = resource.text("resourceType").to_string();
+        let condition =
+            identifier.map(|identifier| format!("identifier={}", percent(&token(identifier))));
+        // Two entries that look for one and the same would make the transaction ambiguous.
+        let condition = condition
+            .filter(|condition| self.conditions.insert(format!("{resource_type}?{condition}")));
+        let request = match (condition, existing) {
+            (None, _) => json!({ "method": "POST", "url": resource_type }),
+            (Some(condition), Existing::Keep) => {
+                json!({ "method": "POST", "url": resource_type, "ifNoneExist": condition })
+            }
+            (Some(condition), Existing::Replace) => {
+                json!({ "method": "PUT", "url": format!("{resource_type}?{condition}") })
+            }
+        };
+        self.list.push(Entry { resource, request });
+        // A message has fewer segments than that, and a segment makes few entries.
+        Handle(u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn resource(&mut self, handle: Handle) -> &mut Object {
+        &mut self.list[handle.0 as usize].resource
+    }
+
+    pub(super) fn reference(&self, handle: Handle) -> Value {
+        json!({ "reference": self.full_url(handle) })
+    }
+
+    pub(super) fn full_url(&self, handle: Handle) -> String {
+        uuid((self.name)(handle.0))
+    }
+
+    /// All entries so far.
+    pub(super) fn handles(&self) -> impl Iterator<Item = Handle> + use<> {
+        (0..u32::try_from(self.list.len()).unwrap_or(u32::MAX)).map(Handle)
+    }
+
+    pub(super) fn bundle(self) -> Value {
+        let name = self.name;
+        let entries: Vec<Value> = (0..)
+            .zip(self.list)
+            .map(|(number, entry)| {
+                let mut object = Object::default();
+                object.set("fullUrl", uuid(name(number)));
+                object.set("resource", Value::from(entry.resource));
+                object.set("request", entry.request);
+                object.into()
+            })
+            .collect();
+        let mut bundle = Object::of("Bundle");
+        bundle.set("type", "transaction");
+        bundle.list("entry", entries);
+        bundle.into()
+    }
+}
+
+/// A JSON object in which nothing is empty: FHIR has no empty elements.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Object(Map<String, Value>);
+
+impl Object {
+    pub(super) fn of(resource_type: &str) -> Self {
+        let mut object = Self::default();
+        object.set("resourceType", resource_type);
+        object
+    }
+
+    pub(super) fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.to_string(), value.into());
+    }
+
+    /// Sets it if there is a value.
+    pub(super) fn put(&mut self, key: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.set(key, value);
+        }
+    }
+
+    /// Sets it if there is a value and none yet.
+    pub(super) fn fill(&mut self, key: &str, value: Option<impl Into<Value>>) {
+        if !self.0.contains_key(key) {
+            self.put(key, value);
+        }
+    }
+
+    /// Sets a list unless it is empty.
+    pub(super) fn list(&mut self, key: &str, values: Vec<Value>) {
+        if !values.is_empty() {
+            self.set(key, values);
+        }
+    }
+
+    /// Appends to a list if there is a value.
+    pub(super) fn push(&mut self, key: &str, value: Option<impl Into<Value>>) {
+        let Some(value) = value else { return };
+        match self.0.get_mut(key) {
+            Some(Value::Array(list)) => list.push(value.into()),
+            _ => self.set(key, Vec::from([value.into()])),
+        }
+    }
+
+    pub(super) fn text(&self, key: &str) -> &str {
+        self.0.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Appends a line to a text.
+    pub(super) fn append(&mut self, key: &str, line: &str) {
+        match self.0.get_mut(key) {
+            Some(Value::String(text)) => {
+                text.push('\n');
+                text.push_str(line);
+            }
+            _ => self.set(key, line),
+        }
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    pub(super) fn first(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)?.as_array()?.first()
+    }
+
+    /// The object, unless it is empty.
+    pub(super) fn some(self) -> Option<Value> {
+        (!self.0.is_empty()).then_some(Value::Object(self.0))
+    }
+}
+
+impl From<Object> for Value {
+    fn from(object: Object) -> Self {
+        Self::Object(object.0)
+    }
+}
+
+/// `system|value` of an identifier.
+pub(super) fn key(identifier: &Value) -> String {
+    let part = |name| identifier.get(name).and_then(Value::as_str).unwrap_or_default();
+    format!("{}|{}", part("system"), part("value"))
+}
+
+/// An identifier as a search token (FHIR R4, 3.1.1.4.0): what separates tokens is escaped.
+fn token(identifier: &Value) -> String {
+    let part = |name| {
+        let text = identifier.get(name).and_then(Value::as_str).unwrap_or_default();
+        let mut out = String::with_capacity(text.len());
+        for character in text.chars() {
+            if matches!(character, ',' | '$' | '|' | '\\') {
+                out.push('\\');
+            }
+            out.push(character);
+        }
+        out
+    };
+    format!("{}|{}", part("system"), part("value"))
+}
+
+/// Text as a part of a URL (RFC 3986): all but unreserved characters are escaped.
+pub(super) fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}

@@ -1,0 +1,227 @@
+//! PID and PD1 as Patient, NK1 as RelatedPerson, IN1 as Coverage.
+
+use alloc::{format, string::ToString, vec::Vec};
+
+use serde_json::{Value, json};
+
+use super::{
+    Mapper,
+    datatype::{display, full_name},
+    entries::{Existing, Object, key},
+    table,
+};
+use crate::message::Segment;
+
+const SSN: &str = "http://hl7.org/fhir/sid/us-ssn";
+const BIRTH_TIME: &str = "http://hl7.org/fhir/StructureDefinition/patient-birthTime";
+
+impl<'m> Mapper<'m> {
+    pub(super) fn patient(&mut self, pid: Segment<'m>) {
+        let mut patient = Object::of("Patient");
+        pid.field(1).text();
+        let identifiers = self.patient_identifiers(pid);
+        let listed = self.reader.all(pid, 3, |reader, part| reader.identifier(part, "PID-3"));
+        let known_by = listed.iter().find(|identifier| is_record_number(identifier));
+        let known_by = known_by.or(listed.first()).or(identifiers.first()).cloned();
+        patient.list("identifier", identifiers);
+        patient.list("name", self.reader.all(pid, 5, |reader, part| reader.name(part, 1)));
+        for alias in self.reader.all(pid, 9, |reader, part| reader.name(part, 1)) {
+            patient.push("name", Some(alias));
+        }
+        patient.list("telecom", self.telecoms(pid, 13, 14));
+        patient.put("gender", self.reader.code(pid.field(8), table::gender));
+        self.birth(&mut patient, pid);
+        self.death(&mut patient, pid);
+        patient.list("address", self.reader.all(pid, 11, |reader, part| reader.address(part)));
+        patient.put("maritalStatus", self.marital_status(pid));
+        self.language(&mut patient, pid);
+        let existing =
+            if self.is_trigger(&["A08", "A31"]) { Existing::Replace } else { Existing::Keep };
+        self.patient_key = known_by.as_ref().map(key);
+        self.patient = Some(self.entries.add(patient, known_by.as_ref(), existing));
+    }
+
+    fn patient_identifiers(&self, pid: Segment<'m>) -> Vec<Value> {
+        let mut all = Vec::new();
+        for (field, place) in [(3, "PID-3"), (2, "PID-2"), (4, "PID-4"), (18, "PID-18")] {
+            all.extend(self.reader.all(pid, field, |reader, part| reader.identifier(part, place)));
+        }
+        if let Some(number) = self.reader.text(pid.field(19)) {
+            let kind = table::concept(&table::v2("0203"), "SS");
+            all.push(json!({ "type": kind, "system": SSN, "value": number }));
+        }
+        if let Some(number) = self.reader.text(pid.field(20)) {
+            let kind = table::concept(&table::v2("0203"), "DL");
+            let issuer = self.reader.text(pid.field(20).component(2));
+            let system = format!("{}/PID-20", self.reception.namespace);
+            let mut licence = Object::default();
+            licence.set("type", kind);
+            licence.set("system", system);
+            licence.set("value", number);
+            licence.put("assigner", issuer.map(display));
+            all.push(licence.into());
+        }
+        let mut seen = Vec::new();
+        all.retain(|identifier| {
+            let key = key(identifier);
+            let is_new = !seen.contains(&key);
+            seen.push(key);
+            is_new
+        });
+        all
+    }
+
+    fn telecoms(&self, segment: Segment<'m>, home: u16, work: u16) -> Vec<Value> {
+        let mut all =
+            self.reader.all(segment, home, |reader, part| reader.telecom(part, Some("home")));
+        all.extend(
+            self.reader.all(segment, work, |reader, part| reader.telecom(part, Some("work"))),
+        );
+        all
+    }
+
+    fn birth(&self, patient: &mut Object, pid: Segment<'m>) {
+        let Some(born) = self.reader.time(pid.field(7)) else { return };
+        patient.set("birthDate", born.date());
+        if let Some(instant) = born.instant() {
+            let extension = json!([{ "url": BIRTH_TIME, "valueDateTime": instant }]);
+            patient.set("_birthDate", json!({ "extension": extension }));
+        }
+        // Of twins, who came first.
+        match self.reader.text(pid.field(25)).map(|order| order.parse::<u32>()) {
+            Some(Ok(order)) if order > 0 => patient.set("multipleBirthInteger", order),
+            Some(_) => self.reader.note(pid.field(25)),
+            None => patient.put("multipleBirthBoolean", self.reader.code(pid.field(24), yes_or_no)),
+        }
+    }
+
+    fn death(&self, patient: &mut Object, pid: Segment<'m>) {
+        match self.reader.date_time(pid.field(29)) {
+            Some(at) => {
+                pid.field(30).text();
+                patient.set("deceasedDateTime", at);
+            }
+            None => patient.put("deceasedBoolean", self.reader.code(pid.field(30), yes_or_no)),
+        }
+    }
+
+    fn marital_status(&self, pid: Segment<'m>) -> Option<Value> {
+        let sent = self.reader.tabled(pid.field(16), "0002")?;
+        let code = self.reader.text(pid.field(16)).unwrap_or_default();
+        let Some(code) = table::marital_status(&code) else { return Some(sent) };
+        let mut status = table::concept(&table::hl7("v3-MaritalStatus"), code);
+        if code == "UNK" {
+            status = table::concept(&table::hl7("v3-NullFlavor"), code);
+        }
+        if let Some(coding) = sent.pointer("/coding/0").cloned()
+            && let Some(list) = status.pointer_mut("/coding").and_then(Value::as_array_mut)
+        {
+            list.push(coding);
+        }
+        Some(status)
+    }
+
+    fn language(&self, patient: &mut Object, pid: Segment<'m>) {
+        if let Some(language) = self.reader.tabled(pid.field(15), "0296") {
+            patient.push("communication", Some(json!({ "language": language, "preferred": true })));
+        }
+    }
+
+    /// PD1: the general practitioner and where they are.
+    pub(super) fn demographics(&mut self, pd1: Segment<'m>) {
+        let Some(patient) = self.patient else { return };
+        let mut who = self.reader.all(pd1, 3, |reader, part| reader.organization(part));
+        who.extend(self.reader.all(pd1, 4, |reader, part| reader.practitioner(part)));
+        for who in who {
+            self.entries.resource(patient).push("generalPractitioner", Some(who));
+        }
+    }
+
+    pub(super) fn next_of_kin(&mut self, nk1: Segment<'m>) {
+        let Some(patient) = self.refer(self.patient) else { return };
+        nk1.field(1).text();
+        let mut person = Object::of("RelatedPerson");
+        let names = self.reader.all(nk1, 2, |reader, part| reader.name(part, 1));
+        let called = names.first().and_then(full_name);
+        let given = self.reader.all(nk1, 33, |reader, part| reader.identifier(part, "NK1-33"));
+        let derived = self.derived("NK1", self.patient_key.as_ref(), &[called]);
+        let known_by = given.first().cloned().or(derived);
+        person.list(
+            "identifier",
+            if given.is_empty() { known_by.iter().cloned().collect() } else { given },
+        );
+        person.set("patient", patient);
+        person.push("relationship", self.reader.tabled(nk1.field(3), "0063"));
+        person.push("relationship", self.reader.tabled(nk1.field(7), "0131"));
+        person.list("name", names);
+        person.list("telecom", self.telecoms(nk1, 5, 6));
+        person.put("gender", self.reader.code(nk1.field(15), table::gender));
+        person.put("birthDate", self.reader.date(nk1.field(16)));
+        person.list("address", self.reader.all(nk1, 4, |reader, part| reader.address(part)));
+        person.put("period", self.reader.period(nk1.field(8), nk1.field(9)));
+        self.entries.add(person, known_by.as_ref(), self.as_newest());
+    }
+
+    pub(super) fn insurance(&mut self, in1: Segment<'m>) {
+        let Some(patient) = self.refer(self.patient) else { return };
+        in1.field(1).text();
+        let mut coverage = Object::of("Coverage");
+        let plan = self.reader.text(in1.field(2).component(1));
+        let member = self.reader.text(in1.field(49).component(1));
+        let policy = self.reader.text(in1.field(36));
+        let subscriber = member.or_else(|| policy.clone());
+        let about = [plan.clone(), self.reader.text(in1.field(3)), policy];
+        let known_by = self.derived("IN1", self.patient_key.as_ref(), &about);
+        coverage.push("identifier", known_by.clone());
+        coverage.set("status", "active");
+        coverage.put("type", self.reader.tabled(in1.field(15), "0086"));
+        coverage.put("subscriberId", subscriber);
+        coverage.set("beneficiary", patient);
+        coverage.put("relationship", self.reader.tabled(in1.field(17), "0063"));
+        coverage.put("period", self.reader.period(in1.field(12), in1.field(13)));
+        coverage.push("payor", Some(self.payor(in1)));
+        let classes = [
+            ("group", in1.field(8), in1.field(9)),
+            ("plan", in1.field(2), in1.field(2).component(2)),
+        ];
+        for (kind, value, name) in classes {
+            let Some(value) = self.reader.text(value) else { continue };
+            let mut class = Object::default();
+            class.set("type", table::concept(&table::hl7("coverage-class"), kind));
+            class.set("value", value);
+            class.put("name", self.reader.text(name));
+            coverage.push("class", Some(Value::from(class)));
+        }
+        self.entries.add(coverage, known_by.as_ref(), self.as_newest());
+    }
+
+    fn payor(&self, in1: Segment<'m>) -> Value {
+        let identifier = self.reader.identifier(in1.field(3), "IN1-3");
+        let name = self.reader.text(in1.field(4));
+        let mut payor = Object::default();
+        payor.set("type", "Organization");
+        payor.put("identifier", identifier);
+        payor.set("display", name.unwrap_or_else(|| "not named".to_string()));
+        payor.into()
+    }
+
+    /// What a message about a person or visit says of the person is newer than what was said before.
+    pub(super) fn as_newest(&self) -> Existing {
+        if self.is_trigger(&["A08", "A31", "A03"]) { Existing::Replace } else { Existing::Keep }
+    }
+}
+
+/// A number by which a hospital knows its patients, as opposed to a passport or an insurance card.
+fn is_record_number(identifier: &Value) -> bool {
+    let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
+    matches!(code, Some("MR" | "MRN" | "PI" | "PT" | "EI"))
+}
+
+/// Table 0136.
+pub(super) fn yes_or_no(code: &str) -> Option<bool> {
+    match code {
+        "Y" => Some(true),
+        "N" => Some(false),
+        _ => None,
+    }
+}

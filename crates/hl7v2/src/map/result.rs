@@ -1,0 +1,505 @@
+//! ORC and OBR as ServiceRequest and DiagnosticReport, OBX as Observation, SPM as Specimen, NTE as a note.
+//!
+//! An OBX stands under the OBR, RXA, RXE or TXA before it, or under the patient where there is none. Lines of one text
+//! that were sent as an OBX each (TX, FT, with the same code and sub-id) are one Observation again.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::mem;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use super::{
+    Kind, Mapper,
+    datatype::{display, number},
+    entries::{Existing, Handle, Object, key},
+    table,
+};
+use crate::message::{Part, Segment};
+
+impl<'m> Mapper<'m> {
+    pub(super) fn common_order(&mut self, orc: Segment<'m>) {
+        self.close_order();
+        self.order.common = Some(orc);
+        for field in [1, 2, 3, 5] {
+            orc.field(field).text();
+        }
+    }
+
+    /// An OBR begins an order unless the ORC before it did.
+    pub(super) fn observation_request(&mut self, obr: Segment<'m>) {
+        if self.order.request.is_some() {
+            self.close_order();
+        }
+        obr.field(1).text();
+        let placer = self.order_id(obr, 2, "PLAC");
+        let filler = self.order_id(obr, 3, "FILL");
+        let what = self.code_of(obr.field(4));
+        let whose = filler.as_ref().or(placer.as_ref()).map(key);
+        self.order.key = whose.map(|whose| format!("{whose}|{}", what.clone().unwrap_or_default()));
+        let ids: Vec<Value> = [placer, filler].into_iter().flatten().collect();
+        self.service_request(obr, &ids);
+        if self.kind == Kind::Result {
+            self.report(obr, &ids);
+        }
+    }
+
+    /// Of an OBR or RXE, or of the ORC before it.
+    pub(super) fn order_id(&self, segment: Segment<'m>, field: u16, kind: &str) -> Option<Value> {
+        let at = if kind == "PLAC" { 2 } else { 3 };
+        let place = format!("ORC-{at}");
+        let own = (field > 0).then(|| self.reader.entity(segment.field(field), &place, kind));
+        own.flatten().or_else(|| {
+            let common = self.order.common?;
+            self.reader.entity(common.field(at), &place, kind)
+        })
+    }
+
+    fn service_request(&mut self, obr: Segment<'m>, ids: &[Value]) {
+        let mut request = Object::of("ServiceRequest");
+        let known_by = self.derived("OBR", self.order.key.as_ref(), &[Some("request".to_string())]);
+        request.list("identifier", ids.iter().cloned().chain(known_by.clone()).collect());
+        request.set("status", self.order_status("unknown"));
+        request.set("intent", "order");
+        let priority = self.reader.code(obr.field(5), table::priority);
+        request.put("priority", priority);
+        request.put("code", self.reader.concept(obr.field(4)));
+        request.put("subject", self.refer(self.patient));
+        request.put("encounter", self.refer(self.encounter));
+        request.put("occurrenceDateTime", self.reader.date_time(obr.field(6)));
+        let common = self.order.common;
+        request.put("authoredOn", common.and_then(|orc| self.reader.date_time(orc.field(9))));
+        let who = self.reader.practitioner(obr.field(16));
+        let who = who.or_else(|| self.reader.practitioner(common?.field(12)));
+        request.put("requester", who);
+        request.list("reasonCode", self.reader.all(obr, 31, |reader, part| reader.concept(part)));
+        let handle = self.entries.add(request, known_by.as_ref(), Existing::Keep);
+        self.order.request = Some(handle);
+        self.noted = Some(handle);
+    }
+
+    /// What ORC-5 and ORC-1 say of an order, or else `usual`.
+    pub(super) fn order_status(&self, usual: &'static str) -> &'static str {
+        let Some(orc) = self.order.common else { return usual };
+        let text = |field: u16| self.reader.text(orc.field(field)).unwrap_or_default();
+        table::request_status(&text(5), &text(1)).unwrap_or(usual)
+    }
+
+    fn report(&mut self, obr: Segment<'m>, ids: &[Value]) {
+        let mut report = Object::of("DiagnosticReport");
+        let known_by = self.derived("OBR", self.order.key.as_ref(), &[Some("report".to_string())]);
+        report.list("identifier", ids.iter().cloned().chain(known_by.clone()).collect());
+        report.push("basedOn", self.refer(self.order.request));
+        let status = self.reader.code(obr.field(25), table::report_status);
+        report.set("status", status.unwrap_or("unknown"));
+        report.push("category", self.reader.tabled(obr.field(24), "0074"));
+        report.set("code", self.reader.concept(obr.field(4)).unwrap_or_else(table::unknown));
+        report.put("subject", self.refer(self.patient));
+        report.put("encounter", self.refer(self.encounter));
+        self.order.collected = self.reader.date_time(obr.field(7));
+        if obr.field(8).is_empty() {
+            report.put("effectiveDateTime", self.order.collected.clone());
+        } else {
+            report.put("effectivePeriod", self.reader.period(obr.field(7), obr.field(8)));
+        }
+        report.put("issued", self.reader.instant(obr.field(22)));
+        report.list("resultsInterpreter", self.reader.all(obr, 32, Self::interpreter));
+        self.order.report = Some(self.entries.add(report, known_by.as_ref(), Existing::Replace));
+    }
+
+    /// NDL: a name whose parts are subcomponents.
+    fn interpreter(reader: &super::Reader<'_>, part: Part<'_>) -> Option<Value> {
+        let at = |number| reader.text(part.component(1).subcomponent(number));
+        let name: Vec<String> = [6, 3, 4, 2, 5].into_iter().filter_map(at).collect();
+        let mut who = Object::default();
+        who.set("type", "Practitioner");
+        if let Some(id) = at(1) {
+            let system = format!("{}/practitioner", reader.namespace);
+            who.set("identifier", json!({ "system": system, "value": id }));
+        }
+        who.put("display", (!name.is_empty()).then(|| name.join(" ")));
+        (who.has("identifier") || who.has("display")).then(|| who.into())
+    }
+
+    /// Gives a report its results; the next segments are about something else.
+    pub(super) fn close_order(&mut self) {
+        let order = mem::take(&mut self.order);
+        self.text_line = None;
+        let Some(report) = order.report else { return };
+        for result in order.results {
+            let reference = self.entries.reference(result);
+            self.entries.resource(report).push("result", Some(reference));
+        }
+    }
+
+    pub(super) fn observation(&mut self, obx: Segment<'m>) {
+        obx.field(1).text();
+        let kind = self.reader.text(obx.field(2)).unwrap_or_default();
+        match kind.as_str() {
+            "ED" | "RP" => self.attachment(obx, &kind),
+            "TX" | "FT" | "ST" if self.document.is_some() => self.document_text(obx),
+            "TX" | "FT" => self.text_result(obx, &kind),
+            _ => {
+                self.text_line = None;
+                self.result(obx, &kind);
+            }
+        }
+    }
+
+    fn text_result(&mut self, obx: Segment<'m>, kind: &str) {
+        let key = format!("{}|{}", obx.raw_field(3), obx.raw_field(4));
+        if let Some((last, handle)) = &self.text_line
+            && *last == key
+            && self.entries.resource(*handle).has("valueString")
+        {
+            let handle = *handle;
+            let line = self.lines(obx).unwrap_or_default();
+            for field in [3, 4] {
+                obx.field(field).whole();
+            }
+            self.entries.resource(handle).append("valueString", &line);
+            return;
+        }
+        let handle = self.result(obx, kind);
+        self.text_line = Some((key, handle));
+    }
+
+    fn result(&mut self, obx: Segment<'m>, kind: &str) -> Handle {
+        let mut observation = Object::of("Observation");
+        let sub_id = self.reader.text(obx.field(4));
+        let given = self.reader.entity(obx.field(21), "OBX-21", "");
+        let about = [self.code_of(obx.field(3)), sub_id];
+        let known_by = given.or_else(|| self.derived("OBX", self.order.key.as_ref(), &about));
+        observation.push("identifier", known_by.clone());
+        observation.push("basedOn", self.refer(self.order.request));
+        observation.push("partOf", self.refer(self.order.immunization));
+        let status = self.reader.code(obx.field(11), table::observation_status);
+        observation.set("status", status.unwrap_or("unknown"));
+        observation.set("code", self.reader.concept(obx.field(3)).unwrap_or_else(table::unknown));
+        observation.put("subject", self.refer(self.patient));
+        observation.put("encounter", self.refer(self.encounter));
+        let when = self.reader.date_time(obx.field(14));
+        observation.put("effectiveDateTime", when.or_else(|| self.order.collected.clone()));
+        observation.list("performer", self.performers(obx));
+        self.value(&mut observation, obx, kind);
+        self.qualify(&mut observation, obx);
+        let existing = if self.kind == Kind::Result { Existing::Replace } else { Existing::Keep };
+        let handle = self.entries.add(observation, known_by.as_ref(), existing);
+        self.order.results.push(handle);
+        self.noted = Some(handle);
+        handle
+    }
+
+    fn performers(&self, obx: Segment<'m>) -> Vec<Value> {
+        let mut who = self.reader.all(obx, 16, |reader, part| reader.practitioner(part));
+        who.extend(self.reader.organization(obx.field(23)));
+        let producer = self.reader.text(obx.field(15).component(2));
+        who.extend(producer.or_else(|| self.reader.text(obx.field(15))).map(display));
+        who
+    }
+
+    fn qualify(&self, observation: &mut Object, obx: Segment<'m>) {
+        for flag in obx.repetitions(8) {
+            let Some(mut concept) = self.reader.tabled(flag, "0078") else { continue };
+            let code = self.reader.text(flag).unwrap_or_default();
+            let is_ours = flag.component(3).is_empty() || flag.component(3).raw() == "HL70078";
+            if let Some(coding) = concept.pointer_mut("/coding/0/system").filter(|_| is_ours) {
+                *coding = table::interpretation_system(&code).into();
+            }
+            observation.push("interpretation", Some(concept));
+        }
+        if let Some(range) = self.reader.text(obx.field(7)) {
+            observation.push("referenceRange", Some(self.range(obx, &range)));
+        }
+        observation.put("method", self.reader.concept(obx.field(17)));
+        observation.put("bodySite", self.reader.concept(obx.field(20)));
+        let device = self.reader.entity(obx.field(18), "OBX-18", "");
+        observation.put("device", device.map(|id| json!({ "type": "Device", "identifier": id })));
+        observation.put("specimen", self.refer(self.order.specimen));
+    }
+
+    /// `3.5-5.0` has two ends; whatever else it says is a text only.
+    fn range(&self, obx: Segment<'m>, text: &str) -> Value {
+        let mut range = Object::default();
+        let ends = text
+            .split_once('-')
+            .and_then(|(low, high)| Some((number(low.trim())?, number(high.trim())?)));
+        if let Some((low, high)) = ends {
+            for (key, value) in [("low", low), ("high", high)] {
+                let mut quantity = Object::default();
+                quantity.set("value", Value::Number(value));
+                self.reader.unit(&mut quantity, obx.field(6));
+                range.set(key, Value::from(quantity));
+            }
+        }
+        range.set("text", text);
+        range.into()
+    }
+
+    fn value(&self, observation: &mut Object, obx: Segment<'m>, kind: &str) {
+        let values: Vec<(&str, Value)> = match kind {
+            "TX" | "FT" | "ST" => {
+                self.lines(obx).map(|text| ("valueString", text.into())).into_iter().collect()
+            }
+            _ => obx.repetitions(5).filter_map(|part| self.value_of(obx, part, kind)).collect(),
+        };
+        match <[(&str, Value); 1]>::try_from(values) {
+            Ok([(key, value)]) => observation.set(key, value),
+            Err(values) if values.is_empty() => {
+                observation.set("dataAbsentReason", table::unknown());
+            }
+            // FHIR has one value; more than one are parts of it with the same code.
+            Err(values) => {
+                for (key, value) in values {
+                    let code = self.reader.concept(obx.field(3)).unwrap_or_else(table::unknown);
+                    let mut component = Object::default();
+                    component.set("code", code);
+                    component.set(key, value);
+                    observation.push("component", Some(Value::from(component)));
+                }
+            }
+        }
+    }
+
+    fn value_of(
+        &self,
+        obx: Segment<'m>,
+        part: Part<'m>,
+        kind: &str,
+    ) -> Option<(&'static str, Value)> {
+        match kind {
+            "NM" => match self.reader.quantity(part, obx.field(6)) {
+                Some(quantity) => Some(("valueQuantity", quantity.into())),
+                None => self.reader.text(part).map(|text| ("valueString", text.into())),
+            },
+            "SN" => self.structured_number(obx, part),
+            "CQ" => Some(("valueQuantity", self.reader.composite_quantity(part)?)),
+            "CE" | "CWE" | "CNE" | "CF" => {
+                Some(("valueCodeableConcept", self.reader.concept(part)?))
+            }
+            "DT" | "TS" | "DTM" => Some(("valueDateTime", self.reader.date_time(part)?.into())),
+            "TM" => Some(("valueTime", self.reader.clock(part)?.into())),
+            "DR" => {
+                let period = self.reader.period(part.component(1), part.component(2));
+                Some(("valuePeriod", period?))
+            }
+            // A type without a form of its own in FHIR: as it was written.
+            _ => part.whole().map(|text| ("valueString", text.into())),
+        }
+    }
+
+    /// SN: `<^10`, `^1^:^128`, `^3^-^5`, `^2^+`.
+    fn structured_number(&self, obx: Segment<'m>, part: Part<'m>) -> Option<(&'static str, Value)> {
+        let [comparator, separator] = [1, 3].map(|at| self.reader.text(part.component(at)));
+        let quantity = |at| self.reader.quantity(part.component(at), obx.field(6));
+        let is_plain = comparator.as_deref().is_none_or(|sign| sign == "=");
+        match (separator.as_deref(), part.component(4).is_empty()) {
+            (None, true) => {
+                let mut quantity = quantity(2)?;
+                match comparator.as_deref() {
+                    None | Some("=") => {}
+                    Some(sign @ ("<" | "<=" | ">" | ">=")) => quantity.set("comparator", sign),
+                    Some(_) => return part.whole().map(|text| ("valueString", text.into())),
+                }
+                Some(("valueQuantity", quantity.into()))
+            }
+            (Some("-"), false) if is_plain => {
+                let (low, high) = (quantity(2)?, quantity(4)?);
+                Some(("valueRange", json!({ "low": Value::from(low), "high": Value::from(high) })))
+            }
+            (Some(":" | "/"), false) if is_plain => {
+                let number = |at| self.reader.number(part.component(at));
+                let (over, under) = (number(2)?, number(4)?);
+                let ratio =
+                    json!({ "numerator": { "value": over }, "denominator": { "value": under } });
+                Some(("valueRatio", ratio))
+            }
+            _ => part.whole().map(|text| ("valueString", text.into())),
+        }
+    }
+
+    /// The lines of a text, which TX and FT send as repetitions.
+    pub(super) fn lines(&self, obx: Segment<'m>) -> Option<String> {
+        let lines: Vec<String> = obx.repetitions(5).filter_map(|part| part.whole()).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// ED and RP: no value of an Observation in R4, but what a report or a document consists of.
+    fn attachment(&mut self, obx: Segment<'m>, kind: &str) {
+        let attachment = match kind {
+            "RP" => self.pointer(obx),
+            _ => self.encapsulated(obx),
+        };
+        let Some(attachment) = attachment else { return };
+        obx.field(11).text();
+        if let Some(document) = &mut self.document {
+            document.attachments.push(attachment);
+        } else if let Some(report) = self.order.report {
+            self.entries.resource(report).push("presentedForm", Some(attachment));
+        } else {
+            self.lone_attachment(obx, attachment);
+        }
+    }
+
+    /// RP: pointer, application, type, subtype.
+    fn pointer(&self, obx: Segment<'m>) -> Option<Value> {
+        let part = obx.field(5);
+        let mut attachment = Object::default();
+        attachment.set("url", self.reader.text(part.component(1))?);
+        self.reader.text(part.component(2));
+        attachment.put("title", self.title(obx));
+        let media = [3, 4].map(|at| self.reader.text(part.component(at)));
+        attachment.put("contentType", media_type(&media));
+        attachment.some()
+    }
+
+    /// ED: application, type, subtype, encoding, data.
+    fn encapsulated(&self, obx: Segment<'m>) -> Option<Value> {
+        let part = obx.field(5);
+        self.reader.text(part.component(1));
+        let media = [2, 3].map(|at| self.reader.text(part.component(at)));
+        let encoding = self.reader.text(part.component(4)).unwrap_or_default();
+        let data = self.reader.text(part.component(5));
+        let mut attachment = Object::default();
+        attachment.put("contentType", media_type(&media));
+        attachment.put("title", self.title(obx));
+        if let Some(data) = data {
+            let bytes = match encoding.to_ascii_lowercase().as_str() {
+                "base64" => STANDARD.decode(data.split_whitespace().collect::<String>()).ok(),
+                "hex" => unhex(&data),
+                _ => Some(data.into_bytes()),
+            };
+            if bytes.is_none() {
+                self.reader.note(part.component(5));
+            }
+            attachment.put("data", bytes.map(|bytes| STANDARD.encode(bytes)));
+        }
+        attachment.some()
+    }
+
+    fn title(&self, obx: Segment<'m>) -> Option<String> {
+        let name = self.reader.text(obx.field(3).component(2));
+        name.or_else(|| self.reader.text(obx.field(3)))
+    }
+
+    pub(super) fn specimen(&mut self, spm: Segment<'m>) {
+        spm.field(1).text();
+        let mut specimen = Object::of("Specimen");
+        let ids = spm.field(2);
+        for (component, kind) in [(1, "PLAC"), (2, "FILL")] {
+            let part = ids.component(component);
+            let Some(value) = self.reader.text(part) else { continue };
+            let system = format!("{}/SPM-2", self.reception.namespace);
+            let kind = table::concept(&table::v2("0203"), kind);
+            specimen.push(
+                "identifier",
+                Some(json!({ "type": kind, "system": system, "value": value })),
+            );
+        }
+        specimen.put("type", self.reader.tabled(spm.field(4), "0487"));
+        specimen.put("subject", self.refer(self.patient));
+        specimen.put("receivedTime", self.reader.date_time(spm.field(18)));
+        specimen.push("request", self.refer(self.order.request));
+        self.collection(&mut specimen, spm);
+        for condition in self.reader.all(spm, 24, |reader, part| reader.tabled(part, "0493")) {
+            specimen.push("condition", Some(condition));
+        }
+        for text in self.reader.all(spm, 14, |reader, part| reader.text(part).map(Value::from)) {
+            specimen.push("note", Some(json!({ "text": text })));
+        }
+        // Its own identifiers are often of one patient's or one day's specimens; the order makes them one.
+        let about = [specimen.first("identifier").map(key)];
+        let known_by = self.derived("SPM", self.order.key.as_ref(), &about);
+        specimen.push("identifier", known_by.clone());
+        let handle = self.entries.add(specimen, known_by.as_ref(), Existing::Keep);
+        self.of_specimen(handle);
+    }
+
+    fn collection(&self, specimen: &mut Object, spm: Segment<'m>) {
+        let mut collection = Object::default();
+        let time = spm.field(17);
+        match time.component(2).is_empty() {
+            true => collection.put("collectedDateTime", self.reader.date_time(time.component(1))),
+            false => {
+                let period = self.reader.period(time.component(1), time.component(2));
+                collection.put("collectedPeriod", period);
+            }
+        }
+        collection.put("quantity", self.reader.composite_quantity(spm.field(12)));
+        collection.put("method", self.reader.tabled(spm.field(7), "0488"));
+        collection.put("bodySite", self.reader.concept(spm.field(8)));
+        specimen.put("collection", collection.some());
+    }
+
+    /// An SPM follows the results that it is of.
+    fn of_specimen(&mut self, handle: Handle) {
+        let reference = self.entries.reference(handle);
+        for result in self.order.results.iter().skip(self.order.sampled).copied() {
+            self.entries.resource(result).fill("specimen", Some(reference.clone()));
+        }
+        self.order.sampled = self.order.results.len();
+        if let Some(report) = self.order.report {
+            self.entries.resource(report).push("specimen", Some(reference.clone()));
+        }
+        if let Some(request) = self.order.request {
+            self.entries.resource(request).push("specimen", Some(reference));
+        }
+        self.order.specimen = Some(handle);
+        self.noted = Some(handle);
+    }
+
+    /// NTE: a note to what stands before it.
+    pub(super) fn note(&mut self, nte: Segment<'m>) {
+        let Some(noted) = self.noted else { return };
+        let lines: Vec<String> = nte.repetitions(3).filter_map(|part| part.whole()).collect();
+        if lines.is_empty() {
+            return;
+        }
+        for field in [1, 2, 4] {
+            nte.field(field).text();
+        }
+        let text = lines.join("\n");
+        if self.entries.resource(noted).text("resourceType") == "Appointment" {
+            self.entries.resource(noted).append("comment", &text);
+            return;
+        }
+        let mut note = Object::default();
+        note.put("authorReference", self.reader.practitioner(nte.field(5)));
+        note.put("time", self.reader.date_time(nte.field(6)));
+        note.set("text", text);
+        self.entries.resource(noted).push("note", note.some());
+    }
+}
+
+/// `type/subtype`, of which senders often have one only.
+fn media_type(media: &[Option<String>; 2]) -> Option<String> {
+    let lower = |text: &String| text.to_ascii_lowercase();
+    match media {
+        [Some(kind), _] if kind.contains('/') => Some(lower(kind)),
+        [_, Some(subtype)] if subtype.contains('/') => Some(lower(subtype)),
+        [Some(kind), Some(subtype)] => Some(format!("{}/{}", lower(kind), lower(subtype))),
+        [_, Some(subtype)] => Some(format!("application/{}", lower(subtype))),
+        [Some(kind), None] => match lower(kind).as_str() {
+            "pdf" => Some("application/pdf".to_string()),
+            "text" | "tx" | "ft" => Some("text/plain".to_string()),
+            _ => Some("application/octet-stream".to_string()),
+        },
+        [None, None] => None,
+    }
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> = digits
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits.chunks_exact(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect()
+}

@@ -1,0 +1,303 @@
+//! v2's tables in FHIR: code systems, and codes that FHIR has its own for.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+
+use serde_json::{Value, json};
+
+use super::entries::percent;
+
+const TERMINOLOGY: &str = "http://terminology.hl7.org/CodeSystem";
+const INTERPRETATION: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation";
+
+/// The code system of a v2 table, by its four digits.
+pub(super) fn v2(table: &str) -> String {
+    format!("{TERMINOLOGY}/v2-{table}")
+}
+
+/// A code system of HL7's terminology.
+pub(super) fn hl7(name: &str) -> String {
+    format!("{TERMINOLOGY}/{name}")
+}
+
+/// `{ "coding": [..] }` of one code.
+pub(super) fn concept(system: &str, code: &str) -> Value {
+    json!({ "coding": [{ "system": system, "code": code }] })
+}
+
+/// What stands where FHIR requires a concept and none was sent.
+pub(super) fn unknown() -> Value {
+    concept(&hl7("data-absent-reason"), "unknown")
+}
+
+/// The URI of a coding system by its name in table 0396; one that is not in it is the feed's own.
+pub(super) fn system(name: &str, namespace: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    let known = match upper.as_str() {
+        "LN" | "LOINC" => "http://loinc.org",
+        "SCT" | "SNM" | "SNOMED" | "SNOMED-CT" | "SNOMEDCT" => "http://snomed.info/sct",
+        "UCUM" => "http://unitsofmeasure.org",
+        "NDC" => "http://hl7.org/fhir/sid/ndc",
+        "CVX" => "http://hl7.org/fhir/sid/cvx",
+        "MVX" => "http://hl7.org/fhir/sid/mvx",
+        "RXNORM" => "http://www.nlm.nih.gov/research/umls/rxnorm",
+        "C4" | "CPT" | "CPT4" => "http://www.ama-assn.org/go/cpt",
+        "I9" | "I9C" | "I9CDX" | "ICD9" => "http://hl7.org/fhir/sid/icd-9-cm",
+        "I10C" | "ICD10CM" | "ICD-10-CM" => "http://hl7.org/fhir/sid/icd-10-cm",
+        "I10" | "ICD10" | "ICD-10" => "http://hl7.org/fhir/sid/icd-10",
+        "DCM" => "http://dicom.nema.org/resources/ontology/DCM",
+        "CDCREC" => "urn:oid:2.16.840.1.113883.6.238",
+        "NCIT" => "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl",
+        "CDCPHINVS" => "urn:oid:2.16.840.1.114222.4.5.274",
+        "NIP001" => "urn:oid:2.16.840.1.114222.4.5.320",
+        "UNII" => "http://fdasis.nlm.nih.gov",
+        "ISO3166_1" => "urn:iso:std:iso:3166",
+        _ => "",
+    };
+    if !known.is_empty() {
+        return known.to_string();
+    }
+    let table = upper.strip_prefix("HL7");
+    match table.filter(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit())) {
+        Some(digits) => v2(digits),
+        None => format!("{namespace}/{}", percent(name)),
+    }
+}
+
+/// Table 0001: administrative sex.
+pub(super) fn gender(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "M" | "m" => "male",
+        "F" | "f" => "female",
+        "O" | "A" | "N" | "X" => "other",
+        "U" => "unknown",
+        _ => return None,
+    })
+}
+
+/// Table 0200: name type.
+pub(super) fn name_use(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "L" | "B" | "C" => "official",
+        "D" => "usual",
+        "M" => "maiden",
+        "N" => "nickname",
+        "A" | "S" => "anonymous",
+        "T" | "TEMP" => "temp",
+        "BAD" | "NOUSE" => "old",
+        _ => return None,
+    })
+}
+
+/// Table 0190: address type, as use.
+pub(super) fn address_use(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "H" | "P" | "L" => "home",
+        "B" | "O" => "work",
+        "C" | "V" => "temp",
+        "BA" => "old",
+        "BI" => "billing",
+        _ => return None,
+    })
+}
+
+/// Table 0201: telecommunication use.
+pub(super) fn telecom_use(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "PRN" | "ORN" => "home",
+        "WPN" | "BPN" => "work",
+        "VHN" => "temp",
+        "PRS" => "mobile",
+        _ => return None,
+    })
+}
+
+/// Table 0202: telecommunication equipment.
+pub(super) fn telecom_system(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "PH" | "CP" | "SAT" => "phone",
+        "FX" => "fax",
+        "BP" => "pager",
+        "INTERNET" | "Internet" | "X.400" => "email",
+        "TDD" | "TTY" | "MD" => "other",
+        _ => return None,
+    })
+}
+
+/// Table 0002: marital status, in the code system that FHIR binds to.
+pub(super) fn marital_status(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "A" => "L",
+        "D" => "D",
+        "I" => "I",
+        "L" => "L",
+        "M" => "M",
+        "P" => "T",
+        "S" => "S",
+        "T" => "T",
+        "W" => "W",
+        "U" => "UNK",
+        _ => return None,
+    })
+}
+
+/// Table 0004: patient class, as v3-ActCode.
+pub(super) fn patient_class(code: &str) -> Option<(&'static str, &'static str)> {
+    Some(match code {
+        "I" | "B" => ("IMP", "inpatient encounter"),
+        "O" | "R" => ("AMB", "ambulatory"),
+        "E" => ("EMER", "emergency"),
+        "P" => ("PRENC", "pre-admission"),
+        _ => return None,
+    })
+}
+
+/// Table 0078: abnormal flags and interpretations.
+pub(super) fn interpretation_system(code: &str) -> String {
+    let is_fhir = matches!(
+        code,
+        "L" | "H"
+            | "LL"
+            | "HH"
+            | "<"
+            | ">"
+            | "N"
+            | "A"
+            | "AA"
+            | "U"
+            | "D"
+            | "B"
+            | "W"
+            | "S"
+            | "R"
+            | "I"
+            | "MS"
+            | "VS"
+            | "POS"
+            | "NEG"
+            | "IND"
+            | "DET"
+            | "ND"
+            | "NR"
+            | "RR"
+            | "WR"
+            | "LU"
+            | "HU"
+            | "IE"
+    );
+    if is_fhir { INTERPRETATION.to_string() } else { v2("0078") }
+}
+
+/// Table 0085: observation result status.
+pub(super) fn observation_status(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "C" => "corrected",
+        "A" | "B" => "amended",
+        "D" | "W" => "entered-in-error",
+        "F" | "U" | "V" => "final",
+        "I" | "O" => "registered",
+        "P" | "R" | "S" => "preliminary",
+        "X" | "N" => "cancelled",
+        _ => return None,
+    })
+}
+
+/// Table 0123: result status of a report.
+pub(super) fn report_status(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "O" | "I" | "S" => "registered",
+        "A" => "partial",
+        "P" | "R" => "preliminary",
+        "C" | "M" => "corrected",
+        "F" => "final",
+        "X" => "cancelled",
+        "Y" | "Z" => "unknown",
+        _ => return None,
+    })
+}
+
+/// Tables 0038 (status) and 0119 (control), as the status of a request.
+pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'static str> {
+    match order_status {
+        "A" | "IP" | "SC" => return Some("active"),
+        "CA" | "DC" | "RP" => return Some("revoked"),
+        "CM" => return Some("completed"),
+        "ER" => return Some("entered-in-error"),
+        "HD" => return Some("on-hold"),
+        _ => {}
+    }
+    Some(match control {
+        "NW" | "OK" | "XO" | "SC" | "SN" | "RL" | "RE" | "XX" | "PA" | "CH" | "RF" => "active",
+        "CA" | "OC" | "CR" | "DC" | "OD" | "DR" | "RP" | "RU" | "RO" | "RQ" => "revoked",
+        "HD" | "OH" | "HR" => "on-hold",
+        "DE" => "entered-in-error",
+        _ => return None,
+    })
+}
+
+/// Tables 0027 and 0485: priority.
+pub(super) fn priority(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "S" => "stat",
+        "A" => "asap",
+        "R" | "P" | "T" | "PRN" => "routine",
+        "C" => "urgent",
+        _ => return None,
+    })
+}
+
+/// Table 0127: allergen type.
+pub(super) fn allergy_category(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "DA" | "MA" => "medication",
+        "FA" => "food",
+        "EA" | "AA" | "PA" | "LA" => "environment",
+        _ => return None,
+    })
+}
+
+/// Table 0128: severity of a reaction.
+pub(super) fn severity(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "SV" => "severe",
+        "MO" => "moderate",
+        "MI" => "mild",
+        _ => return None,
+    })
+}
+
+/// Table 0278: filler status of an appointment.
+pub(super) fn appointment_status(code: &str) -> Option<&'static str> {
+    Some(match code.to_ascii_uppercase().as_str() {
+        "PENDING" => "pending",
+        "WAITLIST" => "waitlist",
+        "BOOKED" | "OVERBOOK" => "booked",
+        "STARTED" => "arrived",
+        "COMPLETE" => "fulfilled",
+        "CANCELLED" | "DC" | "BLOCKED" => "cancelled",
+        "DELETED" => "entered-in-error",
+        "NOSHOW" => "noshow",
+        _ => return None,
+    })
+}
+
+/// Table 0271: how far a document is.
+pub(super) fn document_status(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "AU" | "LA" => "final",
+        "DI" | "DO" | "IN" | "IP" | "PA" => "preliminary",
+        _ => return None,
+    })
+}
+
+/// Table 0273: whether a document is still the one to use.
+pub(super) fn document_availability(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "AV" | "UN" => "current",
+        "OB" => "superseded",
+        "CA" => "entered-in-error",
+        _ => return None,
+    })
+}

@@ -1,0 +1,112 @@
+//! PV1 and PV2 as Encounter.
+
+use serde_json::{Value, json};
+
+use super::{
+    Kind, Mapper,
+    entries::{Existing, Object},
+    table,
+};
+use crate::message::Segment;
+
+/// Who takes part, by the field of PV1, in the code system that FHIR binds to.
+const PARTICIPANTS: [(u16, &str); 4] = [(7, "ATND"), (8, "REF"), (9, "CON"), (17, "ADM")];
+
+impl<'m> Mapper<'m> {
+    pub(super) fn visit(&mut self, pv1: Segment<'m>) {
+        let Some(patient) = self.refer(self.patient) else { return };
+        pv1.field(1).text();
+        let class = self.reader.text(pv1.field(2));
+        // A visit that is none, sent where the structure asks for one.
+        if class.as_deref() == Some("N") && pv1.field(19).is_empty() {
+            return;
+        }
+        let mut encounter = Object::of("Encounter");
+        let number = self.reader.identifier(pv1.field(19), "PV1-19");
+        let known_by = number.or_else(|| self.reader.identifier(pv1.field(50), "PV1-50"));
+        encounter.push("identifier", known_by.clone());
+        encounter.set("status", self.visit_status(pv1, class.as_deref()));
+        encounter.set("class", self.visit_class(pv1));
+        encounter.push("type", self.reader.tabled(pv1.field(4), "0007"));
+        encounter.put("serviceType", self.reader.tabled(pv1.field(10), "0069"));
+        encounter.set("subject", patient);
+        for (field, code) in PARTICIPANTS {
+            for who in self.reader.all(pv1, field, |reader, part| reader.practitioner(part)) {
+                let kind = table::concept(&table::hl7("v3-ParticipationType"), code);
+                encounter.push("participant", Some(json!({ "type": [kind], "individual": who })));
+            }
+        }
+        encounter.put("period", self.reader.period(pv1.field(44), pv1.field(45)));
+        encounter.put("hospitalization", self.hospitalization(pv1));
+        self.places(&mut encounter, pv1);
+        encounter
+            .put("serviceProvider", self.reader.text(pv1.field(39)).map(super::datatype::display));
+        let existing =
+            if self.is_trigger(&["A03", "A08"]) { Existing::Replace } else { Existing::Keep };
+        self.encounter = Some(self.entries.add(encounter, known_by.as_ref(), existing));
+    }
+
+    fn visit_status(&self, pv1: Segment<'m>, class: Option<&str>) -> &'static str {
+        let is_over = !pv1.field(45).is_empty() && !pv1.field(45).is_null();
+        match class {
+            _ if is_over || self.is_trigger(&["A03"]) => "finished",
+            Some("P") => "planned",
+            _ if self.kind == Kind::Visit => "in-progress",
+            // A result says where it comes from, not how far the visit is.
+            _ => "unknown",
+        }
+    }
+
+    fn visit_class(&self, pv1: Segment<'m>) -> Value {
+        let Some(code) = self.reader.text(pv1.field(2)) else {
+            return json!({ "system": table::hl7("data-absent-reason"), "code": "unknown" });
+        };
+        match table::patient_class(&code) {
+            Some((code, display)) => {
+                json!({ "system": table::hl7("v3-ActCode"), "code": code, "display": display })
+            }
+            None => json!({ "system": table::v2("0004"), "code": code }),
+        }
+    }
+
+    fn hospitalization(&self, pv1: Segment<'m>) -> Option<Value> {
+        let mut stay = Object::default();
+        let before = self.reader.identifier(pv1.field(5), "PV1-5");
+        stay.put("preAdmissionIdentifier", before);
+        stay.put("admitSource", self.reader.tabled(pv1.field(14), "0023"));
+        stay.put("reAdmission", self.reader.tabled(pv1.field(13), "0092"));
+        stay.push("dietPreference", self.reader.tabled(pv1.field(38), "0114"));
+        stay.push("specialCourtesy", self.reader.tabled(pv1.field(16), "0099"));
+        for special in self.reader.all(pv1, 15, |reader, part| reader.tabled(part, "0009")) {
+            stay.push("specialArrangement", Some(special));
+        }
+        stay.put("dischargeDisposition", self.reader.tabled(pv1.field(36), "0112"));
+        stay.some()
+    }
+
+    fn places(&self, encounter: &mut Object, pv1: Segment<'m>) {
+        let places =
+            [(3, "active"), (6, "completed"), (42, "planned"), (11, "active"), (43, "completed")];
+        for (field, status) in places {
+            if let Some(place) = self.reader.location(pv1.field(field)) {
+                encounter.push("location", Some(json!({ "location": place, "status": status })));
+            }
+        }
+    }
+
+    pub(super) fn visit_more(&mut self, pv2: Segment<'m>) {
+        let Some(encounter) = self.encounter else { return };
+        let reason = self.reader.concept(pv2.field(3));
+        let priority = self.reader.tabled(pv2.field(25), "0217");
+        let length = self.reader.number(pv2.field(11));
+        let encounter = self.entries.resource(encounter);
+        encounter.push("reasonCode", reason);
+        encounter.put("priority", priority);
+        encounter.put(
+            "length",
+            length.map(|days| {
+                json!({ "value": days, "unit": "d", "system": "http://unitsofmeasure.org", "code": "d" })
+            }),
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! Times: v2's `YYYYMMDDHHMMSS.SSSS+ZZZZ` (data types DTM, TS, DT, TM) and FHIR's.
+//!
+//! # Invariants
+//!
+//! * A time is as precise as it was sent, and never more: what v2 cuts off, FHIR's text lacks too. Only seconds, which
+//!   FHIR asks for wherever there are minutes, become `:00`.
+//! * FHIR's times need an offset. One that was sent without is in the message's own zone, else in the feed's; without
+//!   either only the date is known.
+
+use alloc::{format, string::String};
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// Minutes east of UTC, -840 to 840.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Offset(i16);
+
+impl Offset {
+    /// UTC itself.
+    pub const UTC: Self = Self(0);
+
+    /// `+HHMM` or `-HHMM`, of at most fourteen hours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (sign, digits) = text.split_at_checked(1)?;
+        let sign = match sign {
+            "+" => 1,
+            "-" => -1,
+            _ => return None,
+        };
+        let (hours, minutes) = (number(digits.get(..2)?)?, number(digits.get(2..)?)?);
+        let total = hours * 60 + minutes;
+        let is_valid = digits.len() == 4 && minutes < 60 && total <= 14 * 60;
+        is_valid.then(|| i16::try_from(total).map(|total| Self(sign * total)).ok()).flatten()
+    }
+
+    fn text(self) -> String {
+        let minutes = self.0.unsigned_abs();
+        let sign = if self.0 < 0 { '-' } else { '+' };
+        format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+}
+
+/// A point in time, as precise as it was sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Time {
+    /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
+    date: String,
+    /// `HH:MM:SS` with a fraction if there was one.
+    clock: Option<String>,
+    offset: Option<Offset>,
+}
+
+impl Time {
+    /// Reads a DTM, TS or DT; nothing if it is none. `zone` is where clocks without an offset are.
+    pub(crate) fn parse(text: &str, zone: Option<Offset>) -> Option<Self> {
+        let at = text.find(['+', '-']).unwrap_or(text.len());
+        let (local, offset) = text.split_at(at);
+        let offset = if offset.is_empty() { zone } else { Some(Offset::parse(offset)?) };
+        let (date, clock) = local.split_at_checked(local.len().min(8))?;
+        let clock = if clock.is_empty() { None } else { Some(clock_of(clock)?) };
+        // An hour without minutes is no time in FHIR.
+        Some(Self { date: date_of(date)?, clock: clock.flatten(), offset })
+    }
+
+    /// FHIR `date`.
+    pub(crate) fn date(&self) -> &str {
+        &self.date
+    }
+
+    /// FHIR `dateTime`: with a clock only where an offset is known.
+    pub(crate) fn date_time(&self) -> String {
+        self.instant().unwrap_or_else(|| self.date.clone())
+    }
+
+    /// FHIR `instant`, if there is a clock and an offset.
+    pub(crate) fn instant(&self) -> Option<String> {
+        let (clock, offset) = (self.clock.as_ref()?, self.offset?);
+        Some(format!("{}T{clock}{}", self.date, offset.text()))
+    }
+
+    /// A clock was sent, and FHIR's text cannot have it.
+    pub(crate) const fn loses_clock(&self) -> bool {
+        self.clock.is_some() && self.offset.is_none()
+    }
+}
+
+/// The offset that a DTM ends in.
+pub(crate) fn offset_of(text: &str) -> Option<Offset> {
+    Offset::parse(&text[text.find(['+', '-'])?..])
+}
+
+/// FHIR `time` of a TM; its offset, which FHIR's has not, is left out.
+pub(crate) fn clock(text: &str) -> Option<String> {
+    let at = text.find(['+', '-']).unwrap_or(text.len());
+    clock_of(&text[..at])?
+}
+
+/// `YYYYMMDDHHMMSS.SSS+0000` of milliseconds since 1970, UTC.
+pub(crate) fn timestamp(ms: u64) -> String {
+    let (year, month, day) = civil(ms / 1_000 / DAY_SECONDS);
+    let (hour, minute, second) = clock_at(ms);
+    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}.{:03}+0000", ms % 1_000)
+}
+
+/// FHIR `instant` of milliseconds since 1970, UTC.
+pub(crate) fn instant(ms: u64) -> String {
+    let (year, month, day) = civil(ms / 1_000 / DAY_SECONDS);
+    let (hour, minute, second) = clock_at(ms);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+}
+
+fn clock_at(ms: u64) -> (u64, u64, u64) {
+    let second = ms / 1_000 % DAY_SECONDS;
+    (second / 3_600, second / 60 % 60, second % 60)
+}
+
+/// Year, month and day of a day since 1970 in the Gregorian calendar, counted from March so that leap days come last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    // A year of five digits is no year in either standard; milliseconds that far are nobody's.
+    ((year + era * 400 + u64::from(month <= 2)).min(9_999), month, day)
+}
+
+/// `YYYY`, `YYYYMM` or `YYYYMMDD` with dashes.
+fn date_of(digits: &str) -> Option<String> {
+    let year = digits.get(..4)?;
+    let year_number = number(year)?;
+    if year_number == 0 {
+        return None;
+    }
+    if digits.len() == 4 {
+        return Some(String::from(year));
+    }
+    let month = digits.get(4..6)?;
+    let month_number = number(month).filter(|month| (1..=12).contains(month))?;
+    if digits.len() == 6 {
+        return Some(format!("{year}-{month}"));
+    }
+    let day = digits.get(6..8)?;
+    number(day).filter(|day| (1..=days_of(year_number, month_number)).contains(day))?;
+    Some(format!("{year}-{month}-{day}"))
+}
+
+fn days_of(year: u32, month: u32) -> u32 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// `HH` (which gives no clock), `HHMM`, `HHMMSS` or `HHMMSS.SSSS`.
+#[expect(clippy::option_option, reason = "not a time, and a time that FHIR has no text for")]
+fn clock_of(text: &str) -> Option<Option<String>> {
+    let (whole, fraction) = text.split_once('.').map_or((text, None), |(a, b)| (a, Some(b)));
+    let hour = whole.get(..2)?;
+    number(hour).filter(|hour| *hour < 24)?;
+    if whole.len() == 2 && fraction.is_none() {
+        return Some(None);
+    }
+    let minute = whole.get(2..4)?;
+    number(minute).filter(|minute| *minute < 60)?;
+    let second = if whole.len() == 4 { "00" } else { whole.get(4..)? };
+    number(second).filter(|value| *value < 60 && second.len() == 2)?;
+    match fraction {
+        None => Some(Some(format!("{hour}:{minute}:{second}"))),
+        Some(digits) => {
+            number(digits).filter(|_| digits.len() <= 4 && whole.len() == 6)?;
+            Some(Some(format!("{hour}:{minute}:{second}.{digits}")))
+        }
+    }
+}
+
+/// Decimal digits only: `parse` alone takes a sign.
+fn number(digits: &str) -> Option<u32> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `text zone => FHIR dateTime`, `-` for none.
+    #[test]
+    fn times_are_as_precise_as_sent() {
+        let table = "
+            2026                      -      => 2026
+            202602                    -      => 2026-02
+            20240229                  -      => 2024-02-29
+            20230229                  -      => -
+            19000229                  -      => -
+            00000101                  -      => -
+            20261301                  -      => -
+            20260431                  -      => -
+            2026043                   -      => -
+            202604301                 -      => -
+            2026043013                +0100  => 2026-04-30
+            202604301305              -      => 2026-04-30
+            202604301305              -0330  => 2026-04-30T13:05:00-03:30
+            202604301305+0215         -0330  => 2026-04-30T13:05:00+02:15
+            20260430130559.1234+0000  -      => 2026-04-30T13:05:59.1234+00:00
+            20260430130559.12345+0000 -      => -
+            20260430130560+0000       -      => -
+            202604302400+0000         -      => -
+            202604301305+1500         -      => -
+            202604301305+01:0         -      => -
+            202604301305.5+0100       -      => -
+            2026+0100                 -      => 2026
+            04/24/2007                -      => -
+            +0100                     -      => -
+            २०२६                      -      => -
+        ";
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (input, expected) = line.split_once("=>").expect("input => time");
+            let (text, zone) = input.trim().split_once(' ').expect("text zone");
+            let time = Time::parse(text, Offset::parse(zone.trim()));
+            let found = time.map_or(String::from("-"), |time| time.date_time());
+            assert_eq!(found, expected.trim(), "{text}");
+        }
+    }
+
+    #[test]
+    fn milliseconds_become_dates() {
+        assert_eq!(instant(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(instant(951_782_400_123), "2000-02-29T00:00:00.123Z");
+        assert_eq!(timestamp(1_790_000_000_000), "20260921141320.000+0000");
+        assert!(instant(u64::MAX).starts_with("9999"));
+    }
+}

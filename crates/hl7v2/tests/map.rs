@@ -1,0 +1,288 @@
+//! What stands where in FHIR, field by field.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use keepwell_hl7v2::{
+    charset::CharacterSet,
+    map::{Mapped, Offset, Reception, Record, Why, map},
+    message::Message,
+    refusal::Refusal,
+};
+use serde_json::Value;
+
+fn mapped(event: &str, segments: &str) -> Result<Mapped, Refusal> {
+    let text = format!("MSH|^~\\&|APP|FAC|||20260430120000+0200||{event}|C1|P|2.5.1\r{segments}");
+    let text = text.replace("/\n", "\r").replace('\n', "\r");
+    let text: Vec<&str> = text.split('\r').map(str::trim_start).collect();
+    let message = Message::parse(text.join("\r").as_bytes(), CharacterSet::Utf8);
+    let reception = Reception {
+        namespace: "urn:x",
+        received_ms: 1_790_000_000_000,
+        zone: Offset::parse("-0500"),
+        name: &|number| [number.to_le_bytes()[0]; 16],
+    };
+    map(&message.expect("it is a message"), &reception)
+}
+
+fn record(event: &str, segments: &str) -> Record {
+    match mapped(event, segments) {
+        Ok(Mapped::Record(record)) => record,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn resources<'r>(record: &'r Record, resource_type: &str) -> Vec<&'r Value> {
+    let entries = record.bundle["entry"].as_array().expect("it is a list");
+    let resources = entries.iter().map(|entry| &entry["resource"]);
+    resources.filter(|resource| resource["resourceType"] == resource_type).collect()
+}
+
+/// Lines of `type | result of OBX => key value`, all of one OBX-5 and OBX-6.
+#[test]
+fn every_type_of_value_has_its_form() {
+    let table = r#"
+        NM|1.20|mg^milligram^UCUM       => valueQuantity {"value":1.20,"unit":"milligram","system":"http://unitsofmeasure.org","code":"mg"}
+        NM|+007.50|                     => valueQuantity {"value":7.50}
+        NM|.5|                          => valueQuantity {"value":0.5}
+        NM|-0|                          => valueQuantity {"value":-0}
+        NM|12345678901234567890.0001|   => valueQuantity {"value":12345678901234567890.0001}
+        NM|1e9|                         => valueString "1e9"
+        NM|pending|                     => valueString "pending"
+        SN|<^10|mg                      => valueQuantity {"value":10,"unit":"mg","comparator":"<"}
+        SN|^100|                        => valueQuantity {"value":100}
+        SN|=^100|                       => valueQuantity {"value":100}
+        SN|^1^:^128|                    => valueRatio {"numerator":{"value":1},"denominator":{"value":128}}
+        SN|^3.0^-^5|g                   => valueRange {"low":{"value":3.0,"unit":"g"},"high":{"value":5,"unit":"g"}}
+        SN|^2^+|                        => valueString "^2^+"
+        SN|<>^2|                        => valueString "<>^2"
+        ST|a\T\b|                       => valueString "a&b"
+        TX|one~two|                     => valueString "one\ntwo"
+        FT|one\.br\two|                 => valueString "one\ntwo"
+        ID|Y|                           => valueString "Y"
+        CE|N^No^L|                      => valueCodeableConcept {"coding":[{"system":"urn:x/L","code":"N","display":"No"}],"text":"No"}
+        CWE|1^One^LN^2^Two^SCT^7^8^Eins| => valueCodeableConcept {"coding":[{"system":"http://loinc.org","version":"7","code":"1","display":"One"},{"system":"http://snomed.info/sct","version":"8","code":"2","display":"Two"}],"text":"Eins"}
+        CWE|^only words|                => valueCodeableConcept {"text":"only words"}
+        CNE|X|                          => valueCodeableConcept {"coding":[{"code":"X"}]}
+        DT|20260430|                    => valueDateTime "2026-04-30"
+        DT|202604|                      => valueDateTime "2026-04"
+        TM|1305|                        => valueTime "13:05:00"
+        TS|202604301305|                => valueDateTime "2026-04-30T13:05:00+02:00"
+        DTM|20260430130501.5-0330|      => valueDateTime "2026-04-30T13:05:01.5-03:30"
+        CQ|5^mg|                        => valueQuantity {"value":5,"unit":"mg"}
+        NM||                            => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
+        NM|""|                          => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
+        DT|31.04.2026|                  => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
+    "#;
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (input, expected) = line.split_once("=>").expect("input => element");
+        let [kind, value, unit] = input.trim().splitn(3, '|').collect::<Vec<_>>()[..] else {
+            panic!("type|value|unit: {line}")
+        };
+        let segments =
+            format!("PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|{kind}|2^y^LN||{value}|{unit}|||||F");
+        let record = record("ORU^R01", &segments);
+        let observation = resources(&record, "Observation")[0];
+        let (key, expected) = expected.trim().split_once(' ').expect("key value");
+        assert_eq!(observation[key].to_string(), expected, "{line}");
+    }
+}
+
+#[test]
+fn documents_in_results_are_forms_of_their_report() {
+    let data = STANDARD.encode("%PDF");
+    let segments = format!(
+        "PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|ED|2^y^LN||A^application^pdf^Base64^{data}||||||F\n\
+         OBX|2|ED|2^y^LN||A^text^plain^A^Gr\\XC3BC\\n||||||F\nOBX|3|ED|2^y^LN||A^x^y^Hex^4A6F||||||F\n\
+         OBX|4|RP|2^y^LN||https://pacs.example/1^P^image^JPEG||||||F\nOBX|5|ED|2^y^LN||A^x^y^Base64^***||||||F"
+    );
+    let record = record("ORU^R01", &segments);
+    let forms = &resources(&record, "DiagnosticReport")[0]["presentedForm"];
+    assert_eq!(forms[0]["data"], data);
+    assert_eq!(forms[0]["contentType"], "application/pdf");
+    assert_eq!(forms[1]["data"], STANDARD.encode("Grün"));
+    assert_eq!(forms[2]["data"], STANDARD.encode("Jo"));
+    assert_eq!(forms[3]["url"], "https://pacs.example/1");
+    assert_eq!(forms[3]["contentType"], "image/jpeg");
+    assert_eq!(forms[4].get("data"), None);
+    let told: Vec<String> =
+        record.unmapped.iter().filter(|u| u.why == Why::Form).map(|u| u.path.to_string()).collect();
+    assert_eq!(told, ["OBX[5]-5[1].5"]);
+}
+
+#[test]
+fn lines_of_one_text_are_one_observation() {
+    let segments = "PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|TX|2^y^LN|1|one||||||F\nOBX|2|TX|2^y^LN|1|two||||||F\n\
+                    OBX|3|TX|2^y^LN|2|other||||||F\nOBX|4|TX|2^y^LN|1|again||||||F";
+    let record = record("ORU^R01", segments);
+    let texts: Vec<&Value> =
+        resources(&record, "Observation").iter().map(|o| &o["valueString"]).collect();
+    assert_eq!(texts, ["one\ntwo", "other", "again"]);
+}
+
+/// A message that says something again, or newer, asks for no second resource.
+#[test]
+fn what_is_told_again_is_found_again() {
+    let request = |event: &str, segments: &str, resource_type: &str| {
+        let record = record(event, segments);
+        let entries = record.bundle["entry"].as_array().expect("it is a list").clone();
+        let entry = entries.iter().find(|entry| entry["resource"]["resourceType"] == resource_type);
+        entry.expect(resource_type)["request"].clone()
+    };
+    let visit = "PID|||7^^^H^MR\nPV1||I|||||||||||||||||9^^^H^VN\nAL1|1|DA|P^Penicillin^L";
+    let table = [
+        ("ADT^A01", "Patient", "POST"),
+        ("ADT^A08", "Patient", "PUT"),
+        ("ADT^A31", "Patient", "PUT"),
+        ("ADT^A03", "Patient", "POST"),
+        ("ADT^A01", "Encounter", "POST"),
+        ("ADT^A03", "Encounter", "PUT"),
+        ("ADT^A01", "AllergyIntolerance", "POST"),
+        ("ADT^A08", "AllergyIntolerance", "PUT"),
+    ];
+    for (event, resource_type, method) in table {
+        let request = request(event, visit, resource_type);
+        assert_eq!(request["method"], method, "{event} {resource_type}");
+        let is_conditional = request.get("ifNoneExist").is_some()
+            || request["url"].as_str().is_some_and(|url| url.contains('?'));
+        assert!(is_conditional, "{event} {resource_type}");
+    }
+    let first = "PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|NM|2^y^LN||1||||||P";
+    let later = "PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|NM|2^y^LN||2||||||F";
+    for resource_type in ["DiagnosticReport", "Observation", "ServiceRequest"] {
+        assert_eq!(
+            request("ORU^R01", first, resource_type),
+            request("ORU^R01", later, resource_type)
+        );
+    }
+}
+
+#[test]
+fn local_identifiers_are_the_feeds_own_and_known_ones_are_everybodys() {
+    let table = [
+        ("7", "urn:x/PID-3", "7"),
+        ("7^^^^MR", "urn:x/PID-3/MR", "7"),
+        ("7^^^HOSP^MR", "urn:x/HOSP", "7"),
+        ("7^^^HOSP&1.2.3&ISO^MR", "urn:oid:1.2.3", "7"),
+        ("7^^^&1.2.x&ISO", "urn:x/1.2.x", "7"),
+        ("7^^^&A1B2&GUID", "urn:uuid:a1b2", "7"),
+        ("7^^^&https://a.example/mrn&URI", "https://a.example/mrn", "7"),
+        ("7^^^A B", "urn:x/A%20B", "7"),
+        ("X^^^^AN~7^^^H^MR", "urn:x/PID-3/AN", "X"),
+    ];
+    for (field, system, value) in table {
+        let record = record("ADT^A28", &format!("PID|||{field}"));
+        let identifier = &resources(&record, "Patient")[0]["identifier"][0];
+        assert_eq!(
+            (identifier["system"].as_str(), identifier["value"].as_str()),
+            (Some(system), Some(value)),
+            "{field}"
+        );
+    }
+    // The number of the medical record tells patients apart, wherever it stands.
+    let record = record("ADT^A28", "PID|||X^^^^SS|9^^^H^MR");
+    let condition = record.bundle["entry"][0]["request"]["ifNoneExist"].as_str();
+    assert_eq!(condition, Some("identifier=urn%3Ax%2FPID-3%2FSS%7CX"));
+    let record = self::record("ADT^A28", "PID|||X^^^^SS~7,8^^^H^MR");
+    let condition = record.bundle["entry"][0]["request"]["ifNoneExist"].as_str();
+    assert_eq!(condition, Some("identifier=urn%3Ax%2FH%7C7%5C%2C8"));
+}
+
+#[test]
+fn what_is_emptied_is_no_value() {
+    let record = record("ADT^A08", "PID|||7||DOE^\"\"||\"\"|M|||\"\"");
+    let patient = resources(&record, "Patient")[0];
+    assert_eq!(patient["name"][0]["family"], "DOE");
+    assert!(!patient.to_string().contains("\\\"\\\""));
+    let emptied: Vec<String> = record.emptied.iter().map(ToString::to_string).collect();
+    assert_eq!(emptied, ["PID[1]-5[1].2", "PID[1]-7[1]", "PID[1]-11[1]"]);
+}
+
+#[test]
+fn what_is_not_understood_is_told_by_place() {
+    let record = record(
+        "ADT^A08",
+        "PID|||7||DOE||1.1.1970|Q||||||||||||||||||||||nope|x\nZZZ|1|secret\nPV1||I|A^B",
+    );
+    let told: Vec<String> =
+        record.unmapped.iter().map(|u| format!("{} {:?}", u.path, u.why)).collect();
+    assert!(told.contains(&"PID[1]-7[1].1 Form".to_string()), "{told:?}");
+    assert!(told.contains(&"PID[1]-8[1].1 Form".to_string()), "{told:?}");
+    assert!(told.contains(&"ZZZ[1] NoPlace".to_string()), "{told:?}");
+    assert!(told.iter().all(|line| !line.contains("secret")));
+    assert!(!told.iter().any(|line| line.starts_with("PV1")), "{told:?}");
+}
+
+#[test]
+fn a_message_is_of_one_patient() {
+    let error =
+        mapped("ORU^R01", "PID|||7\nOBR|1|P|F|1\nPID|||8\nOBR|1|P|G|1").expect_err("two patients");
+    assert!(matches!(error, Refusal::SeveralPatients(_)), "{error}");
+}
+
+#[test]
+fn merges_have_both_sides_or_are_refused() {
+    let two = "PID|||1^^^H^MR\nMRG|2^^^H^MR~3^^^H^MR\nPID|||4^^^H^MR\nMRG|5^^^H^MR";
+    let Ok(Mapped::Merge(merges)) = mapped("ADT^A40", two) else { panic!("it is a merge") };
+    let values = |ids: &[keepwell_hl7v2::map::Identifier]| {
+        ids.iter().map(|id| id.value.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&merges[0].subsumed), ["2", "3"]);
+    assert_eq!(values(&merges[1].surviving), ["4"]);
+    for (segments, refusal) in [
+        ("PID|||1", "NoSegment"),
+        ("PID|||1\nMRG|", "Missing"),
+        ("PID|||\nMRG|2", "Missing"),
+        ("PID|||1\nPID|||2\nMRG|3", "NoSegment"),
+        ("PID|||1\nMRG|2\nMRG|3", "NoSegment"),
+        ("PID|||1\nMRG|2\nPID|||3", "NoSegment"),
+    ] {
+        let error = mapped("ADT^A40", segments).expect_err(segments);
+        assert!(format!("{error:?}").starts_with(refusal), "{segments}: {error:?}");
+    }
+}
+
+#[test]
+fn schedules_follow_their_event() {
+    let segments = "SCH|1^A|2^B||||||||30^min|^^^20260501090000+0200^20260501093000+0200\nPID|||7\nRGS|1\nAIP|1||9^Doe^Jo|DOC";
+    for (event, status) in
+        [("S12", "booked"), ("S15", "cancelled"), ("S17", "entered-in-error"), ("S26", "noshow")]
+    {
+        let record = record(&format!("SIU^{event}"), segments);
+        let appointment = resources(&record, "Appointment")[0];
+        assert_eq!(appointment["status"], status, "{event}");
+        assert_eq!(appointment["start"], "2026-05-01T09:00:00+02:00");
+        assert_eq!(appointment["participant"][0]["actor"]["display"], "Jo Doe");
+        assert!(appointment["participant"][1]["actor"]["reference"].is_string());
+    }
+}
+
+#[test]
+fn vaccinations_that_were_not_given_say_so() {
+    let rxa = |rest: &str| {
+        format!(
+            "PID|||7\nORC|RE|P|F\nRXA|0|1|20260430||03^MMR^CVX|999||||||||||||{rest}\nRXR|SC|LA"
+        )
+    };
+    for (rest, status) in
+        [("||CP|A", "completed"), ("||RE|A", "not-done"), ("||CP|D", "entered-in-error")]
+    {
+        let record = record("VXU^V04", &rxa(rest));
+        let given = resources(&record, "Immunization")[0];
+        assert_eq!(given["status"], status, "{rest}");
+        assert_eq!(given["vaccineCode"]["coding"][0]["system"], "http://hl7.org/fhir/sid/cvx");
+        assert_eq!(given.get("doseQuantity"), None);
+        assert_eq!(given["route"]["coding"][0]["code"], "SC");
+    }
+}
+
+#[test]
+fn provenance_names_sender_trigger_and_everything() {
+    let record = record("ADT^A04", "PID|||7\nPV1||O");
+    let provenance = resources(&record, "Provenance")[0];
+    let entries = record.bundle["entry"].as_array().map_or(0, Vec::len);
+    assert_eq!(provenance["target"].as_array().map(Vec::len), Some(entries - 1));
+    assert_eq!(provenance["activity"]["coding"][0]["code"], "A04");
+    assert_eq!(provenance["agent"][0]["who"]["display"], "APP");
+    assert_eq!(provenance["agent"][0]["onBehalfOf"]["display"], "FAC");
+    assert_eq!(provenance["recorded"], "2026-09-21T14:13:20.000Z");
+    assert_eq!(provenance["occurredDateTime"], "2026-04-30T12:00:00+02:00");
+}
