@@ -1,15 +1,17 @@
 //! What the steps call: found, installed where cargo can, or named with the way to get it.
 
-use std::{env, path::Path};
+use std::{env, fs, path::Path};
 
 use crate::process::{Call, Failure};
 
 /// The series of cargo-deny whose configuration `deny.toml` is written in.
 const DENY_VERSION: &str = "^0.20";
+/// Where Debian's package `postgresql` has its programs, with which the gateway's index is tested.
+const POSTGRESQL: &str = "/usr/lib/postgresql";
 /// The PKCS#11 module and the tool of Debian's package `softhsm2`, with which keys in tokens are tested.
 const SOFTHSM: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/bin/softhsm2-util"];
 
-/// Checks the tools of every step, and installs cargo-deny and SoftHSM if they are missing.
+/// Checks the tools of every step, and installs cargo-deny, SoftHSM and PostgreSQL if they are missing.
 pub(crate) fn run() -> Result<(), Failure> {
     compilers()?;
     if !has_deny() {
@@ -20,7 +22,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     }
     if SOFTHSM.iter().any(|it| !Path::new(it).exists()) {
         println!("  SoftHSM is missing; installing Debian's package softhsm2");
-        excused(install_softhsm(), "tests of keys in tokens will be skipped")?;
+        excused(install_package("softhsm2"), "tests of keys in tokens will be skipped")?;
+    }
+    if !Path::new(POSTGRESQL).exists() {
+        println!("  PostgreSQL is missing; installing Debian's package postgresql");
+        excused(install_postgresql(), "tests of the index on PostgreSQL will be skipped")?;
     }
     Ok(())
 }
@@ -36,9 +42,21 @@ fn excused(installed: Result<(), Failure>, then: &str) -> Result<(), Failure> {
     }
 }
 
-fn install_softhsm() -> Result<(), Failure> {
+/// Without the cluster that the package would make and run: tests make their own.
+fn install_postgresql() -> Result<(), Failure> {
+    let folder = Path::new("/etc/postgresql-common");
+    let settings = folder.join("createcluster.conf");
+    if !settings.exists() {
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&settings, "create_main_cluster = false\n"))
+            .map_err(|error| Failure::new(format!("{}: {error}", settings.display())))?;
+    }
+    install_package("postgresql")
+}
+
+fn install_package(name: &str) -> Result<(), Failure> {
     Call::new("apt-get").args(["update", "-q"]).run()?;
-    let words = ["install", "-q", "-y", "--no-install-recommends", "softhsm2"];
+    let words = ["install", "-q", "-y", "--no-install-recommends", name];
     Call::new("apt-get").args(words).env("DEBIAN_FRONTEND", "noninteractive").run()
 }
 

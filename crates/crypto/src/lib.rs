@@ -4,7 +4,8 @@
 //! readers who were granted the record's compartment ([`grant`]); the second for a quorum of validators
 //! ([`threshold`]), who open it only for an access that stands on the ledger ([`release`]). So nobody
 //! reads unseen, and nobody but the patient's readers reads at all. With another key of their own the
-//! validators help organisations to find the persons whom several of them know ([`matching`]).
+//! validators help organisations to find the persons whom several of them know ([`matching`]). What an organisation keeps
+//! beside its systems of what it may read is under a key of its own ([`index`]).
 //!
 //! # Invariants
 //!
@@ -52,6 +53,8 @@ pub mod matching;
 pub mod grant;
 
 pub mod words;
+
+pub mod index;
 
 pub mod jose;
 pub mod sd_jwt;

@@ -1,18 +1,16 @@
 //! FHIR resources to and from ledger terms, as pure functions.
 //!
-//! A resource stays the bytes it came as: FHIR's decimals, order and spacing carry meaning that no
-//! typed model keeps, and a digest of re-written JSON proves nothing. So [`bundle`] cuts a Bundle into
-//! the exact bytes of its resources, [`classify`](mod@classify) says which record kind and which
-//! compartment each belongs to, [`patients`] tells which patients of several inputs are one, and
-//! [`summary`] says in one line what a resource is, and [`matching`] by what a patient is compared with those
-//! of other organisations. [`facts`] says what the ledger knows as resources of FHIR, and [`synthetic`] makes patients who
-//! never lived.
+//! A resource stays the bytes it came as: FHIR's decimals, order and spacing carry meaning that no typed model keeps,
+//! and a digest of re-written JSON proves nothing. So [`bundle`] cuts a Bundle into the exact bytes of its resources,
+//! [`classify`](mod@classify) says which record kind and which compartment each belongs to, [`patients`] tells which
+//! patients of several inputs are one, and [`summary`] says in one line what a resource is, and [`matching`] by what a
+//! patient is compared with those of other organisations. [`facts`] says what the ledger knows as resources of FHIR,
+//! and [`synthetic`] makes patients who never lived.
 //!
-//! For the REST interface, [`interaction`] says what a request asks for, [`header`] under which conditions, [`search`] answers queries over
-//! opened resources,
-//! [`transaction`] takes Bundles of several requests and gives references the ids that they stand for, by
-//! [`splice`]s that leave every other byte, [`patch`] changes parts of a resource, [`response`] makes the
-//! Bundles that answer, and [`outcome`] says what went wrong.
+//! For the REST interface, [`interaction`] says what a request asks for, [`header`] under which conditions, [`search`]
+//! answers queries over opened resources, [`transaction`] takes Bundles of several requests and gives references the
+//! ids that they stand for, by [`splice`]s that leave every other byte, [`patch`] changes parts of a resource,
+//! [`response`] makes the Bundles that answer, and [`outcome`] says what went wrong.
 //!
 //! # Invariants
 //!

@@ -1,0 +1,96 @@
+//! The tables of an index, in SQLite or in PostgreSQL.
+//!
+//! Where the two differ, it is here and nowhere else: how bytes and numbers of rows are called, and what makes a commit
+//! durable.
+
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor as _, Row as _};
+
+use super::IndexError;
+
+/// The form of the tables below. Another one is another index.
+pub(super) const FORM: i64 = 1;
+
+/// What the tables are in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+impl Backend {
+    /// What a URL names; whoever else it names says so when it is connected to.
+    pub(super) fn of(url: &str) -> Self {
+        if url.starts_with("sqlite:") { Self::Sqlite } else { Self::Postgres }
+    }
+
+    /// The URL with which it is connected to: a file that is not there is made.
+    pub(super) fn url(self, url: &str) -> String {
+        match self {
+            Self::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
+            Self::Sqlite | Self::Postgres => url.into(),
+        }
+    }
+
+    /// Readies a connection.
+    pub(super) async fn prepare(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        if self == Self::Sqlite {
+            // In a log that is synced at each commit; what is deleted is overwritten.
+            for pragma in [
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",
+                "PRAGMA secure_delete = ON",
+                "PRAGMA busy_timeout = 10000",
+            ] {
+                connection.execute(pragma).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was deleted from the log as well, whose pages it is still on.
+    pub(super) async fn clean(self, pool: &AnyPool) -> Result<(), sqlx::Error> {
+        if self == Self::Sqlite {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await?;
+        }
+        Ok(())
+    }
+
+    fn tables(self) -> [String; 6] {
+        let (row, bytes, rest) = match self {
+            Self::Sqlite => ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB", " WITHOUT ROWID"),
+            Self::Postgres => ("BIGSERIAL PRIMARY KEY", "BYTEA", ""),
+        };
+        [
+            "CREATE TABLE IF NOT EXISTS form (form BIGINT NOT NULL)".into(),
+            format!(
+                "CREATE TABLE IF NOT EXISTS version (
+                    row {row}, record {bytes} NOT NULL UNIQUE, chart {bytes} NOT NULL,
+                    name {bytes} NOT NULL, kind {bytes} NOT NULL, number BIGINT NOT NULL,
+                    time_ms BIGINT NOT NULL, ends BIGINT NOT NULL, body {bytes} NOT NULL,
+                    UNIQUE (name, number))"
+            ),
+            format!(
+                "CREATE TABLE IF NOT EXISTS term (
+                    term {bytes} NOT NULL, row BIGINT NOT NULL, PRIMARY KEY (term, row)){rest}"
+            ),
+            format!(
+                "CREATE TABLE IF NOT EXISTS mark (chart {bytes} PRIMARY KEY, mark {bytes} NOT NULL)"
+            ),
+            "CREATE INDEX IF NOT EXISTS version_by_kind ON version (kind, row)".into(),
+            "CREATE INDEX IF NOT EXISTS version_by_chart ON version (chart)".into(),
+        ]
+    }
+}
+
+/// Makes the tables that are missing, and refuses those of another form.
+pub(super) async fn make(pool: &AnyPool, backend: Backend) -> Result<(), IndexError> {
+    for statement in backend.tables() {
+        sqlx::query(AssertSqlSafe(statement)).execute(pool).await?;
+    }
+    sqlx::query("INSERT INTO form (form) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM form)")
+        .bind(FORM)
+        .execute(pool)
+        .await?;
+    let given = sqlx::query("SELECT form FROM form").fetch_one(pool).await?.try_get(0)?;
+    if given == FORM { Ok(()) } else { Err(IndexError::Form { given }) }
+}

@@ -1,0 +1,341 @@
+//! Goal: an index says what was put into it, of any time, to whoever has the key, in either database. Method: the same
+//! tests on SQLite, and on a PostgreSQL cluster made for them.
+
+use std::{
+    env, fs, io,
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::Arc,
+};
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// Where Debian has PostgreSQL.
+const PROGRAMS: &str = "/usr/lib/postgresql";
+
+fn key() -> IndexKey {
+    IndexKey::from_bytes(&[7; 32])
+}
+
+/// A cluster of PostgreSQL that ends with it.
+struct Cluster {
+    programs: PathBuf,
+    folder: TempDir,
+    url: String,
+}
+
+impl Cluster {
+    /// Nothing where PostgreSQL is not installed.
+    fn start() -> Option<Self> {
+        let versions = fs::read_dir(PROGRAMS).ok()?.filter_map(|it| Some(it.ok()?.path()));
+        let programs = versions.max()?.join("bin");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+        let data = folder.path().join("data");
+        fs::create_dir(&data).expect("a folder");
+        if let Some((user, group)) = postgres() {
+            chown(&data, Some(user), Some(group)).expect("root may");
+        }
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+        let port = port.expect("a free port").port();
+        let url = format!("postgres://index@127.0.0.1:{port}/postgres?sslmode=disable");
+        let cluster = Self { programs, folder, url };
+        cluster.run("initdb", &["-U", "index", "-A", "trust", "-E", "UTF8", "--locale=C"]);
+        let options =
+            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=");
+        cluster.run("pg_ctl", &["-w", "-t", "60", "-l", "log", "-o", &options, "start"]);
+        Some(cluster)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let output = self.call(program, arguments).expect("the program is there");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// PostgreSQL refuses to run as root.
+    fn call(&self, program: &str, arguments: &[&str]) -> io::Result<Output> {
+        let program = self.programs.join(program);
+        let mut command = match postgres() {
+            Some(_) => {
+                let mut command = Command::new("runuser");
+                command.args(["-u", "postgres", "--"]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        // A server that is started keeps what it is given open.
+        let null = || fs::File::create(Path::new("/dev/null"));
+        command.current_dir(self.data()).arg("-D").arg(self.data()).args(arguments);
+        let status = command.stdout(null()?).stderr(null()?).status()?;
+        Ok(Output { status, stdout: Vec::new(), stderr: Vec::new() })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.call("pg_ctl", &["-m", "immediate", "-w", "stop"]);
+    }
+}
+
+/// The user and group that PostgreSQL runs as, where this is root.
+fn postgres() -> Option<(u32, u32)> {
+    let is_root = fs::metadata("/proc/self").ok().is_some_and(|it| {
+        use std::os::unix::fs::MetadataExt as _;
+        it.uid() == 0
+    });
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let line = users.lines().find(|line| line.starts_with("postgres:"))?;
+    let mut fields = line.split(':').skip(2).map_while(|it| it.parse().ok());
+    is_root.then_some((fields.next()?, fields.next()?))
+}
+
+/// Runs a test on an index in each database.
+fn check<F: Future<Output = ()>>(test: impl Fn(Arc<Index>, String) -> F) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sqlite = format!("sqlite:{}", folder.path().join("index.db").display());
+    let cluster = Cluster::start();
+    if cluster.is_none() {
+        assert!(env::var_os("CI").is_none(), "PostgreSQL is not installed");
+        println!("skipped on PostgreSQL: it is not installed; `apt-get install postgresql`");
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for url in [Some(sqlite), cluster.as_ref().map(|it| it.url.clone())].into_iter().flatten() {
+        runtime.block_on(async {
+            let index = Index::open(&url, key()).await.expect("an index");
+            test(Arc::new(index), url.clone()).await;
+        });
+    }
+}
+
+fn chart(of: u8) -> ChartId {
+    ChartId([of; 32])
+}
+
+fn term(text: &str) -> Term {
+    key().term(&[text.as_bytes()])
+}
+
+fn version(record: u8, name: &str, number: u64) -> NewVersion<'static> {
+    NewVersion {
+        record: RecordId([record; 32]),
+        chart: chart(1),
+        name: term(name),
+        kind: term("Observation"),
+        number,
+        time: BlockTime(1_000 * u64::from(record)),
+        body: b"{\"valueDecimal\":72.50}",
+        terms: vec![term("code=a"), term(&format!("number={number}"))],
+    }
+}
+
+async fn found(index: &Index, terms: &[&[&str]], at: Snapshot) -> Vec<u8> {
+    let terms: Vec<Vec<_>> =
+        terms.iter().map(|any| any.iter().map(|it| term(it)).collect()).collect();
+    let kinds = [term("Observation")];
+    let find = Find { kinds: &kinds, terms: &terms, at, after: 0, rows_max: 100 };
+    let found = index.find(&find).await.expect("an answer");
+    found.into_iter().map(|it| it.record.0[0]).collect()
+}
+
+#[test]
+fn versions_come_back_as_they_were_sent() {
+    check(async |index, _| {
+        index.put(&[version(1, "a", 1), version(2, "a", 2)], None).await.unwrap();
+        let current = index.current(&term("a")).await.unwrap().unwrap();
+        assert_eq!((current.record.0[0], current.number, current.time.0), (2, 2, 2_000));
+        assert_eq!(*current.body, b"{\"valueDecimal\":72.50}");
+        assert_eq!(current.chart, chart(1));
+        let first = index.version(&term("a"), 1).await.unwrap().unwrap();
+        assert_eq!(first.record.0[0], 1);
+        let history = index.history(&term("a"), u64::MAX).await.unwrap();
+        assert_eq!(history.iter().map(|it| it.number).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(index.history(&term("a"), 2).await.unwrap().len(), 1);
+        assert!(index.current(&term("b")).await.unwrap().is_none());
+        assert!(index.version(&term("a"), 3).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn terms_find_what_is_current() {
+    check(async |index, _| {
+        index.put(&[version(1, "a", 1), version(2, "b", 1)], None).await.unwrap();
+        let before = index.now().await.unwrap();
+        index.put(&[version(3, "a", 2)], None).await.unwrap();
+        let now = index.now().await.unwrap();
+        assert_eq!(found(&index, &[], now).await, [2, 3]);
+        assert_eq!(found(&index, &[&["code=a"]], now).await, [2, 3]);
+        assert_eq!(found(&index, &[&["number=1"]], now).await, [2]);
+        assert_eq!(found(&index, &[&["code=a"], &["number=2", "number=9"]], now).await, [3]);
+        assert_eq!(found(&index, &[&["code=b"]], now).await, [] as [u8; 0]);
+        assert_eq!(found(&index, &[&[]], now).await, [] as [u8; 0]);
+        // A page that was begun before stays as it was.
+        assert_eq!(found(&index, &[], before).await, [1, 2]);
+        assert_eq!(found(&index, &[&["number=2"]], before).await, [] as [u8; 0]);
+    });
+}
+
+#[test]
+fn pages_follow_one_another() {
+    check(async |index, _| {
+        for record in 1..=25 {
+            let name = format!("resource-{record}");
+            index.put(&[version(record, &name, 1)], None).await.unwrap();
+        }
+        let at = index.now().await.unwrap();
+        let kinds = [term("Observation")];
+        let (mut after, mut records) = (0, Vec::new());
+        loop {
+            let find = Find { kinds: &kinds, terms: &[], at, after, rows_max: 10 };
+            let page = index.find(&find).await.unwrap();
+            assert!(page.len() <= 10);
+            let Some(last) = page.last() else { break };
+            after = last.row;
+            records.extend(page.iter().map(|it| it.record.0[0]));
+            index.put(&[version(100 + records.len() as u8, "more", 1)], None).await.unwrap();
+        }
+        assert_eq!(records, (1..=25).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn what_is_put_again_or_late_changes_nothing() {
+    check(async |index, _| {
+        index.put(&[version(2, "a", 2)], None).await.unwrap();
+        index.put(&[version(1, "a", 1)], None).await.unwrap();
+        index.put(&[version(2, "a", 2)], None).await.unwrap();
+        // Another record that says that it is the same version.
+        index.put(&[version(9, "a", 2)], None).await.unwrap();
+        let now = index.now().await.unwrap();
+        assert_eq!(found(&index, &[], now).await, [2]);
+        assert_eq!(index.current(&term("a")).await.unwrap().unwrap().record.0[0], 2);
+        assert_eq!(index.history(&term("a"), u64::MAX).await.unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn a_chart_is_forgotten_whole() {
+    check(async |index, _| {
+        let other = NewVersion { chart: chart(2), ..version(2, "b", 1) };
+        index.put(&[version(1, "a", 1)], Some((chart(1), b"one"))).await.unwrap();
+        index.put(&[other], Some((chart(2), b"two"))).await.unwrap();
+        index.put(&[], Some((chart(2), b"three"))).await.unwrap();
+        index.forget(chart(1)).await.unwrap();
+        let now = index.now().await.unwrap();
+        assert_eq!(found(&index, &[&["code=a"]], now).await, [2]);
+        assert_eq!(index.mark(chart(1)).await.unwrap(), None);
+        assert_eq!(index.mark(chart(2)).await.unwrap().unwrap(), b"three");
+        // It may be granted again.
+        index.put(&[version(1, "a", 1)], None).await.unwrap();
+        assert!(index.current(&term("a")).await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn it_is_there_again_for_the_same_key_alone() {
+    check(async |index, url| {
+        index.put(&[version(1, "a", 1)], None).await.unwrap();
+        let again = Index::open(&url, key()).await.unwrap();
+        assert!(again.current(&term("a")).await.unwrap().is_some());
+        let other = Index::open(&url, IndexKey::from_bytes(&[8; 32])).await.unwrap();
+        let refused = other.current(&term("a")).await.unwrap_err();
+        assert!(matches!(refused, IndexError::Sealed { row: 1, .. }), "{refused}");
+    });
+}
+
+#[test]
+fn whoever_has_the_database_alone_reads_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("index.db");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let index = Index::open(&format!("sqlite:{}", file.display()), key()).await.unwrap();
+        let secret = NewVersion { body: b"a-word-of-the-patient", ..version(1, "a", 1) };
+        index.put(&[secret], None).await.unwrap();
+    });
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for word in [&b"a-word-of-the-patient"[..], b"Observation", b"code=a"] {
+            assert!(!bytes.windows(word.len()).any(|it| it == word));
+        }
+    }
+}
+
+#[test]
+fn what_is_forgotten_is_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("index.db");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let index = Index::open(&format!("sqlite:{}", file.display()), key()).await.unwrap();
+        let other = NewVersion { chart: chart(2), ..version(2, "b", 1) };
+        index.put(&[version(1, "a", 1), other], None).await.unwrap();
+        let has = |record: u8| {
+            let files = fs::read_dir(folder.path()).unwrap();
+            let mut files = files.map(|it| fs::read(it.unwrap().path()).unwrap());
+            files.any(|bytes| bytes.windows(32).any(|it| it == [record; 32]))
+        };
+        assert!(has(1) && has(2));
+        index.forget(chart(1)).await.unwrap();
+        assert!(!has(1) && has(2));
+    });
+}
+
+#[test]
+fn two_write_at_once_and_rows_stay_in_their_order() {
+    check(async |index, _| {
+        let writers = (0..8_u8).map(|writer| {
+            let index = index.clone();
+            tokio::spawn(async move {
+                for turn in 0..5_u8 {
+                    let record = 1 + writer * 5 + turn;
+                    let name = format!("{writer}-{turn}");
+                    index.put(&[version(record, &name, 1)], None).await.unwrap();
+                    // Nothing comes to stand before what was seen.
+                    let at = index.now().await.unwrap();
+                    let seen = found(&index, &[], at).await;
+                    assert_eq!(seen, found(&index, &[], at).await);
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        let now = index.now().await.unwrap();
+        assert_eq!(found(&index, &[], now).await.len(), 40);
+    });
+}
+
+#[test]
+fn too_much_at_once_is_refused() {
+    check(async |index, _| {
+        let many = NewVersion { terms: vec![term("a"); ROW_TERMS_MAX + 1], ..version(1, "a", 1) };
+        let refused = index.put(&[many], None).await.unwrap_err();
+        assert!(matches!(refused, IndexError::TooManyTerms { .. }), "{refused}");
+        let most = vec![vec![term("code=a"); FIND_TERMS_MAX - 1]];
+        let kinds = [term("Observation")];
+        let at = Snapshot(0);
+        let find = Find { kinds: &kinds, terms: &most, at, after: 0, rows_max: 1 };
+        assert!(index.find(&find).await.unwrap().is_empty());
+        let more = vec![vec![term("code=a"); FIND_TERMS_MAX]];
+        let refused = index.find(&Find { terms: &more, ..find }).await.unwrap_err();
+        assert!(matches!(refused, IndexError::TooManyTerms { .. }), "{refused}");
+    });
+}
+
+#[test]
+fn a_database_of_another_form_is_refused() {
+    check(async |index, url| {
+        sqlx::query("UPDATE form SET form = 2").execute(&index.pool).await.unwrap();
+        let refused = Index::open(&url, key()).await.unwrap_err();
+        assert!(matches!(refused, IndexError::Form { given: 2 }), "{refused}");
+        sqlx::query("UPDATE form SET form = 1").execute(&index.pool).await.unwrap();
+    });
+}
