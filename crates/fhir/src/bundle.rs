@@ -548,7 +548,8 @@ pub(crate) fn collect_labels(tree: &Tree, resource_type: &str, labels: &mut Vec<
     fields.values().for_each(|value| collect_labels(value, resource_type, labels));
 }
 
-fn collect_meta(meta: &Tree, labels: &mut Vec<SecurityLabel>) {
+/// Collects the tags of `meta`, which are those of the resource alone.
+pub(crate) fn collect_meta(meta: &Tree, labels: &mut Vec<SecurityLabel>) {
     labels.extend(meta.items_of("security").iter().filter_map(label));
 }
 

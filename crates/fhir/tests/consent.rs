@@ -28,6 +28,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const NOW: BlockTime = BlockTime(1_790_000_000_000);
+/// The first instant that FHIR cannot write.
+const AFTER_9999: BlockTime = BlockTime(253_402_300_800_000);
 const POLICY: &str = "https://example.org/policy";
 const CARL: MemberId = MemberId([0xca; 16]);
 const CLINIC: OrganisationId = OrganisationId([0xc1; 16]);
@@ -89,10 +91,16 @@ fn written(grant: &Grant<'_>) -> Result<(Value, Vec<Unexpressed>), WriteError> {
     write(grant, &setting).map(|it| (it.consent, it.unexpressed))
 }
 
+fn role_at(organisation: OrganisationId) -> Grantee {
+    Grantee::Role { organisation, role: Role::ALL[0] }
+}
+
 fn reading(json: &str) -> Result<Read, String> {
     let parties = BTreeMap::from([
         ("Practitioner/carl".to_string(), Grantee::Member(CARL)),
         ("Organization/clinic".to_string(), Grantee::Organisation(CLINIC)),
+        ("PractitionerRole/here".to_string(), role_at(CLINIC)),
+        ("PractitionerRole/there".to_string(), role_at(OrganisationId([0xc2; 16]))),
     ]);
     let name = RecordName { position: LogPosition(4), record: RecordId([4; 32]) };
     let records = BTreeMap::from([("Observation/o".to_string(), name)]);
@@ -190,6 +198,7 @@ fn a_provision_that_would_be_widened_is_refused_where_it_says_so() {
         {"type":"permit","class":[{{c:HIV}}]}                     => Consent.provision.class[0] WouldWiden
         {"type":"permit","purpose":[{{p:HMARKT}}]}                => Consent.provision.purpose Empty
         {"type":"permit","action":[{{x:collect}}]}                => Consent.provision.action OtherAction
+        {"type":"permit","action":[{{x:use}}]}                    => Consent.provision.action OtherAction
         {"type":"deny","action":[{{x:disclose}}]}                 => Consent.provision.action OtherAction
         {"type":"deny","purpose":[{{p:HMARKT}}]}                  => Consent.provision.purpose[0] WouldWiden
         {"type":"permit","actor":[{{a:Practitioner/eve}}]}        => Consent.provision.actor[0].reference UnknownActor
@@ -215,6 +224,60 @@ fn a_provision_that_would_be_widened_is_refused_where_it_says_so() {
         {"type":"permit","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"deny","actor":[{{a:Organization/clinic}}]}]} => Consent.provision.provision[0] ExceptionWouldLose
         "#,
     );
+}
+
+/// The fields of a label of R4 restrict together; each alone would let more be read.
+#[test]
+fn several_labels_of_an_r4_permission_are_refused() {
+    refused(
+        false,
+        r#"
+        {"type":"permit","securityLabel":[{{n:R}},{{c:HIV}}]}     => Consent.provision.securityLabel WouldWiden
+        {"type":"permit","securityLabel":[{{n:N}},{{n:N}}]}       => Consent.provision.securityLabel WouldWiden
+        {"type":"deny","provision":[{"type":"permit","securityLabel":[{{n:N}},{{c:PSY}}]}]} => Consent.provision.provision[0].securityLabel WouldWiden
+        "#,
+    );
+    let (given, _) =
+        rules(&foreign(true, &expand(r#"{"type":"permit","securityLabel":[{{n:N}},{{c:PSY}}]}"#)));
+    assert_eq!(given[0].compartments, set(&[0, 6]), "they are tags to PCF");
+    let denied = expand(r#"{"type":"deny","securityLabel":[{{n:R}},{{c:HIV}}]}"#);
+    assert!(rules(&foreign(false, &denied)).0[0].compartments.includes(set(&[0, 5])));
+}
+
+#[test]
+fn whoever_is_not_in_a_prohibition_is_no_exception_from_it() {
+    let (carl, clinic) = ("Practitioner/carl", "Organization/clinic");
+    let (here, there) = ("PractitionerRole/here", "PractitionerRole/there");
+    for (denied, permitted, is_within) in [
+        (&[][..], &[carl, clinic][..], true),
+        (&[carl], &[carl], true),
+        (&[carl, clinic], &[clinic], true),
+        (&[carl, clinic], &[], true),
+        (&[clinic], &[here], true),
+        (&[clinic], &[there], false),
+        (&[here], &[clinic], false),
+        (&[carl], &[clinic], false),
+        (&[carl], &[carl, clinic], false),
+        // Whose member carl is, the Consent does not say.
+        (&[clinic], &[carl], false),
+    ] {
+        let actors = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| format!("{{{{a:{name}}}}}")).collect();
+            let list = format!(r#""actor":[{}],"#, names.join(","));
+            if names.is_empty() { String::new() } else { list }
+        };
+        let (denied, permitted) = (actors(denied), actors(permitted));
+        let provision = format!(
+            r#"{{"type":"deny",{denied}"provision":[{{"type":"permit",{permitted}"securityLabel":[{{{{n:N}}}}]}}]}}"#
+        );
+        let result = reading(&foreign(true, &expand(&provision)));
+        let error = "Consent.provision.provision[0] NoException";
+        assert_eq!(
+            result.as_ref().err().map(String::as_str),
+            (!is_within).then_some(error),
+            "{provision}"
+        );
+    }
 }
 
 #[test]
@@ -291,6 +354,80 @@ fn r4_says_what_holds_by_its_policy_rule() {
         assert!(rules.iter().all(|it| it.effect == effect));
     }
     assert_eq!(reading(&by_rule("OTHER", "{}")), Err("Consent.policyRule UnknownPolicy".into()));
+    for (one, other) in [("OPTIN", "OPTOUT"), ("OPTOUT", "OPTIN")] {
+        let second = expand(&format!("\"policyRule\":{{\"coding\":[{{{{c:{other}}}}},"));
+        let both = by_rule(one, "{}").replacen("\"policyRule\":{\"coding\":[", &second, 1);
+        assert_eq!(reading(&both), Err("Consent.policyRule Contradiction".into()));
+    }
+}
+
+#[test]
+fn a_prohibition_within_that_of_the_policy_leaves_it_whole() {
+    for provision in [
+        r#"{"type":"deny"}"#,
+        r#"{"type":"deny","actor":[{{a:Practitioner/carl}}]}"#,
+        r#"{"type":"deny","period":{"end":"2030"},"purpose":[{{p:TREAT}}]}"#,
+        r#"{"type":"deny","action":[{{x:use}}],"securityLabel":[{{c:ETH}}]}"#,
+    ] {
+        let (given, _) = rules(&by_rule("OPTOUT", provision));
+        let all = given.iter().fold(CompartmentSet::EMPTY, |all, it| all.or(it.compartments));
+        assert_eq!(all, CompartmentSet::all(), "{provision}");
+        for rule in given {
+            assert_eq!((rule.effect, rule.grantee), (Effect::Deny, Grantee::Everyone));
+            assert_eq!((rule.purposes, rule.kinds), (PurposeSet::all(), KindSet::all()));
+            assert_eq!(rule.window.until, BlockTime(u64::MAX));
+        }
+    }
+    for (provision, fault) in [
+        (
+            r#"{"type":"deny","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"permit"}]}"#,
+            "Consent.provision.provision[0] NoException",
+        ),
+        (
+            r#"{"type":"deny","actor":[{{a:Practitioner/eve}}]}"#,
+            "Consent.provision.actor[0].reference UnknownActor",
+        ),
+        (r#"{"type":"deny","what":1}"#, "Consent.provision UnknownElement"),
+    ] {
+        assert_eq!(reading(&by_rule("OPTOUT", provision)), Err(fault.into()), "{provision}");
+    }
+}
+
+#[test]
+fn opting_in_without_a_label_leaves_out_what_needs_its_own() {
+    let permit = r#"{"type":"permit","actor":[{{a:Practitioner/carl}}]}"#;
+    let (given, notes) = rules(&by_rule("OPTOUT", permit));
+    let allowed: Vec<_> = given.iter().filter(|it| it.effect == Effect::Allow).collect();
+    assert_eq!(allowed.len(), 1);
+    assert_eq!((allowed[0].grantee, allowed[0].compartments), (Grantee::Member(CARL), ordinary()));
+    assert!(!allowed[0].separate_consent);
+    assert!(notes.iter().any(|it| it.contains("a consent of its own")), "{notes:?}");
+}
+
+#[test]
+fn an_exception_from_what_needs_its_own_consent_names_its_label() {
+    let meanings = meanings();
+    let reading = Reading {
+        patient: "Patient/ana",
+        meanings: &meanings,
+        separate_consent: set(&[7, 8, 9, 10, 11, 12, 13, 14, 15]),
+        policies: &[POLICY],
+        now: NOW,
+        zone_minutes: 0,
+        parties: &BTreeMap::new(),
+        records: &BTreeMap::new(),
+    };
+    let within = |permit: &str| {
+        let provision =
+            format!(r#"{{"type":"deny","securityLabel":[{{{{c:ETH}}}}],"provision":[{permit}]}}"#);
+        let json = foreign(true, &expand(&provision));
+        read(json.as_bytes(), &reading).map_err(|error| format!("{} {:?}", error.at, error.fault))
+    };
+    assert_eq!(
+        within(r#"{"type":"permit"}"#),
+        Err("Consent.provision.provision[0].securityLabel SeparateConsent".into())
+    );
+    assert!(within(r#"{"type":"permit","securityLabel":[{{c:ETH}}]}"#).is_ok());
 }
 
 #[test]
@@ -436,8 +573,25 @@ fn terms_that_no_grant_has_are_not_written() {
             },
             WriteError::From(BlockTime(u64::MAX - 1)),
         ),
+        (
+            GrantTerms { window: Window { from: NOW, until: BlockTime(u64::MAX - 1) }, ..terms() },
+            WriteError::Until(BlockTime(u64::MAX - 1)),
+        ),
+        (
+            GrantTerms { window: Window { from: NOW, until: AFTER_9999.plus_ms(1) }, ..terms() },
+            WriteError::Until(AFTER_9999.plus_ms(1)),
+        ),
     ] {
         assert_eq!(written(&grant(&terms)), Err(error));
+    }
+}
+
+#[test]
+fn the_last_end_of_the_calendar_is_written_and_read() {
+    for until in [AFTER_9999, BlockTime(u64::MAX)] {
+        let terms = GrantTerms { window: Window { from: NOW, until }, ..terms() };
+        let (consent, _) = written(&grant(&terms)).unwrap();
+        assert_eq!(rules(&consent.to_string()).0, [terms]);
     }
 }
 

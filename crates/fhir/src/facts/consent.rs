@@ -29,10 +29,12 @@
 //! A compartment is the unit in which a patient shares. A label in a permission of others stands for a compartment if
 //! it is the code that [`super::label`] writes for it, and a narrower one is refused. In a prohibition it stands for
 //! every compartment in which a resource with that label can lie. Confidentiality is a tag to PCF, and a high-water
-//! mark to R4: there `R` means everything up to it.
+//! mark to R4: there `R` means everything up to it. Several labels of a permission are tags to PCF, each of which is
+//! permitted, and the fields of one label to R4, which restrict together: there they are refused.
 //!
 //! R4 leaves to the policy's rule (`OPTIN`, `OPTOUT`) what holds beside a provision. A provision against that rule is
-//! an exception from it; conditions without `permit` or `deny` are refused, since examples of R4 mean either by them.
+//! an exception from it, and one that denies part of what the rule denies leaves the rule whole. Conditions without
+//! `permit` or `deny` are refused, since examples of R4 mean either by them.
 //!
 //! Not here: whether the patient signed, and giving the grant, which a wallet does with the terms that are read.
 
@@ -52,7 +54,7 @@ use keepwell_types::{
     grant::{Effect, GrantTerms},
     id::{GrantId, Location, OrganisationId},
     set::{CompartmentSet, KindSet, PurposeSet},
-    time::BlockTime,
+    time::{BlockTime, Window},
 };
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -134,8 +136,6 @@ pub enum Unexpressed {
     Onward,
     /// Consent does not say where it comes from; an extension does.
     PassedFrom(GrantId),
-    /// It ends after the last year that FHIR can write, which is shown as no end.
-    End(BlockTime),
 }
 
 impl fmt::Display for Unexpressed {
@@ -151,7 +151,6 @@ impl fmt::Display for Unexpressed {
             Self::AccessesMax(max) => write!(f, "that it is for {max} accesses at most"),
             Self::Onward => f.write_str("that the grantee may pass it on"),
             Self::PassedFrom(grant) => write!(f, "that it was passed on from grant {grant}"),
-            Self::End(until) => write!(f, "that it ends at {until}"),
         }
     }
 }
@@ -170,6 +169,9 @@ pub enum WriteError {
     /// It begins after the last year that FHIR can write.
     #[error("the grant begins at {0}, which FHIR cannot write; show it another way")]
     From(BlockTime),
+    /// It ends after the last year that FHIR can write, and without an end it would be longer.
+    #[error("the grant ends at {0}, which FHIR cannot write; show it another way")]
+    Until(BlockTime),
 }
 
 /// Writes a grant as a Consent by PCF.
@@ -234,7 +236,16 @@ fn check(terms: &GrantTerms, separate_consent: CompartmentSet) -> Result<(), Wri
     if terms.window.from > CALENDAR_END {
         return Err(WriteError::From(terms.window.from));
     }
+    let until = terms.window.until;
+    if last_of(terms.window) > CALENDAR_END && until != BlockTime(u64::MAX) {
+        return Err(WriteError::Until(until));
+    }
     Ok(())
+}
+
+/// The last instant of a window: a FHIR period includes its end, a window does not.
+const fn last_of(window: Window) -> BlockTime {
+    BlockTime(window.until.0.saturating_sub(1))
 }
 
 /// Whether it allows or denies nothing any more.
@@ -356,12 +367,8 @@ impl Provision {
     fn period(&mut self, terms: &GrantTerms) {
         let window = terms.window;
         let mut period = json!({ "start": instant(window.from) });
-        // A FHIR period includes its end, a window does not.
-        let last = BlockTime(window.until.0.saturating_sub(1));
-        if last <= CALENDAR_END {
-            period["end"] = json!(instant(last));
-        } else if window.until != BlockTime(u64::MAX) {
-            self.unexpressed.push(Unexpressed::End(window.until));
+        if window.until != BlockTime(u64::MAX) {
+            period["end"] = json!(instant(last_of(window)));
         }
         self.fields.insert("period".into(), period);
     }

@@ -25,7 +25,7 @@ use serde_json::{Value, json, value::RawValue};
 use thiserror::Error;
 
 use crate::{
-    bundle::{DEPTH_MAX, INLINE_LABEL, collect_labels},
+    bundle::{DEPTH_MAX, INLINE_LABEL, collect_meta},
     classify::{ACT_CODE, CONFIDENTIALITY, SecurityLabel, Sensitivity, classify},
     tree::{Fields, Tree, too_deep},
 };
@@ -145,12 +145,15 @@ pub enum LabelError {
 }
 
 /// `json`, a resource of a compartment of this sensitivity, with the labels in `meta.security` that it lacks to say
-/// so. A resource whose own labels say so already comes back as it is.
+/// so. A resource whose tags there say so already comes back as it is; labels of its parts say it of them alone.
 pub fn with_labels(json: &str, sensitivity: Sensitivity) -> Result<String, LabelError> {
     let tree = parse(json)?;
     let resource_type = tree.text_of("resourceType").ok_or(LabelError::NotAResource)?;
     let mut labels = Vec::new();
-    collect_labels(&tree, resource_type, &mut labels);
+    // Labels of its parts chose its compartment too, but whoever reads the resource looks at its own.
+    if let Some(meta) = tree.field("meta") {
+        collect_meta(meta, &mut labels);
+    }
     if classify(resource_type, &labels).sensitivity >= sensitivity {
         return Ok(json.into());
     }
@@ -244,6 +247,29 @@ mod tests {
                 let mut rest = out.chars();
                 assert!(json.chars().all(|c| rest.any(|other| other == c)), "{out}");
             }
+        }
+    }
+
+    /// Whoever reads the resource looks at its own tags; what a part is labelled stands for the part.
+    #[test]
+    fn labels_of_parts_are_not_those_of_the_resource() {
+        let tags = |code: &str| format!(r#"[{{"system":"{ACT_CODE}","code":"{code}"}}]"#);
+        let inline = inline(Sensitivity::Hiv);
+        for part in [
+            format!(
+                r#""contained":[{{"resourceType":"Patient","meta":{{"security":{}}}}}]"#,
+                tags("HIV")
+            ),
+            format!(r#""_birthDate":{{"extension":[{inline}]}}"#),
+            format!(r#""meta":{{"security":[]}},"_birthDate":{{"extension":[{inline}]}}"#),
+        ] {
+            let json = format!(r#"{{"resourceType":"Patient",{part}}}"#);
+            let out = with_labels(&json, Sensitivity::Hiv).unwrap();
+            let tree = parse(&out).unwrap();
+            let security = tree.at(&["meta", "security"]).map_or(&[][..], Tree::items);
+            let codes: Vec<_> = security.iter().filter_map(|it| it.text_of("code")).collect();
+            assert_eq!(codes, ["R", "HIV"], "{out}");
+            assert_eq!(with_labels(&out, Sensitivity::Hiv).unwrap(), out);
         }
     }
 

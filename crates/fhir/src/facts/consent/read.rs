@@ -253,8 +253,10 @@ pub enum Fault {
         "this exception would lose against the permission around it; name the same actors in both"
     )]
     ExceptionWouldLose,
-    /// What stands in the extension is not what stands beside it.
-    #[error("contradicts the elements beside it; take the Consent from the ledger again")]
+    /// What stands in the extension is not what stands beside it, or the policy's rule is both to allow and to deny.
+    #[error(
+        "contradicts itself; write one or the other, or take the Consent from the ledger again"
+    )]
     Contradiction,
     /// The period is over before it begins.
     #[error("nothing is left that it would permit or deny")]
@@ -489,12 +491,12 @@ impl Reader<'_, '_> {
     fn base(&self, root: &Element<'_>) -> Result<Option<Effect>, ReadError> {
         let Some(rule) = root.child("policyRule") else { return Ok(None) };
         let codings = rule.codings()?;
-        if codings.contains(&(ACT_CODE, "OPTIN")) {
-            Ok(Some(Effect::Allow))
-        } else if codings.contains(&(ACT_CODE, "OPTOUT")) {
-            Ok(Some(Effect::Deny))
-        } else {
-            rule.fail(Fault::UnknownPolicy)
+        let has = |code| codings.contains(&(ACT_CODE, code));
+        match (has("OPTIN"), has("OPTOUT")) {
+            (true, false) => Ok(Some(Effect::Allow)),
+            (false, true) => Ok(Some(Effect::Deny)),
+            (true, true) => rule.fail(Fault::Contradiction),
+            (false, false) => rule.fail(Fault::UnknownPolicy),
         }
     }
 
@@ -506,6 +508,12 @@ impl Reader<'_, '_> {
             // The policy allows and the provision denies, or the other way round: that is the exception.
             (Some(own), Some(base)) if own != base => {
                 (self.clause(&empty(), base, None)?, vec![provision])
+            }
+            // The policy denies more than the provision does, and goes on denying it.
+            (Some(Effect::Deny), Some(Effect::Deny))
+                if provision.only(&["type", "provision"]).is_err() =>
+            {
+                (self.covered(&provision, &empty())?, Vec::new())
             }
             (Some(own), _) => {
                 let exceptions = provision.list("provision", PROVISIONS_MAX)?;
@@ -535,6 +543,21 @@ impl Reader<'_, '_> {
         Ok(rules)
     }
 
+    /// The whole prohibition by the policy, which covers that of the provision. Exceptions in it would be from a
+    /// part of what is denied, and what holds then nobody has said.
+    fn covered(
+        &mut self,
+        provision: &Element<'_>,
+        empty: &Element<'_>,
+    ) -> Result<Clause, ReadError> {
+        // It may still hold what must not be skipped.
+        self.clause(provision, Effect::Deny, None)?;
+        if let Some(exception) = provision.list("provision", PROVISIONS_MAX)?.first() {
+            return exception.fail(Fault::NoException);
+        }
+        self.clause(empty, Effect::Deny, None)
+    }
+
     fn exception(&mut self, element: &Element<'_>, around: &Clause) -> Result<Clause, ReadError> {
         if let Some(nested) = element.child("provision") {
             return nested.fail(Fault::TooNested);
@@ -548,6 +571,10 @@ impl Reader<'_, '_> {
         let mut clause = self.clause(element, effect, Some(around))?;
         if effect == Effect::Allow {
             // Outside what is around it, it would be an exception from nothing.
+            let is_around = |one: &Grantee| around.grantees.iter().any(|it| covers(*it, *one));
+            if !clause.grantees.iter().all(is_around) {
+                return element.fail(Fault::NoException);
+            }
             clause.compartments = clause.compartments.and(around.compartments);
             clause.kinds = clause.kinds.and(around.kinds);
             clause.purposes = clause.purposes.and(around.purposes);
@@ -606,10 +633,17 @@ impl Reader<'_, '_> {
 
     fn action(&mut self, element: &Element<'_>, effect: Effect) -> Result<(), ReadError> {
         let actions = element.list("action", PROVISIONS_MAX)?;
+        // To use what one has is not to retrieve it, but whoever may not use it need not read it.
+        let is_reading: &[&str] = match effect {
+            Effect::Allow => &["access"],
+            Effect::Deny => &["access", "use"],
+        };
         let mut reads = actions.is_empty();
         for action in &actions {
             let codings = action.codings()?;
-            reads |= codings.iter().any(|it| matches!(it, (CONSENT_ACTION, "access" | "use")));
+            reads |= codings
+                .iter()
+                .any(|(system, code)| *system == CONSENT_ACTION && is_reading.contains(code));
         }
         if !reads {
             return element.needed("action")?.fail(Fault::OtherAction);
@@ -660,6 +694,10 @@ impl Reader<'_, '_> {
         if self.dialect == Dialect::Own {
             return self.own_compartments(element, &labels);
         }
+        if self.dialect == Dialect::R4 && effect == Effect::Allow && labels.len() > 1 {
+            // They are the fields of one label, which restrict together.
+            return element.needed("securityLabel")?.fail(Fault::WouldWiden);
+        }
         if !labels.is_empty() {
             let mut compartments = CompartmentSet::EMPTY;
             for label in &labels {
@@ -667,14 +705,28 @@ impl Reader<'_, '_> {
             }
             return Ok(compartments);
         }
-        match (around, effect) {
-            (Some(around), _) => Ok(around.compartments),
-            (None, Effect::Deny) => Ok(CompartmentSet::all()),
-            (None, Effect::Allow) => {
-                self.note(&element.path, Narrowing::SeparateConsentLeftOut);
-                Ok(CompartmentSet::all().without(self.reading.separate_consent))
-            }
+        let whole = around.map_or(CompartmentSet::all(), |it| it.compartments);
+        match effect {
+            Effect::Deny => Ok(whole),
+            Effect::Allow => self.ordinary(element, whole),
         }
+    }
+
+    /// What a permission without a label is for: of `whole`, what needs no consent of its own.
+    fn ordinary(
+        &mut self,
+        element: &Element<'_>,
+        whole: CompartmentSet,
+    ) -> Result<CompartmentSet, ReadError> {
+        let ordinary = whole.without(self.reading.separate_consent);
+        if ordinary.is_empty() {
+            let at = format!("{}.securityLabel", element.path);
+            return Err(ReadError { at, fault: Fault::SeparateConsent });
+        }
+        if ordinary != whole {
+            self.note(&element.path, Narrowing::SeparateConsentLeftOut);
+        }
+        Ok(ordinary)
     }
 
     /// The compartments by their numbers, where they agree with the labels.
@@ -1080,6 +1132,15 @@ const fn comprised(purpose: Purpose) -> &'static [Purpose] {
         | Purpose::FamilyRequest
         | Purpose::Legal
         | Purpose::Administration => &[],
+    }
+}
+
+/// Whether all of `inner` are of `outer` for certain. Whose member someone is, a Consent does not say.
+fn covers(outer: Grantee, inner: Grantee) -> bool {
+    match (outer, inner) {
+        (Grantee::Everyone, _) => true,
+        (Grantee::Organisation(whole), Grantee::Role { organisation, .. }) => whole == organisation,
+        _ => outer == inner,
     }
 }
 
