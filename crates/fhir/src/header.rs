@@ -215,12 +215,13 @@ impl Prefer {
         if name.eq_ignore_ascii_case("respond-async") {
             self.respond_async = true;
         } else if name.eq_ignore_ascii_case("return") && self.returned.is_none() {
-            self.returned = Some(match value {
-                "minimal" => Return::Minimal,
-                "representation" => Return::Representation,
-                "OperationOutcome" => Return::OperationOutcome,
-                _ => return Err(HeaderError::BadPreference("return")),
-            });
+            // RFC 7240, section 2: what is not recognised is passed over.
+            self.returned = match value {
+                "minimal" => Some(Return::Minimal),
+                "representation" => Some(Return::Representation),
+                "OperationOutcome" => Some(Return::OperationOutcome),
+                _ => None,
+            };
         } else if name.eq_ignore_ascii_case("handling") && self.handling.is_none() {
             self.handling = Some(match value {
                 "strict" => Handling::Strict,
@@ -250,11 +251,11 @@ fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
 }
 
 /// The milliseconds since 1970 of an HTTP date in any of its three forms. `now_ms` decides the century
-/// of a year with two digits: none is more than 50 years ahead.
-pub fn http_date(name: &'static str, text: &str, now_ms: u64) -> Result<u64, HeaderError> {
-    let text = short(name, text)?.trim_matches(is_blank);
-    let date = fixdate(text).or_else(|| rfc850(text, now_ms)).or_else(|| asctime(text));
-    date.ok_or(HeaderError::NotADate(name))
+/// of a year with two digits: none is more than 50 years ahead. Nothing if it is no date: a condition that is
+/// none is passed over (RFC 9110, 13.1.3).
+pub fn http_date(text: &str, now_ms: u64) -> Option<u64> {
+    let text = short("date", text).ok()?.trim_matches(is_blank);
+    fixdate(text).or_else(|| rfc850(text, now_ms)).or_else(|| asctime(text))
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -473,8 +474,9 @@ mod tests {
             return=minimal, return=representation        => Some(Minimal) None false
             |                                            => None None false
             ,,;,                                         => None None false
-            return=maximal                               => refused
-            return                                       => refused
+            return=maximal                               => None None false
+            return                                       => None None false
+            return=maximal, handling=strict              => None Some(Strict) false
             handling=STRICT                              => refused
             "#,
         );
@@ -483,7 +485,7 @@ mod tests {
     #[test]
     fn dates_are_read_in_all_three_forms() {
         check(
-            |text| http_date("If-Modified-Since", text, NOW_MS).ok().map(|ms| ms.to_string()),
+            |text| http_date(text, NOW_MS).map(|ms| ms.to_string()),
             "
             Sun, 06 Nov 1994 08:49:37 GMT     => 784111777000
             Sunday, 06-Nov-94 08:49:37 GMT    => 784111777000
@@ -534,14 +536,14 @@ mod tests {
         #[test]
         fn what_is_written_is_read_again(ms in 0_u64..253_402_300_800_000) {
             prop_assert_eq!(parse_instant("x", &instant(ms)), Ok(ms));
-            prop_assert_eq!(http_date("x", &last_modified(ms), NOW_MS), Ok(ms - ms % 1_000));
+            prop_assert_eq!(http_date(&last_modified(ms), NOW_MS), Some(ms - ms % 1_000));
         }
 
         #[test]
         fn no_text_is_too_strange(text in any::<String>()) {
             let _ = TagList::parse("x", &text);
             let _ = Prefer::parse(&text);
-            let _ = http_date("x", &text, NOW_MS);
+            let _ = http_date(&text, NOW_MS);
             let _ = parse_instant("x", &text);
         }
     }

@@ -22,6 +22,9 @@
 //! * Segments are decoded once, after the path was cut; what decodes to a slash is refused.
 //! * Nothing is guessed: an empty segment, a route with the wrong method and an operation at the wrong
 //!   level each have an error of their own.
+//! * The condition of a create, update, patch or delete has a parameter that says which resources are meant.
+//!   Whether it is a known one only the search tells: read conditions with strict handling
+//!   ([`crate::search::Handling::Strict`]), since a parameter that is left out widens what is changed.
 //!
 //! Not here: the headers ([`crate::header`]), the body, and what the search parameters mean.
 
@@ -50,6 +53,20 @@ pub const PARAMETERS_MAX: usize = 256;
 /// Segments of the longest route: `Type/id/_history/vid`.
 const SEGMENTS_MAX: usize = 4;
 const NAME_CHARS_MAX: usize = 64;
+/// Parameters that say how an answer looks, and not what is in it (R4 Search, "Modifying Search Results").
+const RESULT_PARAMETERS: [&str; 11] = [
+    "_contained",
+    "_containedType",
+    "_count",
+    "_elements",
+    "_format",
+    "_include",
+    "_pretty",
+    "_revinclude",
+    "_sort",
+    "_summary",
+    "_total",
+];
 
 /// An HTTP method (value set `http-verb`).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -179,12 +196,22 @@ impl Query {
         decodes.then_some(query).ok_or(InteractionError::BadEscape)
     }
 
+    /// Whether it can be the condition of a create, update, patch or delete: one of its parameters says which
+    /// resources are meant. What only shapes an answer is met by every resource, and so is an empty value.
+    pub fn is_condition(&self) -> bool {
+        self.parameters().any(|(name, value)| {
+            let stem = name.split_once(':').map_or(name.as_str(), |(stem, _)| stem);
+            let is_blank = value.chars().all(|c| c == ',' || c.is_whitespace());
+            !is_blank && !RESULT_PARAMETERS.contains(&stem)
+        })
+    }
+
     /// Takes `If-None-Exist` of a create: what stands behind the question mark (R4,
     /// "Conditional create"). Some senders write what stands before it too.
     pub fn if_none_exist(of: ResourceType, text: &str) -> Result<Self, InteractionError> {
         let rest = text.strip_prefix(of.as_str()).unwrap_or(text);
         let query = Self::parse(rest.strip_prefix('?').unwrap_or(text))?;
-        if query.is_empty() { Err(InteractionError::EmptyCondition) } else { Ok(query) }
+        if query.is_condition() { Ok(query) } else { Err(InteractionError::EmptyCondition) }
     }
 
     /// As it was sent.
@@ -525,7 +552,7 @@ fn whole_type(
         Method::Post => return Ok(Interaction::Create(of, query)),
         Method::Put | Method::Patch | Method::Delete => {}
     }
-    if query.is_empty() {
+    if !query.is_condition() {
         return Err(InteractionError::NoTarget(method));
     }
     change(method, Target::Matching(of, query))
@@ -653,6 +680,7 @@ mod tests {
             PATCH Patient/1                   => Patch Instance Patient 1
             PATCH Patient?_id=1               => Patch Matching Patient ? _id=1
             DELETE Patient/1                  => Delete Instance Patient 1
+            DELETE Patient?_id=1&_format=json => Delete Matching Patient ? _id=1&_format=json
             DELETE Patient?_id=1              => Delete Matching Patient ? _id=1
             GET Patient/1/$everything?_since=2020 => Operation Everything Instance Patient 1 ? _since=2020
             GET Patient/1/$summary            => Operation Summary Instance Patient 1 ?
@@ -674,6 +702,9 @@ mod tests {
             PUT Patient                       => NoTarget Put
             DELETE Patient?                   => NoTarget Delete
             DELETE Patient?&&                 => NoTarget Delete
+            DELETE Patient?_format=json       => NoTarget Delete
+            PUT Patient?_include:iterate=a&_count=1&_total=none => NoTarget Put
+            PATCH Patient?identifier=&name=%2C => NoTarget Patch
             POST Patient/1                    => MethodNotAllowed Post
             POST metadata                     => MethodNotAllowed Post
             PUT                               => MethodNotAllowed Put

@@ -7,8 +7,8 @@
 //!   elements is not kept, and of an exponent `1E2` becomes `1e+2`: a patch makes a new version, whose
 //!   bytes are the server's.
 //! * A patch changes neither the id nor the type.
-//! * Operations, growth, depth and the length of a pointer are bounded, so no patch costs more than a
-//!   small multiple of itself and its resource.
+//! * Operations, growth, what is moved and compared, depth and the length of a pointer are bounded, so no
+//!   patch costs more than a small multiple of itself and its resource.
 //!
 //! Not here: FHIRPath patches, and whether the result is valid FHIR.
 
@@ -34,6 +34,8 @@ pub const PATCH_BYTES_MAX: usize = 1 << 20;
 pub const OPERATIONS_MAX: usize = 1_000;
 /// Bytes of all values that a patch adds and copies.
 pub const GROWTH_BYTES_MAX: usize = 1 << 20;
+/// Operations read at most so many times the bytes of the resource, and [`GROWTH_BYTES_MAX`].
+pub const READ_TIMES_MAX: usize = 4;
 /// Steps of a pointer: a resource is not deeper.
 const POINTER_STEPS_MAX: usize = DEPTH_MAX;
 
@@ -101,6 +103,12 @@ pub enum PatchError {
         /// The operation.
         index: usize,
     },
+    /// The resource is moved and compared too often.
+    #[error("operation {index}: the patch moves or tests too much; send the resource instead")]
+    TooCostly {
+        /// The operation.
+        index: usize,
+    },
     /// The resource would grow too much.
     #[error(
         "operation {index}: the patch adds more than {GROWTH_BYTES_MAX} bytes; send the resource instead"
@@ -128,6 +136,7 @@ impl From<PatchError> for Outcome {
             E::NotAList | E::BadOperation { .. } | E::IntoItself { .. } => {
                 (IssueType::Structure, Status::BAD_REQUEST)
             }
+            E::TooCostly { .. } => (IssueType::TooCostly, Status::CONTENT_TOO_LARGE),
             E::TooManyOperations { .. } | E::TooLarge { .. } | E::TooDeep { .. } => {
                 (IssueType::TooLong, Status::CONTENT_TOO_LARGE)
             }
@@ -162,9 +171,9 @@ impl Patch {
         let before = Outline::read(json)?;
         let source = Source::check(json.as_bytes(), usize::MAX)?;
         let mut resource = strict(&source)?;
-        let mut added = 0;
+        let mut work = Work::on(json);
         for (index, operation) in self.0.iter().enumerate() {
-            operation.apply(&mut resource, &mut added).map_err(|fault| fault.at(index))?;
+            operation.apply(&mut resource, &mut work).map_err(|fault| fault.at(index))?;
         }
         let text = |name| resource.get(name).and_then(Value::as_str);
         if text("resourceType") != Some(&before.resource_type) {
@@ -192,6 +201,7 @@ enum Fault {
     NotFound(&'static str),
     TestFailed,
     IntoItself,
+    TooCostly,
     TooLarge,
     TooDeep,
 }
@@ -202,6 +212,7 @@ impl Fault {
             Self::NotFound(element) => PatchError::NotFound { index, element },
             Self::TestFailed => PatchError::TestFailed { index },
             Self::IntoItself => PatchError::IntoItself { index },
+            Self::TooCostly => PatchError::TooCostly { index },
             Self::TooLarge => PatchError::TooLarge { index },
             Self::TooDeep => PatchError::TooDeep { index },
         }
@@ -230,15 +241,15 @@ impl Operation {
         }
     }
 
-    fn apply(&self, resource: &mut Value, added: &mut usize) -> Result<(), Fault> {
+    fn apply(&self, resource: &mut Value, work: &mut Work) -> Result<(), Fault> {
         match self {
             Self::Add(path, value) => {
-                grow(added, path, value)?;
+                work.add(path, value)?;
                 add(resource, path, value.clone())
             }
             Self::Remove(path) => remove(resource, path, "path").map(drop),
             Self::Replace(path, value) => {
-                grow(added, path, value)?;
+                work.add(path, value)?;
                 *find_mut(resource, path).ok_or(Fault::NotFound("path"))? = value.clone();
                 Ok(())
             }
@@ -250,39 +261,59 @@ impl Operation {
                     return find(resource, from).map(drop).ok_or(Fault::NotFound("from"));
                 }
                 let value = remove(resource, from, "from")?;
-                check_depth(path, &value)?;
+                check_depth(path, &work.read(&value)?)?;
                 add(resource, path, value)
             }
             Self::Copy { from, path } => {
                 let value = find(resource, from).ok_or(Fault::NotFound("from"))?;
-                grow(added, path, value)?;
+                work.add(path, value)?;
                 let value = value.clone();
                 add(resource, path, value)
             }
             Self::Test(path, value) => {
                 let found = find(resource, path).ok_or(Fault::NotFound("path"))?;
+                work.read(found)?;
                 if equal(found, value) { Ok(()) } else { Err(Fault::TestFailed) }
             }
         }
     }
 }
 
-/// Counts what `value` adds at `path`, and refuses too much of it.
-fn grow(added: &mut usize, path: &Pointer, value: &Value) -> Result<(), Fault> {
-    let text = value.to_string();
-    *added = added.saturating_add(text.len());
-    if *added > GROWTH_BYTES_MAX {
-        return Err(Fault::TooLarge);
+/// What the operations of a patch have cost, in bytes.
+struct Work {
+    added: usize,
+    read: usize,
+    read_max: usize,
+}
+
+impl Work {
+    fn on(json: &str) -> Self {
+        let read_max = json.len().saturating_mul(READ_TIMES_MAX).saturating_add(GROWTH_BYTES_MAX);
+        Self { added: 0, read: 0, read_max }
     }
-    check_depth(path, value)
+
+    /// Counts what `value` adds at `path`, and refuses too much of it.
+    fn add(&mut self, path: &Pointer, value: &Value) -> Result<(), Fault> {
+        let text = value.to_string();
+        self.added = self.added.saturating_add(text.len());
+        if self.added > GROWTH_BYTES_MAX {
+            return Err(Fault::TooLarge);
+        }
+        check_depth(path, &text)
+    }
+
+    /// Counts a `value` that is moved or compared, which adds nothing, and refuses too much of it.
+    fn read(&mut self, value: &Value) -> Result<String, Fault> {
+        let text = value.to_string();
+        self.read = self.read.saturating_add(text.len());
+        if self.read > self.read_max { Err(Fault::TooCostly) } else { Ok(text) }
+    }
 }
 
 /// Values are never deeper than [`DEPTH_MAX`], so that nothing which walks through one runs out of stack.
-fn check_depth(path: &Pointer, value: &Value) -> Result<(), Fault> {
+fn check_depth(path: &Pointer, value: &str) -> Result<(), Fault> {
     let depth_max = DEPTH_MAX.saturating_sub(path.0.len());
-    let is_container = value.is_object() || value.is_array();
-    let is_deep = is_container && too_deep(value.to_string().as_bytes(), depth_max).is_some();
-    if is_deep { Err(Fault::TooDeep) } else { Ok(()) }
+    too_deep(value.as_bytes(), depth_max).map_or(Ok(()), |_| Err(Fault::TooDeep))
 }
 
 /// A JSON Pointer (RFC 6901).
@@ -568,6 +599,23 @@ mod tests {
         // Inside the patch the value stands two levels down.
         assert!(deep(DEPTH_MAX - 2).is_ok());
         assert!(matches!(deep(DEPTH_MAX - 1), Err(PatchError::Input(BundleError::TooDeep { .. }))));
+    }
+
+    #[test]
+    fn large_values_are_not_read_again_and_again() {
+        let large = "x".repeat(GROWTH_BYTES_MAX);
+        let resource = format!(r#"{{"resourceType":"Basic","id":"a","v":["{large}"]}}"#);
+        let there = r#"{"op":"move","from":"/v","path":"/w"}"#;
+        let back = r#"{"op":"move","from":"/w","path":"/v"}"#;
+        let test = r#"{"op":"test","path":"/v","value":[1]}"#;
+        let apply = |operations: &str| {
+            Patch::parse(format!("[{operations}]").as_bytes()).unwrap().apply(&resource)
+        };
+        assert!(apply(&[there, back].join(",")).is_ok());
+        let many = vec_of(&[there, back].join(","), 50);
+        assert_eq!(apply(&many), Err(PatchError::TooCostly { index: 5 }));
+        let moves = [there, back, there, back].join(",");
+        assert_eq!(apply(&[&moves, test].join(",")), Err(PatchError::TestFailed { index: 4 }));
     }
 
     fn vec_of(operation: &str, count: usize) -> String {

@@ -40,7 +40,7 @@ use crate::{
     interaction::{
         Id, Interaction, InteractionError, Method, Operation, Query, ResourceType, Target,
     },
-    outcome::{IssueType, Outcome},
+    outcome::{IssueType, Outcome, Status},
     patch::{Patch, PatchError},
     summary::printable,
     tree::Tree,
@@ -282,6 +282,9 @@ pub enum EntryError {
     /// The full URL and the resource say different things.
     #[error("fullUrl contradicts the {0} of the resource or request; make them equal")]
     FullUrlMismatch(&'static str),
+    /// The resource has a type that R4 has not.
+    #[error("R4 has no resource type {0:?}; types are written as in Patient")]
+    UnknownType(String),
     /// The resource is of another type than the URL.
     #[error("a {found} was sent to the URL of {expected}")]
     TypeMismatch {
@@ -311,6 +314,12 @@ impl From<TransactionError> for Outcome {
             E::Input(error) => return Self::from(error.clone()),
             E::Entry { index, error } => {
                 let outcome = Self::from(error.clone());
+                // The Bundle's own method and URL are right.
+                let outcome = if matches!(error, EntryError::Interaction(_)) {
+                    outcome.with_status(Status::BAD_REQUEST)
+                } else {
+                    outcome
+                };
                 return outcome.at(&format!("Bundle.entry[{index}]"));
             }
             E::NotABundle(_) | E::OtherType(_) => IssueType::Value,
@@ -332,6 +341,7 @@ impl From<EntryError> for Outcome {
             E::Missing(_) => IssueType::Required,
             E::NotInABundle | E::NotAJsonPatch => IssueType::NotSupported,
             E::OutOfPlace { .. } | E::ForeignUrl | E::BadFullUrl => IssueType::Value,
+            E::UnknownType(_) => IssueType::Invalid,
             E::FullUrlMismatch(_) | E::TypeMismatch { .. } | E::IdMismatch => IssueType::Invalid,
         };
         Self::error(code, &error.to_string())
@@ -521,7 +531,9 @@ impl<'a> Body<'a> {
             return Err(BundleError::NotAResource { at: source.at(json) }.into());
         }
         let fields = source.fields(json)?;
-        let resource_type = source.resource_type(json, &fields)?.parse()?;
+        let name = source.resource_type(json, &fields)?;
+        let unknown = |_| EntryError::UnknownType(printable(&name, TYPE_CHARS_MAX));
+        let resource_type = name.parse().map_err(unknown)?;
         Ok(Self { json, resource_type, id: source.text_field(json, &fields, "id")? })
     }
 }

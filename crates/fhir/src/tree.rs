@@ -126,14 +126,46 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Tree, A::Error> {
-        let mut fields = unique(map)?;
-        if fields.len() == 1
-            && let Some(Tree::Text(digits)) = fields.remove(NUMBER_KEY)
-        {
-            return Ok(Tree::Number(digits));
-        }
-        Ok(Tree::Object(fields))
+        unique(map).map(|level| match level {
+            Level::Number(digits) => Tree::Number(digits),
+            Level::Object(fields) => Tree::Object(fields),
+        })
     }
+}
+
+/// The digits of a number, which serde_json hands over as a string of its own; a string that stands in the
+/// JSON is lent, so an object with [`NUMBER_KEY`] is told from a number.
+struct Digits(String);
+
+impl<'de> Deserialize<'de> for Digits {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct DigitsVisitor;
+
+        impl Visitor<'_> for DigitsVisitor {
+            type Value = Digits;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            // What stands in the JSON comes here, lent.
+            fn visit_str<E: Error>(self, _: &str) -> Result<Digits, E> {
+                Err(E::custom("ambiguous key"))
+            }
+
+            fn visit_string<E>(self, digits: String) -> Result<Digits, E> {
+                Ok(Digits(digits))
+            }
+        }
+
+        d.deserialize_any(DigitsVisitor)
+    }
+}
+
+/// What serde_json calls a map.
+enum Level<T> {
+    Number(String),
+    Object(BTreeMap<String, T>),
 }
 
 /// One level of an object: its keys, each once, and the exact bytes under them.
@@ -158,7 +190,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                unique(map)
+                match unique(map)? {
+                    Level::Object(fields) => Ok(fields),
+                    Level::Number(_) => Err(A::Error::custom("no object")),
+                }
             }
         }
 
@@ -166,17 +201,19 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-fn unique<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
-    mut map: A,
-) -> Result<BTreeMap<String, T>, A::Error> {
+fn unique<'de, A: MapAccess<'de>, T: Deserialize<'de>>(mut map: A) -> Result<Level<T>, A::Error> {
     let mut fields = BTreeMap::new();
     while let Some(key) = map.next_key::<String>()? {
+        if key == NUMBER_KEY {
+            let Digits(digits) = map.next_value()?;
+            return Ok(Level::Number(digits));
+        }
         if key == RAW_KEY || fields.contains_key(&key) {
             return Err(A::Error::custom("ambiguous key"));
         }
         fields.insert(key, map.next_value()?);
     }
-    Ok(fields)
+    Ok(Level::Object(fields))
 }
 
 /// The offset of the first bracket that stands deeper than `depth_max`, found without recursion and

@@ -71,6 +71,11 @@ fn faults_have_names() {
         {"resourceType":"Patient","meta":{},"\u006deta":{}}                       => AmbiguousKey
         {"resourceType":"Patient","name":[{"text":"a","text":"b"}]}               => AmbiguousKey
         {"resourceType":"Patient","a":{"$serde_json::private::RawValue":"1"}}     => AmbiguousKey
+        {"resourceType":"Patient","a":{"$serde_json::private::Number":"1"}}       => AmbiguousKey
+        {"resourceType":"Patient","a":{"$serde_json::private::Number":{"b":1}}}   => AmbiguousKey
+        {"resourceType":"Patient","a":{"\u0024serde_json::private::Number":"1"}}  => AmbiguousKey
+        {"resourceType":"Patient","a":{"b":1,"$serde_json::private::Number":"1"}} => AmbiguousKey
+        {"resourceType":"Patient","$serde_json::private::Number":"1"}             => AmbiguousKey
         {"resourceType":"Bundle","entry":[],"entry":[]}                           => AmbiguousKey
         {"resourceType":"Bundle","entry":[{"resource":{},"resource":{}}]}         => AmbiguousKey
         {"resourceType":"Bundle"}                                                 => NoPatient

@@ -92,7 +92,7 @@ fn entries_are_taken_or_refused_by_name() {
         {"request":{"method":"DELETE","url":"Patient"}}                                                     => Interaction
         {"request":{"method":"POST","url":"Patient"},"resource":{"resourceType":"Patient"}}                 => ok
         {"request":{"method":"POST","url":"Patient"},"resource":{"resourceType":"Group"}}                   => TypeMismatch
-        {"request":{"method":"POST","url":"Patient"},"resource":{"resourceType":"Foo"}}                     => Interaction
+        {"request":{"method":"POST","url":"Patient"},"resource":{"resourceType":"Foo"}}                     => UnknownType
         {"request":{"method":"POST","url":"Patient"},"resource":{}}                                         => Input
         {"request":{"method":"POST","url":"Patient"},"resource":[]}                                         => Input
         {"request":{"method":"POST","url":"Patient"},"resource":{"resourceType":"Patient","id":7}}          => Input
@@ -293,7 +293,7 @@ fn references_become_what_they_stand_for() {
         (r##""subject":{"reference":"#x"}"##, ""),
         (r#""subject":{"reference":"Patient/2"}"#, ""),
         (r#""subject":{"reference":"https://t.example/Patient/1"}"#, ""),
-        (r#""subject":{"reference":"https://t.example/Patient?identifier=a|b"}"#, ""),
+        (r#""contained":[{"resourceType":"DetectedIssue","reference":"urn:uuid:b"}]"#, ""),
         (r#""subject":{"display":"urn:uuid:a"}"#, ""),
         (
             r#""contained":[{"resourceType":"Group","member":[{"entity":{"reference":"urn:uuid:a"}}]}]"#,
@@ -345,6 +345,9 @@ fn references_that_could_never_be_found_are_refused() {
     assert_eq!(rewrite(r#""author":[1,{"reference":"urn:oid:9"}]"#), Err(error));
     let error = LinkError::NotResolved { path: path("Basic.subject.reference") };
     assert_eq!(rewrite(r#""subject":{"reference":"Patient?identifier=c"}"#), Err(error));
+    let absolute = r#""subject":{"reference":"https://t.example/Patient?identifier=a|b"}"#;
+    let error = LinkError::NotResolved { path: path("Basic.subject.reference") };
+    assert_eq!(rewrite(absolute), Err(error));
     assert!(matches!(rewrite(r#""a":1,"a":2"#), Err(LinkError::Input(_))));
     assert_eq!(rewrite(r#""url":"urn:uuid:b""#), Ok(()));
     // Without a server of its own, an entry's relative references are not the Bundle's.
@@ -384,17 +387,27 @@ fn conditions_are_listed_once_before_they_are_resolved() {
     let resource = r#"{"resourceType":"Basic","subject":{"reference":"Patient?identifier=a|b"},
         "author":{"reference":"Practitioner?identifier=c%7Cd"},"display":"Patient?x=y",
         "other":[{"reference":"Patient?identifier=a|b"},{"reference":"Foo?x=y"},{"reference":"Patient?"}]}"#;
-    let found = conditions(resource).expect("they can be read");
+    let found = conditions(resource, None).expect("they can be read");
     let texts: Vec<_> = found.keys().map(String::as_str).collect();
     assert_eq!(texts, ["Patient?identifier=a|b", "Practitioner?identifier=c%7Cd"]);
     let query = &found[texts[1]].query;
     assert_eq!(query.identifier(), Some(("c".to_owned(), "d".to_owned())));
     let broken = r#"{"resourceType":"Basic","subject":{"reference":"Patient?identifier=%zz"}}"#;
-    assert!(matches!(conditions(broken), Err(LinkError::NotResolved { .. })));
+    assert!(matches!(conditions(broken, None), Err(LinkError::NotResolved { .. })));
+    let absolute =
+        r#"{"resourceType":"Basic","subject":{"reference":"https://a.example/Patient?_id=1"}}"#;
+    let base = Some("https://a.example");
+    let found = conditions(absolute, base).expect("it is ours");
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["https://a.example/Patient?_id=1"]);
+    for other in [None, Some("https://a.example/fhir")] {
+        assert!(matches!(conditions(absolute, other), Err(LinkError::NotResolved { .. })));
+    }
+    let everything = r#"{"resourceType":"Basic","subject":{"reference":"Patient?_format=json"}}"#;
+    assert!(matches!(conditions(everything, None), Err(LinkError::NotResolved { .. })));
     let many: Vec<_> =
         (0..1_001).map(|at| format!(r#"{{"reference":"Patient?_id={at}"}}"#)).collect();
     let many = format!(r#"{{"resourceType":"Basic","subject":[{}]}}"#, many.join(","));
-    assert_eq!(conditions(&many), Err(LinkError::TooManyConditions));
+    assert_eq!(conditions(&many, None), Err(LinkError::TooManyConditions));
 }
 
 #[test]
@@ -554,7 +567,7 @@ fn transactions_of_others_keep_every_byte_but_their_references() {
         }
         for entry in &transaction.entries {
             let body = entry.action.body().expect(name);
-            for (reference, condition) in conditions(body.json).expect(name) {
+            for (reference, condition) in conditions(body.json, None).expect(name) {
                 links.resolve(&reference, condition.resource_type, id("found"));
                 stored.insert(format!("{}/found", condition.resource_type));
             }
@@ -680,7 +693,7 @@ proptest! {
     fn no_input_is_too_strange(text in any::<String>(), entries in json()) {
         let _ = parse(text.as_bytes(), &LIMITS);
         let _ = links().rewrite(&text, None);
-        let _ = conditions(&text);
+        let _ = conditions(&text, None);
         let entries = bundle("batch", &entries.to_string());
         let _ = parse(entries.as_bytes(), &LIMITS);
         let _ = Query::parse(&text);
@@ -708,6 +721,38 @@ fn the_body_of_a_single_request_is_read_as_strictly() {
         assert!(read(refused).is_err(), "{refused}");
     }
     assert!(read(&" ".repeat(101)).is_err());
+}
+
+#[test]
+fn an_entry_that_is_no_interaction_does_not_lend_the_bundle_its_status() {
+    for entry in [
+        r#"{"request":{"method":"GET","url":"Foo"}}"#,
+        r#"{"request":{"method":"PUT","url":"metadata"}}"#,
+        r#"{"request":{"method":"POST","url":"Patient"},"resource":{"resourceType":"Foo"}}"#,
+    ] {
+        let json = bundle("transaction", entry);
+        let error = parse(json.as_bytes(), &LIMITS).expect_err(entry);
+        assert_eq!(Outcome::from(error).status().code(), 400, "{entry}");
+    }
+    let error = Body::parse(br#"{"resourceType":"Foo"}"#, 100).expect_err("R4 has none");
+    let outcome = Outcome::from(error);
+    assert_eq!(outcome.status().code(), 400);
+    assert!(outcome.to_json().contains("\"invalid\""));
+}
+
+#[test]
+fn conditions_that_everything_meets_are_none() {
+    check(
+        r#"
+        {"request":{"method":"DELETE","url":"Patient?_format=json"}} => Interaction
+        {"request":{"method":"DELETE","url":"Patient?_count=1&name=&code=,"}} => Interaction
+        {"request":{"method":"DELETE","url":"Patient?_include:iterate=Patient:organization"}} => Interaction
+        {"request":{"method":"DELETE","url":"Patient?_format=json&_id=1"}} => ok
+        {"request":{"method":"POST","url":"Patient","ifNoneExist":"_pretty=true&_sort=_id"},"resource":{"resourceType":"Patient"}} => Interaction
+        "#,
+    );
+    let resource = r#"{"resourceType":"Basic","subject":{"reference":"Patient?_format=json"}}"#;
+    assert!(links().rewrite(resource, None).is_err());
 }
 
 #[test]

@@ -328,7 +328,11 @@ fn of_type(value: &str) -> Result<Criterion, &'static str> {
 }
 
 fn is_identifier_of(identifier: &Value, system: &str, code: &str, value: &str) -> bool {
-    let own = identifier.get("value").and_then(Value::as_str);
+    // A code comes first where tokens are read, and so in the index: no Identifier has one.
+    let own = match identifier.get("code") {
+        Some(_) => None,
+        None => identifier.get("value").and_then(Value::as_str),
+    };
     let is_type = |(its_system, its_code): (&str, &str)| {
         its_system == system && text::is_code(code, its_code)
     };

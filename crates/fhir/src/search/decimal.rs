@@ -34,7 +34,12 @@ impl Decimal {
         if !is_number(whole) || !is_number(fraction) {
             return None;
         }
-        let fraction = if unsigned.contains('.') { fraction } else { "" };
+        let fraction = match unsigned.contains('.') {
+            true => fraction,
+            // R4 gives 1e2 the range of 1.0e2: from 95 to 105 (Search, "number").
+            false if exponent > 0 => "0",
+            false => "",
+        };
         let digits = [whole, fraction].concat();
         let digits = digits.trim_start_matches('0');
         if digits.len() > DIGITS_MAX {
@@ -151,7 +156,12 @@ mod tests {
         for (text, low, high) in [
             ("100", "99.5", "100.5"),
             ("100.00", "99.995", "100.005"),
-            ("1e2", "50", "150"),
+            ("1e2", "95", "105"),
+            ("1.0e2", "95", "105"),
+            ("1.00e2", "99.5", "100.5"),
+            ("-2e3", "-2050", "-1950"),
+            ("1e-2", "0.005", "0.015"),
+            ("1e0", "0.5", "1.5"),
             ("-5.4", "-5.45", "-5.35"),
             ("0", "-0.5", "0.5"),
         ] {

@@ -2,9 +2,9 @@
 //!
 //! # Invariants
 //!
-//! * A query that exists can be answered. What could not be is in `ignored`, and only names can be: a modifier
-//!   or value that is not understood refuses the query whatever the handling, since leaving it out would widen
-//!   the answer.
+//! * A query that exists can be answered. What could not be is in `ignored`, and only names can be, or a
+//!   parameter that has no value at all: a modifier or value that is not understood refuses the query whatever
+//!   the handling, since leaving it out would widen the answer.
 //! * [`Query::canonical`] read again gives the same query.
 
 use alloc::{boxed::Box, collections::BTreeSet, string::String, vec::Vec};
@@ -17,6 +17,7 @@ use super::{
     shape::Shape,
     table::{self, ID, Parameter},
 };
+use crate::bundle::is_id;
 
 /// What the server knows when a query arrives.
 #[derive(Clone, Copy, Debug)]
@@ -209,7 +210,9 @@ impl Query {
             | Criterion::TokenText(_)
             | Criterion::Uri(..) => None,
         };
-        criteria.iter().map(patient).collect()
+        // What is no id names nobody's chart.
+        let is_chart = |id: &&str| is_id(id) && !matches!(*id, "." | "..");
+        criteria.iter().map(|it| patient(it).filter(is_chart)).collect()
     }
 
     /// The types whose resources must be at hand to answer, the searched one included; of untyped includes, all.

@@ -296,7 +296,7 @@ impl Reader {
         let alternatives: Vec<_> =
             split(value, ',').into_iter().filter(|value| !value.is_empty()).collect();
         if alternatives.is_empty() {
-            return Err(SearchError::Empty { parameter: parameter.name.to_owned() });
+            return Err(fault(parameter.name, "a value between its commas"));
         }
         let left = self.values_left.checked_sub(alternatives.len());
         let too_many = SearchError::TooMany { what: "values", most: VALUES_MAX };

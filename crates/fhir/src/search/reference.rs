@@ -56,17 +56,17 @@ impl<'a> Target<'a> {
 
     /// Whether `value` refers to a `wanted`, as far as anything tells.
     pub(super) fn may_be(value: &Value, wanted: &str) -> bool {
-        if let Some(said) = value.get("type").and_then(Value::as_str) {
-            return said == wanted;
-        }
-        let Some(reference) = text(value) else { return true };
-        match Target::parse(reference, "") {
-            Some((Target::Here(kind, _), _)) => kind == wanted,
-            Some((Target::Elsewhere(url), _)) => match url.rsplit('/').nth(1) {
+        let said = value.get("type").and_then(Value::as_str);
+        let target = text(value).and_then(|reference| Target::parse(reference, ""));
+        match (target, said) {
+            // What the reference names is what is found, whatever is said beside it.
+            (Some((Target::Here(kind, _), _)), _) => kind == wanted,
+            (_, Some(said)) => said == wanted,
+            (Some((Target::Elsewhere(url), _)), None) => match url.rsplit('/').nth(1) {
                 Some(kind) if is_type(kind) => kind == wanted,
                 Some(_) | None => true,
             },
-            None => true,
+            (None, None) => true,
         }
     }
 

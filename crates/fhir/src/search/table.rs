@@ -6,7 +6,7 @@
 //! and then
 //!
 //! * of a reference, the types that it may refer to as far as they are here; `*` for any;
-//! * of a code without a system beside it, the system that its value set is of;
+//! * of a code without a system beside it, alone or in a composite, the system that its value set is of;
 //! * of a composite, its parts: what kind each is, and where it stands in what the paths lead to.
 //!
 //! Not here, and so not served: `phonetic` (a sound is not exact), `near` (needs geometry), `age` (needs a
@@ -289,7 +289,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         date("last-date", "", "lastOccurrence"),
         token("manifestation", "", "reaction.manifestation"),
         date("onset", "", "reaction.onset"),
-        reference("patient", "clinical-patient", "patient", "Group Patient"),
+        reference("patient", "clinical-patient", "patient->Patient", "Group Patient"),
         reference("recorder", "", "recorder", "Patient Practitioner PractitionerRole RelatedPerson"),
         token("route", "", "reaction.exposureRoute"),
         code("severity", "", "reaction.severity", "http://hl7.org/fhir/reaction-event-severity"),
@@ -390,7 +390,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         token("identifier", "", "identifier"),
         reference("insurer", "", "insurer", "Organization"),
         reference("item-udi", "", "item.udi", "Device"),
-        reference("patient", "", "patient", "Patient"),
+        reference("patient", "", "patient->Patient", "Patient"),
         reference("payee", "", "payee.party", "Organization Patient Practitioner PractitionerRole RelatedPerson"),
         token("priority", "", "priority"),
         reference("procedure-udi", "", "procedure.udi", "Device"),
@@ -405,7 +405,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         token("identifier", "", "identifier"),
         reference("insurer", "", "insurer", "Organization"),
         code("outcome", "", "outcome", "http://hl7.org/fhir/remittance-outcome"),
-        reference("patient", "", "patient", "Patient"),
+        reference("patient", "", "patient->Patient", "Patient"),
         date("payment-date", "", "payment.date"),
         reference("request", "", "request", "Claim"),
         reference("requestor", "", "requestor", "Organization Practitioner PractitionerRole"),
@@ -524,7 +524,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         date("date", "clinical-date", "dateTime"),
         token("identifier", "clinical-identifier", "identifier"),
         reference("organization", "", "organization", "Organization"),
-        reference("patient", "clinical-patient", "patient", "Group Patient"),
+        reference("patient", "clinical-patient", "patient->Patient", "Group Patient"),
         date("period", "", "provision.period"),
         token("purpose", "", "provision.purpose"),
         token("scope", "", "scope"),
@@ -538,7 +538,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         string("class-value", "", "class.value"),
         string("dependent", "", "dependent"),
         token("identifier", "", "identifier"),
-        reference("patient", "", "beneficiary", "Patient"),
+        reference("patient", "", "beneficiary->Patient", "Patient"),
         reference("payor", "", "payor", "Organization Patient RelatedPerson"),
         reference("policy-holder", "", "policyHolder", "Organization Patient RelatedPerson"),
         code("status", "", "status", "http://hl7.org/fhir/fm-status"),
@@ -551,7 +551,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         date("identified", "", "identified[dateTime,Period]"),
         token("identifier", "clinical-identifier", "identifier"),
         reference("implicated", "", "implicated", "*"),
-        reference("patient", "clinical-patient", "patient", "Group Patient"),
+        reference("patient", "clinical-patient", "patient->Patient", "Group Patient"),
     ]),
     ("Device", &[
         string("device-name", "", "deviceName.name | type.coding.display | type.text"),
@@ -560,7 +560,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         string("manufacturer", "", "manufacturer"),
         string("model", "", "modelNumber"),
         reference("organization", "", "owner", "Organization"),
-        reference("patient", "", "patient", "Patient"),
+        reference("patient", "", "patient->Patient", "Patient"),
         code("status", "", "status", "http://hl7.org/fhir/device-status"),
         token("type", "", "type"),
         string("udi-carrier", "", "udiCarrier.carrierHRF"),
@@ -591,7 +591,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
     ("DeviceUseStatement", &[
         reference("device", "", "device", "Device"),
         token("identifier", "", "identifier"),
-        reference("patient", "clinical-patient", "subject", "Group Patient"),
+        reference("patient", "clinical-patient", "subject->Patient", "Group Patient"),
         reference("subject", "", "subject", "Group Patient"),
     ]),
     ("DiagnosticReport", &[
@@ -633,7 +633,10 @@ const TYPES: &[(&str, &[Parameter])] = &[
         reference("related", "", "context.related", "*"),
         reference("relatesto", "", "relatesTo.target", "DocumentReference"),
         code("relation", "", "relatesTo.code", "http://hl7.org/fhir/document-relationship-type"),
-        composite("relationship", "", "relatesTo", &[(Kind::Reference, "target"), (Kind::Token, "code")]),
+        Parameter {
+            system: "http://hl7.org/fhir/document-relationship-type",
+            ..composite("relationship", "", "relatesTo", &[(Kind::Reference, "target"), (Kind::Token, "code")])
+        },
         token("security-label", "", "securityLabel"),
         token("setting", "", "context.practiceSetting"),
         code("status", "", "status", "http://hl7.org/fhir/document-reference-status"),
@@ -682,7 +685,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         token("identifier", "clinical-identifier", "identifier"),
         reference("incoming-referral", "", "referralRequest", "ServiceRequest"),
         reference("organization", "", "managingOrganization", "Organization"),
-        reference("patient", "clinical-patient", "patient", "Group Patient"),
+        reference("patient", "clinical-patient", "patient->Patient", "Group Patient"),
         code("status", "", "status", "http://hl7.org/fhir/episode-of-care-status"),
         token("type", "clinical-type", "type"),
     ]),
@@ -698,7 +701,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         reference("facility", "", "facility", "Location"),
         token("identifier", "", "identifier"),
         reference("item-udi", "", "item.udi", "Device"),
-        reference("patient", "", "patient", "Patient"),
+        reference("patient", "", "patient->Patient", "Patient"),
         reference("payee", "", "payee.party", "Organization Patient Practitioner PractitionerRole RelatedPerson"),
         reference("procedure-udi", "", "procedure.udi", "Device"),
         reference("provider", "", "provider", "Organization Practitioner PractitionerRole"),
@@ -711,7 +714,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         token("identifier", "clinical-identifier", "identifier"),
         reference("instantiates-canonical", "", "instantiatesCanonical", ""),
         uri("instantiates-uri", "", "instantiatesUri"),
-        reference("patient", "clinical-patient", "patient", "Group Patient"),
+        reference("patient", "clinical-patient", "patient->Patient", "Group Patient"),
         token("relationship", "", "relationship"),
         token("sex", "", "sex"),
         code("status", "", "status", "http://hl7.org/fhir/history-status"),
@@ -789,7 +792,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         reference("location", "", "location", "Location"),
         string("lot-number", "", "lotNumber"),
         reference("manufacturer", "", "manufacturer", "Organization"),
-        reference("patient", "clinical-patient", "patient", "Group Patient"),
+        reference("patient", "clinical-patient", "patient->Patient", "Group Patient"),
         reference("performer", "", "performer.actor", "Organization Practitioner PractitionerRole"),
         reference("reaction", "", "reaction.detail", "Observation"),
         date("reaction-date", "", "reaction.date"),
@@ -937,7 +940,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         reference("instantiates-canonical", "", "instantiatesCanonical", ""),
         uri("instantiates-uri", "", "instantiatesUri"),
         token("oraldiet", "", "oralDiet.type"),
-        reference("patient", "clinical-patient", "patient", "Group Patient"),
+        reference("patient", "clinical-patient", "patient->Patient", "Group Patient"),
         reference("provider", "", "orderer", "Practitioner PractitionerRole"),
         code("status", "", "status", "http://hl7.org/fhir/request-status"),
         token("supplement", "", "supplement.type"),
@@ -1126,7 +1129,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
         code("gender", "individual-gender", "gender", "http://hl7.org/fhir/administrative-gender"),
         token("identifier", "", "identifier"),
         string("name", "", "name"),
-        reference("patient", "", "patient", "Patient"),
+        reference("patient", "", "patient->Patient", "Patient"),
         token("phone", "individual-phone", "telecom(system=phone)"),
         token("relationship", "", "relationship"),
         token("telecom", "individual-telecom", "telecom"),
@@ -1184,7 +1187,7 @@ const TYPES: &[(&str, &[Parameter])] = &[
     ]),
     ("SupplyDelivery", &[
         token("identifier", "clinical-identifier", "identifier"),
-        reference("patient", "clinical-patient", "patient", "Group Patient"),
+        reference("patient", "clinical-patient", "patient->Patient", "Group Patient"),
         reference("receiver", "", "receiver", "Practitioner PractitionerRole"),
         code("status", "", "status", "http://hl7.org/fhir/supplydelivery-status"),
         reference("supplier", "", "supplier", "Organization Practitioner PractitionerRole"),

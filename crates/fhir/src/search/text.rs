@@ -14,17 +14,32 @@ use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 pub(super) fn normal(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let letters = text.nfkd().flat_map(char::to_lowercase).nfkd();
-    for letter in letters.filter(|it| !is_combining_mark(*it)) {
+    for letter in letters.filter(|it| !is_accent(*it)) {
         if letter.is_whitespace() {
             if !normal.is_empty() && !normal.ends_with(' ') {
                 normal.push(' ');
             }
-        } else if letter.is_alphanumeric() {
+        } else if letter.is_alphanumeric() || is_combining_mark(letter) {
             normal.push(letter);
         }
     }
     normal.truncate(normal.trim_end().len());
     normal
+}
+
+/// Whether `mark` is written or left out at will: accents, and the points of Hebrew and Arabic. Other combining
+/// marks, as the vowels of Indic scripts and of Thai, make one word another.
+fn is_accent(mark: char) -> bool {
+    is_combining_mark(mark)
+        && matches!(mark,
+            '\u{300}'..='\u{36f}'
+            | '\u{591}'..='\u{5c7}'
+            | '\u{64b}'..='\u{65f}'
+            | '\u{670}'
+            | '\u{1ab0}'..='\u{1aff}'
+            | '\u{1dc0}'..='\u{1dff}'
+            | '\u{20d0}'..='\u{20ff}'
+            | '\u{fe20}'..='\u{fe2f}')
 }
 
 /// A code without case: R4 asks for it where nobody knows whether a code system tells cases apart (Search,
@@ -51,6 +66,8 @@ mod tests {
             ("ﬁne İ", "fine i"),
             ("Łukasz", "łukasz"),
             ("山田 太郎", "山田 太郎"),
+            ("राम", "राम"),
+            ("ดี", "ดี"),
             ("--", ""),
         ] {
             assert_eq!(normal(text), expected, "{text}");

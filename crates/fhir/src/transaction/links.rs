@@ -6,7 +6,8 @@
 //!                                            http://server/Type/id         Type/id, if an entry is that
 //!                                            Type/id                       as the last, below the server
 //!                                                                          of the entry's own full URL
-//!                                            Type?parameters               Type/id that they find
+//!                                            Type?parameters, relative     Type/id that they find
+//!                                            or below the server's base
 //! elements of type uri, url, oid, uuid       what equals a full URL        Type/id
 //! <a href>, <img src> in a narrative         what equals a full URL        Type/id
 //! ```
@@ -181,8 +182,12 @@ impl From<LinkError> for Outcome {
 }
 
 /// The conditions in the references of `json`, a resource, each once, by the text of the reference: what
-/// must be resolved before [`Links::rewrite`].
-pub fn conditions(json: &str) -> Result<BTreeMap<String, Condition>, LinkError> {
+/// must be resolved before [`Links::rewrite`]. A URL with a condition is taken for one below `base`, the
+/// server's public address without a slash at its end, and refused if it is another's.
+pub fn conditions(
+    json: &str,
+    base: Option<&str>,
+) -> Result<BTreeMap<String, Condition>, LinkError> {
     let resource = Outline::read(json)?;
     let mut found = BTreeMap::new();
     if resource.resource_type == "Bundle" {
@@ -193,15 +198,19 @@ pub fn conditions(json: &str) -> Result<BTreeMap<String, Condition>, LinkError> 
             return Ok(());
         }
         let text = text_of(&json[range]);
-        let Some((of, query)) = conditional(&text) else { return Ok(()) };
+        let Some((server, of, query)) = conditional(&text) else { return Ok(()) };
+        let path = || path(&resource.resource_type, place);
+        if server.is_some() && server != base {
+            return Err(LinkError::NotResolved { path: path() });
+        }
         if found.contains_key(text.as_ref()) {
             return Ok(());
         }
         if found.len() == CONDITIONS_MAX {
             return Err(LinkError::TooManyConditions);
         }
-        let path = || path(&resource.resource_type, place);
-        let query = Query::parse(query).map_err(|_| LinkError::NotResolved { path: path() })?;
+        let query = Query::parse(query).ok().filter(Query::is_condition);
+        let query = query.ok_or_else(|| LinkError::NotResolved { path: path() })?;
         found.insert(text.into_owned(), Condition { resource_type: of, query });
         Ok(())
     })?;
@@ -241,10 +250,14 @@ impl Sent {
     }
 }
 
-/// Type and query of a conditional reference.
-fn conditional(reference: &str) -> Option<(ResourceType, &str)> {
+/// Server, if it names one, type and query of a conditional reference.
+fn conditional(reference: &str) -> Option<(Option<&str>, ResourceType, &str)> {
     let (of, query) = reference.split_once('?')?;
-    Some((of.parse().ok()?, query)).filter(|_| !query.is_empty())
+    let (server, of) = match of.rsplit_once('/') {
+        Some((server, of)) => (Some(server), of),
+        None => (None, of),
+    };
+    Some((server, of.parse().ok()?, query)).filter(|_| !query.is_empty())
 }
 
 /// What the references of a Bundle stand for.
@@ -422,9 +435,10 @@ impl Role {
         let mut keys = place.keys();
         let key = keys.next().unwrap_or_default();
         match key.as_ref() {
-            // Two elements of this name are of type uri: DetectedIssue's own, and one of Immunization.
+            // Two elements of this name are of type uri: DetectedIssue's own, contained or not, and one of
+            // Immunization.
             "reference" => match keys.next().as_deref() {
-                None | Some("education") => Self::Link,
+                None | Some("contained" | "education") => Self::Link,
                 Some(_) => Self::Reference,
             },
             "div" => Self::Narrative,
