@@ -217,6 +217,10 @@ struct Order<'m> {
     request: Option<Handle>,
     report: Option<Handle>,
     specimen: Option<Handle>,
+    /// What its report says of itself.
+    status: Option<Part<'m>>,
+    /// An OBX was sent under it.
+    has_results: bool,
     results: Vec<Handle>,
     /// How many of the results a specimen was named for.
     sampled: usize,

@@ -70,7 +70,14 @@ fn every_type_of_value_has_its_form() {
         CQ|5^mg|                        => valueQuantity {"value":5,"unit":"mg"}
         NM||                            => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
         NM|""|                          => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
-        DT|31.04.2026|                  => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
+        DT|31.04.2026|                  => valueString "31.04.2026"
+        TS|31.04.2026 10:00|            => valueString "31.04.2026 10:00"
+        TM|noon|                        => valueString "noon"
+        SN|<^trace|                     => valueString "<^trace"
+        SN|""^""|                       => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
+        CQ|>5^mg|                       => valueString ">5^mg"
+        DR|20260430^never|              => valueString "20260430^never"
+        DR|20260430|                    => valuePeriod {"start":"2026-04-30"}
     "#;
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (input, expected) = line.split_once("=>").expect("input => element");
@@ -116,6 +123,103 @@ fn lines_of_one_text_are_one_observation() {
     let texts: Vec<&Value> =
         resources(&record, "Observation").iter().map(|o| &o["valueString"]).collect();
     assert_eq!(texts, ["one\ntwo", "other", "again"]);
+}
+
+fn request<'r>(record: &'r Record, resource_type: &str, nth: usize) -> &'r Value {
+    let entries = record.bundle["entry"].as_array().expect("it is a list");
+    let found = |entry: &&Value| entry["resource"]["resourceType"] == resource_type;
+    &entries.iter().filter(found).nth(nth).expect(resource_type)["request"]
+}
+
+fn told(record: &Record, path: &str) -> bool {
+    record.unmapped.iter().any(|unmapped| unmapped.path.to_string().starts_with(path))
+}
+
+#[test]
+fn what_is_not_sent_again_replaces_nothing() {
+    let obr = "PID|||7\nOBR|1|P|F|1^x^LN|||||||||||||||||||||F\n";
+    let record = record("ORU^R01", &format!("{obr}OBX|1|NM|2^y^LN||||||||U\nNTE|1||old"));
+    assert_eq!(request(&record, "Observation", 0)["method"], "POST");
+    assert!(request(&record, "Observation", 0)["ifNoneExist"].is_string());
+    assert_eq!(request(&record, "DiagnosticReport", 0)["method"], "PUT");
+    assert!(resources(&record, "DiagnosticReport")[0]["result"][0].is_object());
+    assert!(told(&record, "OBX[1]-11") && told(&record, "NTE[1]"));
+
+    let record = self::record("ORU^R01", obr);
+    assert_eq!(request(&record, "DiagnosticReport", 0)["method"], "POST");
+    assert!(told(&record, "OBR[1]-25"));
+    let record = self::record("ORU^R01", "PID|||7\nOBR|1|P|F|1^x^LN|||||||||||||||||||||X");
+    assert_eq!(request(&record, "DiagnosticReport", 0)["method"], "PUT");
+}
+
+#[test]
+fn what_is_withdrawn_is_not_shown() {
+    for status in ["D", "W", "X"] {
+        let obx = format!("OBX|1|ED|PDF^R||^application^pdf^Base64^JVBE||||||{status}");
+        let record = record("ORU^R01", &format!("PID|||7\nOBR|1|P|F|1^x^LN\n{obx}"));
+        assert_eq!(resources(&record, "DiagnosticReport")[0].get("presentedForm"), None);
+        assert!(told(&record, "OBX[1]-11") && told(&record, "OBX[1]-5"), "{status}");
+
+        let text = format!("OBX|2|TX|T||of another||||||{status}\nOBX|3|TX|T||kept||||||F");
+        let txa = format!("PID|||7\nTXA|1|CN|TX|||||||||D1|||||AU\n{obx}\n{text}");
+        let record = self::record("MDM^T02", &txa);
+        let content = &resources(&record, "DocumentReference")[0]["content"];
+        assert_eq!(content.as_array().map(Vec::len), Some(1));
+        assert_eq!(content[0]["attachment"]["data"], STANDARD.encode("kept"));
+
+        let record = self::record("ADT^A01", &format!("PID|||7\n{obx}||||||||||D9"));
+        assert_eq!(resources(&record, "DocumentReference")[0]["status"], "entered-in-error");
+        assert_eq!(request(&record, "DocumentReference", 0)["method"], "PUT");
+    }
+}
+
+#[test]
+fn lines_of_another_status_or_time_are_another_text() {
+    let segments = "PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|TX|2^y^LN|1|one||||||F\nOBX|2|TX|2^y^LN|1|wrong||||||W\n\
+                    OBX|3|TX|2^y^LN|1|two||||||F|||20260430\nOBX|4|ED|PDF||^text^plain^A^x||||||F\n\
+                    OBX|5|TX|2^y^LN|1|three||||||F|||20260430\nOBX|6|TX|2^y^LN|1|four||||||F|||20260430";
+    let record = record("ORU^R01", segments);
+    let texts: Vec<&Value> =
+        resources(&record, "Observation").iter().map(|o| &o["valueString"]).collect();
+    assert_eq!(texts, ["one", "wrong", "two", "three\nfour"]);
+}
+
+#[test]
+fn corrections_are_newer_wherever_they_are_told() {
+    let obx = |status: &str| {
+        let obx = format!("OBX|1|NM|2^y^LN||80|kg|||||{status}|||20260430");
+        let record = record("ADT^A01", &format!("PID|||7^^^H^MR\n{obx}"));
+        request(&record, "Observation", 0).clone()
+    };
+    for status in ["A", "B", "C", "D", "W", "X"] {
+        assert_eq!(obx(status)["method"], "PUT", "{status}");
+    }
+    let first = obx("F");
+    assert_eq!(first["method"], "POST");
+    let condition = first["ifNoneExist"].as_str().expect("it has a key");
+    assert_eq!(obx("C")["url"], format!("Observation?{condition}"));
+}
+
+#[test]
+fn results_without_sub_id_are_told_apart_by_time() {
+    let obx = |at: &str| format!("OBX|1|NM|2^y^LN||5||||||F|||{at}");
+    let obr = "PID|||7\nOBR|1|P|F|1^x^LN";
+    let (eight, nine) = (obx("202604300800"), obx("202604300900"));
+    let both = record("ORU^R01", &format!("{obr}\n{eight}\n{nine}"));
+    let second = record("ORU^R01", &format!("{obr}\n{nine}"));
+    assert_eq!(request(&both, "Observation", 1), request(&second, "Observation", 0));
+    assert_ne!(request(&both, "Observation", 0), request(&second, "Observation", 0));
+}
+
+#[test]
+fn notes_are_of_what_stands_before_them() {
+    let segments = "PID|||7\nORC|RE|P|F\nOBR|1|P|F|1^x^LN\nNTE|1||of the order\nOBX|1|NM|2^y^LN||5||||||F\n\
+                    OBX|2|ED|PDF||^text^plain^A^x||||||F\nNTE|1||of the form\nORC|RE|Q|G\nNTE|1||of the next";
+    let record = record("ORU^R01", segments);
+    assert_eq!(resources(&record, "Observation")[0].get("note"), None);
+    assert!(told(&record, "NTE[2]") && told(&record, "NTE[3]") && !told(&record, "NTE[1]"));
+    assert_eq!(resources(&record, "ServiceRequest")[0]["note"][0]["text"], "of the order");
+    assert_eq!(request(&record, "ServiceRequest", 0)["method"], "PUT");
 }
 
 /// A message that says something again, or newer, asks for no second resource.

@@ -67,6 +67,15 @@ impl<'m> Entries<'m> {
         Handle(u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX))
     }
 
+    /// What is there already stays after all.
+    pub(super) fn keep(&mut self, handle: Handle) {
+        let request = &mut self.list[handle.0 as usize].request;
+        let url = request.get("url").and_then(Value::as_str).unwrap_or_default();
+        if let Some((resource_type, condition)) = url.split_once('?') {
+            *request = json!({ "method": "POST", "url": resource_type, "ifNoneExist": condition });
+        }
+    }
+
     pub(super) fn resource(&mut self, handle: Handle) -> &mut Object {
         &mut self.list[handle.0 as usize].resource
     }
