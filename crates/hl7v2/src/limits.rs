@@ -20,3 +20,5 @@ pub const SPACE_LINES_MAX: usize = 64;
 pub const NUMBER_CHARS_MAX: usize = 64;
 /// Paths that a report of what was not mapped names; more are counted.
 pub const UNMAPPED_MAX: usize = 4_096;
+/// Timings of one order of a medicine; each is a dosage, and more are listed as unmapped.
+pub const TIMINGS_MAX: usize = 64;

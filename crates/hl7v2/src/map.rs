@@ -182,8 +182,15 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
     }
     let seen = Seen::default();
     let mut mapper = Mapper::new(message, reception, kind, &seen);
+    let mut occurrences: BTreeMap<&str, u32> = BTreeMap::new();
     for segment in message.segments_seen(Some(&seen)) {
+        let occurrence = occurrences.entry(segment.name()).or_default();
+        *occurrence += 1;
+        mapper.place = Path::segment(segment.name(), *occurrence);
         mapper.segment(segment);
+        if let Some(refusal) = mapper.refusal.take() {
+            return Err(refusal);
+        }
     }
     Ok(Mapped::Record(mapper.finish(&seen)))
 }
@@ -208,6 +215,10 @@ struct Mapper<'m> {
     text_line: Option<(String, Handle)>,
     /// How often each identifier was made.
     derived: RefCell<BTreeMap<String, u32>>,
+    /// The segment that is read.
+    place: Path,
+    /// Why the message is refused after all.
+    refusal: RefCell<Option<Refusal>>,
 }
 
 /// What the segments since the last ORC, or OBR without one, are about.
@@ -229,6 +240,11 @@ struct Order<'m> {
     collected: Option<String>,
     original: Option<Handle>,
     medication: Option<Handle>,
+    /// How the medication is taken, except for when.
+    dosage: Object,
+    timings: Vec<Object>,
+    /// An RXR said how the medication or vaccine is given.
+    is_routed: bool,
     immunization: Option<Handle>,
 }
 
@@ -255,6 +271,8 @@ impl<'m> Mapper<'m> {
             noted: None,
             text_line: None,
             derived: RefCell::default(),
+            place: Path::segment("MSH", 1),
+            refusal: RefCell::default(),
         }
     }
 
@@ -288,6 +306,10 @@ impl<'m> Mapper<'m> {
             "EVN" => self.event(segment),
             _ => {}
         }
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        self.refusal.borrow_mut().get_or_insert(refusal);
     }
 
     fn header(&self, segment: Segment<'m>) {
@@ -450,6 +472,11 @@ impl Report {
             self.add(path, Why::NoPlace);
         }
     }
+}
+
+/// An integer of FHIR's that is not negative.
+fn count(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs())
 }
 
 /// `urn:uuid:` of sixteen bytes, marked as of a form of one's own (RFC 9562, version 8).

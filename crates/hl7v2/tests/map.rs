@@ -379,6 +379,57 @@ fn vaccinations_that_were_not_given_say_so() {
 }
 
 #[test]
+fn vaccinations_of_unknown_status_are_refused() {
+    let given = |code: &str, status: &str| {
+        let rxa = format!("RXA|0|1|20260430||{code}|999||||||||||||00^Parent|| {status}|A");
+        mapped("VXU^V04", &format!("PID|||7\nORC|RE||9999\n{rxa}"))
+    };
+    let error = given("03^MMR^CVX", "ZZ").expect_err("it is in no table");
+    assert_eq!(error.to_string(), "the code in RXA[1]-20[1] is not in its table; send one that is");
+    let Ok(Mapped::Record(record)) = given("998^none^CVX", "CP") else { panic!("it is a record") };
+    let given = resources(&record, "Immunization")[0];
+    assert_eq!(given["status"], "not-done");
+    assert_eq!(given["statusReason"]["coding"][0]["system"], "urn:x/NIP002");
+}
+
+#[test]
+fn refusals_of_two_patients_are_two() {
+    let of = |patient: &str, day: &str| {
+        let rxa = format!("ORC|RE||9999^H\nRXA|0|1|{day}||03^MMR^CVX|999||||||||||||||RE|A");
+        request(&record("VXU^V04", &format!("PID|||{patient}\n{rxa}")), "Immunization", 0).clone()
+    };
+    assert_ne!(of("7", "20260430"), of("8", "20260430"));
+    assert_ne!(of("7", "20260430"), of("7", "20260530"));
+    assert_eq!(of("7", "20260430"), of("7", "20260430"));
+}
+
+#[test]
+fn a_dosage_is_whole() {
+    let rxe = "PID|||7\nORC|NW|P|F\nRXE||A^Amoxicillin^L|500||mg||^with food|||||2147483648\n";
+    let dosages = |rest: &str| {
+        let record = record("RDE^O11", &format!("{rxe}{rest}"));
+        let request = resources(&record, "MedicationRequest")[0].clone();
+        assert_eq!(request["dispenseRequest"].get("numberOfRepeatsAllowed"), None);
+        assert!(told(&record, "RXE[1]-12"));
+        (request["dosageInstruction"].as_array().expect("it is a list").clone(), record)
+    };
+    let (one, record) = dosages("TQ1|1||BID\nRXR|PO\nRXR|IV");
+    assert_eq!(one.len(), 1);
+    assert_eq!(one[0]["text"], "with food");
+    assert_eq!(one[0]["doseAndRate"][0]["doseQuantity"]["value"].to_string(), "500");
+    assert_eq!(one[0]["timing"]["code"]["coding"][0]["code"], "BID");
+    assert_eq!(one[0]["route"]["coding"][0]["code"], "PO");
+    assert!(told(&record, "RXR[2]"));
+    let (two, _) = dosages("TQ1|1||BID\nTQ1|2||QHS\nRXR|PO");
+    assert_eq!(two.len(), 2);
+    assert_eq!(two[1]["timing"]["code"]["coding"][0]["code"], "QHS");
+    for key in ["doseAndRate", "route", "text"] {
+        assert_eq!(two[0][key], two[1][key], "{key}");
+    }
+    assert_eq!(dosages("RXR|PO").0[0]["route"]["coding"][0]["code"], "PO");
+}
+
+#[test]
 fn provenance_names_sender_trigger_and_everything() {
     let record = record("ADT^A04", "PID|||7\nPV1||O");
     let provenance = resources(&record, "Provenance")[0];

@@ -176,6 +176,10 @@ impl Object {
         self.0.contains_key(key)
     }
 
+    pub(super) fn value(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
     pub(super) fn first(&self, key: &str) -> Option<&Value> {
         self.0.get(key)?.as_array()?.first()
     }

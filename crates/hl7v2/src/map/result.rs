@@ -133,6 +133,7 @@ impl<'m> Mapper<'m> {
 
     /// Gives a report its results; the next segments are about something else.
     pub(super) fn close_order(&mut self) {
+        self.close_medication();
         let order = mem::take(&mut self.order);
         self.text_line = None;
         let Some(report) = order.report else { return };
