@@ -360,6 +360,38 @@ fn schedules_follow_their_event() {
 }
 
 #[test]
+fn appointments_have_both_times_or_none() {
+    let segments = |times: &str| format!("SCH|1^A|2^B|||||||{times}\nPID|||7\nRGS|1\n");
+    let of = |event: &str, segments: &str| {
+        let record = record(&format!("SIU^{event}"), segments);
+        let appointment = resources(&record, "Appointment")[0];
+        let text = |key| appointment.get(key).and_then(Value::as_str).unwrap_or("-").to_string();
+        ([text("status"), text("start"), text("end")].join(" "), record)
+    };
+    let start = "^^^20261231233000+0200";
+    for (event, times, expected) in [
+        (
+            "S12",
+            format!("45|min|{start}"),
+            "booked 2026-12-31T23:30:00+02:00 2027-01-01T00:15:00+02:00",
+        ),
+        ("S12", format!("||{start}"), "proposed - -"),
+        ("S12", format!("9999999|h|{start}"), "proposed - -"),
+        ("S15", format!("||{start}"), "cancelled - -"),
+        ("S17", "||".to_string(), "cancelled - -"),
+    ] {
+        assert_eq!(of(event, &segments(&times)).0, expected, "{event} {times}");
+    }
+    let ais = format!("{}AIS|1|A|X^Y^L||||20|min", segments(&format!("||{start}")));
+    assert!(of("S12", &ais).0.ends_with("23:50:00+02:00"));
+    let deleted = format!("{}AIP|1|D|9^Doe^Jo|DOC", segments(&format!("20|min|{start}")));
+    let (_, record) = of("S13", &deleted);
+    let participants = &resources(&record, "Appointment")[0]["participant"];
+    assert_eq!(participants.as_array().map(Vec::len), Some(1));
+    assert!(told(&record, "AIP[1]"));
+}
+
+#[test]
 fn vaccinations_that_were_not_given_say_so() {
     let rxa = |rest: &str| {
         format!(

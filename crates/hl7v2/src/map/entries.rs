@@ -176,6 +176,10 @@ impl Object {
         self.0.contains_key(key)
     }
 
+    pub(super) fn remove(&mut self, key: &str) {
+        self.0.shift_remove(key);
+    }
+
     pub(super) fn value(&self, key: &str) -> Option<&Value> {
         self.0.get(key)
     }
