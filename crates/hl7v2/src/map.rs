@@ -22,6 +22,8 @@
 //!   NK1, OBX) one is made of the patient's or order's identifier and what the part is about.
 //! * An identifier without an assigning authority that is known everywhere belongs to the feed's own namespace: two
 //!   hospitals' `12345` are never one patient.
+//! * Of identifiers and codes that many parts of a chart are made of, none is longer than a small limit, so that a
+//!   Bundle is a small multiple of its message.
 //! * What has no place here is listed ([`Record::unmapped`]) by segment, field, repetition and component; what is of
 //!   the wrong form is listed and left out. What the sender empties (`""`) is never a value; it is listed too.
 //!
@@ -57,7 +59,7 @@ use serde_json::Value;
 
 pub use crate::time::Offset;
 use crate::{
-    limits::UNMAPPED_MAX,
+    limits::{IDENTIFIER_BYTES_MAX, UNMAPPED_MAX},
     message::{Envelope, Message, Part, Place, Seen, Segment},
     refusal::{Path, Refusal},
     time::offset_of,
@@ -191,6 +193,10 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
         if let Some(refusal) = mapper.refusal.take() {
             return Err(refusal);
         }
+    }
+    mapper.close_order();
+    if let Some(refusal) = mapper.refusal.take() {
+        return Err(refusal);
     }
     Ok(Mapped::Record(mapper.finish(&seen)))
 }
@@ -327,7 +333,6 @@ impl<'m> Mapper<'m> {
     }
 
     fn finish(mut self, seen: &Seen) -> Record {
-        self.close_order();
         self.close_document();
         self.complete_appointment();
         self.attach_original();
@@ -347,7 +352,14 @@ impl<'m> Mapper<'m> {
         whose: Option<&String>,
         about: &[Option<String>],
     ) -> Option<Value> {
-        let mut value = entries::percent(whose?);
+        let whose = whose?;
+        // It is repeated in every segment that it is of: a megabyte would be in thousands of them.
+        let is_long = |part: &String| part.len() > IDENTIFIER_BYTES_MAX;
+        if whose.len() > 2 * IDENTIFIER_BYTES_MAX || about.iter().flatten().any(is_long) {
+            self.refuse(Refusal::TooLong(self.place));
+            return None;
+        }
+        let mut value = entries::percent(whose);
         let mut is_empty = true;
         for part in about {
             value.push('/');

@@ -213,6 +213,10 @@ pub enum Refusal {
     #[error("the code in {0} is not in its table; send one that is")]
     Value(Path),
 
+    /// An identifier, code or instruction on which much depends is longer than any real one.
+    #[error("an identifier, code or dosage of {0} is too long to be one; send a shorter one")]
+    TooLong(Path),
+
     /// It is about more than one patient.
     #[error("{0} is of another patient; send one message for each patient")]
     SeveralPatients(Path),
@@ -230,6 +234,7 @@ impl Refusal {
             | Self::SeveralPatients(_) => ErrorCode::SegmentSequence,
             Self::Missing(_) => ErrorCode::RequiredField,
             Self::TooLarge { .. }
+            | Self::TooLong(_)
             | Self::Separators
             | Self::CharacterSet(_)
             | Self::TooManySeparators
@@ -252,6 +257,7 @@ impl Refusal {
             | Self::Type(path)
             | Self::Event(path)
             | Self::Value(path)
+            | Self::TooLong(path)
             | Self::SeveralPatients(path) => Some(*path),
             Self::NoSegment(name) => Some(Path::segment(name, 1)),
             Self::CharacterSet(CharacterSetError::Unknown) => Some(Path::segment("MSH", 1).at(18)),

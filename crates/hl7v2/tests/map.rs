@@ -116,6 +116,51 @@ fn documents_in_results_are_forms_of_their_report() {
 }
 
 #[test]
+fn media_types_are_registered_ones() {
+    for (media, expected) in [
+        ("AP^pdf", "application/pdf"),
+        ("IM^JPEG", "image/jpeg"),
+        ("AU^basic", "audio/basic"),
+        ("TEXT^plain", "text/plain"),
+        ("FT^html", "text/html"),
+        ("TX^", "text/plain"),
+        ("^application/pdf", "application/pdf"),
+        ("^", "application/octet-stream"),
+    ] {
+        let segments = format!("PID|||7\nOBR|1|P|F|1\nOBX|1|ED|2^y^LN||A^{media}^A^x||||||F");
+        let record = record("ORU^R01", &segments);
+        let form = &resources(&record, "DiagnosticReport")[0]["presentedForm"][0];
+        assert_eq!(form["contentType"], expected, "{media}");
+    }
+}
+
+#[test]
+fn what_is_repeated_is_short() {
+    let long = "9".repeat(2_000);
+    for (event, segments) in [
+        ("ORU^R01", format!("PID|||7\nOBR|1|P|{long}|1\nOBX|1|NM|2||5||||||F")),
+        ("ORU^R01", format!("PID|||7\nOBR|1|P|F|1\nOBX|1|NM|{long}||5||||||F")),
+        ("ADT^A01", format!("PID|||{long}\nAL1|1|DA|P^Penicillin^L")),
+        (
+            "RDE^O11",
+            format!("PID|||7\nORC|NW|P|F\nRXE||A|5||mg||{}\nTQ1|1||A\nTQ1|2||B", long.repeat(9)),
+        ),
+    ] {
+        let error = mapped(event, &segments).expect_err(event);
+        assert!(matches!(error, Refusal::TooLong(_)), "{error}");
+    }
+    let values = |code: &str, count: usize| {
+        let values = ["5"].repeat(count).join("~");
+        let obx = format!("OBX|1|NM|2^{code}^L||{values}|mg|||||F");
+        let record = record("ORU^R01", &format!("PID|||7\nOBR|1|P|F|1\n{obx}"));
+        resources(&record, "Observation")[0].get("component").is_some()
+    };
+    assert!(values("y", 64));
+    assert!(!values("y", 65));
+    assert!(!values(&long, 2));
+}
+
+#[test]
 fn lines_of_one_text_are_one_observation() {
     let segments = "PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|TX|2^y^LN|1|one||||||F\nOBX|2|TX|2^y^LN|1|two||||||F\n\
                     OBX|3|TX|2^y^LN|2|other||||||F\nOBX|4|TX|2^y^LN|1|again||||||F";

@@ -14,7 +14,7 @@ use super::{
     table,
 };
 use crate::{
-    limits::TIMINGS_MAX,
+    limits::{DOSAGE_BYTES_MAX, TIMINGS_MAX},
     message::{Part, Segment},
     refusal::Refusal,
 };
@@ -112,6 +112,12 @@ impl<'m> Mapper<'m> {
         let Some(medication) = self.order.medication.take() else { return };
         let (whole, timings) =
             (mem::take(&mut self.order.dosage), mem::take(&mut self.order.timings));
+        let is_long =
+            timings.len() > 1 && Value::from(whole.clone()).to_string().len() > DOSAGE_BYTES_MAX;
+        if is_long {
+            self.refuse(Refusal::TooLong(self.place));
+            return;
+        }
         let dosage_at = |timing: Object| {
             let mut dosage = whole.clone();
             dosage.put("timing", timing.value("timing").cloned());

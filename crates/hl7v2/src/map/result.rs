@@ -19,7 +19,13 @@ use super::{
     entries::{Existing, Handle, Object, key},
     table,
 };
-use crate::message::{Part, Segment};
+use crate::{
+    limits::{IDENTIFIER_BYTES_MAX, VALUES_MAX},
+    message::{Part, Segment},
+};
+
+/// What bytes of any type are.
+const UNKNOWN_MEDIA: &str = "application/octet-stream";
 
 impl<'m> Mapper<'m> {
     pub(super) fn common_order(&mut self, orc: Segment<'m>) {
@@ -304,6 +310,10 @@ impl<'m> Mapper<'m> {
             "TX" | "FT" | "ST" => {
                 self.lines(obx).map(|text| ("valueString", text.into())).into_iter().collect()
             }
+            // Each value repeats code and unit.
+            _ if is_much(obx) => {
+                self.lines(obx).map(|text| ("valueString", text.into())).into_iter().collect()
+            }
             _ => obx.repetitions(5).filter_map(|part| self.value_of(obx, part, kind)).collect(),
         };
         match <[(&str, Value); 1]>::try_from(values) {
@@ -464,6 +474,8 @@ impl<'m> Mapper<'m> {
             if bytes.is_none() {
                 self.reader.note(part.component(5));
             }
+            // FHIR takes no data without a type.
+            attachment.fill("contentType", bytes.as_ref().map(|_| UNKNOWN_MEDIA));
             attachment.put("data", bytes.map(|bytes| STANDARD.encode(bytes)));
         }
         attachment.some()
@@ -563,20 +575,34 @@ impl<'m> Mapper<'m> {
     }
 }
 
-/// `type/subtype`, of which senders often have one only.
+/// More values than are told apart, or several that would each repeat a long code or unit.
+fn is_much(obx: Segment<'_>) -> bool {
+    let count = obx.repetitions(5).count();
+    let repeated = obx.raw_field(3).len() + obx.raw_field(6).len();
+    count > VALUES_MAX || count > 1 && repeated > 2 * IDENTIFIER_BYTES_MAX
+}
+
+/// `type/subtype`, of which senders often have one only; the type is of table 0191 or as MIME has it.
 fn media_type(media: &[Option<String>; 2]) -> Option<String> {
-    let lower = |text: &String| text.to_ascii_lowercase();
-    match media {
-        [Some(kind), _] if kind.contains('/') => Some(lower(kind)),
-        [_, Some(subtype)] if subtype.contains('/') => Some(lower(subtype)),
-        [Some(kind), Some(subtype)] => Some(format!("{}/{}", lower(kind), lower(subtype))),
-        [_, Some(subtype)] => Some(format!("application/{}", lower(subtype))),
-        [Some(kind), None] => match lower(kind).as_str() {
-            "pdf" => Some("application/pdf".to_string()),
-            "text" | "tx" | "ft" => Some("text/plain".to_string()),
-            _ => Some("application/octet-stream".to_string()),
-        },
-        [None, None] => None,
+    let [kind, subtype] =
+        media.each_ref().map(|text| text.as_ref().map(|t| t.to_ascii_lowercase()));
+    let whole = [&kind, &subtype].into_iter().flatten().find(|text| text.contains('/'));
+    if let Some(whole) = whole {
+        return Some(whole.clone());
+    }
+    let kind = kind.map(|kind| match kind.as_str() {
+        "ap" => "application".to_string(),
+        "au" => "audio".to_string(),
+        "im" | "si" => "image".to_string(),
+        "tx" | "ft" => "text".to_string(),
+        _ => kind,
+    });
+    match (kind.as_deref(), subtype) {
+        (kind, Some(subtype)) => Some(format!("{}/{subtype}", kind.unwrap_or("application"))),
+        (Some("pdf"), None) => Some("application/pdf".to_string()),
+        (Some("text"), None) => Some("text/plain".to_string()),
+        (Some(_), None) => Some(UNKNOWN_MEDIA.to_string()),
+        (None, None) => None,
     }
 }
 
