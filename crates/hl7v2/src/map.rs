@@ -33,7 +33,7 @@
 //! Not here: `MessageHeader`, which is of messages on their way and not of charts (Provenance has its trigger, sender
 //! and control id); directories of practitioners, organisations and places, to which references are by identifier and
 //! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), RXC (ingredients), IN2 and Z-segments, which are
-//! listed as unmapped.
+//! listed as unmapped, as are second routes (RXR) of one order and how several timings follow each other (TQ1-12).
 
 mod appointment;
 mod datatype;
