@@ -22,6 +22,8 @@
 //!   NK1, OBX) one is made of the patient's or order's identifier and what the part is about.
 //! * An identifier without an assigning authority that is known everywhere belongs to the feed's own namespace: two
 //!   hospitals' `12345` are never one patient.
+//! * Of identifiers and codes that many parts of a chart are made of, none is longer than a small limit, so that a
+//!   Bundle is a small multiple of its message.
 //! * What has no place here is listed ([`Record::unmapped`]) by segment, field, repetition and component; what is of
 //!   the wrong form is listed and left out. What the sender empties (`""`) is never a value; it is listed too.
 //!
@@ -31,7 +33,7 @@
 //! Not here: `MessageHeader`, which is of messages on their way and not of charts (Provenance has its trigger, sender
 //! and control id); directories of practitioners, organisations and places, to which references are by identifier and
 //! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), RXC (ingredients), IN2 and Z-segments, which are
-//! listed as unmapped.
+//! listed as unmapped, as are second routes (RXR) of one order and how several timings follow each other (TQ1-12).
 
 mod appointment;
 mod datatype;
@@ -57,7 +59,7 @@ use serde_json::Value;
 
 pub use crate::time::Offset;
 use crate::{
-    limits::UNMAPPED_MAX,
+    limits::{IDENTIFIER_BYTES_MAX, UNMAPPED_MAX},
     message::{Envelope, Message, Part, Place, Seen, Segment},
     refusal::{Path, Refusal},
     time::offset_of,
@@ -182,8 +184,19 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
     }
     let seen = Seen::default();
     let mut mapper = Mapper::new(message, reception, kind, &seen);
+    let mut occurrences: BTreeMap<&str, u32> = BTreeMap::new();
     for segment in message.segments_seen(Some(&seen)) {
+        let occurrence = occurrences.entry(segment.name()).or_default();
+        *occurrence += 1;
+        mapper.place = Path::segment(segment.name(), *occurrence);
         mapper.segment(segment);
+        if let Some(refusal) = mapper.refusal.take() {
+            return Err(refusal);
+        }
+    }
+    mapper.close_order();
+    if let Some(refusal) = mapper.refusal.take() {
+        return Err(refusal);
     }
     Ok(Mapped::Record(mapper.finish(&seen)))
 }
@@ -208,6 +221,10 @@ struct Mapper<'m> {
     text_line: Option<(String, Handle)>,
     /// How often each identifier was made.
     derived: RefCell<BTreeMap<String, u32>>,
+    /// The segment that is read.
+    place: Path,
+    /// Why the message is refused after all.
+    refusal: RefCell<Option<Refusal>>,
 }
 
 /// What the segments since the last ORC, or OBR without one, are about.
@@ -217,6 +234,10 @@ struct Order<'m> {
     request: Option<Handle>,
     report: Option<Handle>,
     specimen: Option<Handle>,
+    /// What its report says of itself.
+    status: Option<Part<'m>>,
+    /// An OBX was sent under it.
+    has_results: bool,
     results: Vec<Handle>,
     /// How many of the results a specimen was named for.
     sampled: usize,
@@ -225,6 +246,11 @@ struct Order<'m> {
     collected: Option<String>,
     original: Option<Handle>,
     medication: Option<Handle>,
+    /// How the medication is taken, except for when.
+    dosage: Object,
+    timings: Vec<Object>,
+    /// An RXR said how the medication or vaccine is given.
+    is_routed: bool,
     immunization: Option<Handle>,
 }
 
@@ -251,6 +277,8 @@ impl<'m> Mapper<'m> {
             noted: None,
             text_line: None,
             derived: RefCell::default(),
+            place: Path::segment("MSH", 1),
+            refusal: RefCell::default(),
         }
     }
 
@@ -286,6 +314,10 @@ impl<'m> Mapper<'m> {
         }
     }
 
+    fn refuse(&self, refusal: Refusal) {
+        self.refusal.borrow_mut().get_or_insert(refusal);
+    }
+
     fn header(&self, segment: Segment<'m>) {
         for field in [2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 15, 16, 18] {
             for part in segment.repetitions(field) {
@@ -301,7 +333,6 @@ impl<'m> Mapper<'m> {
     }
 
     fn finish(mut self, seen: &Seen) -> Record {
-        self.close_order();
         self.close_document();
         self.complete_appointment();
         self.attach_original();
@@ -321,7 +352,14 @@ impl<'m> Mapper<'m> {
         whose: Option<&String>,
         about: &[Option<String>],
     ) -> Option<Value> {
-        let mut value = entries::percent(whose?);
+        let whose = whose?;
+        // It is repeated in every segment that it is of: a megabyte would be in thousands of them.
+        let is_long = |part: &String| part.len() > IDENTIFIER_BYTES_MAX;
+        if whose.len() > 2 * IDENTIFIER_BYTES_MAX || about.iter().flatten().any(is_long) {
+            self.refuse(Refusal::TooLong(self.place));
+            return None;
+        }
+        let mut value = entries::percent(whose);
         let mut is_empty = true;
         for part in about {
             value.push('/');
@@ -446,6 +484,11 @@ impl Report {
             self.add(path, Why::NoPlace);
         }
     }
+}
+
+/// An integer of FHIR's that is not negative.
+fn count(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs())
 }
 
 /// `urn:uuid:` of sixteen bytes, marked as of a form of one's own (RFC 9562, version 8).

@@ -209,6 +209,14 @@ pub enum Refusal {
     #[error("the message has no {0} segment that belongs here; send it")]
     NoSegment(&'static str),
 
+    /// A code decides what the message means, and is not in its table.
+    #[error("the code in {0} is not in its table; send one that is")]
+    Value(Path),
+
+    /// An identifier, code or instruction on which much depends is longer than any real one.
+    #[error("an identifier, code or dosage of {0} is too long to be one; send a shorter one")]
+    TooLong(Path),
+
     /// It is about more than one patient.
     #[error("{0} is of another patient; send one message for each patient")]
     SeveralPatients(Path),
@@ -226,6 +234,7 @@ impl Refusal {
             | Self::SeveralPatients(_) => ErrorCode::SegmentSequence,
             Self::Missing(_) => ErrorCode::RequiredField,
             Self::TooLarge { .. }
+            | Self::TooLong(_)
             | Self::Separators
             | Self::CharacterSet(_)
             | Self::TooManySeparators
@@ -233,6 +242,7 @@ impl Refusal {
             Self::Version(_) => ErrorCode::UnsupportedVersion,
             Self::Processing(_) => ErrorCode::UnsupportedProcessing,
             Self::Type(_) => ErrorCode::UnsupportedType,
+            Self::Value(_) => ErrorCode::TableValue,
             Self::Event(_) => ErrorCode::UnsupportedEvent,
         }
     }
@@ -246,6 +256,8 @@ impl Refusal {
             | Self::Processing(path)
             | Self::Type(path)
             | Self::Event(path)
+            | Self::Value(path)
+            | Self::TooLong(path)
             | Self::SeveralPatients(path) => Some(*path),
             Self::NoSegment(name) => Some(Path::segment(name, 1)),
             Self::CharacterSet(CharacterSetError::Unknown) => Some(Path::segment("MSH", 1).at(18)),

@@ -147,7 +147,7 @@ fn date_of(digits: &str) -> Option<String> {
     Some(format!("{year}-{month}-{day}"))
 }
 
-fn days_of(year: u32, month: u32) -> u32 {
+pub(crate) fn days_of(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {

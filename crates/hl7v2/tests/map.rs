@@ -70,7 +70,14 @@ fn every_type_of_value_has_its_form() {
         CQ|5^mg|                        => valueQuantity {"value":5,"unit":"mg"}
         NM||                            => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
         NM|""|                          => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
-        DT|31.04.2026|                  => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
+        DT|31.04.2026|                  => valueString "31.04.2026"
+        TS|31.04.2026 10:00|            => valueString "31.04.2026 10:00"
+        TM|noon|                        => valueString "noon"
+        SN|<^trace|                     => valueString "<^trace"
+        SN|""^""|                       => dataAbsentReason {"coding":[{"system":"http://terminology.hl7.org/CodeSystem/data-absent-reason","code":"unknown"}]}
+        CQ|>5^mg|                       => valueString ">5^mg"
+        DR|20260430^never|              => valueString "20260430^never"
+        DR|20260430|                    => valuePeriod {"start":"2026-04-30"}
     "#;
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (input, expected) = line.split_once("=>").expect("input => element");
@@ -109,6 +116,51 @@ fn documents_in_results_are_forms_of_their_report() {
 }
 
 #[test]
+fn media_types_are_registered_ones() {
+    for (media, expected) in [
+        ("AP^pdf", "application/pdf"),
+        ("IM^JPEG", "image/jpeg"),
+        ("AU^basic", "audio/basic"),
+        ("TEXT^plain", "text/plain"),
+        ("FT^html", "text/html"),
+        ("TX^", "text/plain"),
+        ("^application/pdf", "application/pdf"),
+        ("^", "application/octet-stream"),
+    ] {
+        let segments = format!("PID|||7\nOBR|1|P|F|1\nOBX|1|ED|2^y^LN||A^{media}^A^x||||||F");
+        let record = record("ORU^R01", &segments);
+        let form = &resources(&record, "DiagnosticReport")[0]["presentedForm"][0];
+        assert_eq!(form["contentType"], expected, "{media}");
+    }
+}
+
+#[test]
+fn what_is_repeated_is_short() {
+    let long = "9".repeat(2_000);
+    for (event, segments) in [
+        ("ORU^R01", format!("PID|||7\nOBR|1|P|{long}|1\nOBX|1|NM|2||5||||||F")),
+        ("ORU^R01", format!("PID|||7\nOBR|1|P|F|1\nOBX|1|NM|{long}||5||||||F")),
+        ("ADT^A01", format!("PID|||{long}\nAL1|1|DA|P^Penicillin^L")),
+        (
+            "RDE^O11",
+            format!("PID|||7\nORC|NW|P|F\nRXE||A|5||mg||{}\nTQ1|1||A\nTQ1|2||B", long.repeat(9)),
+        ),
+    ] {
+        let error = mapped(event, &segments).expect_err(event);
+        assert!(matches!(error, Refusal::TooLong(_)), "{error}");
+    }
+    let values = |code: &str, count: usize| {
+        let values = ["5"].repeat(count).join("~");
+        let obx = format!("OBX|1|NM|2^{code}^L||{values}|mg|||||F");
+        let record = record("ORU^R01", &format!("PID|||7\nOBR|1|P|F|1\n{obx}"));
+        resources(&record, "Observation")[0].get("component").is_some()
+    };
+    assert!(values("y", 64));
+    assert!(!values("y", 65));
+    assert!(!values(&long, 2));
+}
+
+#[test]
 fn lines_of_one_text_are_one_observation() {
     let segments = "PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|TX|2^y^LN|1|one||||||F\nOBX|2|TX|2^y^LN|1|two||||||F\n\
                     OBX|3|TX|2^y^LN|2|other||||||F\nOBX|4|TX|2^y^LN|1|again||||||F";
@@ -116,6 +168,103 @@ fn lines_of_one_text_are_one_observation() {
     let texts: Vec<&Value> =
         resources(&record, "Observation").iter().map(|o| &o["valueString"]).collect();
     assert_eq!(texts, ["one\ntwo", "other", "again"]);
+}
+
+fn request<'r>(record: &'r Record, resource_type: &str, nth: usize) -> &'r Value {
+    let entries = record.bundle["entry"].as_array().expect("it is a list");
+    let found = |entry: &&Value| entry["resource"]["resourceType"] == resource_type;
+    &entries.iter().filter(found).nth(nth).expect(resource_type)["request"]
+}
+
+fn told(record: &Record, path: &str) -> bool {
+    record.unmapped.iter().any(|unmapped| unmapped.path.to_string().starts_with(path))
+}
+
+#[test]
+fn what_is_not_sent_again_replaces_nothing() {
+    let obr = "PID|||7\nOBR|1|P|F|1^x^LN|||||||||||||||||||||F\n";
+    let record = record("ORU^R01", &format!("{obr}OBX|1|NM|2^y^LN||||||||U\nNTE|1||old"));
+    assert_eq!(request(&record, "Observation", 0)["method"], "POST");
+    assert!(request(&record, "Observation", 0)["ifNoneExist"].is_string());
+    assert_eq!(request(&record, "DiagnosticReport", 0)["method"], "PUT");
+    assert!(resources(&record, "DiagnosticReport")[0]["result"][0].is_object());
+    assert!(told(&record, "OBX[1]-11") && told(&record, "NTE[1]"));
+
+    let record = self::record("ORU^R01", obr);
+    assert_eq!(request(&record, "DiagnosticReport", 0)["method"], "POST");
+    assert!(told(&record, "OBR[1]-25"));
+    let record = self::record("ORU^R01", "PID|||7\nOBR|1|P|F|1^x^LN|||||||||||||||||||||X");
+    assert_eq!(request(&record, "DiagnosticReport", 0)["method"], "PUT");
+}
+
+#[test]
+fn what_is_withdrawn_is_not_shown() {
+    for status in ["D", "W", "X"] {
+        let obx = format!("OBX|1|ED|PDF^R||^application^pdf^Base64^JVBE||||||{status}");
+        let record = record("ORU^R01", &format!("PID|||7\nOBR|1|P|F|1^x^LN\n{obx}"));
+        assert_eq!(resources(&record, "DiagnosticReport")[0].get("presentedForm"), None);
+        assert!(told(&record, "OBX[1]-11") && told(&record, "OBX[1]-5"), "{status}");
+
+        let text = format!("OBX|2|TX|T||of another||||||{status}\nOBX|3|TX|T||kept||||||F");
+        let txa = format!("PID|||7\nTXA|1|CN|TX|||||||||D1|||||AU\n{obx}\n{text}");
+        let record = self::record("MDM^T02", &txa);
+        let content = &resources(&record, "DocumentReference")[0]["content"];
+        assert_eq!(content.as_array().map(Vec::len), Some(1));
+        assert_eq!(content[0]["attachment"]["data"], STANDARD.encode("kept"));
+
+        let record = self::record("ADT^A01", &format!("PID|||7\n{obx}||||||||||D9"));
+        assert_eq!(resources(&record, "DocumentReference")[0]["status"], "entered-in-error");
+        assert_eq!(request(&record, "DocumentReference", 0)["method"], "PUT");
+    }
+}
+
+#[test]
+fn lines_of_another_status_or_time_are_another_text() {
+    let segments = "PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|TX|2^y^LN|1|one||||||F\nOBX|2|TX|2^y^LN|1|wrong||||||W\n\
+                    OBX|3|TX|2^y^LN|1|two||||||F|||20260430\nOBX|4|ED|PDF||^text^plain^A^x||||||F\n\
+                    OBX|5|TX|2^y^LN|1|three||||||F|||20260430\nOBX|6|TX|2^y^LN|1|four||||||F|||20260430";
+    let record = record("ORU^R01", segments);
+    let texts: Vec<&Value> =
+        resources(&record, "Observation").iter().map(|o| &o["valueString"]).collect();
+    assert_eq!(texts, ["one", "wrong", "two", "three\nfour"]);
+}
+
+#[test]
+fn corrections_are_newer_wherever_they_are_told() {
+    let obx = |status: &str| {
+        let obx = format!("OBX|1|NM|2^y^LN||80|kg|||||{status}|||20260430");
+        let record = record("ADT^A01", &format!("PID|||7^^^H^MR\n{obx}"));
+        request(&record, "Observation", 0).clone()
+    };
+    for status in ["A", "B", "C", "D", "W", "X"] {
+        assert_eq!(obx(status)["method"], "PUT", "{status}");
+    }
+    let first = obx("F");
+    assert_eq!(first["method"], "POST");
+    let condition = first["ifNoneExist"].as_str().expect("it has a key");
+    assert_eq!(obx("C")["url"], format!("Observation?{condition}"));
+}
+
+#[test]
+fn results_without_sub_id_are_told_apart_by_time() {
+    let obx = |at: &str| format!("OBX|1|NM|2^y^LN||5||||||F|||{at}");
+    let obr = "PID|||7\nOBR|1|P|F|1^x^LN";
+    let (eight, nine) = (obx("202604300800"), obx("202604300900"));
+    let both = record("ORU^R01", &format!("{obr}\n{eight}\n{nine}"));
+    let second = record("ORU^R01", &format!("{obr}\n{nine}"));
+    assert_eq!(request(&both, "Observation", 1), request(&second, "Observation", 0));
+    assert_ne!(request(&both, "Observation", 0), request(&second, "Observation", 0));
+}
+
+#[test]
+fn notes_are_of_what_stands_before_them() {
+    let segments = "PID|||7\nORC|RE|P|F\nOBR|1|P|F|1^x^LN\nNTE|1||of the order\nOBX|1|NM|2^y^LN||5||||||F\n\
+                    OBX|2|ED|PDF||^text^plain^A^x||||||F\nNTE|1||of the form\nORC|RE|Q|G\nNTE|1||of the next";
+    let record = record("ORU^R01", segments);
+    assert_eq!(resources(&record, "Observation")[0].get("note"), None);
+    assert!(told(&record, "NTE[2]") && told(&record, "NTE[3]") && !told(&record, "NTE[1]"));
+    assert_eq!(resources(&record, "ServiceRequest")[0]["note"][0]["text"], "of the order");
+    assert_eq!(request(&record, "ServiceRequest", 0)["method"], "PUT");
 }
 
 /// A message that says something again, or newer, asks for no second resource.
@@ -256,6 +405,38 @@ fn schedules_follow_their_event() {
 }
 
 #[test]
+fn appointments_have_both_times_or_none() {
+    let segments = |times: &str| format!("SCH|1^A|2^B|||||||{times}\nPID|||7\nRGS|1\n");
+    let of = |event: &str, segments: &str| {
+        let record = record(&format!("SIU^{event}"), segments);
+        let appointment = resources(&record, "Appointment")[0];
+        let text = |key| appointment.get(key).and_then(Value::as_str).unwrap_or("-").to_string();
+        ([text("status"), text("start"), text("end")].join(" "), record)
+    };
+    let start = "^^^20261231233000+0200";
+    for (event, times, expected) in [
+        (
+            "S12",
+            format!("45|min|{start}"),
+            "booked 2026-12-31T23:30:00+02:00 2027-01-01T00:15:00+02:00",
+        ),
+        ("S12", format!("||{start}"), "proposed - -"),
+        ("S12", format!("9999999|h|{start}"), "proposed - -"),
+        ("S15", format!("||{start}"), "cancelled - -"),
+        ("S17", "||".to_string(), "cancelled - -"),
+    ] {
+        assert_eq!(of(event, &segments(&times)).0, expected, "{event} {times}");
+    }
+    let ais = format!("{}AIS|1|A|X^Y^L||||20|min", segments(&format!("||{start}")));
+    assert!(of("S12", &ais).0.ends_with("23:50:00+02:00"));
+    let deleted = format!("{}AIP|1|D|9^Doe^Jo|DOC", segments(&format!("20|min|{start}")));
+    let (_, record) = of("S13", &deleted);
+    let participants = &resources(&record, "Appointment")[0]["participant"];
+    assert_eq!(participants.as_array().map(Vec::len), Some(1));
+    assert!(told(&record, "AIP[1]"));
+}
+
+#[test]
 fn vaccinations_that_were_not_given_say_so() {
     let rxa = |rest: &str| {
         format!(
@@ -272,6 +453,57 @@ fn vaccinations_that_were_not_given_say_so() {
         assert_eq!(given.get("doseQuantity"), None);
         assert_eq!(given["route"]["coding"][0]["code"], "SC");
     }
+}
+
+#[test]
+fn vaccinations_of_unknown_status_are_refused() {
+    let given = |code: &str, status: &str| {
+        let rxa = format!("RXA|0|1|20260430||{code}|999||||||||||||00^Parent|| {status}|A");
+        mapped("VXU^V04", &format!("PID|||7\nORC|RE||9999\n{rxa}"))
+    };
+    let error = given("03^MMR^CVX", "ZZ").expect_err("it is in no table");
+    assert_eq!(error.to_string(), "the code in RXA[1]-20[1] is not in its table; send one that is");
+    let Ok(Mapped::Record(record)) = given("998^none^CVX", "CP") else { panic!("it is a record") };
+    let given = resources(&record, "Immunization")[0];
+    assert_eq!(given["status"], "not-done");
+    assert_eq!(given["statusReason"]["coding"][0]["system"], "urn:x/NIP002");
+}
+
+#[test]
+fn refusals_of_two_patients_are_two() {
+    let of = |patient: &str, day: &str| {
+        let rxa = format!("ORC|RE||9999^H\nRXA|0|1|{day}||03^MMR^CVX|999||||||||||||||RE|A");
+        request(&record("VXU^V04", &format!("PID|||{patient}\n{rxa}")), "Immunization", 0).clone()
+    };
+    assert_ne!(of("7", "20260430"), of("8", "20260430"));
+    assert_ne!(of("7", "20260430"), of("7", "20260530"));
+    assert_eq!(of("7", "20260430"), of("7", "20260430"));
+}
+
+#[test]
+fn a_dosage_is_whole() {
+    let rxe = "PID|||7\nORC|NW|P|F\nRXE||A^Amoxicillin^L|500||mg||^with food|||||2147483648\n";
+    let dosages = |rest: &str| {
+        let record = record("RDE^O11", &format!("{rxe}{rest}"));
+        let request = resources(&record, "MedicationRequest")[0].clone();
+        assert_eq!(request["dispenseRequest"].get("numberOfRepeatsAllowed"), None);
+        assert!(told(&record, "RXE[1]-12"));
+        (request["dosageInstruction"].as_array().expect("it is a list").clone(), record)
+    };
+    let (one, record) = dosages("TQ1|1||BID\nRXR|PO\nRXR|IV");
+    assert_eq!(one.len(), 1);
+    assert_eq!(one[0]["text"], "with food");
+    assert_eq!(one[0]["doseAndRate"][0]["doseQuantity"]["value"].to_string(), "500");
+    assert_eq!(one[0]["timing"]["code"]["coding"][0]["code"], "BID");
+    assert_eq!(one[0]["route"]["coding"][0]["code"], "PO");
+    assert!(told(&record, "RXR[2]"));
+    let (two, _) = dosages("TQ1|1||BID\nTQ1|2||QHS\nRXR|PO");
+    assert_eq!(two.len(), 2);
+    assert_eq!(two[1]["timing"]["code"]["coding"][0]["code"], "QHS");
+    for key in ["doseAndRate", "route", "text"] {
+        assert_eq!(two[0][key], two[1][key], "{key}");
+    }
+    assert_eq!(dosages("RXR|PO").0[0]["route"]["coding"][0]["code"], "PO");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! SCH as Appointment; AIS, AIG, AIL and AIP as what and who takes part in it.
 
-use alloc::string::String;
+use alloc::{format, string::String};
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,14 @@ use super::{
     entries::{Existing, Object},
     table,
 };
-use crate::message::{Part, Segment};
+use crate::{
+    message::{Part, Segment},
+    time,
+};
+
+const DAY_MINUTES: u32 = 24 * 60;
+/// A longer appointment is a mistake of unit.
+const MINUTES_MAX: u32 = 366 * DAY_MINUTES;
 
 impl<'m> Mapper<'m> {
     pub(super) fn appointment(&mut self, sch: Segment<'m>) {
@@ -23,7 +30,7 @@ impl<'m> Mapper<'m> {
         appointment.put("appointmentType", self.reader.tabled(sch.field(8), "0277"));
         appointment.push("reasonCode", self.reader.tabled(sch.field(7), "0276"));
         self.times_of(&mut appointment, sch.field(11).component(4), sch.field(11).component(5));
-        appointment.put("minutesDuration", self.minutes(sch));
+        appointment.put("minutesDuration", self.minutes(sch, 9, 10));
         if let Some(who) = self.reader.practitioner(sch.field(16)) {
             appointment.push("participant", Some(participant(who, None)));
         }
@@ -44,18 +51,19 @@ impl<'m> Mapper<'m> {
         }
     }
 
-    fn minutes(&self, sch: Segment<'m>) -> Option<u32> {
-        let count = self.reader.text(sch.field(9))?;
-        let count = count.parse::<u32>().ok().filter(|count| *count > 0);
-        let unit = self.reader.text(sch.field(10)).unwrap_or_default().to_ascii_lowercase();
+    fn minutes(&self, segment: Segment<'m>, amount: u16, unit: u16) -> Option<u32> {
+        let count = super::count(&self.reader.text(segment.field(amount))?);
+        let count = count.filter(|count| *count > 0);
+        let unit = self.reader.text(segment.field(unit)).unwrap_or_default().to_ascii_lowercase();
         let minutes = match unit.as_str() {
             "" | "m" | "min" | "minutes" => count,
             "h" | "hr" | "hours" => count.and_then(|count| count.checked_mul(60)),
             "s" | "sec" | "seconds" => count.map(|count| count / 60).filter(|count| *count > 0),
             _ => None,
         };
+        let minutes = minutes.filter(|minutes| *minutes <= MINUTES_MAX);
         if minutes.is_none() {
-            self.reader.note(sch.field(9));
+            self.reader.note(segment.field(amount));
         }
         minutes
     }
@@ -74,6 +82,10 @@ impl<'m> Mapper<'m> {
         let mut times = Object::default();
         self.times_of(&mut times, start, end);
         let appointment = self.entries.resource(handle);
+        // A new start without an end is not of the old end.
+        if times.has("start") {
+            appointment.remove("end");
+        }
         for key in ["start", "end"] {
             if times.has(key) {
                 appointment.set(key, times.text(key));
@@ -83,6 +95,11 @@ impl<'m> Mapper<'m> {
 
     pub(super) fn resource_of_appointment(&mut self, ai: Segment<'m>) {
         let Some(handle) = self.schedule else { return };
+        // Deleted (table 0206): it takes no part, and is listed whole.
+        if ai.field(2).raw().trim() == "D" {
+            self.noted = None;
+            return;
+        }
         ai.field(1).text();
         self.noted = Some(handle);
         let (start, status) = match ai.name() {
@@ -97,7 +114,9 @@ impl<'m> Mapper<'m> {
         let added = match ai.name() {
             "AIS" => {
                 let service = self.reader.concept(ai.field(3));
+                let minutes = self.minutes(ai, 7, 8);
                 self.entries.resource(handle).push("serviceType", service);
+                self.entries.resource(handle).fill("minutesDuration", minutes);
                 None
             }
             "AIL" => self.reader.location(ai.field(3)).map(|place| (place, role(4))),
@@ -129,12 +148,57 @@ impl<'m> Mapper<'m> {
         device.some()
     }
 
-    /// FHIR asks for a participant, and for the patient among them.
+    /// FHIR asks for a participant, and for the patient among them; and for both times or none.
     pub(super) fn complete_appointment(&mut self) {
-        if let (Some(handle), Some(patient)) = (self.schedule, self.refer(self.patient)) {
+        let Some(handle) = self.schedule else { return };
+        if let Some(patient) = self.refer(self.patient) {
             self.entries.resource(handle).push("participant", Some(participant(patient, None)));
         }
+        let appointment = self.entries.resource(handle);
+        let minutes = appointment.value("minutesDuration").and_then(Value::as_u64);
+        let end = minutes.and_then(|minutes| later(appointment.text("start"), minutes));
+        appointment.fill("end", end);
+        if !appointment.has("start") || !appointment.has("end") {
+            self.untimed();
+        }
     }
+
+    /// Without both times an appointment is only proposed, cancelled or waited for (invariants app-2 and app-3).
+    fn untimed(&mut self) {
+        let Some(handle) = self.schedule else { return };
+        let appointment = self.entries.resource(handle);
+        appointment.remove("start");
+        appointment.remove("end");
+        let status = match appointment.text("status") {
+            "cancelled" | "entered-in-error" | "noshow" => "cancelled",
+            "waitlist" => "waitlist",
+            _ => "proposed",
+        };
+        appointment.set("status", status);
+        if let Some(sch) = self.message.segment("SCH") {
+            let times = [4, 5].map(|at| sch.field(11).component(at));
+            times.into_iter().chain([sch.field(25)]).for_each(|part| self.reader.note(part));
+        }
+    }
+}
+
+/// An `instant` so many minutes later, in the same zone.
+fn later(start: &str, minutes: u64) -> Option<String> {
+    let number = |range: core::ops::Range<usize>| start.get(range)?.parse::<u32>().ok();
+    let (mut year, mut month, mut day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let total = number(11..13)? * 60 + number(14..16)? + u32::try_from(minutes).ok()?;
+    for _ in 0..total / DAY_MINUTES {
+        day += 1;
+        if day > time::days_of(year, month) {
+            (day, month) = (1, month + 1);
+        }
+        if month > 12 {
+            (month, year) = (1, year + 1);
+        }
+    }
+    let (hour, minute) = (total % DAY_MINUTES / 60, total % 60);
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    (year <= 9_999).then(|| format!("{date}T{hour:02}:{minute:02}{}", &start[16..]))
 }
 
 /// One who has a status of their own, or is only expected.

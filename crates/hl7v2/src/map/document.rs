@@ -75,6 +75,9 @@ impl<'m> Mapper<'m> {
 
     /// A line of the document.
     pub(super) fn document_text(&mut self, obx: Segment<'m>) {
+        if self.is_withdrawn(obx) {
+            return;
+        }
         let text = self.lines(obx).unwrap_or_default();
         if let Some(document) = &mut self.document {
             document.lines.push(text);
@@ -107,12 +110,13 @@ impl<'m> Mapper<'m> {
         let mut document = Object::of("DocumentReference");
         let known_by = self.reader.entity(obx.field(21), "OBX-21", "");
         document.push("identifier", known_by.clone());
-        document.set("status", "current");
+        let status = if self.is_withdrawn(obx) { "entered-in-error" } else { "current" };
+        document.set("status", status);
         document.put("type", self.reader.concept(obx.field(3)));
         document.put("subject", self.refer(self.patient));
         document.put("date", self.reader.time(obx.field(14)).and_then(|time| time.instant()));
         document.push("content", Some(json!({ "attachment": attachment })));
-        self.entries.add(document, known_by.as_ref(), Existing::Keep);
+        self.entries.add(document, known_by.as_ref(), self.existing_result(obx));
     }
 
     /// The message as it came: a Binary, and a DocumentReference that says what it is.

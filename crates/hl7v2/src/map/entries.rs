@@ -67,6 +67,15 @@ impl<'m> Entries<'m> {
         Handle(u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX))
     }
 
+    /// What is there already stays after all.
+    pub(super) fn keep(&mut self, handle: Handle) {
+        let request = &mut self.list[handle.0 as usize].request;
+        let url = request.get("url").and_then(Value::as_str).unwrap_or_default();
+        if let Some((resource_type, condition)) = url.split_once('?') {
+            *request = json!({ "method": "POST", "url": resource_type, "ifNoneExist": condition });
+        }
+    }
+
     pub(super) fn resource(&mut self, handle: Handle) -> &mut Object {
         &mut self.list[handle.0 as usize].resource
     }
@@ -165,6 +174,14 @@ impl Object {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
+    }
+
+    pub(super) fn remove(&mut self, key: &str) {
+        self.0.shift_remove(key);
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
     }
 
     pub(super) fn first(&self, key: &str) -> Option<&Value> {

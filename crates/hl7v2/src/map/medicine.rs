@@ -4,30 +4,31 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::mem;
 
 use serde_json::{Value, json};
 
 use super::{
-    Mapper,
+    Mapper, count,
     entries::{Existing, Handle, Object, key},
     table,
 };
-use crate::message::{Part, Segment};
+use crate::{
+    limits::{DOSAGE_BYTES_MAX, TIMINGS_MAX},
+    message::{Part, Segment},
+    refusal::Refusal,
+};
 
 impl<'m> Mapper<'m> {
     /// RXO: what was asked for, before the pharmacy made an order of it.
     pub(super) fn original_order(&mut self, rxo: Segment<'m>) {
         let mut request = self.medication_request(rxo, 1, "original-order");
-        for field in [6, 7] {
-            for text in self.reader.all(rxo, field, instruction) {
-                request.push("dosageInstruction", Some(text));
-            }
-        }
-        self.dose(&mut request, rxo, [2, 3, 4]);
+        let texts = [6, 7].map(|field| self.reader.all(rxo, field, instruction));
+        let dosage = self.dosage(texts.concat(), rxo, [2, 3, 4]);
         self.dispense(&mut request, rxo, [11, 12, 13]);
         let who = self.reader.practitioner(rxo.field(14));
         request.fill("requester", who);
-        let handle = self.add_medication(request, "original");
+        let handle = self.add_medication(request, "original", dosage);
         self.order.original = Some(handle);
     }
 
@@ -35,17 +36,15 @@ impl<'m> Mapper<'m> {
     pub(super) fn encoded_order(&mut self, rxe: Segment<'m>) {
         let mut request = self.medication_request(rxe, 2, "order");
         request.push("basedOn", self.refer(self.order.original));
-        for text in self.reader.all(rxe, 7, instruction) {
-            request.push("dosageInstruction", Some(text));
-        }
-        self.dose(&mut request, rxe, [3, 4, 5]);
+        let texts = self.reader.all(rxe, 7, instruction);
+        let dosage = self.dosage(texts, rxe, [3, 4, 5]);
         self.dispense(&mut request, rxe, [10, 11, 12]);
         request.fill("requester", self.reader.practitioner(rxe.field(13)));
         if let Some(number) = self.reader.text(rxe.field(15)) {
             let system = alloc::format!("{}/RXE-15", self.reception.namespace);
             request.push("identifier", Some(json!({ "system": system, "value": number })));
         }
-        self.add_medication(request, "order");
+        self.add_medication(request, "order", dosage);
     }
 
     fn medication_request(&mut self, segment: Segment<'m>, code: u16, intent: &str) -> Object {
@@ -69,7 +68,8 @@ impl<'m> Mapper<'m> {
         request
     }
 
-    fn add_medication(&mut self, mut request: Object, role: &str) -> Handle {
+    fn add_medication(&mut self, mut request: Object, role: &str, dosage: Object) -> Handle {
+        self.close_medication();
         let known_by = self.derived("RXE", self.order.key.as_ref(), &[Some(role.to_string())]);
         request.push("identifier", known_by.clone());
         let is_new =
@@ -77,12 +77,21 @@ impl<'m> Mapper<'m> {
         let existing = if is_new { Existing::Keep } else { Existing::Replace };
         let handle = self.entries.add(request, known_by.as_ref(), existing);
         self.order.medication = Some(handle);
+        self.order.dosage = dosage;
+        self.order.is_routed = false;
         self.noted = Some(handle);
         handle
     }
 
     /// The least and most of what is given at once, and its unit.
-    fn dose(&self, request: &mut Object, segment: Segment<'m>, [least, most, unit]: [u16; 3]) {
+    fn dosage(
+        &self,
+        texts: Vec<Value>,
+        segment: Segment<'m>,
+        [least, most, unit]: [u16; 3],
+    ) -> Object {
+        let mut dosage = Object::default();
+        texts.iter().filter_map(Value::as_str).for_each(|text| dosage.append("text", text));
         let amount = |field: u16| {
             let part = segment.field(field);
             if part.is_empty() { None } else { self.reader.quantity(part, segment.field(unit)) }
@@ -92,11 +101,36 @@ impl<'m> Mapper<'m> {
                 json!({ "doseRange": { "low": Value::from(low), "high": Value::from(high) } })
             }
             (Some(dose), None) | (None, Some(dose)) => json!({ "doseQuantity": Value::from(dose) }),
-            (None, None) => return,
+            (None, None) => return dosage,
         };
-        let mut dosage = Object::default();
         dosage.push("doseAndRate", Some(dose));
-        request.push("dosageInstruction", dosage.some());
+        dosage
+    }
+
+    /// Gives an order its dosage: one for each timing, each of them whole, since it is read by itself.
+    pub(super) fn close_medication(&mut self) {
+        let Some(medication) = self.order.medication.take() else { return };
+        let (whole, timings) =
+            (mem::take(&mut self.order.dosage), mem::take(&mut self.order.timings));
+        let is_long =
+            timings.len() > 1 && Value::from(whole.clone()).to_string().len() > DOSAGE_BYTES_MAX;
+        if is_long {
+            self.refuse(Refusal::TooLong(self.place));
+            return;
+        }
+        let dosage_at = |timing: Object| {
+            let mut dosage = whole.clone();
+            dosage.put("timing", timing.value("timing").cloned());
+            if timing.has("text") {
+                dosage.append("text", timing.text("text"));
+            }
+            dosage.some()
+        };
+        let dosages: Vec<Value> = match timings.is_empty() {
+            true => whole.some().into_iter().collect(),
+            false => timings.into_iter().filter_map(dosage_at).collect(),
+        };
+        self.entries.resource(medication).list("dosageInstruction", dosages);
     }
 
     /// How much is handed out at once, its unit, and how often again.
@@ -111,18 +145,17 @@ impl<'m> Mapper<'m> {
             let quantity = self.reader.quantity(segment.field(amount), segment.field(unit));
             dispense.put("quantity", quantity.map(Value::from));
         }
-        let repeats = self.reader.text(segment.field(again)).map(|text| text.parse::<u32>());
-        match repeats {
-            Some(Ok(repeats)) => dispense.set("numberOfRepeatsAllowed", repeats),
-            Some(Err(_)) => self.reader.note(segment.field(again)),
-            None => {}
-        }
+        let repeats = self.reader.code(segment.field(again), count);
+        dispense.put("numberOfRepeatsAllowed", repeats);
         request.put("dispenseRequest", dispense.some());
     }
 
     /// TQ1: how often and from when to when.
     pub(super) fn timing(&mut self, tq1: Segment<'m>) {
         if self.order.medication.is_none() && self.schedule.is_none() {
+            return;
+        }
+        if self.order.timings.len() == TIMINGS_MAX {
             return;
         }
         tq1.field(1).text();
@@ -132,8 +165,8 @@ impl<'m> Mapper<'m> {
         };
         let mut repeat = Object::default();
         repeat.put("boundsPeriod", self.reader.period(tq1.field(7), tq1.field(8)));
-        let count = self.reader.text(tq1.field(14)).and_then(|count| count.parse::<u32>().ok());
-        repeat.put("count", count.filter(|count| *count > 0));
+        let count = self.reader.code(tq1.field(14), |text| count(text).filter(|count| *count > 0));
+        repeat.put("count", count);
         let mut timing = Object::default();
         timing.put("repeat", repeat.some());
         timing.put("code", self.reader.tabled(tq1.field(3), "0335"));
@@ -143,37 +176,43 @@ impl<'m> Mapper<'m> {
         let mut dosage = Object::default();
         dosage.put("text", (!text.is_empty()).then(|| text.join("\n")));
         dosage.put("timing", timing.some());
-        let request = self.entries.resource(handle);
-        request.put("priority", priority);
-        request.push("dosageInstruction", dosage.some());
+        self.order.timings.push(dosage);
+        self.entries.resource(handle).put("priority", priority);
     }
 
-    /// RXR: how and where it is given.
+    /// RXR: how and where it is given. A second is another way, for which there is no place.
     pub(super) fn route(&mut self, rxr: Segment<'m>) {
+        if mem::replace(&mut self.order.is_routed, true) {
+            return;
+        }
         let route = self.reader.tabled(rxr.field(1), "0162");
         let site = self.reader.tabled(rxr.field(2), "0163");
         if let Some(immunization) = self.order.immunization {
             let immunization = self.entries.resource(immunization);
             immunization.put("route", route);
             immunization.put("site", site);
-        } else if let Some(medication) = self.order.medication {
-            let mut dosage = Object::default();
-            dosage.put("site", site);
-            dosage.put("route", route);
-            dosage.put("method", self.reader.tabled(rxr.field(4), "0165"));
-            self.entries.resource(medication).push("dosageInstruction", dosage.some());
+        } else if self.order.medication.is_some() {
+            let method = self.reader.tabled(rxr.field(4), "0165");
+            self.order.dosage.put("site", site);
+            self.order.dosage.put("route", route);
+            self.order.dosage.put("method", method);
         }
     }
 
     /// RXA: what was given. In the messages taken here it is a vaccine.
     pub(super) fn administration(&mut self, rxa: Segment<'m>) {
         let ids = [self.order_id(rxa, 0, "PLAC"), self.order_id(rxa, 0, "FILL")];
+        // 9999 stands in ORC-3 of refusals and of what others gave: everybody's number, and so nobody's.
+        let is_own = |id: &Value| id.get("value").is_none_or(|value| value != "9999");
+        let ids = ids.map(|id| id.filter(is_own));
         let whose = ids.iter().flatten().last().map(key);
         let what = self.code_of(rxa.field(5));
         let when = self.reader.date_time(rxa.field(3));
-        let known_by = self
-            .derived("RXA", whose.as_ref(), core::slice::from_ref(&what))
-            .or_else(|| self.derived("RXA", self.patient_key.as_ref(), &[what, when.clone()]));
+        let patient = self.patient_key.clone();
+        let known_by = match whose {
+            Some(_) => self.derived("RXA", whose.as_ref(), &[what, patient]),
+            None => self.derived("RXA", patient.as_ref(), &[what, when.clone()]),
+        };
         for field in [1, 2] {
             rxa.field(field).text();
         }
@@ -196,23 +235,38 @@ impl<'m> Mapper<'m> {
         let handle = self.entries.add(given, known_by.as_ref(), existing);
         self.order.key = known_by.as_ref().map(key);
         self.order.immunization = Some(handle);
+        self.order.is_routed = false;
         self.noted = Some(handle);
     }
 
-    /// RXA-20 and RXA-21: `completed`, `not-done` or `entered-in-error`.
+    /// RXA-20 and RXA-21: `completed`, `not-done` or `entered-in-error`. A status that is not known is refused: it is
+    /// not for a reader to guess whether somebody is protected.
     fn vaccination_status(&self, given: &mut Object, rxa: Segment<'m>) {
         let is_deleted = rxa.field(21).raw().trim() == "D";
-        let done = self.reader.code(rxa.field(20), |code| match code {
-            "CP" | "PA" => Some("completed"),
-            "RE" | "NA" => Some("not-done"),
-            _ => None,
-        });
-        let status = if is_deleted { "entered-in-error" } else { done.unwrap_or("completed") };
+        let done = match self.reader.text(rxa.field(20)).as_deref() {
+            None | Some("CP" | "PA") => "completed",
+            Some("RE" | "NA") => "not-done",
+            Some(_) => {
+                self.refuse(Refusal::Value(self.place.at(20)));
+                "not-done"
+            }
+        };
+        let status = match done {
+            _ if is_deleted => "entered-in-error",
+            _ if is_no_vaccine(rxa.field(5)) => "not-done",
+            done => done,
+        };
         given.set("status", status);
-        given.put(
-            "statusReason",
-            self.reader.tabled(rxa.field(18), "NIP002").filter(|_| status == "not-done"),
-        );
+        if status == "not-done" {
+            let reason = rxa.field(18);
+            let mut concept = self.reader.concept(reason);
+            let coding = concept.as_mut().and_then(|concept| concept.pointer_mut("/coding/0"));
+            if let Some(coding) = coding.and_then(Value::as_object_mut) {
+                let system = table::system("NIP002", self.reception.namespace);
+                coding.entry("system").or_insert_with(|| system.into());
+            }
+            given.put("statusReason", concept);
+        }
     }
 
     /// RXA-9: `00` is a new record, everything else was told by somebody.
@@ -261,8 +315,16 @@ fn medication_status(status: &'static str) -> &'static str {
     }
 }
 
+/// CVX 998: no vaccine was administered.
+fn is_no_vaccine(what: Part<'_>) -> bool {
+    [(1, 3), (4, 6)].into_iter().any(|(code, system)| {
+        let system = what.component(system).raw().trim();
+        what.component(code).raw().trim() == "998" && matches!(system, "CVX" | "")
+    })
+}
+
 /// A text that tells how to take or give something.
 fn instruction(reader: &super::Reader<'_>, part: Part<'_>) -> Option<Value> {
     let text = reader.text(part.component(2)).or_else(|| reader.text(part.component(1)))?;
-    Some(json!({ "text": text }))
+    Some(text.into())
 }

@@ -19,11 +19,18 @@ use super::{
     entries::{Existing, Handle, Object, key},
     table,
 };
-use crate::message::{Part, Segment};
+use crate::{
+    limits::{IDENTIFIER_BYTES_MAX, VALUES_MAX},
+    message::{Part, Segment},
+};
+
+/// What bytes of any type are.
+const UNKNOWN_MEDIA: &str = "application/octet-stream";
 
 impl<'m> Mapper<'m> {
     pub(super) fn common_order(&mut self, orc: Segment<'m>) {
         self.close_order();
+        self.noted = None;
         self.order.common = Some(orc);
         for field in [1, 2, 3, 5] {
             orc.field(field).text();
@@ -77,7 +84,11 @@ impl<'m> Mapper<'m> {
         let who = who.or_else(|| self.reader.practitioner(common?.field(12)));
         request.put("requester", who);
         request.list("reasonCode", self.reader.all(obr, 31, |reader, part| reader.concept(part)));
-        let handle = self.entries.add(request, known_by.as_ref(), Existing::Keep);
+        let control = common.map_or("NW", |orc| orc.field(1).raw().trim());
+        // Notes are said anew with each result, and what is no new order says something of one.
+        let is_news = self.kind == Kind::Result || !matches!(control, "NW" | "");
+        let existing = if is_news { Existing::Replace } else { Existing::Keep };
+        let handle = self.entries.add(request, known_by.as_ref(), existing);
         self.order.request = Some(handle);
         self.noted = Some(handle);
     }
@@ -109,6 +120,7 @@ impl<'m> Mapper<'m> {
         report.put("issued", self.reader.instant(obr.field(22)));
         report.list("resultsInterpreter", self.reader.all(obr, 32, Self::interpreter));
         self.order.report = Some(self.entries.add(report, known_by.as_ref(), Existing::Replace));
+        self.order.status = Some(obr.field(25));
     }
 
     /// NDL: a name whose parts are subcomponents.
@@ -127,9 +139,15 @@ impl<'m> Mapper<'m> {
 
     /// Gives a report its results; the next segments are about something else.
     pub(super) fn close_order(&mut self) {
+        self.close_medication();
         let order = mem::take(&mut self.order);
         self.text_line = None;
         let Some(report) = order.report else { return };
+        // Nothing of the results is said: those that were told before stay, unless there will be none.
+        if !order.has_results && self.entries.resource(report).text("status") != "cancelled" {
+            self.entries.keep(report);
+            order.status.into_iter().for_each(|status| self.reader.note(status));
+        }
         for result in order.results {
             let reference = self.entries.reference(result);
             self.entries.resource(report).push("result", Some(reference));
@@ -138,6 +156,7 @@ impl<'m> Mapper<'m> {
 
     pub(super) fn observation(&mut self, obx: Segment<'m>) {
         obx.field(1).text();
+        self.order.has_results = true;
         let kind = self.reader.text(obx.field(2)).unwrap_or_default();
         match kind.as_str() {
             "ED" | "RP" => self.attachment(obx, &kind),
@@ -151,30 +170,81 @@ impl<'m> Mapper<'m> {
     }
 
     fn text_result(&mut self, obx: Segment<'m>, kind: &str) {
-        let key = format!("{}|{}", obx.raw_field(3), obx.raw_field(4));
+        let key = [3, 4, 11, 14].map(|field| obx.raw_field(field)).join("|");
         if let Some((last, handle)) = &self.text_line
             && *last == key
             && self.entries.resource(*handle).has("valueString")
         {
             let handle = *handle;
             let line = self.lines(obx).unwrap_or_default();
-            for field in [3, 4] {
+            for field in [3, 4, 11, 14] {
                 obx.field(field).whole();
             }
             self.entries.resource(handle).append("valueString", &line);
+            self.noted = Some(handle);
             return;
         }
-        let handle = self.result(obx, kind);
-        self.text_line = Some((key, handle));
+        self.text_line = self.result(obx, kind).map(|handle| (key, handle));
     }
 
-    fn result(&mut self, obx: Segment<'m>, kind: &str) -> Handle {
-        let mut observation = Object::of("Observation");
+    /// The result of an OBX, unless it is one that was told before and that nothing tells apart.
+    fn result(&mut self, obx: Segment<'m>, kind: &str) -> Option<Handle> {
+        let when = self.reader.date_time(obx.field(14));
+        let is_untold = self.is_untold(obx);
+        self.noted = None;
+        if is_untold {
+            self.reader.note(obx.field(11));
+        }
+        let known_by = self.result_id(obx, when.as_ref());
+        if is_untold && known_by.is_none() {
+            return None;
+        }
+        let observation = self.observation_of(obx, kind, known_by.clone(), when);
+        let existing = if is_untold { Existing::Keep } else { self.existing_result(obx) };
+        let handle = self.entries.add(observation, known_by.as_ref(), existing);
+        self.order.results.push(handle);
+        self.noted = Some(handle).filter(|_| !is_untold);
+        Some(handle)
+    }
+
+    /// `U`: final now, and sent before. Its value stands there, and must not be replaced by none.
+    fn is_untold(&self, obx: Segment<'m>) -> bool {
+        obx.field(11).raw().trim() == "U" && obx.repetitions(5).next().is_none()
+    }
+
+    /// Corrections and withdrawals are newer wherever they are told.
+    pub(super) fn existing_result(&self, obx: Segment<'m>) -> Existing {
+        let status = obx.field(11).raw().trim();
+        let is_change = matches!(status, "A" | "B" | "C" | "D" | "W" | "X");
+        if self.kind == Kind::Result || is_change { Existing::Replace } else { Existing::Keep }
+    }
+
+    /// By OBX-21, or by what was measured under which order; without a sub-id or an order by when, too.
+    fn result_id(&self, obx: Segment<'m>, when: Option<&String>) -> Option<Value> {
         let sub_id = self.reader.text(obx.field(4));
-        let given = self.reader.entity(obx.field(21), "OBX-21", "");
-        let about = [self.code_of(obx.field(3)), sub_id];
-        let known_by = given.or_else(|| self.derived("OBX", self.order.key.as_ref(), &about));
-        observation.push("identifier", known_by.clone());
+        if let Some(given) = self.reader.entity(obx.field(21), "OBX-21", "") {
+            return Some(given);
+        }
+        let is_ordered = self.order.key.is_some() || self.order.request.is_some();
+        if !is_ordered && when.is_none() {
+            return None;
+        }
+        let by_time = when.filter(|_| sub_id.is_none() || !is_ordered).cloned();
+        let whose = if is_ordered { &self.order.key } else { &self.patient_key };
+        let mut about = Vec::from([self.code_of(obx.field(3)), sub_id]);
+        about.extend(by_time.map(Some));
+        self.derived("OBX", whose.as_ref(), &about)
+    }
+
+    fn observation_of(
+        &self,
+        obx: Segment<'m>,
+        kind: &str,
+        known_by: Option<Value>,
+        when: Option<String>,
+    ) -> Object {
+        let mut observation = Object::of("Observation");
+        observation.push("identifier", known_by);
         observation.push("basedOn", self.refer(self.order.request));
         observation.push("partOf", self.refer(self.order.immunization));
         let status = self.reader.code(obx.field(11), table::observation_status);
@@ -182,16 +252,11 @@ impl<'m> Mapper<'m> {
         observation.set("code", self.reader.concept(obx.field(3)).unwrap_or_else(table::unknown));
         observation.put("subject", self.refer(self.patient));
         observation.put("encounter", self.refer(self.encounter));
-        let when = self.reader.date_time(obx.field(14));
         observation.put("effectiveDateTime", when.or_else(|| self.order.collected.clone()));
         observation.list("performer", self.performers(obx));
         self.value(&mut observation, obx, kind);
         self.qualify(&mut observation, obx);
-        let existing = if self.kind == Kind::Result { Existing::Replace } else { Existing::Keep };
-        let handle = self.entries.add(observation, known_by.as_ref(), existing);
-        self.order.results.push(handle);
-        self.noted = Some(handle);
-        handle
+        observation
     }
 
     fn performers(&self, obx: Segment<'m>) -> Vec<Value> {
@@ -245,6 +310,10 @@ impl<'m> Mapper<'m> {
             "TX" | "FT" | "ST" => {
                 self.lines(obx).map(|text| ("valueString", text.into())).into_iter().collect()
             }
+            // Each value repeats code and unit.
+            _ if is_much(obx) => {
+                self.lines(obx).map(|text| ("valueString", text.into())).into_iter().collect()
+            }
             _ => obx.repetitions(5).filter_map(|part| self.value_of(obx, part, kind)).collect(),
         };
         match <[(&str, Value); 1]>::try_from(values) {
@@ -265,17 +334,27 @@ impl<'m> Mapper<'m> {
         }
     }
 
+    /// A value of its type; what is none, as it was written.
     fn value_of(
         &self,
         obx: Segment<'m>,
         part: Part<'m>,
         kind: &str,
     ) -> Option<(&'static str, Value)> {
+        self.typed_value(obx, part, kind).or_else(|| {
+            let is_said = part.components().any(|piece| !piece.is_empty() && !piece.is_null());
+            part.whole().filter(|_| is_said).map(|text| ("valueString", text.into()))
+        })
+    }
+
+    fn typed_value(
+        &self,
+        obx: Segment<'m>,
+        part: Part<'m>,
+        kind: &str,
+    ) -> Option<(&'static str, Value)> {
         match kind {
-            "NM" => match self.reader.quantity(part, obx.field(6)) {
-                Some(quantity) => Some(("valueQuantity", quantity.into())),
-                None => self.reader.text(part).map(|text| ("valueString", text.into())),
-            },
+            "NM" => Some(("valueQuantity", self.reader.quantity(part, obx.field(6))?.into())),
             "SN" => self.structured_number(obx, part),
             "CQ" => Some(("valueQuantity", self.reader.composite_quantity(part)?)),
             "CE" | "CWE" | "CNE" | "CF" => {
@@ -284,11 +363,15 @@ impl<'m> Mapper<'m> {
             "DT" | "TS" | "DTM" => Some(("valueDateTime", self.reader.date_time(part)?.into())),
             "TM" => Some(("valueTime", self.reader.clock(part)?.into())),
             "DR" => {
-                let period = self.reader.period(part.component(1), part.component(2));
-                Some(("valuePeriod", period?))
+                let ends = [1, 2].map(|at| part.component(at));
+                let is_read = |end: &Part<'_>| {
+                    end.is_empty() || end.is_null() || self.reader.time(*end).is_some()
+                };
+                let period = self.reader.period(ends[0], ends[1]);
+                Some(("valuePeriod", period.filter(|_| ends.iter().all(is_read))?))
             }
-            // A type without a form of its own in FHIR: as it was written.
-            _ => part.whole().map(|text| ("valueString", text.into())),
+            // A type without a form of its own in FHIR.
+            _ => None,
         }
     }
 
@@ -303,7 +386,7 @@ impl<'m> Mapper<'m> {
                 match comparator.as_deref() {
                     None | Some("=") => {}
                     Some(sign @ ("<" | "<=" | ">" | ">=")) => quantity.set("comparator", sign),
-                    Some(_) => return part.whole().map(|text| ("valueString", text.into())),
+                    Some(_) => return None,
                 }
                 Some(("valueQuantity", quantity.into()))
             }
@@ -318,7 +401,7 @@ impl<'m> Mapper<'m> {
                     json!({ "numerator": { "value": over }, "denominator": { "value": under } });
                 Some(("valueRatio", ratio))
             }
-            _ => part.whole().map(|text| ("valueString", text.into())),
+            _ => None,
         }
     }
 
@@ -330,6 +413,12 @@ impl<'m> Mapper<'m> {
 
     /// ED and RP: no value of an Observation in R4, but what a report or a document consists of.
     fn attachment(&mut self, obx: Segment<'m>, kind: &str) {
+        self.text_line = None;
+        self.noted = None;
+        let is_part = self.document.is_some() || self.order.report.is_some();
+        if is_part && self.is_withdrawn(obx) {
+            return;
+        }
         let attachment = match kind {
             "RP" => self.pointer(obx),
             _ => self.encapsulated(obx),
@@ -343,6 +432,15 @@ impl<'m> Mapper<'m> {
         } else {
             self.lone_attachment(obx, attachment);
         }
+    }
+
+    /// Deleted, of another patient, or not to be had: it is told by its status and never shown.
+    pub(super) fn is_withdrawn(&self, obx: Segment<'m>) -> bool {
+        let is_withdrawn = matches!(obx.field(11).raw().trim(), "D" | "W" | "X");
+        if is_withdrawn {
+            self.reader.note(obx.field(11));
+        }
+        is_withdrawn
     }
 
     /// RP: pointer, application, type, subtype.
@@ -376,6 +474,8 @@ impl<'m> Mapper<'m> {
             if bytes.is_none() {
                 self.reader.note(part.component(5));
             }
+            // FHIR takes no data without a type.
+            attachment.fill("contentType", bytes.as_ref().map(|_| UNKNOWN_MEDIA));
             attachment.put("data", bytes.map(|bytes| STANDARD.encode(bytes)));
         }
         attachment.some()
@@ -475,20 +575,34 @@ impl<'m> Mapper<'m> {
     }
 }
 
-/// `type/subtype`, of which senders often have one only.
+/// More values than are told apart, or several that would each repeat a long code or unit.
+fn is_much(obx: Segment<'_>) -> bool {
+    let count = obx.repetitions(5).count();
+    let repeated = obx.raw_field(3).len() + obx.raw_field(6).len();
+    count > VALUES_MAX || count > 1 && repeated > 2 * IDENTIFIER_BYTES_MAX
+}
+
+/// `type/subtype`, of which senders often have one only; the type is of table 0191 or as MIME has it.
 fn media_type(media: &[Option<String>; 2]) -> Option<String> {
-    let lower = |text: &String| text.to_ascii_lowercase();
-    match media {
-        [Some(kind), _] if kind.contains('/') => Some(lower(kind)),
-        [_, Some(subtype)] if subtype.contains('/') => Some(lower(subtype)),
-        [Some(kind), Some(subtype)] => Some(format!("{}/{}", lower(kind), lower(subtype))),
-        [_, Some(subtype)] => Some(format!("application/{}", lower(subtype))),
-        [Some(kind), None] => match lower(kind).as_str() {
-            "pdf" => Some("application/pdf".to_string()),
-            "text" | "tx" | "ft" => Some("text/plain".to_string()),
-            _ => Some("application/octet-stream".to_string()),
-        },
-        [None, None] => None,
+    let [kind, subtype] =
+        media.each_ref().map(|text| text.as_ref().map(|t| t.to_ascii_lowercase()));
+    let whole = [&kind, &subtype].into_iter().flatten().find(|text| text.contains('/'));
+    if let Some(whole) = whole {
+        return Some(whole.clone());
+    }
+    let kind = kind.map(|kind| match kind.as_str() {
+        "ap" => "application".to_string(),
+        "au" => "audio".to_string(),
+        "im" | "si" => "image".to_string(),
+        "tx" | "ft" => "text".to_string(),
+        _ => kind,
+    });
+    match (kind.as_deref(), subtype) {
+        (kind, Some(subtype)) => Some(format!("{}/{subtype}", kind.unwrap_or("application"))),
+        (Some("pdf"), None) => Some("application/pdf".to_string()),
+        (Some("text"), None) => Some("text/plain".to_string()),
+        (Some(_), None) => Some(UNKNOWN_MEDIA.to_string()),
+        (None, None) => None,
     }
 }
 
