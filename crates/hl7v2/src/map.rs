@@ -185,6 +185,9 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
     for segment in message.segments_seen(Some(&seen)) {
         mapper.segment(segment);
     }
+    if mapper.patient_key.is_none() {
+        return Err(mapper.unidentified());
+    }
     Ok(Mapped::Record(mapper.finish(&seen)))
 }
 
@@ -199,6 +202,8 @@ struct Mapper<'m> {
     /// The identifier by which the patient is known, as `system|value`.
     patient_key: Option<String>,
     encounter: Option<Handle>,
+    /// The identifier by which the visit is known, as `system|value`.
+    visit_key: Option<String>,
     order: Order<'m>,
     schedule: Option<Handle>,
     document: Option<document::Document>,
@@ -245,6 +250,7 @@ impl<'m> Mapper<'m> {
             patient: None,
             patient_key: None,
             encounter: None,
+            visit_key: None,
             order: Order::default(),
             schedule: None,
             document: None,
