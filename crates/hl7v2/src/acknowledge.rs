@@ -3,9 +3,14 @@
 //! ```text
 //!                    original mode        enhanced mode (MSH-15 or MSH-16 has a value)
 //!  it is committed   AA                   CA if MSH-15 asks, and AA if MSH-16 asks
-//!  its content errs  AE                   CE                 AE
-//!  its kind is wrong AR                   CR                 AR
+//!  its content errs  AE                   CE                 AE, unless CE was sent
+//!  its kind is wrong AR                   CR                 AR, unless CR was sent
+//!  something failed  AR                   CE                 AR, unless CE was sent
 //! ```
+//!
+//! What failed here for reasons that are not the message's (206, 207) is `AR`, "rejected for reasons unrelated to its
+//! content or format"; `CR` is of its type, processing id or version alone, so there it is `CE`. A sender who heard
+//! that a message was not taken (`CE`, `CR`) hears no more of it.
 //!
 //! # Invariants
 //!
@@ -43,7 +48,7 @@ const USER_TEXT_CHARS_MAX: usize = 250;
 pub enum Outcome {
     /// It is durable (`AA`).
     Accepted,
-    /// It was not taken for what stands in it, or because something here failed; it may be sent again (`AE`).
+    /// It was not taken for what stands in it, or because something here failed (`AE`; of codes 206 and 207 `AR`), after which it may be sent again.
     Error(Fault),
     /// Messages of its kind are not taken (`AR`).
     Rejected(Fault),
@@ -57,11 +62,18 @@ impl Outcome {
     }
 
     /// The part of an acknowledgement code that says it.
-    const fn letter(&self) -> char {
-        match self {
-            Self::Accepted => 'A',
-            Self::Error(_) => 'E',
-            Self::Rejected(_) => 'R',
+    const fn letter(&self, level: Level) -> char {
+        let is_own = match self {
+            Self::Accepted => return 'A',
+            Self::Error(fault) | Self::Rejected(fault) => {
+                matches!(fault.code, ErrorCode::RecordLocked | ErrorCode::Internal)
+            }
+        };
+        match (self, level) {
+            (_, Level::Application) if is_own => 'R',
+            (_, Level::Accept) if is_own => 'E',
+            (Self::Rejected(_), _) => 'R',
+            _ => 'E',
         }
     }
 
@@ -121,6 +133,8 @@ fn is_wanted(envelope: &Envelope, level: Level, outcome: &Outcome) -> bool {
     }
     let condition = match level {
         Level::Accept => envelope.accept,
+        // The sender has heard it at the other level, and no longer waits.
+        Level::Application if outcome.fault().is_some() && hears_faults(envelope) => return false,
         Level::Application if envelope.is_enhanced() => envelope.application,
         Level::Application => Some(Condition::Always),
     };
@@ -130,6 +144,11 @@ fn is_wanted(envelope: &Envelope, level: Level, outcome: &Outcome) -> bool {
         Some(Condition::Success) => outcome.fault().is_none(),
         Some(Condition::Never) | None => false,
     }
+}
+
+/// The accept level tells that a message is not taken.
+const fn hears_faults(envelope: &Envelope) -> bool {
+    matches!(envelope.accept, Some(Condition::Always | Condition::Error))
 }
 
 fn header(envelope: &Envelope, level: Level, control_id: &str, at_ms: u64) -> String {
@@ -167,12 +186,12 @@ fn header(envelope: &Envelope, level: Level, control_id: &str, at_ms: u64) -> St
 }
 
 fn acknowledgement(envelope: &Envelope, level: Level, outcome: &Outcome) -> String {
-    let level = match level {
+    let first = match level {
         Level::Accept => 'C',
         Level::Application => 'A',
     };
     let mut fields =
-        Vec::from([format!("{level}{}", outcome.letter()), envelope.control_id.clone()]);
+        Vec::from([format!("{first}{}", outcome.letter(level)), envelope.control_id.clone()]);
     if let Some(fault) = outcome.fault().filter(|_| version(envelope) < Version::V2_7) {
         fields.push(escaped(envelope, &cut(&fault.text, TEXT_CHARS_MAX)));
     }

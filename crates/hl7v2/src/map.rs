@@ -198,6 +198,9 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
     if let Some(refusal) = mapper.refusal.take() {
         return Err(refusal);
     }
+    if mapper.patient_key.is_none() {
+        return Err(mapper.unidentified());
+    }
     Ok(Mapped::Record(mapper.finish(&seen)))
 }
 
@@ -212,6 +215,8 @@ struct Mapper<'m> {
     /// The identifier by which the patient is known, as `system|value`.
     patient_key: Option<String>,
     encounter: Option<Handle>,
+    /// The identifier by which the visit is known, as `system|value`.
+    visit_key: Option<String>,
     order: Order<'m>,
     schedule: Option<Handle>,
     document: Option<document::Document>,
@@ -271,6 +276,7 @@ impl<'m> Mapper<'m> {
             patient: None,
             patient_key: None,
             encounter: None,
+            visit_key: None,
             order: Order::default(),
             schedule: None,
             document: None,

@@ -14,15 +14,15 @@
 //!   eight bytes for each segment, however many separators it has.
 //! * What cannot be read as a whole is refused with as much of its [`Envelope`] as the answer needs.
 //!
-//! Lines may end in `CR`, `LF` or both: as the first does. Where they end in `CR`, an `LF` inside a field is text. A
-//! byte order mark before MSH is skipped. A segment that is only a name has no fields.
+//! Lines may end in `CR`, `LF` or both: as the first does. Where they end in `CR`, an `LF` inside a field is text,
+//! unless what comes after it is a segment: such a message is refused. A byte order mark before MSH is skipped. A segment that is only a name has no fields.
 //!
 //! Not here: what a field means, and whether the segments are in the order of their message structure. Readers take
 //! segments as they come and refuse only what would put something in the wrong place.
 
 use alloc::{
     boxed::Box,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
     vec::Vec,
 };
@@ -307,6 +307,7 @@ impl Message {
             return Err(Refusal::TooManySeparators);
         }
         let segments = segments(&text, envelope.separators.field)?;
+        check_repetitions(&text, &segments, &envelope.separators)?;
         Ok((text, segments, version, processing))
     }
 
@@ -471,7 +472,10 @@ fn segments(text: &str, field: char) -> Result<Vec<(u32, u32)>, Refusal> {
         if found.len() == SEGMENTS_MAX {
             return Err(Refusal::TooManySegments);
         }
-        if !is_segment(trimmed, field) {
+        // Another line end than the first would make two segments one.
+        let is_several =
+            trimmed.split(['\r', '\n']).skip(1).any(|line| is_begun(line.trim_start(), field));
+        if is_several || !is_segment(trimmed, field) {
             return Err(Refusal::NotASegment { number: found.len() + 1 });
         }
         // A message has fewer than 2^32 bytes: see MESSAGE_BYTES_MAX, of which text in UTF-8 may take twice as many.
@@ -482,9 +486,39 @@ fn segments(text: &str, field: char) -> Result<Vec<(u32, u32)>, Refusal> {
 }
 
 fn is_segment(line: &str, field: char) -> bool {
+    is_begun(line, field) || line.trim_end().len() == 3 && line.bytes().take(3).all(is_of_name)
+}
+
+/// The line begins with a name and fields.
+fn is_begun(line: &str, field: char) -> bool {
     let Some((name, rest)) = line.split_at_checked(3) else { return false };
-    let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    is_name && (rest.trim().is_empty() || rest.starts_with(field))
+    name.bytes().all(is_of_name) && rest.starts_with(field)
+}
+
+const fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte.is_ascii_digit()
+}
+
+/// No field repeats more often than is read: what is not read would be gone without a word.
+fn check_repetitions(
+    text: &str,
+    segments: &[(u32, u32)],
+    separators: &Separators,
+) -> Result<(), Refusal> {
+    let mut occurrences: BTreeMap<&str, u32> = BTreeMap::new();
+    for (begin, end) in segments {
+        let raw = &text[*begin as usize..*end as usize];
+        let occurrence = occurrences.entry(&raw[..3]).or_default();
+        *occurrence += 1;
+        let first = if raw.starts_with("MSH") { 2 } else { 1 };
+        for (field, number) in raw.split(separators.field).skip(1).zip(first..=u16::MAX) {
+            if field.matches(separators.repetition).count() >= REPETITIONS_MAX {
+                let path = Path::segment(&raw[..3], *occurrence).at(number);
+                return Err(Refusal::TooManyRepetitions(path));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A segment.
@@ -508,7 +542,7 @@ impl<'m> Segment<'m> {
         self.repetition(field, 1, self.raw_field(field).split(self.separators().repetition).next())
     }
 
-    /// The repetitions of a field that are not empty, [`REPETITIONS_MAX`] of them at most.
+    /// The repetitions of a field that are not empty. A message with more than [`REPETITIONS_MAX`] is none.
     pub fn repetitions(&self, field: u16) -> impl Iterator<Item = Part<'m>> + use<'m> {
         let segment = *self;
         let raw = self.raw_field(field).split(self.separators().repetition);
@@ -606,15 +640,16 @@ impl<'m> Part<'m> {
         })
     }
 
-    /// Its text, or that of its first component or subcomponent; nothing if that is empty or null.
+    /// Its text, or that of its first component; nothing if that is empty or null. A subcomponent separator in it is
+    /// text, as in `Amoxicillin & clavulanate`: where a type has subcomponents, ask for [`Part::subcomponent`].
     pub fn text(&self) -> Option<String> {
         self.decoded().map(|decoded| decoded.text)
     }
 
     pub(crate) fn decoded(&self) -> Option<Decoded> {
         let leaf = match self.level {
-            Level::Repetition | Level::Component => self.subcomponent(1),
-            Level::Subcomponent => *self,
+            Level::Repetition => self.component(1),
+            Level::Component | Level::Subcomponent => *self,
         };
         leaf.mark();
         leaf.decode()

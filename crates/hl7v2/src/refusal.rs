@@ -12,7 +12,8 @@ use thiserror::Error;
 use crate::{
     charset::CharacterSetError,
     limits::{
-        CONTROL_ID_BYTES_MAX, HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SEGMENTS_MAX, SEPARATORS_MAX,
+        CONTROL_ID_BYTES_MAX, HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, REPETITIONS_MAX, SEGMENTS_MAX,
+        SEPARATORS_MAX,
     },
 };
 
@@ -174,6 +175,17 @@ pub enum Refusal {
     #[error("the message has more than {SEPARATORS_MAX} separators; send it in parts")]
     TooManySeparators,
 
+    /// A field repeats too often.
+    #[error("{0} repeats more than {REPETITIONS_MAX} times; send it in parts")]
+    TooManyRepetitions(Path),
+
+    /// No number is the patient's own: they are accounts, visits, social security or employee numbers, or their end
+    /// is past. Two patients may share such a number, or get it one after the other.
+    #[error(
+        "{0} has no number that is the patient's own and still valid; send one, such as MR or PI"
+    )]
+    NotThePatients(Path),
+
     /// A field is empty without which the message means nothing.
     #[error("{0} is empty; send it")]
     Missing(Path),
@@ -232,12 +244,13 @@ impl Refusal {
             | Self::TooManySegments
             | Self::NoSegment(_)
             | Self::SeveralPatients(_) => ErrorCode::SegmentSequence,
-            Self::Missing(_) => ErrorCode::RequiredField,
+            Self::Missing(_) | Self::NotThePatients(_) => ErrorCode::RequiredField,
             Self::TooLarge { .. }
             | Self::TooLong(_)
             | Self::Separators
             | Self::CharacterSet(_)
             | Self::TooManySeparators
+            | Self::TooManyRepetitions(_)
             | Self::ControlIdTooLong { .. } => ErrorCode::DataType,
             Self::Version(_) => ErrorCode::UnsupportedVersion,
             Self::Processing(_) => ErrorCode::UnsupportedProcessing,
@@ -251,6 +264,8 @@ impl Refusal {
     pub fn path(&self) -> Option<Path> {
         match self {
             Self::Missing(path)
+            | Self::NotThePatients(path)
+            | Self::TooManyRepetitions(path)
             | Self::ControlIdTooLong { path }
             | Self::Version(path)
             | Self::Processing(path)

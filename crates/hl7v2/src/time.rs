@@ -6,6 +6,9 @@
 //!   FHIR asks for wherever there are minutes, become `:00`.
 //! * FHIR's times need an offset. One that was sent without is in the message's own zone, else in the feed's; without
 //!   either only the date is known.
+//!
+//! Not here: rules of a zone. The feed's zone is one offset, and where clocks change twice a year that is wrong for half
+//! of it: set it only for a feed whose clocks do not change, or whose senders write offsets where they differ.
 
 use alloc::{format, string::String};
 

@@ -77,13 +77,17 @@ fn each_mode_answers_what_it_was_asked() {
         -  -  error    => -  AE
         -  -  rejected => -  AR
         AL AL accepted => CA AA
-        AL AL error    => CE AE
-        AL AL rejected => CR AR
+        AL AL error    => CE -
+        AL AL rejected => CR -
+        AL AL failed   => CE -
+        -  -  failed   => -  AR
+        NE AL failed   => -  AR
+        SU AL failed   => -  AR
         AL NE accepted => CA -
         AL -  accepted => CA -
         NE NE error    => -  -
         ER AL accepted => -  AA
-        ER AL error    => CE AE
+        ER AL error    => CE -
         SU ER accepted => CA -
         SU ER error    => -  AE
         -  SU accepted => -  AA
@@ -97,6 +101,11 @@ fn each_mode_answers_what_it_was_asked() {
         let outcome = match words[2] {
             "accepted" => Outcome::Accepted,
             "error" => refused(),
+            "failed" => Outcome::Error(Fault {
+                code: ErrorCode::RecordLocked,
+                path: None,
+                text: String::from("send it again"),
+            }),
             _ => Outcome::of(&Refusal::Event(Path::segment("MSH", 1).at(9))),
         };
         let envelope = message("2.5", condition(0), condition(1));

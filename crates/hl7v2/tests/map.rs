@@ -326,11 +326,8 @@ fn local_identifiers_are_the_feeds_own_and_known_ones_are_everybodys() {
             "{field}"
         );
     }
-    // The number of the medical record tells patients apart, wherever it stands.
-    let record = record("ADT^A28", "PID|||X^^^^SS|9^^^H^MR");
-    let condition = record.bundle["entry"][0]["request"]["ifNoneExist"].as_str();
-    assert_eq!(condition, Some("identifier=urn%3Ax%2FPID-3%2FSS%7CX"));
-    let record = self::record("ADT^A28", "PID|||X^^^^SS~7,8^^^H^MR");
+    // The number of the medical record tells patients apart.
+    let record = record("ADT^A28", "PID|||X^^^^SS~7,8^^^H^MR");
     let condition = record.bundle["entry"][0]["request"]["ifNoneExist"].as_str();
     assert_eq!(condition, Some("identifier=urn%3Ax%2FH%7C7%5C%2C8"));
 }
@@ -349,7 +346,7 @@ fn what_is_emptied_is_no_value() {
 fn what_is_not_understood_is_told_by_place() {
     let record = record(
         "ADT^A08",
-        "PID|||7||DOE||1.1.1970|Q||||||||||||||||||||||nope|x\nZZZ|1|secret\nPV1||I|A^B",
+        "PID|||7||DOE||1.1.1970|Q||||||||||||||||||||||nope|x\nZZZ|1|secret\nPV1||I|A^B||||||||||||||||9",
     );
     let told: Vec<String> =
         record.unmapped.iter().map(|u| format!("{} {:?}", u.path, u.why)).collect();
@@ -517,4 +514,233 @@ fn provenance_names_sender_trigger_and_everything() {
     assert_eq!(provenance["agent"][0]["onBehalfOf"]["display"], "FAC");
     assert_eq!(provenance["recorded"], "2026-09-21T14:13:20.000Z");
     assert_eq!(provenance["occurredDateTime"], "2026-04-30T12:00:00+02:00");
+}
+
+/// How an entry is matched with what there is: `POST`, `POST condition` or `PUT condition`.
+fn requests(record: &Record, resource_type: &str) -> Vec<String> {
+    let entries = record.bundle["entry"].as_array().expect("it is a list");
+    let of_type = entries.iter().filter(|entry| entry["resource"]["resourceType"] == resource_type);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    of_type
+        .map(|entry| {
+            let request = &entry["request"];
+            let put = text(&request["url"]).split_once('?').map(|(_, c)| c.to_string());
+            let condition = put.unwrap_or_else(|| text(&request["ifNoneExist"]));
+            format!("{} {condition}", text(&request["method"])).trim_end().to_string()
+        })
+        .collect()
+}
+
+/// Numbers that are unique in a patient or visit only never find what is somebody else's.
+#[test]
+fn what_is_of_one_patient_is_never_found_for_another() {
+    let table = [
+        ("AllergyIntolerance", "IAM|1|DA|P^Penicillin^L|||U|1"),
+        ("Condition", "DG1|1||I10^x^I10|||||||||||||||||1"),
+        ("Procedure", "PR1|1||P^x^L||20260430||||||||||||||1"),
+        ("RelatedPerson", "NK1|1|DOE^JO|||||||||||||||||||||||||||||||5^^^H^PI"),
+    ];
+    for (resource_type, segment) in table {
+        let of = |patient: &str, visit: &str| {
+            let text = format!("PID|||{patient}^^^H^MR\n{visit}{segment}");
+            let record = record("ADT^A08", &text);
+            let sent = &resources(&record, resource_type)[0]["identifier"][0]["value"];
+            assert!(sent == "1" || sent == "5", "{resource_type}: {sent}");
+            let [request] = &requests(&record, resource_type)[..] else {
+                panic!("{resource_type}")
+            };
+            assert!(request.contains("identifier="), "{request}");
+            request.clone()
+        };
+        assert_ne!(of("7", ""), of("8", ""), "{resource_type}");
+        assert_eq!(of("7", ""), of("7", ""), "{resource_type}");
+        let visit = |number| format!("PV1||I|||||||||||||||||{number}^^^H^VN\n");
+        let is_of_visit = matches!(resource_type, "Condition" | "Procedure");
+        let is_same = of("7", &visit(1)) == of("7", &visit(2));
+        assert_eq!(is_same, !is_of_visit, "{resource_type}");
+    }
+    // The same diagnosis of two visits, or of two days, is two.
+    let of =
+        |segments: &str| requests(&record("ADT^A01", &format!("PID|||7\n{segments}")), "Condition");
+    let visit = |number| of(&format!("PV1||I|||||||||||||||||{number}\nDG1|1||I10^x^I10"));
+    assert_ne!(visit(1), visit(2));
+    assert_ne!(of("DG1|1||I10^x^I10||20260101"), of("DG1|1||I10^x^I10||20260201"));
+}
+
+#[test]
+fn a_patient_is_known_by_a_number_of_their_own() {
+    let table = [
+        ("|||7^^^H^MR", "urn%3Ax%2FH%7C7"),
+        ("|||1^^^H^EI~7^^^H^MR", "urn%3Ax%2FH%7C7"),
+        ("|||1^^^A^AN~2^^^G^NI~7^^^H^PI", "urn%3Ax%2FH%7C7"),
+        ("|||1^^^A^AN~2^^^G^NI", "urn%3Ax%2FG%7C2"),
+        ("|||5^^^H^MR^^20200101^20251231~7^^^H^MR", "urn%3Ax%2FH%7C7"),
+        ("|||5^^^H^MR^^20200101^20260430~7^^^H^MR", "urn%3Ax%2FH%7C5"),
+        ("||7^^^H^MR", "urn%3Ax%2FH%7C7"),
+        ("||7", "urn%3Ax%2FPID-2%7C7"),
+    ];
+    for (pid, expected) in table {
+        let found = requests(&record("ADT^A28", &format!("PID{pid}")), "Patient");
+        assert_eq!(found, [format!("POST identifier={expected}")], "{pid}");
+    }
+    let table = [
+        ("||||9^^^H^MR||DOE", "Missing"),
+        ("||||||||||||||||||9^^^H^AN", "Missing"),
+        ("|||||||||||||||||||123-45-6789", "Missing"),
+        ("|||\"\"||DOE", "Missing"),
+        ("|||X^^^^SS|9^^^H^MR", "NotThePatients"),
+        ("|||X^^^H^MR^^^20251231", "NotThePatients"),
+    ];
+    for (pid, expected) in table {
+        let refusal = mapped("ADT^A28", &format!("PID{pid}")).expect_err(pid);
+        assert!(format!("{refusal:?}").starts_with(expected), "{pid}: {refusal}");
+        assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("PID[1]-3[1]"));
+    }
+}
+
+#[test]
+fn nothing_is_no_problem() {
+    let table = [
+        ("AllergyIntolerance", "AL1|1||\"\"|SV"),
+        ("AllergyIntolerance", "AL1|1"),
+        ("AllergyIntolerance", "IAM|1|DA|^^L|||A|5"),
+        ("Condition", "DG1|1||\"\"|\"\"|20260430"),
+        ("Procedure", "PR1|1|I9|||20260430"),
+        ("RelatedPerson", "NK1|1||MTH"),
+        ("Coverage", "IN1|1|\"\"||\"\"||||||||20260101"),
+    ];
+    for (resource_type, segment) in table {
+        let record = record("ADT^A01", &format!("PID|||7\n{segment}"));
+        assert!(resources(&record, resource_type).is_empty(), "{segment}");
+        let of_segment = |path: String| path.starts_with(&segment[..3]);
+        assert!(record.unmapped.iter().any(|u| of_segment(u.path.to_string())), "{segment}");
+    }
+}
+
+/// `segment => type pointer value`
+#[test]
+fn what_stands_in_segments_of_problems_has_its_place() {
+    let table = r#"
+        DG1|1|I9|428.0|Heart failure                      => Condition /code/coding/0/system "http://hl7.org/fhir/sid/icd-9-cm"
+        DG1|1|I9|428.0|Heart failure                      => Condition /code/text "Heart failure"
+        DG1|1|I9|428.0^CHF^I10|Heart failure              => Condition /code/coding/0/system "http://hl7.org/fhir/sid/icd-10"
+        DG1|1|||Heart failure                             => Condition /code/text "Heart failure"
+        PR1|1|C4|76805|Ultrasound                         => Procedure /code/coding/0/system "http://www.ama-assn.org/go/cpt"
+        PR1|1|C4|76805|Ultrasound                         => Procedure /code/text "Ultrasound"
+        IAM|1|DA|P^x^L|||D|5                              => AllergyIntolerance /clinicalStatus null
+        IAM|1|DA|P^x^L|||D|5                              => AllergyIntolerance /verificationStatus/coding/0/code "entered-in-error"
+        IAM|1|DA|P^x^L|||A|5||||||||||E                   => AllergyIntolerance /clinicalStatus null
+        IAM|1|DA|P^x^L|||A|5||||||||||I                   => AllergyIntolerance /clinicalStatus/coding/0/code "inactive"
+        IAM|1|DA|P^x^L|||A|5||||||||||I                   => AllergyIntolerance /verificationStatus/coding/0/code "confirmed"
+        IAM|1|DA|P^x^L|||A|5||||||||||C                   => AllergyIntolerance /verificationStatus/coding/0/code "confirmed"
+        IAM|1|DA|P^x^L|||A|5||||||||||S                   => AllergyIntolerance /verificationStatus/coding/0/code "unconfirmed"
+        IAM|1|DA|P^x^L|||A|5                              => AllergyIntolerance /clinicalStatus/coding/0/code "active"
+        AL1|1|DA|P^x^L|MO                                 => AllergyIntolerance /criticality null
+        AL1|1|DA|P^x^L|SV                                 => AllergyIntolerance /criticality "high"
+        AL1|1|MA|P^x^L                                    => AllergyIntolerance /category null
+        AL1|1|DA|^Amoxicillin & clavulanate               => AllergyIntolerance /code/text "Amoxicillin & clavulanate"
+        AL1|1|DA|P^x^SNM                                  => AllergyIntolerance /code/coding/0/system "urn:x/SNM"
+        NK1|1|van Dam&van&Dam^Jo                          => RelatedPerson /name/0/family "van Dam"
+        NK1|1|Smith & Jones^Jo                            => RelatedPerson /name/0/family "Smith & Jones"
+        NK1|1|Doe^Jo^^^^^A                                => RelatedPerson /name/0/use null
+        NK1|1|Doe^Jo^^^^^T                                => RelatedPerson /name/0/use null
+        NK1|1|Doe^Jo^^^^^NAV                              => RelatedPerson /name/0/use "temp"
+        PV1||R|||||||||||||||||9                          => Encounter /class/code "R"
+        PV1||B|||||||||||||||||9                          => Encounter /class/system "http://terminology.hl7.org/CodeSystem/v2-0004"
+    "#;
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (segment, expected) = line.split_once("=>").expect("segment => place");
+        let record = record("ADT^A01", &format!("PID|||7\n{}", segment.trim()));
+        let [resource_type, pointer, value] =
+            expected.trim().splitn(3, ' ').collect::<Vec<_>>()[..]
+        else {
+            panic!("type pointer value: {line}")
+        };
+        let found = resources(&record, resource_type)[0].pointer(pointer).cloned();
+        assert_eq!(found.unwrap_or_default().to_string(), value, "{line}");
+    }
+}
+
+#[test]
+fn actions_are_newer_than_what_there_is() {
+    let table = [
+        ("DG1|1||I10^x^I10||||||||||||||||||D", "Condition", "PUT"),
+        ("DG1|1||I10^x^I10||||||||||||||||||U", "Condition", "PUT"),
+        ("DG1|1||I10^x^I10||||||||||||||||||A", "Condition", "POST"),
+        ("PR1|1||P^x^L|||||||||||||||||D", "Procedure", "PUT"),
+        ("IAM|1|DA|P^x^L|||D", "AllergyIntolerance", "PUT"),
+        ("IAM|1|DA|P^x^L|||U", "AllergyIntolerance", "PUT"),
+        ("IAM|1|DA|P^x^L|||A", "AllergyIntolerance", "POST"),
+        ("IAM|1|DA|P^x^L|||X", "AllergyIntolerance", "POST"),
+    ];
+    for (segment, resource_type, method) in table {
+        let record = record("ADT^A01", &format!("PID|||7\n{segment}"));
+        let found = requests(&record, resource_type);
+        assert!(found[0].starts_with(&format!("{method} identifier=")), "{segment}: {found:?}");
+    }
+}
+
+#[test]
+fn visits_are_neither_begun_again_nor_made_anew() {
+    let pv1 = |number: &str, begun: &str, over: &str| {
+        format!(
+            "PID|||7\nOBR|1|P|F|1^x^LN\nPV1||I{}{number}{}{begun}|{over}",
+            "|".repeat(17),
+            "|".repeat(25)
+        )
+    };
+    let table = [
+        ("ADT^A08", pv1("9", "", ""), "POST unknown"),
+        ("ADT^A08", pv1("9", "", "20260430"), "PUT finished"),
+        ("ADT^A03", pv1("9", "", ""), "PUT finished"),
+        ("ADT^A01", pv1("9", "", ""), "POST in-progress"),
+        ("ADT^A01", pv1("", "20260430", ""), "POST in-progress"),
+        ("ADT^A08", pv1("", "", ""), "-"),
+        ("ORU^R01", pv1("9", "", ""), "POST unknown"),
+        ("ORU^R01", pv1("", "", ""), "-"),
+        ("ORU^R01", pv1("", "20260430", ""), "-"),
+    ];
+    for (event, segments, expected) in table {
+        let record = record(event, &segments);
+        let found = requests(&record, "Encounter").first().map_or(String::from("-"), |request| {
+            assert!(request.contains("identifier="), "{event} {segments}");
+            let status = resources(&record, "Encounter")[0]["status"].as_str().expect("it has one");
+            format!("{} {status}", request.split(' ').next().unwrap_or_default())
+        });
+        assert_eq!(found, expected, "{event} {segments}");
+    }
+}
+
+#[test]
+fn codes_of_patients_and_orders_mean_what_their_tables_say() {
+    let marital =
+        [("T", "T"), ("C", "C"), ("G", "T"), ("R", "T"), ("E", "L"), ("N", "A"), ("B", "U")];
+    for (code, expected) in marital.into_iter().chain([("O", "OTH"), ("U", "UNK")]) {
+        let record = record("ADT^A28", &format!("PID|||7|||||||||||||{code}"));
+        let coding = &resources(&record, "Patient")[0]["maritalStatus"]["coding"][0];
+        assert_eq!(coding["code"], expected, "{code}");
+        let is_v2 = coding["system"].as_str().is_some_and(|system| system.ends_with("v2-0002"));
+        assert_eq!(is_v2, code == "T", "{code}");
+    }
+    let twins = record("ADT^A28", &format!("PID|||7{}N|1", "|".repeat(21)));
+    let patient = resources(&twins, "Patient")[0];
+    assert_eq!(patient["multipleBirthBoolean"], false);
+    assert_eq!(patient.get("multipleBirthInteger"), None);
+    let orders = [
+        ("RO", "", "active"),
+        ("AF", "", "active"),
+        ("PY", "", "active"),
+        ("UA", "", "revoked"),
+        ("DF", "", "revoked"),
+        ("UC", "", "unknown"),
+        ("", "ZZ", "unknown"),
+        ("NW", "CM", "completed"),
+    ];
+    for (control, status, expected) in orders {
+        let segments =
+            format!("PID|||7\nORC|{control}|P|F||{status}\nOBR|1|P|F|1^x^LN|||||||||||||||||||||M");
+        let record = record("ORU^R01", &segments);
+        assert_eq!(resources(&record, "ServiceRequest")[0]["status"], expected, "{control}");
+        assert_eq!(resources(&record, "DiagnosticReport")[0]["status"], "preliminary");
+    }
 }

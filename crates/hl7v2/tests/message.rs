@@ -3,7 +3,7 @@
 use keepwell_hl7v2::{
     charset::{CharacterSet, CharacterSetError},
     escape,
-    limits::{MESSAGE_BYTES_MAX, SEGMENTS_MAX, SEPARATORS_MAX},
+    limits::{MESSAGE_BYTES_MAX, REPETITIONS_MAX, SEGMENTS_MAX, SEPARATORS_MAX},
     message::{Condition, Message, Processing, Separators, Version},
     refusal::Refusal,
 };
@@ -125,6 +125,42 @@ fn lines_end_as_the_first_does() {
         let note = message.segment("NTE").and_then(|note| note.field(3).text());
         assert_eq!(note.as_deref(), Some(text), "{end:?}");
     }
+}
+
+/// What ends otherwise than the first line would be a part of the one before.
+#[test]
+fn segments_are_never_swallowed() {
+    let header = "MSH|^~\\&|||||||ADT^A01|1|P|2.5";
+    for rest in ["\rPID|||1\nAL1|1|DA|PCN\n", "\nPID|||1\rAL1|1|DA|PCN", "\r\nPID|||1\nAL1|1|DA"] {
+        let refusal = parse(format!("{header}{rest}").as_bytes()).expect_err(rest);
+        assert_eq!(refusal, Refusal::NotASegment { number: 2 }, "{rest:?}");
+    }
+    for rest in ["\rNTE|||one\ntwo|3", "\rNTE|||one\nTWO", "\rPID|||1\n\rAL1"] {
+        parse(format!("{header}{rest}").as_bytes()).expect(rest);
+    }
+}
+
+#[test]
+fn repetitions_are_never_cut() {
+    let text = |count: usize| {
+        format!("MSH|^~\\&|||||||ORU^R01|1|P|2.5\rOBX|1\rOBX|2|TX|||x{}", "~x".repeat(count - 1))
+    };
+    assert!(parse(text(REPETITIONS_MAX).as_bytes()).is_ok());
+    let refusal = parse(text(REPETITIONS_MAX + 1).as_bytes()).expect_err("one too many");
+    assert_eq!(refusal.to_string().split(' ').next(), Some("OBX[2]-5[1]"));
+}
+
+#[test]
+fn what_was_not_escaped_is_text() {
+    let message =
+        parse(b"MSH|^~\\&|||||||RDE^O11|1|P|2.5\rRXE||^Amoxicillin & clavulanate|A&B^\"\"");
+    let message = message.expect("it is whole");
+    let rxe = message.segment("RXE").expect("it has one");
+    let text = rxe.field(2).component(2).text();
+    assert_eq!(text.as_deref(), Some("Amoxicillin & clavulanate"));
+    assert_eq!(rxe.field(3).text().as_deref(), Some("A&B"));
+    assert_eq!(rxe.field(3).subcomponent(2).text().as_deref(), Some("B"));
+    assert_eq!(rxe.field(3).component(2).text(), None);
 }
 
 #[test]

@@ -78,7 +78,8 @@ impl Reader<'_> {
     }
 
     pub(super) fn time(&self, part: Part<'_>) -> Option<Time> {
-        let text = part.text()?;
+        // Of a TS within another type, the first subcomponent; the second was its precision.
+        let text = part.subcomponent(1).text()?;
         let time = Time::parse(&text, self.zone);
         if time.as_ref().is_none_or(Time::loses_clock) {
             self.note(part);
@@ -245,13 +246,19 @@ impl Reader<'_> {
             name.put("use", self.code(part.component(7), table::name_use));
             name.put("period", self.period(part.component(12), part.component(13)));
         }
-        name.put("family", at(0));
+        name.put("family", self.family(part.component(from)));
         name.push("given", at(1));
         name.push("given", at(2));
         name.push("suffix", at(3));
         name.push("suffix", at(5));
         name.push("prefix", at(4));
         (name.has("family") || name.has("given")).then(|| name.some()).flatten()
+    }
+
+    /// FN: the surname, in which its other parts (prefixes, whose it is) stand already. `Smith & Jones` is one name.
+    fn family(&self, part: Part<'_>) -> Option<String> {
+        let surname = part.subcomponent(1);
+        self.text(if surname.raw().ends_with(' ') { part } else { surname })
     }
 
     /// XAD as `Address`.

@@ -1,6 +1,10 @@
 //! PID and PD1 as Patient, NK1 as RelatedPerson, IN1 as Coverage.
 
-use alloc::{format, string::ToString, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use serde_json::{Value, json};
 
@@ -10,7 +14,11 @@ use super::{
     entries::{Existing, Object, key},
     table,
 };
-use crate::message::Segment;
+use crate::{
+    message::Segment,
+    refusal::{Path, Refusal},
+    time::{Time, instant},
+};
 
 const SSN: &str = "http://hl7.org/fhir/sid/us-ssn";
 const BIRTH_TIME: &str = "http://hl7.org/fhir/StructureDefinition/patient-birthTime";
@@ -21,8 +29,7 @@ impl<'m> Mapper<'m> {
         pid.field(1).text();
         let identifiers = self.patient_identifiers(pid);
         let listed = self.reader.all(pid, 3, |reader, part| reader.identifier(part, "PID-3"));
-        let known_by = listed.iter().find(|identifier| is_record_number(identifier));
-        let known_by = known_by.or(listed.first()).or(identifiers.first()).cloned();
+        let known_by = self.own_number(pid, listed);
         patient.list("identifier", identifiers);
         patient.list("name", self.reader.all(pid, 5, |reader, part| reader.name(part, 1)));
         for alias in self.reader.all(pid, 9, |reader, part| reader.name(part, 1)) {
@@ -39,6 +46,41 @@ impl<'m> Mapper<'m> {
             if self.is_trigger(&["A08", "A31"]) { Existing::Replace } else { Existing::Keep };
         self.patient_key = known_by.as_ref().map(key);
         self.patient = Some(self.entries.add(patient, known_by.as_ref(), existing));
+    }
+
+    /// The number that tells the patient from all others: of PID-3 or, before 2.7, PID-2. Accounts (PID-18) and
+    /// alternate numbers (PID-4) may be of a mother and her newborn, and numbers whose end is past be given again.
+    fn own_number(&self, pid: Segment<'m>, mut listed: Vec<Value>) -> Option<Value> {
+        listed.extend(self.reader.all(pid, 2, |reader, part| reader.identifier(part, "PID-2")));
+        let today = self.day();
+        listed.retain(|identifier| !is_past(identifier, &today) && !is_shared(identifier));
+        let record = listed.iter().find(|identifier| is_record_number(identifier));
+        record.or(listed.first()).cloned()
+    }
+
+    /// The day of the message (MSH-7), or of its reception.
+    fn day(&self) -> String {
+        let sent = self.message.segment("MSH").and_then(|header| header.field(7).text());
+        let sent = sent.and_then(|text| Time::parse(&text, None));
+        sent.map_or_else(|| instant(self.reception.received_ms), |time| time.date().to_string())
+    }
+
+    /// Why there is no patient to be known by a number.
+    pub(super) fn unidentified(&self) -> Refusal {
+        let path = Path::segment("PID", 1).at(3);
+        let pid = self.message.segment("PID");
+        let is_sent = |field| {
+            let any = |pid: Segment<'_>| {
+                let id = |part| self.reader.identifier(part, "");
+                pid.repetitions(field).any(|part| id(part).is_some())
+            };
+            pid.is_some_and(any)
+        };
+        if is_sent(3) || is_sent(2) {
+            Refusal::NotThePatients(path)
+        } else {
+            Refusal::Missing(path)
+        }
     }
 
     fn patient_identifiers(&self, pid: Segment<'m>) -> Vec<Value> {
@@ -81,17 +123,23 @@ impl<'m> Mapper<'m> {
     }
 
     fn birth(&self, patient: &mut Object, pid: Segment<'m>) {
-        let Some(born) = self.reader.time(pid.field(7)) else { return };
-        patient.set("birthDate", born.date());
-        if let Some(instant) = born.instant() {
-            let extension = json!([{ "url": BIRTH_TIME, "valueDateTime": instant }]);
-            patient.set("_birthDate", json!({ "extension": extension }));
+        if let Some(born) = self.reader.time(pid.field(7)) {
+            patient.set("birthDate", born.date());
+            if let Some(instant) = born.instant() {
+                let extension = json!([{ "url": BIRTH_TIME, "valueDateTime": instant }]);
+                patient.set("_birthDate", json!({ "extension": extension }));
+            }
+        }
+        let is_multiple = self.reader.code(pid.field(24), yes_or_no);
+        if is_multiple == Some(false) {
+            patient.set("multipleBirthBoolean", false);
+            return;
         }
         // Of twins, who came first.
         match self.reader.text(pid.field(25)).map(|order| order.parse::<u32>()) {
             Some(Ok(order)) if order > 0 => patient.set("multipleBirthInteger", order),
             Some(_) => self.reader.note(pid.field(25)),
-            None => patient.put("multipleBirthBoolean", self.reader.code(pid.field(24), yes_or_no)),
+            None => patient.put("multipleBirthBoolean", is_multiple),
         }
     }
 
@@ -110,7 +158,7 @@ impl<'m> Mapper<'m> {
         let code = self.reader.text(pid.field(16)).unwrap_or_default();
         let Some(code) = table::marital_status(&code) else { return Some(sent) };
         let mut status = table::concept(&table::hl7("v3-MaritalStatus"), code);
-        if code == "UNK" {
+        if matches!(code, "UNK" | "OTH") {
             status = table::concept(&table::hl7("v3-NullFlavor"), code);
         }
         if let Some(coding) = sent.pointer("/coding/0").cloned()
@@ -139,17 +187,19 @@ impl<'m> Mapper<'m> {
 
     pub(super) fn next_of_kin(&mut self, nk1: Segment<'m>) {
         let Some(patient) = self.refer(self.patient) else { return };
-        nk1.field(1).text();
-        let mut person = Object::of("RelatedPerson");
         let names = self.reader.all(nk1, 2, |reader, part| reader.name(part, 1));
         let called = names.first().and_then(full_name);
         let given = self.reader.all(nk1, 33, |reader, part| reader.identifier(part, "NK1-33"));
-        let derived = self.derived("NK1", self.patient_key.as_ref(), &[called]);
-        let known_by = given.first().cloned().or(derived);
-        person.list(
-            "identifier",
-            if given.is_empty() { known_by.iter().cloned().collect() } else { given },
-        );
+        // Their number may be that of kin of several patients, each of whom has them apart.
+        let Some(about) = given.first().map(key).or(called) else {
+            self.reader.note(nk1.field(2));
+            self.reader.note(nk1.field(33));
+            return;
+        };
+        nk1.field(1).text();
+        let mut person = Object::of("RelatedPerson");
+        let known_by = self.derived("NK1", self.patient_key.as_ref(), &[Some(about)]);
+        person.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         person.set("patient", patient);
         person.push("relationship", self.reader.tabled(nk1.field(3), "0063"));
         person.push("relationship", self.reader.tabled(nk1.field(7), "0131"));
@@ -164,13 +214,19 @@ impl<'m> Mapper<'m> {
 
     pub(super) fn insurance(&mut self, in1: Segment<'m>) {
         let Some(patient) = self.refer(self.patient) else { return };
-        in1.field(1).text();
-        let mut coverage = Object::of("Coverage");
         let plan = self.reader.text(in1.field(2).component(1));
         let member = self.reader.text(in1.field(49).component(1));
         let policy = self.reader.text(in1.field(36));
         let subscriber = member.or_else(|| policy.clone());
-        let about = [plan.clone(), self.reader.text(in1.field(3)), policy];
+        let about = [plan, self.reader.text(in1.field(3)), policy];
+        let is_named = self.reader.text(in1.field(4)).is_some() || subscriber.is_some();
+        // A Coverage by nobody and of nothing; what is sent of it is listed.
+        if !is_named && about.iter().all(Option::is_none) {
+            self.reader.note(in1.field(2));
+            return;
+        }
+        in1.field(1).text();
+        let mut coverage = Object::of("Coverage");
         let known_by = self.derived("IN1", self.patient_key.as_ref(), &about);
         coverage.push("identifier", known_by.clone());
         coverage.set("status", "active");
@@ -214,7 +270,23 @@ impl<'m> Mapper<'m> {
 /// A number by which a hospital knows its patients, as opposed to a passport or an insurance card.
 fn is_record_number(identifier: &Value) -> bool {
     let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
-    matches!(code, Some("MR" | "MRN" | "PI" | "PT" | "EI"))
+    matches!(code, Some("MR" | "MRN" | "PI" | "PT"))
+}
+
+/// A number that may be of several people, or not of a patient: of an account, visit, family's insurance or employee.
+fn is_shared(identifier: &Value) -> bool {
+    let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
+    matches!(
+        code,
+        Some("AN" | "ANC" | "AND" | "ANT" | "VN" | "SS" | "EI" | "EN" | "SN" | "MB" | "XX" | "BA")
+    )
+}
+
+/// The end (CX.8) is before `today`, as far as the end says.
+fn is_past(identifier: &Value, today: &str) -> bool {
+    let end = identifier.pointer("/period/end").and_then(Value::as_str).unwrap_or(today);
+    let day = end.split('T').next().unwrap_or_default();
+    day < today.get(..day.len()).unwrap_or(today)
 }
 
 /// Table 0136.

@@ -37,7 +37,7 @@ pub(super) fn system(name: &str, namespace: &str) -> String {
     let upper = name.to_ascii_uppercase();
     let known = match upper.as_str() {
         "LN" | "LOINC" => "http://loinc.org",
-        "SCT" | "SNM" | "SNOMED" | "SNOMED-CT" | "SNOMEDCT" => "http://snomed.info/sct",
+        "SCT" | "SNOMED" | "SNOMED-CT" | "SNOMEDCT" => "http://snomed.info/sct",
         "UCUM" => "http://unitsofmeasure.org",
         "NDC" => "http://hl7.org/fhir/sid/ndc",
         "CVX" => "http://hl7.org/fhir/sid/cvx",
@@ -77,15 +77,15 @@ pub(super) fn gender(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Table 0200: name type.
+/// Table 0200: name type. An alias (`A`) hides nobody, and a tribal name (`T`) is for good: FHIR has no use for them.
 pub(super) fn name_use(code: &str) -> Option<&'static str> {
     Some(match code {
-        "L" | "B" | "C" => "official",
+        "L" | "B" | "C" | "R" => "official",
         "D" => "usual",
         "M" => "maiden",
         "N" => "nickname",
-        "A" | "S" => "anonymous",
-        "T" | "TEMP" => "temp",
+        "S" | "MSK" => "anonymous",
+        "TEMP" | "NAV" => "temp",
         "BAD" | "NOUSE" => "old",
         _ => return None,
     })
@@ -126,28 +126,31 @@ pub(super) fn telecom_system(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Table 0002: marital status, in the code system that FHIR binds to.
+/// Table 0002: marital status, in the code system that FHIR binds to; `UNK` and `OTH` are of v3-NullFlavor. Unreported
+/// (`T`) says nothing.
 pub(super) fn marital_status(code: &str) -> Option<&'static str> {
     Some(match code {
-        "A" => "L",
+        "A" | "E" | "L" => "L",
+        "B" => "U",
+        "C" => "C",
         "D" => "D",
+        "G" | "P" | "R" => "T",
         "I" => "I",
-        "L" => "L",
         "M" => "M",
-        "P" => "T",
+        "N" => "A",
+        "O" => "OTH",
         "S" => "S",
-        "T" => "T",
-        "W" => "W",
         "U" => "UNK",
+        "W" => "W",
         _ => return None,
     })
 }
 
-/// Table 0004: patient class, as v3-ActCode.
+/// Table 0004: patient class, as v3-ActCode; obstetrics (`B`) and recurring (`R`) are no classes of it.
 pub(super) fn patient_class(code: &str) -> Option<(&'static str, &'static str)> {
     Some(match code {
-        "I" | "B" => ("IMP", "inpatient encounter"),
-        "O" | "R" => ("AMB", "ambulatory"),
+        "I" => ("IMP", "inpatient encounter"),
+        "O" => ("AMB", "ambulatory"),
         "E" => ("EMER", "emergency"),
         "P" => ("PRENC", "pre-admission"),
         _ => return None,
@@ -186,6 +189,16 @@ pub(super) fn interpretation_system(code: &str) -> String {
             | "LU"
             | "HU"
             | "IE"
+            | "E"
+            | "NS"
+            | "SDD"
+            | "NCL"
+            | "CAR"
+            | "EX"
+            | "EXP"
+            | "UNE"
+            | "SYN-R"
+            | "SYN-S"
     );
     if is_fhir { INTERPRETATION.to_string() } else { v2("0078") }
 }
@@ -207,10 +220,10 @@ pub(super) fn observation_status(code: &str) -> Option<&'static str> {
 /// Table 0123: result status of a report.
 pub(super) fn report_status(code: &str) -> Option<&'static str> {
     Some(match code {
-        "O" | "I" | "S" => "registered",
+        "O" | "I" | "S" | "N" => "registered",
         "A" => "partial",
-        "P" | "R" => "preliminary",
-        "C" | "M" => "corrected",
+        "P" | "R" | "M" => "preliminary",
+        "C" => "corrected",
         "F" => "final",
         "X" => "cancelled",
         "Y" | "Z" => "unknown",
@@ -218,7 +231,7 @@ pub(super) fn report_status(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Tables 0038 (status) and 0119 (control), as the status of a request.
+/// Tables 0038 (status) and 0119 (control), as the status of a request; nothing only where nothing was said.
 pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'static str> {
     match order_status {
         "A" | "IP" | "SC" => return Some("active"),
@@ -229,29 +242,33 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
         _ => {}
     }
     Some(match control {
-        "NW" | "OK" | "XO" | "SC" | "SN" | "RL" | "RE" | "XX" | "PA" | "CH" | "RF" => "active",
-        "CA" | "OC" | "CR" | "DC" | "OD" | "DR" | "RP" | "RU" | "RO" | "RQ" => "revoked",
+        // RO is the order that replaces another, and active as it.
+        "NW" | "OK" | "XO" | "SC" | "SN" | "RL" | "RE" | "XX" | "PA" | "CH" | "RF" | "RO"
+        | "AF" | "PR" | "PY" => "active",
+        "CA" | "OC" | "CR" | "DC" | "OD" | "DR" | "RP" | "RU" | "RQ" | "UA" | "DF" => "revoked",
         "HD" | "OH" | "HR" => "on-hold",
         "DE" => "entered-in-error",
-        _ => return None,
+        "" if order_status.is_empty() => return None,
+        _ => "unknown",
     })
 }
 
-/// Tables 0027 and 0485: priority.
+/// Tables 0027 and 0485: priority. Callback (`C`) tells whom to call, not how urgent it is.
 pub(super) fn priority(code: &str) -> Option<&'static str> {
     Some(match code {
         "S" => "stat",
         "A" => "asap",
-        "R" | "P" | "T" | "PRN" => "routine",
-        "C" => "urgent",
+        "R" | "P" | "PRN" => "routine",
+        // Timing critical.
+        "T" => "urgent",
         _ => return None,
     })
 }
 
-/// Table 0127: allergen type.
+/// Table 0127: allergen type. Miscellaneous ones (`MA`, `MC`) are of no category.
 pub(super) fn allergy_category(code: &str) -> Option<&'static str> {
     Some(match code {
-        "DA" | "MA" => "medication",
+        "DA" => "medication",
         "FA" => "food",
         "EA" | "AA" | "PA" | "LA" => "environment",
         _ => return None,
@@ -268,13 +285,24 @@ pub(super) fn severity(code: &str) -> Option<&'static str> {
     })
 }
 
+/// Table 0438: clinical status of an allergy, as clinical and verification status.
+pub(super) fn allergy_status(code: &str) -> Option<(Option<&'static str>, &'static str)> {
+    Some(match code {
+        "C" => (Some("active"), "confirmed"),
+        "I" => (Some("inactive"), "confirmed"),
+        "U" | "P" | "S" | "D" => (Some("active"), "unconfirmed"),
+        "E" => (None, "entered-in-error"),
+        _ => return None,
+    })
+}
+
 /// Table 0278: filler status of an appointment.
 pub(super) fn appointment_status(code: &str) -> Option<&'static str> {
     Some(match code.to_ascii_uppercase().as_str() {
         "PENDING" => "pending",
         "WAITLIST" => "waitlist",
         "BOOKED" | "OVERBOOK" => "booked",
-        "STARTED" => "arrived",
+        "STARTED" => "checked-in",
         "COMPLETE" => "fulfilled",
         "CANCELLED" | "DC" | "BLOCKED" => "cancelled",
         "DELETED" => "entered-in-error",
@@ -292,11 +320,12 @@ pub(super) fn document_status(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Table 0273: whether a document is still the one to use.
+/// Table 0273: whether a document is still the one to use. FHIR has no word for an unavailable one (`UN`), which is not
+/// the one to use either.
 pub(super) fn document_availability(code: &str) -> Option<&'static str> {
     Some(match code {
-        "AV" | "UN" => "current",
-        "OB" => "superseded",
+        "AV" => "current",
+        "OB" | "UN" => "superseded",
         "CA" => "entered-in-error",
         _ => return None,
     })

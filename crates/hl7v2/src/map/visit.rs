@@ -1,10 +1,14 @@
 //! PV1 and PV2 as Encounter.
+//!
+//! Not here: a visit without a number outside ADT, which every message would make anew; and what an update (A08)
+//! without a discharge changes of a visit that is there already, since it does not say whether the visit is over and
+//! FHIR wants to be told. Both stand in the message that is attached.
 
 use serde_json::{Value, json};
 
 use super::{
     Kind, Mapper,
-    entries::{Existing, Object},
+    entries::{Existing, Object, key},
     table,
 };
 use crate::message::Segment;
@@ -15,15 +19,10 @@ const PARTICIPANTS: [(u16, &str); 4] = [(7, "ATND"), (8, "REF"), (9, "CON"), (17
 impl<'m> Mapper<'m> {
     pub(super) fn visit(&mut self, pv1: Segment<'m>) {
         let Some(patient) = self.refer(self.patient) else { return };
+        let Some(known_by) = self.visit_number(pv1) else { return };
         pv1.field(1).text();
         let class = self.reader.text(pv1.field(2));
-        // A visit that is none, sent where the structure asks for one.
-        if class.as_deref() == Some("N") && pv1.field(19).is_empty() {
-            return;
-        }
         let mut encounter = Object::of("Encounter");
-        let number = self.reader.identifier(pv1.field(19), "PV1-19");
-        let known_by = number.or_else(|| self.reader.identifier(pv1.field(50), "PV1-50"));
         encounter.push("identifier", known_by.clone());
         encounter.set("status", self.visit_status(pv1, class.as_deref()));
         encounter.set("class", self.visit_class(pv1));
@@ -41,16 +40,44 @@ impl<'m> Mapper<'m> {
         self.places(&mut encounter, pv1);
         encounter
             .put("serviceProvider", self.reader.text(pv1.field(39)).map(super::datatype::display));
+        // Of an update (A08) nobody knows how far the visit is: a replacement might begin again what is over.
+        let is_told = is_over(pv1) && self.is_trigger(&["A08"]);
         let existing =
-            if self.is_trigger(&["A03", "A08"]) { Existing::Replace } else { Existing::Keep };
+            if is_told || self.is_trigger(&["A03"]) { Existing::Replace } else { Existing::Keep };
+        self.visit_key = known_by.as_ref().map(key);
         self.encounter = Some(self.entries.add(encounter, known_by.as_ref(), existing));
     }
 
+    /// By what the visit is known: nothing where the segment is none, sent because the structure asks for one; and
+    /// `None` within where it is a visit that has no number.
+    #[expect(clippy::option_option, reason = "no visit, and a visit without a number")]
+    fn visit_number(&self, pv1: Segment<'m>) -> Option<Option<Value>> {
+        let number = self.reader.identifier(pv1.field(19), "PV1-19");
+        if number.is_none() && pv1.field(2).raw().trim() == "N" {
+            // Read, and without a word.
+            pv1.field(1).text();
+            pv1.field(2).text();
+            return None;
+        }
+        let number = number.or_else(|| self.reader.identifier(pv1.field(50), "PV1-50"));
+        if number.is_some() {
+            return Some(number);
+        }
+        // Elsewhere each message would make a visit anew: a result, or a change of what is not known by a number.
+        if self.kind != Kind::Visit {
+            return None;
+        }
+        let begun = self.reader.date_time(pv1.field(44));
+        let derived = self.derived("PV1", self.patient_key.as_ref(), &[begun]);
+        (derived.is_some() || self.is_trigger(&["A01", "A04"])).then_some(derived)
+    }
+
     fn visit_status(&self, pv1: Segment<'m>, class: Option<&str>) -> &'static str {
-        let is_over = !pv1.field(45).is_empty() && !pv1.field(45).is_null();
         match class {
-            _ if is_over || self.is_trigger(&["A03"]) => "finished",
+            _ if is_over(pv1) || self.is_trigger(&["A03"]) => "finished",
             Some("P") => "planned",
+            // It may be over long since.
+            _ if self.is_trigger(&["A08"]) => "unknown",
             _ if self.kind == Kind::Visit => "in-progress",
             // A result says where it comes from, not how far the visit is.
             _ => "unknown",
@@ -109,4 +136,9 @@ impl<'m> Mapper<'m> {
             }),
         );
     }
+}
+
+/// There is a discharge (PV1-45).
+fn is_over(pv1: Segment<'_>) -> bool {
+    !pv1.field(45).is_empty() && !pv1.field(45).is_null()
 }
