@@ -744,3 +744,27 @@ fn codes_of_patients_and_orders_mean_what_their_tables_say() {
         assert_eq!(resources(&record, "DiagnosticReport")[0]["status"], "preliminary");
     }
 }
+
+#[test]
+fn a_medicine_that_was_discontinued_is_stopped() {
+    let orders = [
+        ("DC", "", "stopped"),
+        ("OD", "", "stopped"),
+        ("NW", "DC", "stopped"),
+        ("CA", "", "cancelled"),
+    ];
+    for (control, status, expected) in orders {
+        let segments =
+            format!("PID|||7\nORC|{control}|P|F||{status}\nRXE||A^Amoxicillin^L|500||mg");
+        let record = record("RDE^O11", &segments);
+        assert_eq!(resources(&record, "MedicationRequest")[0]["status"], expected, "{control}");
+    }
+}
+
+#[test]
+fn a_specimen_is_known_by_its_number_alone() {
+    let segments = "PID|||7\nORC|RE|P|F\nOBR|1|P|F|1^x^LN\nSPM|1|S1&LAB^S2&LAB||BLD";
+    let record = record("ORU^R01", segments);
+    let identifiers = &resources(&record, "Specimen")[0]["identifier"];
+    assert_eq!((&identifiers[0]["value"], &identifiers[1]["value"]), (&"S1".into(), &"S2".into()));
+}

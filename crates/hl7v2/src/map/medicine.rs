@@ -54,7 +54,8 @@ impl<'m> Mapper<'m> {
         self.order.key = whose;
         let mut request = Object::of("MedicationRequest");
         request.list("identifier", ids.into_iter().flatten().collect());
-        request.set("status", medication_status(self.order_status("active")));
+        request
+            .set("status", medication_status(self.order_status("active"), self.is_discontinued()));
         request.set("intent", intent);
         let medication = self.reader.concept(segment.field(code));
         let medication = medication.filter(|_| what.is_some()).unwrap_or_else(table::unknown);
@@ -308,8 +309,9 @@ impl<'m> Mapper<'m> {
 }
 
 /// Statuses of orders in words of MedicationRequest.
-fn medication_status(status: &'static str) -> &'static str {
+fn medication_status(status: &'static str, is_discontinued: bool) -> &'static str {
     match status {
+        "revoked" if is_discontinued => "stopped",
         "revoked" => "cancelled",
         other => other,
     }

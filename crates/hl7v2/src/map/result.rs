@@ -100,6 +100,13 @@ impl<'m> Mapper<'m> {
         table::request_status(&text(5), &text(1)).unwrap_or(usual)
     }
 
+    /// Whether ORC-5 or ORC-1 says that what was ordered went on for a while, and ends.
+    pub(super) fn is_discontinued(&self) -> bool {
+        let Some(orc) = self.order.common else { return false };
+        let text = |field: u16| self.reader.text(orc.field(field)).unwrap_or_default();
+        text(5) == "DC" || matches!(text(1).as_str(), "DC" | "OD" | "DR")
+    }
+
     fn report(&mut self, obr: Segment<'m>, ids: &[Value]) {
         let mut report = Object::of("DiagnosticReport");
         let known_by = self.derived("OBR", self.order.key.as_ref(), &[Some("report".to_string())]);
@@ -491,7 +498,7 @@ impl<'m> Mapper<'m> {
         let mut specimen = Object::of("Specimen");
         let ids = spm.field(2);
         for (component, kind) in [(1, "PLAC"), (2, "FILL")] {
-            let part = ids.component(component);
+            let part = ids.component(component).subcomponent(1);
             let Some(value) = self.reader.text(part) else { continue };
             let system = format!("{}/SPM-2", self.reception.namespace);
             let kind = table::concept(&table::v2("0203"), kind);
