@@ -39,6 +39,7 @@ const BATCH: u64 = 25;
 const NEW: &str = "new";
 /// How long a seed may take before its process is ended.
 const SEED_MAX: Duration = Duration::from_secs(600);
+
 const GRAMMAR: Grammar = Grammar {
     help: "\
 Run the simulator's scenarios from many seeds; go on where the last run stopped.

@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         println!("  SoftHSM is missing; installing Debian's package softhsm2");
         excused(install_package("softhsm2"), "tests of keys in tokens will be skipped")?;
     }
-    if !Path::new(POSTGRESQL).exists() {
+    if !has_postgresql() {
         println!("  PostgreSQL is missing; installing Debian's package postgresql");
         excused(install_postgresql(), "tests of the index on PostgreSQL will be skipped")?;
     }
@@ -40,6 +40,12 @@ fn excused(installed: Result<(), Failure>, then: &str) -> Result<(), Failure> {
         }
         Ok(()) | Err(_) => installed,
     }
+}
+
+/// Whether its server is there: the package of its clients has a folder in the same place.
+fn has_postgresql() -> bool {
+    let versions = fs::read_dir(POSTGRESQL).into_iter().flatten();
+    versions.filter_map(Result::ok).any(|it| it.path().join("bin/initdb").exists())
 }
 
 /// Without the cluster that the package would make and run: tests make their own.

@@ -83,7 +83,8 @@ impl IndexKey {
     ///
     /// # Errors
     ///
-    /// [`OpenError::WrongKey`] if it was sealed with another key or for another record, or is damaged.
+    /// [`OpenError::WrongKey`] if it was sealed with another key or for another record, or is damaged;
+    /// [`OpenError::Padding`] if whoever sealed it did not do it so.
     pub fn open(&self, record: &RecordId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (nonce, sealed) =
             sealed.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::WrongKey)?;

@@ -19,7 +19,7 @@
 //! * It is derived: a folder or database that is lost is built again from the ledger and the custodians.
 //! * A version and its terms are there together or not at all, durably, before [`Index::put`] returns.
 //! * What is found by terms is a superset of what is asked for: whoever asks opens the rows and looks.
-//! * Only one gateway writes an index. It lets nobody write two rows at once, so that rows are seen in their order.
+//! * Whoever writes does so alone, from whatever process, so that rows are seen in their order.
 //!
 //! Not here: which terms a resource has, who may read a row, and the access that reading it commits.
 
@@ -45,11 +45,10 @@ use sqlx::{
     query::Query,
 };
 use thiserror::Error;
-use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-/// Terms of one row.
-pub const ROW_TERMS_MAX: usize = 4_096;
+/// Terms of one row: more than a resource has search keys.
+pub const ROW_TERMS_MAX: usize = 32_768;
 /// Terms of one question.
 pub const FIND_TERMS_MAX: usize = 512;
 /// Rows of one answer.
@@ -110,7 +109,7 @@ pub struct NewVersion<'a> {
     pub record: RecordId,
     /// Its chart.
     pub chart: ChartId,
-    /// Its resource: type and id.
+    /// Its resource: whose it is, its type and its id. What two authors call the same is not the same.
     pub name: Term,
     /// Resources among which it is looked for, such as those of one type in one chart.
     pub kind: Term,
@@ -162,8 +161,6 @@ pub struct Index {
     pool: AnyPool,
     backend: schema::Backend,
     key: IndexKey,
-    /// Whoever writes holds it.
-    writes: Mutex<()>,
 }
 
 impl Index {
@@ -182,7 +179,7 @@ impl Index {
             .connect(&backend.url(url))
             .await?;
         schema::make(&pool, backend).await?;
-        Ok(Self { pool, backend, key, writes: Mutex::new(()) })
+        Ok(Self { pool, backend, key })
     }
 
     /// The index as it is now.
@@ -202,8 +199,7 @@ impl Index {
         if let Some(given) = too_many {
             return Err(IndexError::TooManyTerms { given, max: ROW_TERMS_MAX });
         }
-        let _alone = self.writes.lock().await;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.backend.begin(&self.pool).await?;
         for version in versions {
             let body = self.key.seal(&mut UnwrapErr(SysRng), &version.record, version.body);
             let row = sqlx::query(
@@ -310,8 +306,7 @@ impl Index {
     /// Forgets all of a chart, as where a grant ends: once this returns, its rows are in no file of the database. (Of
     /// PostgreSQL that is so once it has vacuumed, and its log has moved on.)
     pub async fn forget(&self, chart: ChartId) -> Result<(), IndexError> {
-        let _alone = self.writes.lock().await;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.backend.begin(&self.pool).await?;
         for statement in [
             "DELETE FROM term WHERE row IN (SELECT row FROM version WHERE chart = $1)",
             "DELETE FROM version WHERE chart = $1",

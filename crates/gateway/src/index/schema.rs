@@ -1,9 +1,9 @@
 //! The tables of an index, in SQLite or in PostgreSQL.
 //!
-//! Where the two differ, it is here and nowhere else: how bytes and numbers of rows are called, and what makes a commit
-//! durable.
+//! Where the two differ, it is here and nowhere else: how bytes and numbers of rows are called, what makes a commit
+//! durable, and how one writes alone.
 
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _, Row as _, Transaction};
 
 use super::IndexError;
 
@@ -45,6 +45,23 @@ impl Backend {
             }
         }
         Ok(())
+    }
+
+    /// Begins to write, once nobody else does, and keeps others from it until the end: rows get their numbers in the
+    /// order in which they are committed. Others may read.
+    pub(super) async fn begin(
+        self,
+        pool: &AnyPool,
+    ) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        match self {
+            Self::Sqlite => pool.begin_with("BEGIN IMMEDIATE").await,
+            Self::Postgres => {
+                let mut transaction = pool.begin().await?;
+                let lock = "LOCK TABLE version IN SHARE ROW EXCLUSIVE MODE";
+                sqlx::query(lock).execute(&mut *transaction).await?;
+                Ok(transaction)
+            }
+        }
     }
 
     /// Removes what was deleted from the log as well, whose pages it is still on.
