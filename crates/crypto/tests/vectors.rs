@@ -18,6 +18,7 @@ use keepwell_crypto::{
     grant::{Binding, SealedSeeds, open_seeds, seal_seeds},
     guardian::{self, Group, GuardianEscrow, HandedShare},
     hash::{self, digest},
+    index::IndexKey,
     keyfile::{About, Cost, KeyFile, KeyFileError, KeyKind},
     keys::{CaseKey, ChartSecret, ClaimCode, ClaimCodeError, MemberSecret},
     padding::padded_len,
@@ -682,6 +683,34 @@ fn words() {
         "refused": negative,
     });
     check("words", &vectors);
+}
+
+#[test]
+fn indexes() {
+    let rng = &mut CountingRng::new("vectors: index");
+    let (key, other) = (IndexKey::from_bytes(&[4; 32]), IndexKey::from_bytes(&[9; 32]));
+    let (record, moved) = (RecordId([8; 32]), RecordId([9; 32]));
+    let derived = |parts: &[&[u8]]| {
+        let shown: Vec<_> = parts.iter().map(hex).collect();
+        json!({ "parts": shown, "term": hex(key.term(parts)), "tag": key.tag(parts) })
+    };
+    let plain = b"{\"valueDecimal\":72.50}";
+    let row = key.seal(rng, &record, plain);
+    assert_eq!(*key.open(&record, &row).unwrap(), plain);
+    let negative = [
+        refused("another key", hex([9; 32]), other.open(&record, &row)),
+        refused("another record", json!({ "record": moved }), key.open(&moved, &row)),
+        refused("a changed row", hex(flipped(&row, 20)), key.open(&record, &flipped(&row, 20))),
+        refused("cut off", hex(&row[..27]), key.open(&record, &row[..27])),
+        refused("empty", hex([]), key.open(&record, &[])),
+    ];
+    let vectors = json!({
+        "key": hex([4; 32]),
+        "derived": [derived(&[]), derived(&[b"ab", b"c"]), derived(&[b"a", b"bc"])],
+        "row": { "record": record, "plain": hex(plain), "row": hex(&row) },
+        "refused": negative,
+    });
+    check("index", &vectors);
 }
 
 /// What guardians hold together: one of two friends, and two of three of a clinic's.
