@@ -100,7 +100,13 @@ fn killed_nodes_come_back_to_one_history() {
     meet(&nodes, height);
     writer.check();
     writer.write().unwrap();
+    let height = meet(&nodes, height + 1);
     for node in &mut nodes {
         assert!(node.process.interrupt().success(), "{}", node.process.said());
     }
+
+    // One of them alone: no block comes, and what is asked is answered from where it was.
+    let alone = Node::start(&place, SLUGS[0]);
+    let (tip, _) = alone.tip().expect("it answers as soon as it serves");
+    assert!(tip >= height, "{tip} < {height}");
 }

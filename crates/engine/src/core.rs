@@ -134,6 +134,12 @@ impl Core {
         })
     }
 
+    /// The blocks up to this one were executed when it ran before: what it is asked ahead of the next one is answered from it.
+    pub(crate) fn goes_on_from(&self, header: Header) {
+        self.recent().push_back(header.clone());
+        self.tip.send_replace(Tip { id: block_id(&header), header });
+    }
+
     /// The block that this validator began from: it has none before.
     pub fn floor(&self) -> Result<Height, IndexError> {
         Ok(self.index.floor()?.map_or(Height(0), |it| it.tip.header.height))

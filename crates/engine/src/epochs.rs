@@ -436,7 +436,7 @@ where
 }
 
 /// The newest block that is on the disk, with all that follows from it.
-async fn processed(marshal: &Marshal) -> Height {
+pub(crate) async fn processed(marshal: &Marshal) -> Height {
     Height(marshal.get_processed().await.map_or(0, |it| it.height().get()))
 }
 

@@ -38,7 +38,7 @@ use crate::{
 pub type Marshal = MarshalMailbox<Scheme, Standard<Block>>;
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// How many later heights are searched for a certificate that covers a block.
+/// How many heights are searched for a certificate: later ones that cover a block, or those below the tip.
 const CERTIFICATE_SEARCH: u64 = 1_024;
 
 /// Something could not be read.
@@ -73,6 +73,9 @@ pub trait Reader: Send + Sync {
 
     /// A final block's header, with what proves it final.
     fn certified(&self, height: Height) -> Answer<'_, Result<CertifiedHeader, ReadError>>;
+
+    /// The newest final header that has a certificate of its own: the tip's may come a moment after it.
+    fn newest_certified(&self) -> Answer<'_, Result<CertifiedHeader, ReadError>>;
 
     /// Hand-overs to validators from an epoch from `since` on, in order, so many at most.
     fn handovers(&self, since: u64, max: usize) -> Answer<'_, Result<Vec<Handover>, ReadError>>;
@@ -110,6 +113,17 @@ impl<E: StateContext> EngineReader<E> {
                 range::prove(&self.core.index, later, height.0).map_err(|_| ReadError::Storage)?;
             let ancestry = Some(Ancestry { path, descendant });
             return Ok(CertifiedHeader { header, ancestry, certificate });
+        }
+        Err(ReadError::NotHere)
+    }
+
+    async fn certify_newest(&self) -> Result<CertifiedHeader, ReadError> {
+        let tip = self.core.tip().height().0;
+        for height in (tip.saturating_sub(CERTIFICATE_SEARCH).max(1)..=tip).rev().map(Height) {
+            if let Some(certificate) = self.certificate(height).await {
+                let header = self.header(height).await?;
+                return Ok(CertifiedHeader { header, ancestry: None, certificate });
+            }
         }
         Err(ReadError::NotHere)
     }
@@ -210,6 +224,10 @@ impl<E: StateContext> Reader for EngineReader<E> {
 
     fn certified(&self, height: Height) -> Answer<'_, Result<CertifiedHeader, ReadError>> {
         Box::pin(self.certify(height))
+    }
+
+    fn newest_certified(&self) -> Answer<'_, Result<CertifiedHeader, ReadError>> {
+        Box::pin(self.certify_newest())
     }
 
     fn handovers(&self, since: u64, max: usize) -> Answer<'_, Result<Vec<Handover>, ReadError>> {

@@ -31,7 +31,7 @@ use commonware_consensus::{
         standard::{Deferred, Standard},
     },
     simplex,
-    types::{FixedEpocher, ViewDelta},
+    types::{FixedEpocher, Height as EngineHeight, ViewDelta},
 };
 use commonware_cryptography::{
     Digested, Digestible as _, Signer as _, certificate::Verifier as _, ed25519,
@@ -354,6 +354,7 @@ where
     let reporters: Reporters<_, X> = (Both(held.clone(), flusher), listener).into();
     marshal_actor.start(reporters, buffer, resolver);
     rebuild_index(&core, &known, &marshal).await?;
+    go_on(&core, &marshal).await;
     stateful_actor.start();
 
     let abstains = abstention::since(&context, &prefix).await;
@@ -399,15 +400,15 @@ pub(crate) fn genesis_block<E: StateContext>(genesis: &Genesis) -> Block {
 /// the block store unless it was lost.
 async fn rebuild_index(core: &Core, known: &Known, marshal: &Marshal) -> Result<(), IndexError> {
     let held = core.index.height()?;
-    let processed = marshal.get_processed().await.map_or(0, |it| it.height().get());
-    if processed <= held.0 {
+    let processed = epochs::processed(marshal).await;
+    if processed <= held {
         return Ok(());
     }
-    tracing::info!(from = held.0, to = processed, "building the index from the blocks");
+    tracing::info!(from = held.0, to = processed.0, "building the index from the blocks");
     let mut replay = Replay::new(core.genesis.clone(), &core.genesis_block, known.clone());
-    for height in 1..=processed {
+    for height in 1..=processed.0 {
         let block = marshal
-            .get_block(commonware_consensus::types::Height::new(height))
+            .get_block(EngineHeight::new(height))
             .await
             .ok_or(IndexError::Incomplete { height })?;
         let executed = replay.block(block.inner())?;
@@ -415,6 +416,17 @@ async fn rebuild_index(core: &Core, known: &Known, marshal: &Marshal) -> Result<
         core.sets.follow(executed.height, executed.next.as_ref());
     }
     core.index.persist()
+}
+
+/// Has the validator begin at the newest block that it executed before, whose state the databases open at. The one that it
+/// began from is known, and has no block.
+async fn go_on(core: &Core, marshal: &Marshal) {
+    let processed = epochs::processed(marshal).await;
+    if processed > core.tip().height()
+        && let Some(block) = marshal.get_block(EngineHeight::new(processed.0)).await
+    {
+        core.goes_on_from(block.inner().header().clone());
+    }
 }
 
 /// A listener that hears of blocks only once it is ready.

@@ -111,7 +111,7 @@ impl Receipts {
         let entries: Vec<_> = block.entries().iter().map(RawEntry::leaf).collect();
         let leaves: Vec<_> = outcomes.iter().map(outcome_leaf).collect();
         Ok(Arc::new(Trees {
-            certified: certified(&*self.reader, height).await?,
+            certified: once_certified(|| self.reader.certified(height)).await?,
             entry_nodes: range::nodes(&entries),
             outcome_nodes: range::nodes(&leaves),
             block,
@@ -120,15 +120,17 @@ impl Receipts {
     }
 }
 
-/// A final header with what proves it final, once there is a certificate.
-pub async fn certified(reader: &dyn Reader, height: Height) -> Result<CertifiedHeader, ReadError> {
+/// What a certificate proves, once there is one.
+pub async fn once_certified<T, F: Future<Output = Result<T, ReadError>>>(
+    read: impl Fn() -> F,
+) -> Result<T, ReadError> {
     let mut pause = PAUSE_MIN;
     for _ in 0..PAUSES {
-        match reader.certified(height).await {
+        match read().await {
             Err(ReadError::NotHere) => sleep(pause).await,
             found => return found,
         }
         pause = PAUSE_MAX.min(2 * pause);
     }
-    reader.certified(height).await
+    read().await
 }

@@ -45,8 +45,6 @@ use crate::{
 
 /// Questions that may wait.
 const WAITING_MAX: usize = 64;
-/// How many heights below the tip are searched for a block with a certificate of its own.
-const CERTIFICATE_SEARCH: u64 = 1_024;
 /// Bytes of lines after which an answer ends; one more line, or hand-over, fits into what is left.
 const ANSWER_BYTES: usize = ANSWER_BYTES_MAX / 2;
 
@@ -144,20 +142,9 @@ impl<E: StateContext> Library<E> {
 
     /// The newest block with a certificate of its own.
     async fn tip(&self) -> Result<Tip, ReadError> {
-        // What is executed since the start may be nothing yet.
-        let tip = self.core.index.height().map_err(|_| ReadError::Storage)?.0;
-        for height in (tip.saturating_sub(CERTIFICATE_SEARCH).max(1)..=tip).rev() {
-            match self.reader.certified(Height(height)).await {
-                Ok(certified) if certified.ancestry.is_none() => {
-                    let (header, certificate) = (certified.header, certified.certificate);
-                    let boundary = self.boundary(height)?;
-                    return Ok(Tip { header, certificate, boundary });
-                }
-                Ok(_) | Err(ReadError::NotHere) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(ReadError::NotHere)
+        let newest = self.reader.newest_certified().await?;
+        let boundary = self.boundary(newest.header.height.0)?;
+        Ok(Tip { header: newest.header, certificate: newest.certificate, boundary })
     }
 
     /// The last block of the epoch before the one that goes on after the block at this height.

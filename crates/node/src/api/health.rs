@@ -17,7 +17,7 @@ use super::{
     error::ApiError,
     form::{Accept, Params, cbor},
 };
-use crate::{clock::TIP_AGE_MS_MAX, receipts::certified};
+use crate::{clock::TIP_AGE_MS_MAX, receipts::once_certified};
 
 /// The node's health.
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,12 +100,12 @@ pub async fn handovers(
     Ok(accept.answer(&page))
 }
 
-/// The newest block's header, certified.
+/// The newest header that is certified.
 #[utoipa::path(get, path = "/v1/tip", responses(
     (status = 200, content_type = "application/cbor", description = "CertifiedHeader"),
     (status = 503, body = super::error::ErrorBody),
 ))]
 pub async fn tip(State(node): State<Arc<Node>>, accept: Accept) -> Result<Response, ApiError> {
-    let tip = certified(&*node.reader, node.core.tip().height()).await?;
-    Ok(accept.answer(&tip))
+    let newest = once_certified(|| node.reader.newest_certified()).await?;
+    Ok(accept.answer(&newest))
 }
