@@ -51,10 +51,15 @@ pub struct AccessesAreWhatRulesSay(
 
 /// Commands were acknowledged at all.
 #[derive(Clone, Copy)]
-pub struct CommandsAreServed(
-    /// At least so many.
-    pub usize,
-);
+pub struct CommandsAreServed;
+
+/// How many commands show that.
+const SERVED: usize = 10;
+
+/// How many commands were acknowledged.
+fn served(states: &[&State]) -> usize {
+    states.first().map_or(0, |it| it.acknowledged.all().len())
+}
 
 /// Commands were decided between two times: those who were there then could do without the others.
 #[derive(Clone, Copy)]
@@ -133,13 +138,20 @@ pub struct NobodyIsBlocked;
 #[derive(Clone, Copy)]
 pub struct TroubleIsMet;
 
-/// A run goes on until every honest validator has a block of this time, which is after the last fault, and votes: calm
-/// must bring all of them back. A run that never gets there fails by its limit of time.
+/// A run goes on until every honest validator has a block of this time, which is after the last fault, and votes, and
+/// commands are served: calm must bring all of that back. A run that never gets there fails by its limit of time.
 #[derive(Clone, Copy)]
 pub struct AliveAt(
     /// The time.
     pub BlockTime,
 );
+
+/// Whether this holds for every validator of so many that does not lie.
+fn all_honest(states: &[&State], count: usize, holds: impl Fn(&State) -> bool) -> bool {
+    let there = states.iter().filter(|state| !state.lies && holds(state)).count();
+    let liars = states.first().map_or(0, |state| state.liars);
+    there + liars >= count
+}
 
 impl ExitCondition<EngineKey, State> for AliveAt {
     fn name(&self) -> &'static str {
@@ -156,13 +168,9 @@ impl ExitCondition<EngineKey, State> for AliveAt {
         states: &'a [&'a State],
         target_count: usize,
     ) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>> {
+        let is_there = |state: &State| state.core.tip().time() >= self.0 && !state.core.abstains();
         Box::pin(async move {
-            let honest = states.iter().filter(|state| !state.lies);
-            let is_there =
-                |state: &&&State| state.core.tip().time() >= self.0 && !state.core.abstains();
-            let there = honest.filter(is_there).count();
-            let liars = states.first().map_or(0, |state| state.liars);
-            Ok(there + liars >= target_count)
+            Ok(served(states) >= SERVED && all_honest(states, target_count, is_there))
         })
     }
 }
@@ -182,18 +190,14 @@ impl ExitCondition<EngineKey, State> for ValidatorsFollow {
         states: &'a [&'a State],
         target_count: usize,
     ) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>> {
-        Box::pin(async move {
-            let is_there = |state: &&&State| {
-                let newest = state.core.sets.newest();
-                let seats = newest.seats.iter().map(|it| it.validator.consensus);
-                seats.eq(self.seats.iter().copied())
-                    && state.core.tip().header.round.epoch >= newest.since
-            };
-            let honest = states.iter().filter(|state| !state.lies);
-            let there = honest.filter(is_there).count();
-            let liars = states.first().map_or(0, |state| state.liars);
-            Ok(there + liars >= target_count)
-        })
+        // An epoch of theirs is over: there are certificates of theirs to look at.
+        let is_there = |state: &State| {
+            let newest = state.core.sets.newest();
+            let seats = newest.seats.iter().map(|it| it.validator.consensus);
+            seats.eq(self.seats.iter().copied())
+                && state.core.tip().header.round.epoch > newest.since
+        };
+        Box::pin(async move { Ok(all_honest(states, target_count, is_there)) })
     }
 }
 
@@ -336,9 +340,9 @@ impl Property<EngineKey, State> for CommandsAreServed {
         states: &'a [&'a State],
     ) -> Verdict<'a> {
         Box::pin(async move {
-            let served = states.first().map_or(0, |it| it.acknowledged.all().len());
-            if served < self.0 {
-                return Err(format!("{served} commands were acknowledged, {} expected", self.0));
+            let served = served(states);
+            if served < SERVED {
+                return Err(format!("{served} commands were acknowledged, {SERVED} expected"));
             }
             Ok(())
         })

@@ -92,8 +92,8 @@ pub struct Consortium {
     histories: Option<Duration>,
     /// The shares of each validator.
     keepers: Vec<MemoryKeeper>,
-    /// How many of the changes of validators come about.
-    changes: usize,
+    /// Whether validators change.
+    changes: bool,
     /// Whether the protocol is upgraded.
     upgrade: bool,
     /// How often a validator ended because its program was too old.
@@ -155,7 +155,7 @@ impl Consortium {
             starts: Arc::new(Mutex::new(vec![0; keys.len()])),
             keys,
             keepers,
-            changes: 0,
+            changes: false,
             upgrade: false,
             outdated: Arc::default(),
             lies: vec![None; n as usize],
@@ -172,30 +172,24 @@ impl Consortium {
     }
 
     /// A further node, which follows. Then its validator joins, the first one leaves, and the organisation of the
-    /// fourth is expelled, one after the other: the first so many of these.
+    /// fourth is expelled, one after the other.
     #[must_use]
-    pub fn with_changes(mut self, changes: usize) -> Self {
+    pub fn with_changes(mut self) -> Self {
         self.keys.push(ed25519::PrivateKey::from_seed(100));
         self.clock_skews_ms.push(0);
         self.starts.lock().expect("nobody panics while holding this lock").push(0);
         self.keepers.push(MemoryKeeper::new(self.keepers.len() as u8, None));
         self.lies.push(None);
         self.spells.push(None);
-        self.changes = changes;
+        self.changes = true;
         self
     }
 
     /// Who validates when all changes have come about.
     pub fn after_changes(&self) -> ValidatorsFollow {
-        let places: &[usize] = match self.changes {
-            0 => &[0, 1, 2, 3],
-            1 => &[0, 1, 2, 3, 4],
-            2 => &[1, 2, 3, 4],
-            _ => &[1, 2, 4],
-        };
-        let mut seats: Vec<_> = places.iter().map(|place| public(&self.keys[*place])).collect();
+        let mut seats: Vec<_> = [1, 2, 4].map(|place| public(&self.keys[place])).into();
         seats.sort();
-        ValidatorsFollow { seats, changes: self.changes }
+        ValidatorsFollow { seats, changes: 3 }
     }
 
     /// The protocol moves on to [`NEXT`]. Two validators have a new program from the start, each other one when it
@@ -217,8 +211,8 @@ impl Consortium {
     /// What administrators move.
     fn plan(&self) -> Vec<Act> {
         let upgrade = Act::Upgrade(Upgrade { to: NEXT, from: None });
-        let changes = if self.changes > 0 { self.changes() } else { Vec::new() };
-        changes.into_iter().take(self.changes).chain(self.upgrade.then_some(upgrade)).collect()
+        let changes = if self.changes { self.changes() } else { Vec::new() };
+        changes.into_iter().chain(self.upgrade.then_some(upgrade)).collect()
     }
 
     fn changes(&self) -> Vec<Act> {
@@ -512,7 +506,7 @@ impl EngineDefinition for Consortium {
                     histories: self.histories,
                     acknowledged: self.acknowledged.clone(),
                 },
-                office: (self.changes > 0 || self.upgrade).then(|| self.office(index)),
+                office: (self.changes || self.upgrade).then(|| self.office(index)),
                 // Each node's administrators could: the second node stays, whatever changes.
                 plan: if index == 1 { self.plan() } else { Vec::new() },
                 outdated: self.outdated.clone(),

@@ -74,7 +74,7 @@ pub fn check(
                 .property(RootsAreEqual)
                 .property(TimeIsKept)
                 .property(NobodyIsBlocked)
-                .property(CommandsAreServed(10))
+                .property(CommandsAreServed)
         };
         match catch_unwind(AssertUnwindSafe(|| run(plan()))).unwrap_or_else(|it| Err(said(&*it))) {
             Ok(results) => println!("seed {seed} passed {}", results[0].state),

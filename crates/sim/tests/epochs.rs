@@ -165,7 +165,7 @@ fn epochs_with_torn_writes() {
 fn check_changes(scenario: &str, build: impl Fn(Consortium) -> PlanBuilder<Consortium>) {
     scenario::check(
         scenario,
-        || Consortium::new(4).with_changes(3).with_epochs(32),
+        || Consortium::new(4).with_changes().with_epochs(32),
         |consortium| {
             let changed = consortium.after_changes();
             build(consortium).property(changed.clone()).exit_condition(changed)

@@ -66,11 +66,11 @@ fn a_validator_that_is_wiped() {
     );
 }
 
-/// Runs a scenario in which a validator joins and the fourth does not do its part, when it deals and when it is dealt to.
+/// Runs a scenario in which validators change and the fourth, which is expelled in the end, does not do its part.
 fn check_changes(scenario: &str, lie: Lie, opened: bool) {
     scenario::check(
         scenario,
-        || Consortium::new(4).with_epochs(16).with_changes(1).with_liar(3, lie),
+        || Consortium::new(4).with_epochs(16).with_changes().with_liar(3, lie),
         |consortium| {
             let changed = consortium.after_changes();
             PlanBuilder::new(consortium)
