@@ -382,6 +382,18 @@ fn short_names_do_not_make_large_resources() {
     assert!(matches!(links.rewrite(&resource, None), Err(LinkError::TooLarge { .. })));
 }
 
+/// A key that would take hours if it were read again for each string below it.
+#[test]
+fn a_long_key_is_read_once() {
+    let strings = vec![r#""a""#; 200_000].join(",");
+    for letter in ["k", "\\u006b"] {
+        let key = letter.repeat(1_000_000 / letter.len());
+        let json = format!(r#"{{"resourceType":"Basic","{key}":[{strings}]}}"#);
+        assert_eq!(links().rewrite(&json, None).expect("it is a resource").splices, []);
+        assert!(conditions(&json, None).expect("it is a resource").is_empty());
+    }
+}
+
 #[test]
 fn conditions_are_listed_once_before_they_are_resolved() {
     let resource = r#"{"resourceType":"Basic","subject":{"reference":"Patient?identifier=a|b"},
