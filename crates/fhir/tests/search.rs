@@ -648,6 +648,27 @@ fn what_an_index_does_not_hold_hides_nothing() {
     );
 }
 
+/// A long text that would take minutes if it were normalised again for each alternative, and references that
+/// would be followed again for each repetition of an include.
+#[test]
+fn a_long_text_is_normalised_once() {
+    let long = "é ".repeat(200_000);
+    let resource = json!({
+        "resourceType": "Observation", "code": {"text": long, "coding": [{"code": "a"}]}, "valueString": long,
+    });
+    let entry = Entry::new(&resource, "a1", "2024-05-01");
+    let many = |value: &str| vec![value; 1_000].join(",");
+    for (query, is_match) in [
+        (format!("code:text={}", many("no")), false),
+        (format!("code:text={},e%20e", many("no")), true),
+        (format!("code-value-string={}", many("a$no")), false),
+        (format!("code-value-string={},a$e%20e", many("a$no")), true),
+    ] {
+        let query = parse("Observation", &query, Handling::Strict).expect("it is right");
+        assert_eq!(query.matches(&entry), is_match);
+    }
+}
+
 #[test]
 fn rings_and_wide_chains_end() {
     let ring: Vec<_> = (0..200)
