@@ -237,6 +237,11 @@ fn quantities_and_composites() {
         combo-code-value-quantity=dia$gt119,x$1                  => yes
         code-value-quantity=85354-9                              => as many as the parameter has
         code-value-quantity=a$b$c                                => as many as the parameter has
+        code-value-quantity:missing=false                        => yes
+        code-value-date:missing=true                             => yes
+        code-value-date:missing=false                            => no
+        combo-code-value-concept:missing=true                    => yes
+        component-code-value-quantity:missing=false              => yes
         code:text=blood                                          => yes
         code:text=bp                                             => yes
         code:text=panel                                          => no
