@@ -185,9 +185,10 @@ impl Criterion {
             found.texts.iter().any(|(text, normal)| is_text(kind, wanted, text, normal))
         };
         match self {
-            Self::Composite(parts) => parts.iter().zip(&found.parts).all(|(part, found)| {
-                found.iter().any(|it| part.admits(it, parameter, context))
-            }),
+            Self::Composite(parts) => parts
+                .iter()
+                .zip(&found.parts)
+                .all(|(part, found)| found.iter().any(|it| part.admits(it, parameter, context))),
             Self::Date(prefix, span) => {
                 Span::of(value).is_some_and(|it| span.admits(*prefix, it, context.now_ms))
             }
@@ -233,7 +234,9 @@ impl<'v> Found<'v> {
         };
         let part = |(kind, paths): &(Kind, &str)| {
             let found = find(paths, value).into_iter();
-            found.map(|it| Self { value: it, texts: texts_of(it, *kind), parts: Vec::new() }).collect()
+            found
+                .map(|it| Self { value: it, texts: texts_of(it, *kind), parts: Vec::new() })
+                .collect()
         };
         Self { value, texts, parts: parameter.components.iter().map(part).collect() }
     }

@@ -290,9 +290,8 @@ impl Clause {
             Test::Missing(is_missing) => {
                 // A composite is there where each of its parts is: its path may lead to the resource itself.
                 let parts = self.parameter.components;
-                let is_whole = |value: &Value| {
-                    parts.iter().all(|(_, paths)| !find(paths, value).is_empty())
-                };
+                let is_whole =
+                    |value: &Value| parts.iter().all(|(_, paths)| !find(paths, value).is_empty());
                 values.into_iter().any(is_whole) != *is_missing
             }
             // Made ready before; alone they have nothing to look at.
