@@ -228,9 +228,9 @@ struct Found<'v> {
 impl<'v> Found<'v> {
     fn of(value: &'v Value, criteria: &[Criterion], parameter: &Parameter) -> Self {
         let is_token_text = matches!(criteria.first(), Some(Criterion::TokenText(_)));
-        let texts = match parameter.kind {
-            Kind::Token if is_token_text => normalised(token_texts(value)),
-            kind => texts_of(value, kind),
+        let texts = match is_token_text {
+            true => normalised(token_texts(value)),
+            false => texts_of(value, parameter.kind),
         };
         let part = |(kind, paths): &(Kind, &str)| {
             let found = find(paths, value).into_iter();
