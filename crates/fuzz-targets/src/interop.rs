@@ -263,7 +263,7 @@ pub fn fhir_consent(bytes: &[u8]) -> bool {
     }
 }
 
-/// The bytes are a message; what it is in FHIR is a transaction that this crate's neighbour takes.
+/// The bytes are a message; what it is in FHIR is a transaction that `keepwell_fhir` takes.
 pub fn hl7v2_message(bytes: &[u8]) -> bool {
     let message = match Message::parse(bytes, CharacterSet::Utf8) {
         Ok(message) => message,
