@@ -653,8 +653,7 @@ fn what_an_index_does_not_hold_hides_nothing() {
     );
 }
 
-/// A long text that would take minutes if it were normalised again for each alternative, and references that
-/// would be followed again for each repetition of an include.
+/// A long text that would take minutes if it were normalised again for each alternative.
 #[test]
 fn a_long_text_is_normalised_once() {
     let long = "é ".repeat(200_000);
