@@ -49,7 +49,10 @@ const HOUSE: [(&str, &[&str]); 13] = [
     ("gateway", &["types", "crypto", "merkle", "ledger", "fhir", "hl7v2", "client"]),
     ("sim", &["types", "crypto", "merkle", "ledger", "fhir", "engine", "node", "client"]),
     ("cli", &["types", "crypto", "merkle", "ledger", "fhir", "engine", "node", "client"]),
-    ("fuzz-targets", &["types", "crypto", "merkle", "ledger", "fhir", "engine", "node", "client"]),
+    (
+        "fuzz-targets",
+        &["types", "crypto", "merkle", "ledger", "fhir", "hl7v2", "engine", "node", "client"],
+    ),
 ];
 
 /// Floors 0 and 1.

@@ -20,6 +20,7 @@ use core::fmt;
 
 use thiserror::Error;
 
+pub use crate::search::Handling;
 use crate::{
     outcome::{IssueType, Outcome},
     synthetic::calendar::{self, DAY_SECONDS, civil},
@@ -52,7 +53,7 @@ pub enum HeaderError {
     #[error("{0} is no date; write Sun, 06 Nov 1994 08:49:37 GMT, or an instant inside a Bundle")]
     NotADate(&'static str),
     /// A preference that is known has a value that is not.
-    #[error("Prefer: {0} has no such value")]
+    #[error("Prefer: {0} has no such value; write handling=strict or handling=lenient")]
     BadPreference(&'static str),
 }
 
@@ -173,15 +174,6 @@ pub enum Return {
     Representation,
     /// What was found while it was written.
     OperationOutcome,
-}
-
-/// What is done with a search parameter that is not known.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Handling {
-    /// It is refused.
-    Strict,
-    /// It is left out, and the `self` link shows that.
-    Lenient,
 }
 
 /// The `Prefer` header.

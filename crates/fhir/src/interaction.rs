@@ -251,7 +251,7 @@ impl Query {
 }
 
 /// What percent-encoding stands for (RFC 3986, 2.1), a plus for a blank in a form.
-fn decode(text: &str, is_form: bool) -> Option<String> {
+pub(crate) fn decode(text: &str, is_form: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -401,10 +401,10 @@ pub enum Interaction {
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum InteractionError {
     /// No method of FHIR's.
-    #[error("the method is none of GET, HEAD, POST, PUT, PATCH, DELETE")]
+    #[error("the method is none that FHIR has; use GET, HEAD, POST, PUT, PATCH or DELETE")]
     UnknownMethod,
     /// The path is longer than any route.
-    #[error("a path of {bytes} bytes is no FHIR route; {PATH_BYTES_MAX} are the most")]
+    #[error("a path of {bytes} bytes is no FHIR route; write Type/id, in at most {PATH_BYTES_MAX}")]
     PathTooLong {
         /// Bytes of the path.
         bytes: usize,
@@ -441,10 +441,12 @@ pub enum InteractionError {
     #[error("{0} is not defined there; metadata says at which level it is")]
     OperationElsewhere(&'static str),
     /// No route.
-    #[error("FHIR has no such route")]
+    #[error(
+        "FHIR has no such route; write Type, Type/id or what stands below them in R4's RESTful API"
+    )]
     NoRoute,
     /// A route, with another method.
-    #[error("{0} is not for this route")]
+    #[error("{0} is not for this route; metadata says which interactions a type has")]
     MethodNotAllowed(Method),
     /// The condition of a create asks for nothing.
     #[error("If-None-Exist has no search parameter; write what stands behind the question mark")]

@@ -191,8 +191,8 @@ impl<'a> Outline<'a> {
 /// One level above a value.
 #[derive(Debug)]
 enum Step<'a> {
-    /// An object, and the key that is being read, as a literal.
-    Key(Option<&'a str>),
+    /// An object, and the key that is being read: its text, so that no key is read again for each string below it.
+    Key(Option<Cow<'a, str>>),
     /// A list, and the place in it.
     Item(usize),
 }
@@ -203,10 +203,10 @@ pub(crate) struct Place<'a>(Vec<Step<'a>>);
 
 impl<'a> Place<'a> {
     /// The keys around the value, the nearest first; places in lists are passed over.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = Cow<'a, str>> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().rev().filter_map(|step| match step {
-            Step::Key(Some(literal)) => Some(text_of(literal)),
-            Step::Key(None) | Step::Item(_) => None,
+            Step::Key(key) => key.as_deref(),
+            Step::Item(_) => None,
         })
     }
 
@@ -215,11 +215,10 @@ impl<'a> Place<'a> {
         let mut path = String::new();
         for step in &self.0 {
             match step {
-                Step::Key(Some(literal)) => {
+                Step::Key(Some(name)) => {
                     let dot = if path.is_empty() { "" } else { "." };
-                    let name = text_of(literal);
                     path.push_str(dot);
-                    path.push_str(&printable(&name, KEY_CHARS_MAX));
+                    path.push_str(&printable(name, KEY_CHARS_MAX));
                 }
                 Step::Item(at) => path.push_str(&format!("[{at}]")),
                 Step::Key(None) => {}
@@ -256,7 +255,7 @@ pub(crate) fn strings<'a, E>(
                 let range = at..literal_end(json, at);
                 at = range.end;
                 match place.0.last_mut() {
-                    Some(Step::Key(key @ None)) => *key = Some(&json[range]),
+                    Some(Step::Key(key @ None)) => *key = Some(text_of(&json[range])),
                     Some(Step::Key(Some(_)) | Step::Item(_)) | None => visit(&place, range)?,
                 }
                 continue;

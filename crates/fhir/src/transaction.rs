@@ -214,7 +214,9 @@ pub enum TransactionError {
     #[error("a {0:?} was sent where a Bundle belongs; send it to the URL of its type")]
     NotABundle(String),
     /// It is a Bundle of another type.
-    #[error("Bundle.type is {0:?}; only batch and transaction ask for something")]
+    #[error(
+        "Bundle.type is {0:?}; only batch and transaction ask for something, so write one of them"
+    )]
     OtherType(String),
     /// It has more entries than the caller allows.
     #[error("{entries} entries are more than {entries_max}; send several Bundles")]
@@ -286,7 +288,7 @@ pub enum EntryError {
     #[error("R4 has no resource type {0:?}; types are written as in Patient")]
     UnknownType(String),
     /// The resource is of another type than the URL.
-    #[error("a {found} was sent to the URL of {expected}")]
+    #[error("a {found} was sent to the URL of {expected}; send it to the URL of its own type")]
     TypeMismatch {
         /// The type in the URL.
         expected: ResourceType,

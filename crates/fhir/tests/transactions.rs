@@ -382,6 +382,18 @@ fn short_names_do_not_make_large_resources() {
     assert!(matches!(links.rewrite(&resource, None), Err(LinkError::TooLarge { .. })));
 }
 
+/// A key that would take hours if it were read again for each string below it.
+#[test]
+fn a_long_key_is_read_once() {
+    let strings = vec![r#""a""#; 200_000].join(",");
+    for letter in ["k", "\\u006b"] {
+        let key = letter.repeat(1_000_000 / letter.len());
+        let json = format!(r#"{{"resourceType":"Basic","{key}":[{strings}]}}"#);
+        assert_eq!(links().rewrite(&json, None).expect("it is a resource").splices, []);
+        assert!(conditions(&json, None).expect("it is a resource").is_empty());
+    }
+}
+
 #[test]
 fn conditions_are_listed_once_before_they_are_resolved() {
     let resource = r#"{"resourceType":"Basic","subject":{"reference":"Patient?identifier=a|b"},
@@ -642,7 +654,7 @@ fn json() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         Just("urn:uuid:A".to_owned()),
         Just("https://s.example/Patient/1".to_owned()),
-        Just("<a href='urn:uuid:a'>\\\"</a>".to_owned()),
+        Just(r#"<a href='urn:uuid:a'>\"</a>"#.to_owned()),
         Just("Patient/1/_history/2".to_owned()),
         any::<String>(),
     ];
@@ -668,7 +680,48 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// What a literal under `key` becomes, if it is a reference that the links know.
+fn expected(key: &str, text: &str) -> Option<&'static str> {
+    match text {
+        "urn:uuid:A" | "https://s.example/Patient/1" if matches!(key, "reference" | "url") => {
+            Some("Patient/p")
+        }
+        // Below the server of the entry's own full URL.
+        "Patient/1/_history/2" if key == "reference" => Some("Patient/p/_history/3"),
+        _ => None,
+    }
+}
+
+/// Holds `edited` to being `source` but for the references in it.
+fn differs_in_references_alone(key: &str, source: &Value, edited: &Value) {
+    match (source, edited) {
+        (Value::Object(source), Value::Object(edited)) => {
+            assert!(source.keys().eq(edited.keys()));
+            source.iter().for_each(|(key, value)| {
+                differs_in_references_alone(key, value, &edited[key]);
+            });
+        }
+        (Value::Array(source), Value::Array(edited)) => {
+            assert_eq!(source.len(), edited.len());
+            source
+                .iter()
+                .zip(edited)
+                .for_each(|(one, other)| differs_in_references_alone(key, one, other));
+        }
+        (Value::String(source), Value::String(edited)) if key == "div" => {
+            let hyperlink = source == r#"<a href='urn:uuid:a'>\"</a>"#;
+            assert_eq!(*edited, if hyperlink { r#"<a href='Patient/p'>\"</a>"# } else { source });
+        }
+        (Value::String(source), Value::String(edited)) => {
+            assert_eq!(edited, expected(key, source).unwrap_or(source), "{key}");
+        }
+        _ => assert_eq!(source, edited),
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_024, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn what_is_edited_stays_json_and_can_be_undone(value in json(), pretty in any::<bool>()) {
         let mut resource = serde_json::json!({"resourceType": "Basic"});
@@ -677,7 +730,8 @@ proptest! {
         let text = text.expect("a value is JSON");
         if let Ok(edited) = links().rewrite(&text, Some("https://s.example/Basic/7")) {
             prop_assert_eq!(edited.undo(), text.clone());
-            prop_assert!(serde_json::from_str::<Value>(&edited.json).is_ok());
+            let json: Value = serde_json::from_str(&edited.json).expect("it stays JSON");
+            differs_in_references_alone("", &resource, &json);
             prop_assert_eq!(outside(&edited), outside_of(&text, &edited));
             // What was rewritten names nothing in the Bundle any more, so doing it again changes nothing.
             let again = links().rewrite(&edited.json, None).expect("it was read before");

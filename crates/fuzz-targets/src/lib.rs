@@ -8,5 +8,6 @@
 //! `cargo xtask fuzz` runs them all, from the seeds in [`seeds`]. An input that is found becomes a test of
 //! the decoder's crate.
 
+pub mod interop;
 pub mod seeds;
 pub mod targets;

@@ -104,6 +104,8 @@ use minicbor::{Decode, Encode};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
+use crate::interop;
+
 /// Opens the seed of `key_file`.
 pub const OPERATOR_KEY: [u8; 32] = [42; 32];
 
@@ -137,7 +139,7 @@ pub fn is_seed(target: &str, bytes: &[u8]) -> bool {
 }
 
 fn make() -> Inputs {
-    BTreeMap::from([
+    let own = BTreeMap::from([
         ("access_page", vec![encode(&access_page())]),
         ("acknowledgement", vec![encode(&acknowledgement())]),
         ("anchor_receipt", document_receipts().vectors.clone()),
@@ -202,7 +204,8 @@ fn make() -> Inputs {
         ("trustee_request", vec![encode(&trustee_request())]),
         ("validator_card", vec![validator_card()]),
         ("word", words()),
-    ])
+    ]);
+    own.into_iter().chain(interop::seeds()).collect()
 }
 
 fn rng(seed: u64) -> ChaCha20Rng {

@@ -86,7 +86,7 @@ use keepwell_types::{
 };
 use minicbor::{Decode, Encode};
 
-use crate::seeds;
+use crate::{interop, seeds};
 
 /// More than any message may have.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -95,7 +95,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 64] = [
+pub const ALL: [(&str, Target); 71] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -116,6 +116,11 @@ pub const ALL: [(&str, Target); 64] = [
     ("draft", draft),
     ("entry", entry),
     ("escrow", escrow),
+    ("fhir_consent", interop::fhir_consent),
+    ("fhir_header", interop::fhir_header),
+    ("fhir_patch", interop::fhir_patch),
+    ("fhir_search", interop::fhir_search),
+    ("fhir_transaction", interop::fhir_transaction),
     ("forwarded", forwarded),
     ("founder_card", founder_card),
     ("founding", founding),
@@ -126,6 +131,7 @@ pub const ALL: [(&str, Target); 64] = [
     ("handover", handover),
     ("header", header),
     ("history_path", history_path),
+    ("hl7v2_message", interop::hl7v2_message),
     ("index_line", index_line),
     ("key_file", key_file),
     ("key_letter", key_letter),
@@ -134,6 +140,7 @@ pub const ALL: [(&str, Target); 64] = [
     ("log_page", log_page),
     ("match_message", match_message),
     ("meanings", meanings),
+    ("mllp", interop::mllp),
     ("node_address", node_address),
     ("node_config", node_config),
     ("outcome", outcome),

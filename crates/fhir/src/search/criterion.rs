@@ -178,19 +178,17 @@ impl Criterion {
         }
     }
 
-    /// Whether `value`, found for `parameter`, meets this.
-    pub(super) fn admits(
-        &self,
-        value: &Value,
-        parameter: &Parameter,
-        context: Context<'_>,
-    ) -> bool {
+    /// Whether what was found for `parameter` meets this.
+    fn admits(&self, found: &Found<'_>, parameter: &Parameter, context: Context<'_>) -> bool {
+        let value = found.value;
+        let is_text_of = |kind, wanted: &str| {
+            found.texts.iter().any(|(text, normal)| is_text(kind, wanted, text, normal))
+        };
         match self {
-            Self::Composite(parts) => {
-                parts.iter().zip(parameter.components).all(|(part, (_, paths))| {
-                    find(paths, value).into_iter().any(|it| part.admits(it, parameter, context))
-                })
-            }
+            Self::Composite(parts) => parts
+                .iter()
+                .zip(&found.parts)
+                .all(|(part, found)| found.iter().any(|it| part.admits(it, parameter, context))),
             Self::Date(prefix, span) => {
                 Span::of(value).is_some_and(|it| span.admits(*prefix, it, context.now_ms))
             }
@@ -209,16 +207,47 @@ impl Criterion {
                     && Interval::of(value).is_some_and(|it| it.is(*prefix, *number))
             }
             Self::Reference(wanted) => wanted.admits(value, context.base),
-            Self::Text(kind, wanted) => {
-                texts(value).into_iter().any(|it| is_text(*kind, wanted, it, &text::normal(it)))
-            }
+            Self::Text(kind, wanted) => is_text_of(*kind, wanted),
             Self::Token(token) => token.admits(value, parameter.system),
-            Self::TokenText(wanted) => {
-                token_texts(value).any(|it| is_text(Match::Starts, wanted, it, &text::normal(it)))
-            }
+            Self::TokenText(wanted) => is_text_of(Match::Starts, wanted),
             Self::Uri(kind, wanted) => value.as_str().is_some_and(|it| is_uri(*kind, wanted, it)),
         }
     }
+}
+
+/// A value that was found for a parameter, and what costs more than comparing: done once for each value, not for
+/// each criterion.
+struct Found<'v> {
+    value: &'v Value,
+    /// What a search in texts looks at, and each text normalised.
+    texts: Vec<(&'v str, String)>,
+    /// Of a composite, what each of its parts is.
+    parts: Vec<Vec<Self>>,
+}
+
+impl<'v> Found<'v> {
+    fn of(value: &'v Value, criteria: &[Criterion], parameter: &Parameter) -> Self {
+        let is_token_text = matches!(criteria.first(), Some(Criterion::TokenText(_)));
+        let texts = match is_token_text {
+            true => normalised(token_texts(value)),
+            false => texts_of(value, parameter.kind),
+        };
+        let part = |(kind, paths): &(Kind, &str)| {
+            let found = find(paths, value).into_iter();
+            found
+                .map(|it| Self { value: it, texts: texts_of(it, *kind), parts: Vec::new() })
+                .collect()
+        };
+        Self { value, texts, parts: parameter.components.iter().map(part).collect() }
+    }
+}
+
+fn texts_of(value: &Value, kind: Kind) -> Vec<(&str, String)> {
+    if kind == Kind::String { normalised(texts(value).into_iter()) } else { Vec::new() }
+}
+
+fn normalised<'v>(texts: impl Iterator<Item = &'v str>) -> Vec<(&'v str, String)> {
+    texts.map(|text| (text, text::normal(text))).collect()
 }
 
 /// Whether `value`, found for `parameter`, meets one of `criteria`.
@@ -228,28 +257,8 @@ pub(super) fn any_admits(
     parameter: &Parameter,
     context: Context<'_>,
 ) -> bool {
-    if parameter.kind != Kind::String {
-        return criteria.iter().any(|it| it.admits(value, parameter, context));
-    }
-    // Normalising costs more than comparing: once for each text, not for each criterion.
-    texts(value).into_iter().any(|text| {
-        let normal = text::normal(text);
-        let is_met = |criterion: &Criterion| match criterion {
-            Criterion::Text(kind, wanted) => is_text(*kind, wanted, text, &normal),
-            Criterion::Composite(_)
-            | Criterion::Date(..)
-            | Criterion::Id(_)
-            | Criterion::Identifier(_)
-            | Criterion::IdentifierOfType { .. }
-            | Criterion::Number(..)
-            | Criterion::Quantity { .. }
-            | Criterion::Reference(_)
-            | Criterion::Token(_)
-            | Criterion::TokenText(_)
-            | Criterion::Uri(..) => false,
-        };
-        criteria.iter().any(is_met)
-    })
+    let found = Found::of(value, criteria, parameter);
+    criteria.iter().any(|it| it.admits(&found, parameter, context))
 }
 
 impl Token {

@@ -7,6 +7,7 @@
 use alloc::{string::String, vec::Vec};
 
 use super::SearchError;
+use crate::interaction;
 
 /// Pairs of one query.
 pub const PAIRS_MAX: usize = 128;
@@ -24,32 +25,9 @@ pub fn decode(query: &str) -> Result<Vec<(String, String)>, SearchError> {
     }
     let decode = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((unescape(name)?, unescape(value)?))
+        Some((interaction::decode(name, true)?, interaction::decode(value, true)?))
     };
     pairs.map(decode).collect::<Option<_>>().ok_or(SearchError::NotAForm)
-}
-
-fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, others @ ..] = rest {
-        rest = others;
-        match (first, others) {
-            (b'+', _) => bytes.push(b' '),
-            (b'%', [high, low, after @ ..]) => {
-                bytes.push(nibble(*high)? << 4 | nibble(*low)?);
-                rest = after;
-            }
-            (b'%', _) => return None,
-            _ => bytes.push(*first),
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 /// One text for each list of pairs: all but letters, digits and what a URL's query lets stand is escaped.

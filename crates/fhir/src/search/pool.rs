@@ -287,7 +287,13 @@ impl Clause {
         match &self.test {
             Test::AnyOf(criteria) => is_met(criteria),
             Test::NoneOf(criteria) => !is_met(criteria),
-            Test::Missing(is_missing) => values.is_empty() == *is_missing,
+            Test::Missing(is_missing) => {
+                // A composite is there where each of its parts is: its path may lead to the resource itself.
+                let parts = self.parameter.components;
+                let is_whole =
+                    |value: &Value| parts.iter().all(|(_, paths)| !find(paths, value).is_empty());
+                values.into_iter().any(is_whole) != *is_missing
+            }
             // Made ready before; alone they have nothing to look at.
             Test::Chain(_) | Test::Has { .. } => false,
         }

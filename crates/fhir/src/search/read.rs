@@ -190,7 +190,10 @@ impl Reader {
         let target = target.map(served).transpose()?;
         let is_iterated = modifier == "iterate";
         let include = Include { source, parameter: by, target, is_iterated, is_reverse };
-        self.query.includes.push(include);
+        // Said twice it brings nothing more, and would be followed twice.
+        if !self.query.includes.contains(&include) {
+            self.query.includes.push(include);
+        }
         Ok(())
     }
 

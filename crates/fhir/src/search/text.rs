@@ -13,6 +13,7 @@ use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 /// Without case, accents and punctuation, and with single spaces (R4 Search, "string").
 pub(super) fn normal(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
+    let mut has_marks = false;
     let letters = text.nfkd().flat_map(char::to_lowercase).nfkd();
     for letter in letters.filter(|it| !is_accent(*it)) {
         if letter.is_whitespace() {
@@ -20,11 +21,13 @@ pub(super) fn normal(text: &str) -> String {
                 normal.push(' ');
             }
         } else if letter.is_alphanumeric() || is_combining_mark(letter) {
+            has_marks |= is_combining_mark(letter);
             normal.push(letter);
         }
     }
     normal.truncate(normal.trim_end().len());
-    normal
+    // Marks that something was left out between have come together, and have an order among themselves.
+    if has_marks { normal.nfkd().collect() } else { normal }
 }
 
 /// Whether `mark` is written or left out at will: accents, and the points of Hebrew and Arabic. Other combining
@@ -55,6 +58,8 @@ pub(super) fn is_code(wanted: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -72,6 +77,30 @@ mod tests {
         ] {
             assert_eq!(normal(text), expected, "{text}");
             assert_eq!(normal(expected), expected, "twice is once");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_096, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn normalising_twice_is_normalising_once(
+            texts in prop::collection::vec(
+                prop_oneof![
+                    any::<String>(),
+                    // Marks of several orders, and what is left out between them.
+                    "[a\u{5d0}\u{915} -]?[\u{301}\u{93c}\u{94d}\u{1d165}\u{e38}\u{327}'-]{0,4}",
+                ],
+                0..4,
+            ),
+        ) {
+            let once = normal(&texts.concat());
+            prop_assert_eq!(normal(&once), once);
+        }
+
+        #[test]
+        fn a_code_without_case_is_itself(text in any::<String>()) {
+            prop_assert!(is_code(&code(&text), &text));
         }
     }
 }

@@ -433,11 +433,10 @@ enum Role {
 impl Role {
     fn of(place: &Place<'_>) -> Self {
         let mut keys = place.keys();
-        let key = keys.next().unwrap_or_default();
-        match key.as_ref() {
+        match keys.next().unwrap_or_default() {
             // Two elements of this name are of type uri: DetectedIssue's own, contained or not, and one of
             // Immunization.
-            "reference" => match keys.next().as_deref() {
+            "reference" => match keys.next() {
                 None | Some("contained" | "education") => Self::Link,
                 Some(_) => Self::Reference,
             },
