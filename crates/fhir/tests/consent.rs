@@ -21,6 +21,7 @@ use keepwell_types::{
         RecordId, TeamId,
     },
     member::Role,
+    record::RecordKind,
     set::{CompartmentSet, KindSet, PurposeSet},
     time::{BlockTime, Window},
 };
@@ -191,6 +192,8 @@ fn a_provision_that_would_be_widened_is_refused_where_it_says_so() {
         {"type":"permit","code":[{"text":"x"}]}                   => Consent.provision.code WouldWiden
         {"type":"permit","securityLabel":[{{c:ETHUD}}]}           => Consent.provision.securityLabel[0] WouldWiden
         {"type":"permit","securityLabel":[{{c:STD}}]}             => Consent.provision.securityLabel[0] WouldWiden
+        {"type":"permit","securityLabel":[{{c:BH}}]}              => Consent.provision.securityLabel[0] WouldWiden
+        {"type":"permit","securityLabel":[{{n:V}}]}               => Consent.provision.securityLabel[0] WouldWiden
         {"type":"permit","securityLabel":[{{n:L}}]}               => Consent.provision.securityLabel[0] WouldWiden
         {"type":"permit","securityLabel":[{{p:TREAT}}]}           => Consent.provision.securityLabel[0] WouldWiden
         {"type":"permit","securityLabel":[{{n:N}},{{c:ETH}}]}     => Consent.provision.securityLabel SeparateConsent
@@ -280,6 +283,56 @@ fn whoever_is_not_in_a_prohibition_is_no_exception_from_it() {
     }
 }
 
+/// The ledger denies more than this Consent says; what is excepted from it is excepted from what it says alone.
+#[test]
+fn an_exception_opens_no_more_than_its_prohibition_says() {
+    let allowed = |pcf, deny: &str, permit: &str| {
+        let provision =
+            format!(r#"{{"type":"deny",{deny}"provision":[{{"type":"permit"{permit}}}]}}"#);
+        let (given, _) = rules(&foreign(pcf, &expand(&provision)));
+        let allowed: Vec<_> = given.into_iter().filter(|it| it.effect == Effect::Allow).collect();
+        assert_eq!(allowed.len(), 1, "{provision}");
+        (allowed[0].compartments, allowed[0].kinds)
+    };
+    let hiv = r#""securityLabel":[{{c:HIV}}],"#;
+    let mark = r#""securityLabel":[{{n:R}}],"#;
+    let to_carl = r#","actor":[{{a:Practitioner/carl}}]"#;
+    let allergies = [RecordKind::Allergy].into_iter().collect();
+    for (pcf, deny, permit, compartments, kinds) in [
+        (true, hiv, "", set(&[5]), KindSet::all()),
+        (true, hiv, to_carl, set(&[5]), KindSet::all()),
+        (false, hiv, "", set(&[5]), KindSet::all()),
+        (false, mark, "", set(&[0]), KindSet::all()),
+        (
+            true,
+            r#""class":[{{t:AllergyIntolerance}},{{t:Observation}}],"#,
+            "",
+            ordinary(),
+            allergies,
+        ),
+    ] {
+        assert_eq!(allowed(pcf, deny, permit), (compartments, kinds), "{pcf} {deny} {permit}");
+    }
+    refused(
+        true,
+        r#"
+        {"type":"deny","dataPeriod":{"start":"2024"},"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","code":[{"text":"x"}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","action":[{{x:use}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","class":[{{t:Observation}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","securityLabel":[{{c:ETHUD}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","securityLabel":[{{c:NEWCODE}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","securityLabel":[{{c:HIV}}],"provision":[{"type":"permit","securityLabel":[{{c:PSY}}]}]} => Consent.provision.provision[0] Empty
+        "#,
+    );
+    refused(
+        false,
+        r#"
+        {"type":"deny","securityLabel":[{{n:R}},{{c:HIV}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        "#,
+    );
+}
+
 #[test]
 fn a_consent_that_holds_not_or_for_others_is_refused() {
     let good = foreign(true, r#"{"type":"permit"}"#);
@@ -325,6 +378,92 @@ fn a_consent_that_holds_not_or_for_others_is_refused() {
         let json = good.replacen("\"active\"", &format!("\"{ended}\""), 1);
         assert_eq!(reading(&json), Ok(Read::Ended { grant: None }));
     }
+}
+
+/// What is read, is read whole: a part that FHIR R4 does not have there may restrict it.
+#[test]
+fn no_part_of_what_is_read_is_passed_over() {
+    refused(
+        true,
+        r#"
+        {"type":"permit","period":{"end":"2099","modifierExtension":[]}} => Consent.provision.period.modifierExtension UnknownModifier
+        {"type":"permit","period":{"end":"2099","_start":{}}}            => Consent.provision.period UnknownElement
+        {"type":"permit","securityLabel":[{"system":"s","code":"c","modifierExtension":[]}]} => Consent.provision.securityLabel[0].modifierExtension UnknownModifier
+        {"type":"permit","purpose":[{"system":"s","code":"c","not":1}]}  => Consent.provision.purpose[0] UnknownElement
+        {"type":"permit","action":[{"modifierExtension":[],"coding":[]}]} => Consent.provision.action[0].modifierExtension UnknownModifier
+        {"type":"permit","actor":[{"role":{"coding":[],"x":1},"reference":{}}]} => Consent.provision.actor[0].role UnknownElement
+        {"type":"permit","data":[{"meaning":"instance","reference":{"reference":"Observation/o","x":1}}]} => Consent.provision.data[0].reference UnknownElement
+        {"type":"permit","data":[{"meaning":"instance","reference":{"identifier":{"system":"s","value":"v","x":1}}}]} => Consent.provision.data[0].reference.identifier UnknownElement
+        "#,
+    );
+    let good = foreign(true, r#"{"type":"permit"}"#);
+    for (from, to, fault) in [
+        (
+            r#""status""#,
+            r#""verification":[{"verified":true,"modifierExtension":[]}],"status""#,
+            "Consent.verification[0].modifierExtension UnknownModifier",
+        ),
+        (
+            r#""status""#,
+            r#""verification":[{"verified":true,"_verified":{}}],"status""#,
+            "Consent.verification[0] UnknownElement",
+        ),
+        (
+            r#""reference":"Patient/ana""#,
+            r#""reference":"Patient/ana","_reference":{}"#,
+            "Consent.patient UnknownElement",
+        ),
+        (
+            r#""scope":{"#,
+            r#""scope":{"modifierExtension":[],"#,
+            "Consent.scope.modifierExtension UnknownModifier",
+        ),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good);
+        assert_eq!(reading(&bad).expect_err(to), fault);
+    }
+}
+
+/// R4, invariant ppc-1: a Consent names the policy that it is by.
+#[test]
+fn a_consent_without_any_policy_is_refused() {
+    let with = foreign(true, r#"{"type":"permit"}"#);
+    let policy = format!(r#""policy":[{{"uri":"{POLICY}"}}],"#);
+    let without = with.replacen(&policy, "", 1);
+    assert_ne!(with, without);
+    assert_eq!(reading(&without), Err("Consent.policy UnknownPolicy".into()));
+    let rule = by_rule("OPTIN", "{}").replacen(&policy, "", 1);
+    assert!(reading(&rule).is_ok(), "its rule is one of the two that are known");
+}
+
+/// The ledger counts for each rule, and a Consent of ours counts once.
+#[test]
+fn a_count_of_accesses_is_for_one_rule() {
+    let terms = GrantTerms { accesses_max: Some(3), ..terms() };
+    let text = written(&grant(&terms)).unwrap().0.to_string();
+    let actor = text.find(r#""actor":["#).unwrap() + r#""actor":["#.len();
+    let mut two = text.clone();
+    two.insert_str(actor, &expand("{{a:Organization/clinic}},"));
+    assert_eq!(reading(&two).unwrap_err(), "Consent.provision Contradiction");
+    let nested =
+        text.replacen(r#""type":"permit""#, r#""type":"permit","provision":[{"type":"deny"}]"#, 1);
+    assert_eq!(reading(&nested).unwrap_err(), "Consent.provision.provision Contradiction");
+}
+
+/// Who reads R4 without PCF takes R for everything up to it, whatever compartment that is in.
+#[test]
+fn a_permission_labelled_r_is_not_read_without_its_compartments() {
+    let places = |effect, compartments: &[u8]| {
+        let terms = GrantTerms { effect, compartments: set(compartments), ..terms() };
+        let (consent, _) = written(&grant(&terms)).unwrap();
+        ["modifierExtension", "extension"]
+            .map(|list| consent["provision"][list].to_string().contains("keepwell:compartments"))
+    };
+    assert_eq!(places(Effect::Allow, &[1]), [true, false]);
+    assert_eq!(places(Effect::Allow, &[0, 1]), [true, false]);
+    assert_eq!(places(Effect::Allow, &[0]), [false, true]);
+    assert_eq!(places(Effect::Deny, &[1]), [false, true]);
 }
 
 #[test]
@@ -472,7 +611,9 @@ fn confidentiality_is_a_tag_to_pcf_and_a_mark_to_r4() {
     for (pcf, effect, label, expected) in [
         (true, "permit", "{{n:N}}", set(&[0])),
         (true, "permit", "{{n:R}}", set(&[1])),
-        (false, "permit", "{{n:R}}", set(&[0, 1])),
+        // Where R lies, V lies too, and it is above the mark.
+        (false, "permit", "{{n:R}}", set(&[0])),
+        (false, "permit", "{{n:V}}", set(&[0, 1])),
         (true, "permit", "{{c:PSY}}", set(&[6])),
         (true, "permit", "{{c:ETH}}", set(&[7])),
         (true, "deny", "{{n:R}}", from(1)),
@@ -509,8 +650,7 @@ fn a_prohibition_of_a_purpose_is_one_of_what_it_comprises() {
 
 #[test]
 fn what_fhir_cannot_say_is_told_and_must_not_be_skipped() {
-    let kinds =
-        KindSet::all().without([keepwell_types::record::RecordKind::Result].into_iter().collect());
+    let kinds = KindSet::all().without([RecordKind::Result].into_iter().collect());
     let terms =
         GrantTerms { compartments: set(&[0, 1, 4, 12]), kinds, accesses_max: Some(3), ..terms() };
     let (consent, unexpressed) = written(&grant(&terms)).unwrap();
@@ -525,7 +665,7 @@ fn what_fhir_cannot_say_is_told_and_must_not_be_skipped() {
     );
     assert!(unexpressed.iter().all(|it| !it.to_string().is_empty()));
     let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();
-    assert_eq!(modifiers.len(), 2, "kinds and count: {modifiers:?}");
+    assert_eq!(modifiers.len(), 3, "compartments, kinds and count: {modifiers:?}");
     let denied = GrantTerms { effect: Effect::Deny, ..terms };
     let (consent, _) = written(&grant(&denied)).unwrap();
     let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();

@@ -5,8 +5,8 @@
 //! effect           provision.type                        the same
 //! grantee          provision.actor, as IRCP; no actor    the same
 //!                  for everyone
-//! compartments     provision.securityLabel, as tags,     of a permission less; a prohibition it must not act on
-//!                  and `compartments`
+//! compartments     provision.securityLabel, as tags,     of a permission less, with R one it must not act on; a
+//!                  and `compartments`                    prohibition it must not act on
 //! kinds            `kinds`                               a permission it must not act on; of a prohibition more
 //! records          provision.data, `instance`            the same
 //! purposes         provision.purpose; none for all       the same
@@ -23,14 +23,17 @@
 //! * What is read allows nothing that the Consent does not: a condition that the ledger cannot keep is refused in a
 //!   permission, with the place of the element, and left out of a prohibition, with a [`Note`].
 //! * An exception that the ledger's order of precedence would let a permission override is refused.
+//! * A prohibition may be kept wider than it is written. An exception from it opens what is for certain within what is
+//!   written, and is refused if nothing is.
 //!
 //! # Labels of others
 //!
 //! A compartment is the unit in which a patient shares. A label in a permission of others stands for a compartment if
-//! it is the code that [`super::label`] writes for it, and a narrower one is refused. In a prohibition it stands for
-//! every compartment in which a resource with that label can lie. Confidentiality is a tag to PCF, and a high-water
-//! mark to R4: there `R` means everything up to it. Several labels of a permission are tags to PCF, each of which is
-//! permitted, and the fields of one label to R4, which restrict together: there they are refused.
+//! it is the code that [`super::label`] writes for it, and what else [`classify`](crate::classify) puts there is shared
+//! with it; any other code is refused, narrower or wider. In a prohibition it stands for every compartment in which a
+//! resource with that label can lie. Confidentiality is a tag to PCF, and a high-water mark to R4: there `R` permits
+//! what is normal, since `V` lies where `R` does, and `V` that too. Several labels of a permission are tags to PCF,
+//! each of which is permitted, and the fields of one label to R4, which restrict together: there they are refused.
 //!
 //! R4 leaves to the policy's rule (`OPTIN`, `OPTOUT`) what holds beside a provision. A provision against that rule is
 //! an exception from it, and one that denies part of what the rule denies leaves the rule whole. Conditions without
@@ -312,9 +315,12 @@ impl Provision {
         let rest = terms.compartments.without(labelled);
         let names = terms.compartments.iter().map(|it| it.index().to_string()).collect::<Vec<_>>();
         let extension = json!({ "url": own("compartments"), "valueString": names.join(" ") });
-        // Without a label the provision looks as if it covered everything; with some it looks as if it covered them.
-        let hides = if labelled.is_empty() { self.is_allowing } else { !self.is_allowing };
-        if !rest.is_empty() && hides {
+        let has_restricted = labelled.iter().any(|it| label_of(it) == Some((CONFIDENTIALITY, "R")));
+        // Without a label the provision looks as if it covered everything; with some it looks as if it covered them,
+        // and with R, to who reads R4 without PCF, as if it covered everything up to it.
+        let looks_narrower = !self.is_allowing && !labelled.is_empty() && !rest.is_empty();
+        let looks_wider = has_restricted || (labelled.is_empty() && !rest.is_empty());
+        if looks_narrower || (self.is_allowing && looks_wider) {
             self.modifying.push(extension);
         } else {
             self.plain.push(extension);
@@ -322,7 +328,6 @@ impl Provision {
         if !rest.is_empty() {
             self.unexpressed.push(Unexpressed::Compartments(rest));
         }
-        let has_restricted = labelled.iter().any(|it| label_of(it) == Some((CONFIDENTIALITY, "R")));
         if has_restricted {
             self.unexpressed.push(Unexpressed::HighWaterMark);
         }

@@ -63,7 +63,8 @@ pub struct Reading<'a> {
     pub meanings: &'a Meanings,
     /// Those that need separate consent.
     pub separate_consent: CompartmentSet,
-    /// The privacy policies that the consortium keeps, by URI. A Consent by another is refused.
+    /// The privacy policies that the consortium keeps, by URI. A Consent by another is refused, and one by none too,
+    /// unless it says by its `policyRule` whether its patient opts in or out.
     pub policies: &'a [&'a str],
     /// Block time, from which a permission without a beginning holds.
     pub now: BlockTime,
@@ -110,6 +111,8 @@ pub enum Narrowing {
     SeparateConsentLeftOut,
     /// The label stands for a whole compartment.
     LabelIsCompartment(Sensitivity),
+    /// The mark `R` leaves out the compartment in which `V` lies too.
+    RestrictedLeftOut,
     /// A prohibition of this label holds for every compartment in which a resource with it can lie.
     LabelDeniesMore,
     /// A prohibition holds for the whole kind.
@@ -140,6 +143,9 @@ impl fmt::Display for Note {
             Narrowing::LabelIsCompartment(sensitivity) => {
                 write!(f, "is granted as the compartment {sensitivity}")
             }
+            Narrowing::RestrictedLeftOut => f.write_str(
+                "does not cover the compartment restricted, in which V may lie; write V if that is meant",
+            ),
             Narrowing::LabelDeniesMore => f.write_str(
                 "is denied with every compartment in which something with this label can lie",
             ),
@@ -258,7 +264,7 @@ pub enum Fault {
         "contradicts itself; write one or the other, or take the Consent from the ledger again"
     )]
     Contradiction,
-    /// The period is over before it begins.
+    /// No compartment, kind, record, purpose, time or access is left of it.
     #[error("nothing is left that it would permit or deny")]
     Empty,
 }
@@ -345,16 +351,20 @@ impl<'a> Element<'a> {
 
     /// The reference, without a version.
     fn reference(&self) -> Result<&'a str, ReadError> {
+        self.only(&REFERENCE)?;
         let reference = self.needed("reference")?.text()?;
         Ok(crate::bundle::unversioned(reference))
     }
 
-    /// Only these elements, and those that every element of FHIR may have.
+    /// Only these elements, and those that every element of FHIR may have and that may be skipped.
     fn only(&self, known: &[&str]) -> Result<(), ReadError> {
         let Tree::Object(fields) = self.tree else { return self.fail(Fault::Malformed) };
-        for name in fields.keys() {
-            let is_known = matches!(name.as_str(), "id" | "extension" | "modifierExtension");
-            if !is_known && !known.contains(&name.as_str()) {
+        for name in fields.keys().map(String::as_str) {
+            let is_known = matches!(name, "id" | "extension") || known.contains(&name);
+            if !is_known && name == "modifierExtension" {
+                return self.needed(name)?.fail(Fault::UnknownModifier);
+            }
+            if !is_known {
                 // The name is the sender's own text, so only the element around it is told.
                 return self.fail(Fault::UnknownElement);
             }
@@ -362,17 +372,15 @@ impl<'a> Element<'a> {
         Ok(())
     }
 
-    fn no_modifier(&self) -> Result<(), ReadError> {
-        self.child("modifierExtension").map_or(Ok(()), |it| it.fail(Fault::UnknownModifier))
-    }
-
     /// System and code of a Coding.
     fn coding(&self) -> Result<(&'a str, &'a str), ReadError> {
+        self.only(&["system", "version", "code", "display", "_display", "userSelected"])?;
         Ok((self.needed("system")?.text()?, self.needed("code")?.text()?))
     }
 
     /// The codings of a CodeableConcept.
     fn codings(&self) -> Result<Vec<(&'a str, &'a str)>, ReadError> {
+        self.only(&["coding", "text", "_text"])?;
         self.list("coding", NOTES_MAX)?.iter().map(Element::coding).collect()
     }
 }
@@ -400,8 +408,12 @@ const HEADER: [&str; 20] = [
     "verification",
     "provision",
 ];
+/// What R4 has in a Reference, with the names of people in other scripts.
+const REFERENCE: [&str; 5] = ["reference", "type", "identifier", "display", "_display"];
 /// What R4 has in a provision.
-const PROVISION: [&str; 11] = [
+const PROVISION: [&str; 12] = [
+    // It is read apart, by [`Reader::extensions`].
+    "modifierExtension",
     "type",
     "period",
     "actor",
@@ -428,6 +440,23 @@ struct Clause {
     window: Window,
     accesses_max: Option<u32>,
     onward: bool,
+    stated: Stated,
+}
+
+/// What of a clause lies for certain within what the Consent says: of a permission all, and less of a prohibition that
+/// the ledger widens. An exception opens nothing else.
+#[derive(Clone, Copy)]
+struct Stated {
+    compartments: CompartmentSet,
+    kinds: KindSet,
+    /// Whether the ledger keeps every other condition.
+    is_kept: bool,
+}
+
+impl Stated {
+    const fn is_nothing(self) -> bool {
+        !self.is_kept || self.compartments.is_empty() || self.kinds.is_empty()
+    }
 }
 
 struct Reader<'a, 'b> {
@@ -445,7 +474,6 @@ impl Reader<'_, '_> {
 
     fn consent(mut self, root: &Element<'_>) -> Result<Read, ReadError> {
         root.only(&HEADER)?;
-        root.no_modifier()?;
         if let Some(rules) = root.child("implicitRules") {
             return rules.fail(Fault::UnknownModifier);
         }
@@ -462,6 +490,10 @@ impl Reader<'_, '_> {
             _ => return status.fail(Fault::Malformed),
         }
         self.header(root)?;
+        let nested = root.child("provision").and_then(|it| it.child("provision"));
+        if let Some(nested) = nested.filter(|_| self.dialect == Dialect::Own) {
+            return nested.fail(Fault::Contradiction);
+        }
         let rules = self.rules(root)?;
         Ok(Read::Rules { grant, rules, notes: self.notes })
     }
@@ -472,17 +504,21 @@ impl Reader<'_, '_> {
             return scope.fail(Fault::OtherScope);
         }
         for verification in root.list("verification", PROVISIONS_MAX)? {
+            verification.only(&["verified", "verifiedWith", "verificationDate"])?;
             if !matches!(verification.needed("verified")?.tree, Tree::Bool(true)) {
                 return verification.fail(Fault::NotVerified);
             }
         }
         for policy in root.list("policy", PROVISIONS_MAX)? {
             policy.only(&["authority", "uri"])?;
-            policy.no_modifier()?;
             let uri = policy.needed("uri")?;
             if !self.reading.policies.contains(&uri.text()?) {
                 return uri.fail(Fault::UnknownPolicy);
             }
+        }
+        // R4, invariant ppc-1.
+        if root.child("policy").is_none() && root.child("policyRule").is_none() {
+            return Err(ReadError { at: "Consent.policy".into(), fault: Fault::UnknownPolicy });
         }
         Ok(())
     }
@@ -568,6 +604,9 @@ impl Reader<'_, '_> {
         if effect == around.effect {
             return element.fail(Fault::NoException);
         }
+        if effect == Effect::Allow && around.stated.is_nothing() {
+            return element.fail(Fault::WouldWiden);
+        }
         let mut clause = self.clause(element, effect, Some(around))?;
         if effect == Effect::Allow {
             // Outside what is around it, it would be an exception from nothing.
@@ -575,8 +614,8 @@ impl Reader<'_, '_> {
             if !clause.grantees.iter().all(is_around) {
                 return element.fail(Fault::NoException);
             }
-            clause.compartments = clause.compartments.and(around.compartments);
-            clause.kinds = clause.kinds.and(around.kinds);
+            clause.compartments = clause.compartments.and(around.stated.compartments);
+            clause.kinds = clause.kinds.and(around.stated.kinds);
             clause.purposes = clause.purposes.and(around.purposes);
             let (from, until) = (around.window.from, around.window.until);
             clause.window.from = clause.window.from.max(from);
@@ -598,23 +637,32 @@ impl Reader<'_, '_> {
         around: Option<&Clause>,
     ) -> Result<Clause, ReadError> {
         element.only(&PROVISION)?;
-        self.action(element, effect)?;
+        let mut is_kept = self.action(element, effect)?;
         for name in ["code", "dataPeriod"] {
             if let Some(condition) = element.child(name) {
                 self.unkept(&condition, effect)?;
+                is_kept = false;
             }
         }
+        let compartments = self.compartments(element, effect, around)?;
+        let (kinds, stated_kinds) = self.kinds(element, effect, around)?;
+        let stated = Stated {
+            compartments: self.stated_compartments(element, effect, compartments)?,
+            kinds: stated_kinds,
+            is_kept,
+        };
         let mut clause = Clause {
             path: element.path.clone(),
             effect,
             grantees: self.grantees(element, around)?,
-            compartments: self.compartments(element, effect, around)?,
-            kinds: self.kinds(element, effect, around)?,
+            compartments,
+            kinds,
             records: self.records(element, effect, around)?,
             purposes: self.purposes(element, effect, around)?,
             window: self.window(element, around)?,
             accesses_max: None,
             onward: false,
+            stated,
         };
         self.extensions(element, &mut clause)?;
         Ok(clause)
@@ -631,27 +679,26 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn action(&mut self, element: &Element<'_>, effect: Effect) -> Result<(), ReadError> {
+    /// Whether it is reading that is permitted or denied, and not what comes after it alone.
+    fn action(&mut self, element: &Element<'_>, effect: Effect) -> Result<bool, ReadError> {
         let actions = element.list("action", PROVISIONS_MAX)?;
         // To use what one has is not to retrieve it, but whoever may not use it need not read it.
         let is_reading: &[&str] = match effect {
             Effect::Allow => &["access"],
             Effect::Deny => &["access", "use"],
         };
-        let mut reads = actions.is_empty();
+        let mut named = Vec::new();
         for action in &actions {
-            let codings = action.codings()?;
-            reads |= codings
-                .iter()
-                .any(|(system, code)| *system == CONSENT_ACTION && is_reading.contains(code));
+            let codings = action.codings()?.into_iter();
+            named.extend(codings.filter(|(system, _)| *system == CONSENT_ACTION));
         }
-        if !reads {
+        if !actions.is_empty() && !named.iter().any(|(_, code)| is_reading.contains(code)) {
             return element.needed("action")?.fail(Fault::OtherAction);
         }
         if effect == Effect::Allow && actions.len() > 1 {
             self.note(&format!("{}.action", element.path), Narrowing::ReadingAlone);
         }
-        Ok(())
+        Ok(actions.is_empty() || named.iter().any(|(_, code)| *code == "access"))
     }
 
     fn grantees(
@@ -668,7 +715,6 @@ impl Reader<'_, '_> {
 
     fn grantee(&self, actor: &Element<'_>) -> Result<Grantee, ReadError> {
         actor.only(&["role", "reference"])?;
-        actor.no_modifier()?;
         let role = actor.needed("role")?;
         let receives = |(system, code): &(&str, &str)| match *system {
             PARTICIPATION => matches!(*code, "IRCP" | "PRCP"),
@@ -705,11 +751,40 @@ impl Reader<'_, '_> {
             }
             return Ok(compartments);
         }
-        let whole = around.map_or(CompartmentSet::all(), |it| it.compartments);
+        let all = CompartmentSet::all();
         match effect {
-            Effect::Deny => Ok(whole),
-            Effect::Allow => self.ordinary(element, whole),
+            Effect::Deny => Ok(around.map_or(all, |it| it.compartments)),
+            Effect::Allow => {
+                self.ordinary(element, around.map_or(all, |it| it.stated.compartments))
+            }
         }
+    }
+
+    /// Those of a clause's compartments that hold nothing which its labels do not name.
+    fn stated_compartments(
+        &self,
+        element: &Element<'_>,
+        effect: Effect,
+        compartments: CompartmentSet,
+    ) -> Result<CompartmentSet, ReadError> {
+        let labels = element.list("securityLabel", NOTES_MAX)?;
+        if effect == Effect::Allow || self.dialect == Dialect::Own || labels.is_empty() {
+            return Ok(compartments);
+        }
+        let mut stated: Option<CompartmentSet> = None;
+        for label in &labels {
+            let (system, code) = label.coding()?;
+            let meant = self.meant(system, code).iter();
+            let meant: CompartmentSet =
+                meant.filter_map(|it| self.reading.meanings.compartment(*it)).collect();
+            stated = Some(match stated {
+                None => meant,
+                // Fields of one label restrict together, and tags each for itself.
+                Some(others) if self.dialect == Dialect::R4 => others.and(meant),
+                Some(others) => others.or(meant),
+            });
+        }
+        Ok(stated.unwrap_or(compartments))
     }
 
     /// What a permission without a label is for: of `whole`, what needs no consent of its own.
@@ -786,20 +861,7 @@ impl Reader<'_, '_> {
         system: &str,
         code: &str,
     ) -> Result<CompartmentSet, ReadError> {
-        let is_r4 = self.dialect == Dialect::R4;
-        let meant: &[Sensitivity] = match (system, code) {
-            (CONFIDENTIALITY, "N") => &[Sensitivity::Normal],
-            (CONFIDENTIALITY, "R" | "V") if is_r4 => {
-                &[Sensitivity::Normal, Sensitivity::Restricted]
-            }
-            (CONFIDENTIALITY, "R") => &[Sensitivity::Restricted],
-            (ACT_CODE, "BH") => &[Sensitivity::Psychiatry],
-            (ACT_CODE, _) => {
-                let of = Sensitivity::ALL.iter().find(|it| category_of(**it) == Some(code));
-                of.map_or(&[], core::slice::from_ref)
-            }
-            _ => &[],
-        };
+        let meant = self.meant(system, code);
         if meant.is_empty() {
             return label.fail(Fault::WouldWiden);
         }
@@ -811,18 +873,40 @@ impl Reader<'_, '_> {
             self.note(&label.path, Narrowing::LabelIsCompartment(*sensitivity));
             compartments = compartments.with(compartment);
         }
+        if self.dialect == Dialect::R4 && (system, code) == (CONFIDENTIALITY, "R") {
+            self.note(&label.path, Narrowing::RestrictedLeftOut);
+        }
         Ok(compartments)
     }
 
+    /// What a label stands for; nothing if it is for a part of a compartment, or for none.
+    fn meant(&self, system: &str, code: &str) -> &'static [Sensitivity] {
+        let is_r4 = self.dialect == Dialect::R4;
+        match (system, code) {
+            (CONFIDENTIALITY, "N") => &[Sensitivity::Normal],
+            // The compartment for R is for V as well, which is above the mark.
+            (CONFIDENTIALITY, "R") if is_r4 => &[Sensitivity::Normal],
+            (CONFIDENTIALITY, "V") if is_r4 => &[Sensitivity::Normal, Sensitivity::Restricted],
+            (CONFIDENTIALITY, "R") => &[Sensitivity::Restricted],
+            (ACT_CODE, _) => {
+                let of = Sensitivity::ALL.iter().find(|it| category_of(**it) == Some(code));
+                of.map_or(&[], core::slice::from_ref)
+            }
+            _ => &[],
+        }
+    }
+
+    /// The kinds of a clause, and those of them that hold nothing which its classes do not name.
     fn kinds(
         &mut self,
         element: &Element<'_>,
         effect: Effect,
         around: Option<&Clause>,
-    ) -> Result<KindSet, ReadError> {
+    ) -> Result<(KindSet, KindSet), ReadError> {
         let classes = element.list("class", NOTES_MAX)?;
         if classes.is_empty() {
-            return Ok(around.map_or(KindSet::all(), |it| it.kinds));
+            let kinds = around.map_or(KindSet::all(), |it| it.kinds);
+            return Ok((kinds, kinds));
         }
         let mut types = Vec::new();
         for class in &classes {
@@ -834,12 +918,15 @@ impl Reader<'_, '_> {
             types.push(code);
         }
         let path = format!("{}.class", element.path);
-        let mut kinds = KindSet::EMPTY;
+        let (mut kinds, mut stated) = (KindSet::EMPTY, KindSet::EMPTY);
         for kind in RecordKind::ALL.iter().copied() {
             let has_any = types_of(kind).any(|it| types.contains(&it));
             let has_all = types_of(kind).all(|it| types.contains(&it));
             match (effect, has_any, has_all) {
-                (_, _, true) => kinds = kinds.with(kind),
+                (_, _, true) => {
+                    kinds = kinds.with(kind);
+                    stated = stated.with(kind);
+                }
                 (_, false, false) => {}
                 (Effect::Deny, true, false) => {
                     self.note(&path, Narrowing::KindDeniesMore(kind));
@@ -851,7 +938,7 @@ impl Reader<'_, '_> {
         if kinds.is_empty() {
             return Err(ReadError { at: path, fault: Fault::WouldWiden });
         }
-        Ok(kinds)
+        Ok((kinds, stated))
     }
 
     fn records(
@@ -867,7 +954,6 @@ impl Reader<'_, '_> {
         let mut records = Vec::new();
         for item in &data {
             item.only(&["meaning", "reference"])?;
-            item.no_modifier()?;
             let meaning = item.needed("meaning")?;
             match (meaning.text()?, effect) {
                 ("instance", _) => {}
@@ -885,7 +971,9 @@ impl Reader<'_, '_> {
     }
 
     fn record(&self, item: &Element<'_>) -> Result<RecordName, ReadError> {
+        item.only(&REFERENCE)?;
         let found = if let Some(identifier) = item.child("identifier") {
+            identifier.only(&["use", "type", "system", "value", "period", "assigner"])?;
             let is_own = identifier.needed("system")?.text()? == own("record");
             let value = identifier.needed("value")?.text()?;
             value.split_once('/').filter(|_| is_own).and_then(|(position, record)| {
@@ -1022,6 +1110,10 @@ impl Reader<'_, '_> {
                     onward: clause.onward,
                 });
             }
+        }
+        if clause.accesses_max.is_some() && rules.len() > 1 {
+            // The ledger would count for each of them.
+            return Err(fail(Fault::Contradiction));
         }
         if rules.len() > RULES_MAX {
             return Err(fail(Fault::TooMany { max: RULES_MAX }));
