@@ -5,7 +5,7 @@
 //! an access          AuditEvent   IHE BALP patterns, BTG for emergencies     audit_event
 //! a version          Provenance   signatures with meaning, redactions        provenance
 //! a request, a case  Task         status both ways                           task
-//! a compartment      DS4P labels  the inverse of `classify`                  label
+//! a compartment      DS4P labels  the inverse of `classify`                  security_label
 //! a chart            IPS Bundle   `$summary`                                 summary_document
 //! ```
 //!
@@ -22,8 +22,8 @@
 
 pub mod audit_event;
 pub mod consent;
-pub mod label;
 pub mod provenance;
+pub mod security_label;
 pub mod summary_document;
 pub mod task;
 mod time;

@@ -9,7 +9,7 @@ use keepwell_fhir::{
             CONSENT_BYTES_MAX, Grant, PCF, Read, Reading, Setting, Unexpressed, WriteError, read,
             write,
         },
-        label::Meanings,
+        security_label::Meanings,
     },
 };
 use keepwell_types::{

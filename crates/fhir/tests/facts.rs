@@ -2,8 +2,8 @@
 
 use keepwell_fhir::facts::{
     audit_event::{self, Access, Emergency, Event, Write},
-    label::Meanings,
     provenance::{self, Authored, Origin, Redacted, SIGNATURE_TYPE, Signed},
+    security_label::Meanings,
     task::{self, Case, CaseStatus, Request, RequestStatus, TaskError},
 };
 use keepwell_types::{

@@ -29,7 +29,7 @@
 //! # Labels of others
 //!
 //! A compartment is the unit in which a patient shares. A label in a permission of others stands for a compartment if
-//! it is the code that [`super::label`] writes for it, and what else [`classify`](crate::classify) puts there is shared
+//! it is the code that [`super::security_label`] writes for it, and what else [`classify`](crate::classify) puts there is shared
 //! with it; any other code is refused, narrower or wider. In a prohibition it stands for every compartment in which a
 //! resource with that label can lie. Confidentiality is a tag to PCF, and a high-water mark to R4: there `R` permits
 //! what is normal, since `V` lies where `R` does, and `V` that too. Several labels of a permission are tags to PCF,
@@ -70,8 +70,8 @@ pub use read::{
 
 use super::{
     ACT_REASON, CALENDAR_END, LOINC, PARTICIPATION, coding, concept, entry_identifier,
-    grantee_reference, instant, label::Meanings, organisation_reference, own, own_identifier,
-    reference,
+    grantee_reference, instant, organisation_reference, own, own_identifier, reference,
+    security_label::Meanings,
 };
 use crate::classify::{ACT_CODE, CONFIDENTIALITY, Sensitivity};
 

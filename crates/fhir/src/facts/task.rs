@@ -29,8 +29,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{
-    consent::in_words, instant, label::Meanings, member_reference, organisation_reference, own,
-    own_concept, own_identifier, reference,
+    consent::in_words, instant, member_reference, organisation_reference, own, own_concept,
+    own_identifier, reference, security_label::Meanings,
 };
 
 /// What has become of a request.

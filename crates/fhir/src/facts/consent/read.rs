@@ -34,9 +34,8 @@ use crate::{
     bundle::DEPTH_MAX,
     classify::{ACT_CODE, CONFIDENTIALITY, SecurityLabel, Sensitivity, types_of},
     facts::{
-        ACT_REASON, PARTICIPATION, grantee_at,
-        label::{Meanings, category_of},
-        own,
+        ACT_REASON, PARTICIPATION, grantee_at, own,
+        security_label::{Meanings, category_of},
         time::{Dated, period},
     },
     tree::{Tree, too_deep},
