@@ -14,7 +14,6 @@
 //!
 //! Not here: statistics. Codes are real, frequencies are not; nothing about illness can be learnt.
 
-pub(crate) mod calendar;
 mod catalogue;
 mod random;
 
@@ -28,9 +27,9 @@ use serde_json::{Map, Number, Value, json};
 
 use crate::{
     base64::base64,
+    calendar::{self, DAY_SECONDS, day, instant},
     classify::{ACT_CODE, CONFIDENTIALITY},
 };
-use calendar::{DAY_SECONDS, day, instant};
 use catalogue::{Coded, Illness, Measure, Problem};
 use random::Random;
 

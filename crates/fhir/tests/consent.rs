@@ -215,6 +215,7 @@ fn a_provision_that_would_be_widened_is_refused_where_it_says_so() {
         {"type":"permit","_period":{}}                            => Consent.provision UnknownElement
         {"type":"permit","modifierExtension":[{"url":"x"}]}       => Consent.provision.modifierExtension[0] UnknownModifier
         {"type":"permit","period":{"end":"2024-02-30"}}           => Consent.provision.period.end Malformed
+        {"type":"permit","period":{"end":"1965"}}                 => Consent.provision.period Empty
         {"type":"permit","period":{"end":"2020-02-01"}}           => Consent.provision.period Empty
         {"type":"permit","period":{}}                             => Consent.provision.period Malformed
         {"type":"allow"}                                          => Consent.provision.type Malformed
@@ -624,6 +625,13 @@ fn confidentiality_is_a_tag_to_pcf_and_a_mark_to_r4() {
     ] {
         assert_eq!(compartments(pcf, effect, label), expected, "{pcf} {effect} {label}");
     }
+}
+
+/// A Consent may have begun before block time did.
+#[test]
+fn a_permission_from_before_1970_has_begun() {
+    let (given, _) = rules(&foreign(true, r#"{"type":"permit","period":{"start":"1965-03-01"}}"#));
+    assert_eq!(given[0].window, Window { from: BlockTime(0), until: BlockTime(u64::MAX) });
 }
 
 #[test]
