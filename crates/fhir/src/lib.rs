@@ -25,7 +25,6 @@
 
 extern crate alloc;
 
-mod base64;
 mod calendar;
 mod tree;
 

@@ -57,7 +57,7 @@ use keepwell_types::{
     grant::{Effect, GrantTerms},
     id::{GrantId, Location, OrganisationId},
     set::{CompartmentSet, KindSet, PurposeSet},
-    time::{BlockTime, Window},
+    time::BlockTime,
 };
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -70,8 +70,8 @@ pub use read::{
 
 use super::{
     ACT_REASON, CALENDAR_END, LOINC, PARTICIPATION, coding, concept, entry_identifier,
-    grantee_reference, instant, organisation_reference, own, own_identifier, reference,
-    security_label::Meanings,
+    grantee_reference, instant, last_before, organisation_reference, own, own_identifier,
+    record_identifier, reference, security_label::Meanings,
 };
 use crate::classify::{ACT_CODE, CONFIDENTIALITY, Sensitivity};
 
@@ -240,15 +240,10 @@ fn check(terms: &GrantTerms, separate_consent: CompartmentSet) -> Result<(), Wri
         return Err(WriteError::From(terms.window.from));
     }
     let until = terms.window.until;
-    if last_of(terms.window) > CALENDAR_END && until != BlockTime(u64::MAX) {
+    if last_before(until) > CALENDAR_END && until != BlockTime(u64::MAX) {
         return Err(WriteError::Until(until));
     }
     Ok(())
-}
-
-/// The last instant of a window: a FHIR period includes its end, a window does not.
-const fn last_of(window: Window) -> BlockTime {
-    BlockTime(window.until.0.saturating_sub(1))
 }
 
 /// Whether it allows or denies nothing any more.
@@ -349,7 +344,7 @@ impl Provision {
         }
         if !terms.records.is_empty() {
             let data = terms.records.iter().map(|name| {
-                let name = own_identifier("record", format!("{}/{}", name.position, name.record));
+                let name = record_identifier(*name);
                 json!({ "meaning": "instance", "reference": { "identifier": name } })
             });
             self.fields.insert("data".into(), data.collect());
@@ -373,7 +368,7 @@ impl Provision {
         let window = terms.window;
         let mut period = json!({ "start": instant(window.from) });
         if window.until != BlockTime(u64::MAX) {
-            period["end"] = json!(instant(last_of(window)));
+            period["end"] = json!(instant(last_before(window.until)));
         }
         self.fields.insert("period".into(), period);
     }

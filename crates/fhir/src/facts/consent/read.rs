@@ -21,7 +21,7 @@ use keepwell_types::{
     access::{Purpose, RecordName},
     encoding::List,
     grant::{Effect, GrantTerms, Grantee},
-    id::{Compartment, GrantId, LogPosition},
+    id::{Compartment, GrantId},
     limits::GRANT_RECORDS_MAX,
     record::RecordKind,
     set::{CompartmentSet, KindSet, PurposeSet},
@@ -34,7 +34,7 @@ use crate::{
     bundle::DEPTH_MAX,
     classify::{ACT_CODE, CONFIDENTIALITY, SecurityLabel, Sensitivity, types_of},
     facts::{
-        ACT_REASON, PARTICIPATION, grantee_at, own,
+        ACT_REASON, PARTICIPATION, grantee_at, own, record_at,
         security_label::{Meanings, category_of},
         time::{Dated, period},
     },
@@ -975,10 +975,7 @@ impl Reader<'_, '_> {
             identifier.only(&["use", "type", "system", "value", "period", "assigner"])?;
             let is_own = identifier.needed("system")?.text()? == own("record");
             let value = identifier.needed("value")?.text()?;
-            value.split_once('/').filter(|_| is_own).and_then(|(position, record)| {
-                let position = LogPosition(position.parse().ok()?);
-                Some(RecordName { position, record: record.parse().ok()? })
-            })
+            record_at(value).filter(|_| is_own)
         } else {
             self.reading.records.get(item.reference()?).copied()
         };
