@@ -503,6 +503,7 @@ mod tests {
                 }
                 Err(error) => {
                     assert!((400..500).contains(&Outcome::from(error.clone()).status().code()));
+                    assert!(error.to_string().contains("; "), "what to do next: {error}");
                     let name = format!("{error:?}");
                     name.split([' ', '{', '(']).next().unwrap().to_owned()
                 }

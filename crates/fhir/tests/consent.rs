@@ -6,8 +6,8 @@ use keepwell_fhir::{
     classify::Sensitivity,
     facts::{
         consent::{
-            CONSENT_BYTES_MAX, Grant, PCF, Read, Reading, Setting, Unexpressed, WriteError, read,
-            write,
+            CONSENT_BYTES_MAX, Grant, NOTES_MAX, PCF, PROVISIONS_MAX, RULES_MAX, Read, Reading,
+            Setting, Unexpressed, WriteError, read, write,
         },
         security_label::Meanings,
     },
@@ -20,6 +20,7 @@ use keepwell_types::{
         Compartment, GrantId, GroupId, Height, Location, LogPosition, MemberId, OrganisationId,
         RecordId, TeamId,
     },
+    limits::GRANT_RECORDS_MAX,
     member::Role,
     record::RecordKind,
     set::{CompartmentSet, KindSet, PurposeSet},
@@ -116,7 +117,7 @@ fn reading(json: &str) -> Result<Read, String> {
         records: &records,
     };
     read(json.as_bytes(), &reading).map_err(|error| {
-        assert!(!error.fault.to_string().is_empty());
+        assert!(error.fault.to_string().contains("; "), "what to do next: {error}");
         format!("{} {:?}", error.at, error.fault)
     })
 }
@@ -627,6 +628,102 @@ fn confidentiality_is_a_tag_to_pcf_and_a_mark_to_r4() {
     }
 }
 
+#[test]
+fn whatever_allows_less_is_noted_where_it_stands() {
+    for line in r#"
+        pcf {"type":"permit"}                                => Consent.provision SeparateConsentLeftOut
+        pcf {"type":"permit","securityLabel":[{{c:HIV}}]}    => Consent.provision.securityLabel[0] LabelIsCompartment(Hiv)
+        r4  {"type":"permit","securityLabel":[{{n:R}}]}      => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.securityLabel[0] RestrictedLeftOut
+        pcf {"type":"deny","securityLabel":[{{c:HIV}}]}      => Consent.provision.securityLabel[0] LabelDeniesMore
+        pcf {"type":"deny","class":[{{t:Observation}}]}      => Consent.provision.class KindDeniesMore(Result)
+        pcf {"type":"deny","class":[{{t:AllergyIntolerance}}]} =>
+        pcf {"type":"deny","dataPeriod":{"start":"2024"}}    => Consent.provision.dataPeriod ConditionIgnored
+        pcf {"type":"deny","code":[{"text":"x"}]}            => Consent.provision.code ConditionIgnored
+        pcf {"type":"deny","purpose":[{{p:TREAT}}]}          => Consent.provision.purpose[0] PurposeDeniesMore
+        pcf {"type":"deny","purpose":[{{p:PUBHLTH}}]}        =>
+        pcf {"type":"permit","securityLabel":[{{n:N}}],"class":[{{t:AllergyIntolerance}},{{t:Observation}}]} => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.class KindLeftOut(Result)
+        pcf {"type":"permit","securityLabel":[{{n:N}}],"purpose":[{{p:TREAT}},{{p:HMARKT}}]} => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.purpose[1] PurposeLeftOut
+        pcf {"type":"permit","securityLabel":[{{n:N}}],"action":[{{x:access}},{{x:collect}}]} => Consent.provision.action ReadingAlone, Consent.provision.securityLabel[0] LabelIsCompartment(Normal)
+        pcf {"type":"permit","securityLabel":[{{n:N}}],"data":[{"meaning":"dependents","reference":{"reference":"Observation/o"}}]} => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.data[0].meaning DependentsLeftOut
+        pcf {"type":"deny","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"permit","securityLabel":[{{n:N}}]}]} => Consent.provision.provision[0].securityLabel[0] LabelIsCompartment(Normal)
+        pcf {"type":"deny","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] SeparateConsentLeftOut, Consent.provision.provision[0] ExceptionMayLose
+    "#
+    .lines()
+    .map(str::trim)
+    .filter(|line| !line.is_empty())
+    {
+        let (provision, expected) = line.rsplit_once("=>").expect("provision => notes");
+        let (dialect, provision) = provision.split_once(' ').expect("dialect and provision");
+        let json = foreign(dialect == "pcf", &expand(provision.trim()));
+        let Ok(Read::Rules { notes, .. }) = reading(&json) else { panic!("{line}") };
+        let found: Vec<_> = notes.iter().map(|it| format!("{} {:?}", it.at, it.what)).collect();
+        assert_eq!(found.join(", "), expected.trim(), "{line}");
+        assert!(notes.iter().all(|it| it.to_string().starts_with(&format!("{}: ", it.at))));
+    }
+}
+
+#[test]
+fn what_is_noted_is_what_is_granted() {
+    let one = |provision: &str| rules(&foreign(true, &expand(provision))).0.remove(0);
+    let kinds = |kind: RecordKind| KindSet::EMPTY.with(kind);
+    let class = r#""class":[{{t:AllergyIntolerance}},{{t:Observation}}]"#;
+    assert_eq!(one(&format!(r#"{{"type":"permit",{class}}}"#)).kinds, kinds(RecordKind::Allergy));
+    let denied = kinds(RecordKind::Allergy).with(RecordKind::Result);
+    assert_eq!(one(&format!(r#"{{"type":"deny",{class}}}"#)).kinds, denied);
+    let treatment = [Purpose::Treatment].into_iter().collect();
+    let purpose = r#"{"type":"permit","purpose":[{{p:TREAT}},{{p:HMARKT}}]}"#;
+    assert_eq!(one(purpose).purposes, treatment);
+    let data = r#"{"type":"permit","data":[{"meaning":"dependents","reference":{"reference":"Observation/o"}}]}"#;
+    let name = RecordName { position: LogPosition(4), record: RecordId([4; 32]) };
+    assert_eq!(one(data).records[..], [name]);
+}
+
+#[test]
+fn limits_of_a_consent_hold_at_the_limit() {
+    let list = |item: &dyn Fn(usize) -> String, count: usize| {
+        (0..count).map(item).collect::<Vec<_>>().join(",")
+    };
+    let actor = |at: usize| format!("{{{{a:Practitioner/{}}}}}", MemberId([at as u8; 16]));
+    let permit = |count| format!(r#"{{"type":"permit","actor":[{}]}}"#, list(&actor, count));
+    // Separate consent makes two rules of each actor.
+    let deny = |count| format!(r#"{{"type":"deny","actor":[{}]}}"#, list(&actor, count));
+    let exception = |count| {
+        let permit = permit(count);
+        format!(r#"{},"provision":[{{"type":"deny"}}]}}"#, &permit[..permit.len() - 1])
+    };
+    let no_one = |at: usize| format!(r#"{{"type":"deny","actor":[{}]}}"#, actor(at));
+    let exceptions =
+        |count| format!(r#"{{"type":"permit","provision":[{}]}}"#, list(&no_one, count));
+    let label = |_| "{{c:HIV}}".to_string();
+    let labels =
+        |count| format!(r#"{{"type":"deny","code":[],"securityLabel":[{}]}}"#, list(&label, count));
+    let record = |at: usize| {
+        let system = "urn:keepwell:record";
+        let value = format!("{at}/{}", RecordId([1; 32]));
+        json!({ "meaning": "instance", "reference": { "identifier": { "system": system, "value": value } } })
+            .to_string()
+    };
+    let records = |count| format!(r#"{{"type":"permit","data":[{}]}}"#, list(&record, count));
+    type Provision<'a> = &'a dyn Fn(usize) -> String;
+    for (provision, at_most, max, at) in [
+        (&permit as Provision<'_>, RULES_MAX, RULES_MAX, "actor"),
+        (&deny, RULES_MAX / 2, RULES_MAX, ""),
+        (&exception, RULES_MAX / 2, RULES_MAX, "provision[0]"),
+        (&exceptions, PROVISIONS_MAX, PROVISIONS_MAX, "provision"),
+        (&labels, NOTES_MAX, NOTES_MAX, "securityLabel"),
+        (&records, GRANT_RECORDS_MAX, GRANT_RECORDS_MAX, "data"),
+    ] {
+        let of = |count| reading(&foreign(true, &expand(&provision(count))));
+        let Ok(Read::Rules { rules, notes, .. }) = of(at_most) else { panic!("{:?}", of(at_most)) };
+        assert!(rules.len() <= RULES_MAX && notes.len() <= NOTES_MAX);
+        let at = ["Consent.provision", at].into_iter().filter(|it| !it.is_empty());
+        let at = at.collect::<Vec<_>>().join(".");
+        assert_eq!(of(at_most + 1), Err(format!("{at} TooMany {{ max: {max} }}")));
+    }
+    let good = foreign(true, r#"{"type":"permit"}"#);
+    assert!(reading(&(good.clone() + &" ".repeat(CONSENT_BYTES_MAX - good.len()))).is_ok());
+}
+
 /// A Consent may have begun before block time did.
 #[test]
 fn a_permission_from_before_1970_has_begun() {
@@ -671,7 +768,16 @@ fn what_fhir_cannot_say_is_told_and_must_not_be_skipped() {
             Unexpressed::AccessesMax(3),
         ]
     );
-    assert!(unexpressed.iter().all(|it| !it.to_string().is_empty()));
+    let said: Vec<_> = unexpressed.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "2 compartments that no security label of PCF names",
+            "that R is one compartment, and not everything up to R",
+            "that it is for 15 kinds of records only",
+            "that it is for 3 accesses at most",
+        ]
+    );
     let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();
     assert_eq!(modifiers.len(), 3, "compartments, kinds and count: {modifiers:?}");
     let denied = GrantTerms { effect: Effect::Deny, ..terms };

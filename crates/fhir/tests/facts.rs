@@ -322,6 +322,7 @@ fn tasks_that_say_nothing_are_refused() {
     ] {
         let task = format!(r#"{{"resourceType":"Task"{more}}}"#);
         assert_eq!(task::request_status(task.as_bytes()), Err(fault), "{task}");
+        assert!(fault.to_string().contains("; "), "what to do next: {fault}");
     }
     let given = format!(r#"{{"valueReference":{{"reference":"Consent/{grant}"}}}}"#);
     let twice =

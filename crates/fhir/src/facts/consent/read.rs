@@ -47,7 +47,7 @@ pub const CONSENT_BYTES_MAX: usize = 1 << 20;
 pub const PROVISIONS_MAX: usize = 16;
 /// Rules that one Consent becomes.
 pub const RULES_MAX: usize = 64;
-/// Notes on one Consent.
+/// Notes on one Consent; what is beyond is narrowed all the same, and not told.
 pub const NOTES_MAX: usize = 256;
 const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
 const CONSENT_ACTION: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
@@ -180,7 +180,7 @@ pub struct ReadError {
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Fault {
     /// Too many bytes.
-    #[error("more than {bytes_max} bytes; no Consent needs them")]
+    #[error("more than {bytes_max} bytes; send it without what is attached to it")]
     TooLarge {
         /// Bytes allowed.
         bytes_max: usize,
@@ -189,10 +189,10 @@ pub enum Fault {
     #[error("no JSON with each key once; send FHIR R4 in JSON")]
     NotJson,
     /// Another resource.
-    #[error("no Consent")]
+    #[error("is no Consent; send one of FHIR R4")]
     NotAConsent,
     /// It is missing or of the wrong JSON type.
-    #[error("is missing, or not what FHIR R4 has there")]
+    #[error("is missing, or not what FHIR R4 has there; write it as FHIR R4 does")]
     Malformed,
     /// More items than are read.
     #[error("more than {max} of them; write several Consents")]
@@ -213,10 +213,12 @@ pub enum Fault {
     #[error("the Consent is said not to be verified; have it verified first")]
     NotVerified,
     /// It is about research, treatment or advance directives.
-    #[error("is not patient-privacy; the ledger keeps no other kind of consent")]
+    #[error(
+        "is not patient-privacy, the only kind of consent that is kept here; send one of that scope"
+    )]
     OtherScope,
     /// It is another patient's.
-    #[error("is not the patient of this chart")]
+    #[error("is not the patient of this chart; send it to the chart of whose it is")]
     OtherPatient,
     /// Its policy may restrict what it allows, and is not known.
     #[error("is no policy that this consortium keeps; name one of its policies")]
@@ -234,7 +236,7 @@ pub enum Fault {
     #[error("names nobody whom the ledger knows; refer to its member, organisation, team or group")]
     UnknownActor,
     /// Another role than that of who receives information.
-    #[error("is no recipient of information (IRCP); the ledger grants reading")]
+    #[error("is no recipient of information (IRCP), which is who reads; name one")]
     OtherRole,
     /// No record here goes by that reference.
     #[error("names no record that the ledger knows; refer to one by the ledger's name for it")]
@@ -243,10 +245,15 @@ pub enum Fault {
     #[error("the ledger grants and denies reading; write access, or nothing")]
     OtherAction,
     /// Keeping the condition is not possible, and without it more would be allowed.
-    #[error("the ledger cannot keep this condition, and would allow more without it")]
+    #[error(
+        "the ledger cannot keep this condition, and would allow more without it; write the Consent without it, or \
+         permit less"
+    )]
     WouldWiden,
     /// The chart has no compartment that is known to be for this.
-    #[error("no compartment of the chart is for this label")]
+    #[error(
+        "no compartment of the chart is for this label; set one up, or permit what the chart has"
+    )]
     NoCompartment,
     /// Ordinary and separate consent in one.
     #[error(
@@ -264,7 +271,7 @@ pub enum Fault {
     )]
     Contradiction,
     /// No compartment, kind, record, purpose, time or access is left of it.
-    #[error("nothing is left that it would permit or deny")]
+    #[error("nothing is left that it would permit or deny; remove it, or have it cover something")]
     Empty,
 }
 
