@@ -296,6 +296,16 @@ fn an_exception_opens_no_more_than_its_prohibition_says() {
         assert_eq!(allowed.len(), 1, "{provision}");
         (allowed[0].compartments, allowed[0].kinds)
     };
+    let purposes = |permit: &str| {
+        let provision = format!(
+            r#"{{"type":"deny","purpose":[{{{{p:TREAT}}}}],"provision":[{{"type":"permit"{permit}}}]}}"#
+        );
+        let (given, _) = rules(&foreign(true, &expand(&provision)));
+        given.iter().find(|it| it.effect == Effect::Allow).map(|it| it.purposes)
+    };
+    let only = |purpose: Purpose| Some(PurposeSet::EMPTY.with(purpose));
+    assert_eq!(purposes(""), only(Purpose::Treatment));
+    assert_eq!(purposes(r#","purpose":[{{p:ETREAT}}]"#), only(Purpose::EmergencyTreatment));
     let hiv = r#""securityLabel":[{{c:HIV}}],"#;
     let mark = r#""securityLabel":[{{n:R}}],"#;
     let to_carl = r#","actor":[{{a:Practitioner/carl}}]"#;

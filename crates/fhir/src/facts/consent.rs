@@ -23,8 +23,9 @@
 //! * What is read allows nothing that the Consent does not: a condition that the ledger cannot keep is refused in a
 //!   permission, with the place of the element, and left out of a prohibition, with a [`Note`].
 //! * An exception that the ledger's order of precedence would let a permission override is refused.
-//! * A prohibition may be kept wider than it is written. An exception from it opens what is for certain within what is
-//!   written, and is refused if nothing is.
+//! * A prohibition may be kept wider than it is written. An exception from it opens the compartments that its labels
+//!   stand for, the kinds of which it names every type and the purposes that it names, and is refused if there are none
+//!   or if the prohibition has a condition that is not kept.
 //!
 //! # Labels of others
 //!

@@ -449,12 +449,16 @@ struct Clause {
     stated: Stated,
 }
 
-/// What of a clause lies for certain within what the Consent says: of a permission all, and less of a prohibition that
-/// the ledger widens. An exception opens nothing else.
+/// What of a clause the Consent itself states: of a permission all, and less of a prohibition that the ledger widens. An
+/// exception opens nothing else.
 #[derive(Clone, Copy)]
 struct Stated {
+    /// Those that its labels stand for.
     compartments: CompartmentSet,
+    /// Those of which every type is named.
     kinds: KindSet,
+    /// Those that are named, without those that they comprise.
+    purposes: PurposeSet,
     /// Whether the ledger keeps every other condition.
     is_kept: bool,
 }
@@ -652,9 +656,11 @@ impl Reader<'_, '_> {
         }
         let compartments = self.compartments(element, effect, around)?;
         let (kinds, stated_kinds) = self.kinds(element, effect, around)?;
+        let (purposes, stated_purposes) = self.purposes(element, effect, around)?;
         let stated = Stated {
             compartments: self.stated_compartments(element, effect, compartments)?,
             kinds: stated_kinds,
+            purposes: stated_purposes,
             is_kept,
         };
         let mut clause = Clause {
@@ -664,7 +670,7 @@ impl Reader<'_, '_> {
             compartments,
             kinds,
             records: self.records(element, effect, around)?,
-            purposes: self.purposes(element, effect, around)?,
+            purposes,
             window: self.window(element, around)?,
             accesses_max: None,
             onward: false,
@@ -989,20 +995,27 @@ impl Reader<'_, '_> {
         found.map_or_else(|| item.fail(Fault::UnknownRecord), Ok)
     }
 
+    /// The purposes of a clause, and those of them that it names.
     fn purposes(
         &mut self,
         element: &Element<'_>,
         effect: Effect,
         around: Option<&Clause>,
-    ) -> Result<PurposeSet, ReadError> {
+    ) -> Result<(PurposeSet, PurposeSet), ReadError> {
         let codes = element.list("purpose", NOTES_MAX)?;
         if codes.is_empty() {
-            return Ok(around.map_or(PurposeSet::all(), |it| it.purposes));
+            let all = PurposeSet::all();
+            let purposes = match effect {
+                Effect::Deny => around.map_or(all, |it| it.purposes),
+                Effect::Allow => around.map_or(all, |it| it.stated.purposes),
+            };
+            return Ok((purposes, purposes));
         }
-        let mut purposes = PurposeSet::EMPTY;
+        let (mut purposes, mut stated) = (PurposeSet::EMPTY, PurposeSet::EMPTY);
         for item in &codes {
             let (system, code) = item.coding()?;
             let known = code.parse::<Purpose>().ok().filter(|_| system == ACT_REASON);
+            stated = known.map_or(stated, |purpose| stated.with(purpose));
             match (known, effect) {
                 (Some(purpose), Effect::Deny) if self.dialect != Dialect::Own => {
                     let comprised = comprised(purpose);
@@ -1020,7 +1033,7 @@ impl Reader<'_, '_> {
         if purposes.is_empty() {
             return element.needed("purpose")?.fail(Fault::Empty);
         }
-        Ok(purposes)
+        Ok((purposes, stated))
     }
 
     fn window(&self, element: &Element<'_>, around: Option<&Clause>) -> Result<Window, ReadError> {
