@@ -42,7 +42,12 @@
 //!
 //! Not here: whether the patient signed, and giving the grant, which a wallet does with the terms that are read.
 
+mod clause;
+mod element;
+mod error;
 mod explain;
+mod note;
+mod precedence;
 mod read;
 
 use alloc::{
@@ -63,11 +68,10 @@ use keepwell_types::{
 use serde_json::{Value, json};
 use thiserror::Error;
 
+pub use error::{Fault, ReadError};
 pub use explain::in_words;
-pub use read::{
-    CONSENT_BYTES_MAX, Fault, NOTES_MAX, Narrowing, Note, PROVISIONS_MAX, RULES_MAX, Read,
-    ReadError, Reading, read,
-};
+pub use note::{Narrowing, Note};
+pub use read::{CONSENT_BYTES_MAX, NOTES_MAX, PROVISIONS_MAX, RULES_MAX, Read, Reading, read};
 
 use super::{
     ACT_REASON, CALENDAR_END, LOINC, PARTICIPATION, coding, concept, entry_identifier,
