@@ -7,8 +7,8 @@
 //!   elements is not kept, and of an exponent `1E2` becomes `1e+2`: a patch makes a new version, whose
 //!   bytes are the server's.
 //! * A patch changes neither the id nor the type.
-//! * Operations, growth, what is moved, makes room and is compared, depth and the length of a pointer are bounded, so no
-//!   patch costs more than a small multiple of itself and its resource.
+//! * Operations, growth, what is moved, makes room and is compared, depth and the length of a pointer are
+//!   bounded, so no patch costs more than a small multiple of itself and its resource.
 //!
 //! Not here: FHIRPath patches, and whether the result is valid FHIR.
 

@@ -431,6 +431,9 @@ fn arguments_are_checked() {
     ] {
         assert_eq!(told(compose(&material)), Err(error));
     }
+    let composition = r#"{"resourceType":"Composition","id":"c1"}"#;
+    let error = SummaryError::Argument("composition_id");
+    assert_eq!(compose_of(&[composition]), Err(error), "two entries would have one fullUrl");
     let quoted = Material { base: "https://host/\"", author: Author::Named("\"\u{7}"), ..good };
     let summary = compose(&quoted).expect("what has to be is escaped");
     serde_json::from_str::<Value>(&summary.json).expect("it is JSON");

@@ -30,11 +30,12 @@
 //! # Labels of others
 //!
 //! A compartment is the unit in which a patient shares. A label in a permission of others stands for a compartment if
-//! it is the code that [`super::security_label`] writes for it, and what else [`classify`](crate::classify) puts there is shared
-//! with it; any other code is refused, narrower or wider. In a prohibition it stands for every compartment in which a
-//! resource with that label can lie. Confidentiality is a tag to PCF, and a high-water mark to R4: there `R` permits
-//! what is normal, since `V` lies where `R` does, and `V` that too. Several labels of a permission are tags to PCF,
-//! each of which is permitted, and the fields of one label to R4, which restrict together: there they are refused.
+//! it is the code that [`super::security_label`] writes for it, and what else [`classify`](mod@crate::classify) puts
+//! there is shared with it; any other code is refused, narrower or wider. In a prohibition it stands for every
+//! compartment in which a resource with that label can lie. Confidentiality is a tag to PCF, and a high-water mark to
+//! R4: there `R` permits what is normal alone, since `V` lies where `R` does, and `V` permits that compartment too.
+//! Several labels of a permission are tags to PCF, each of which is permitted, and the fields of one label to R4, which
+//! restrict together: there they are refused.
 //!
 //! R4 leaves to the policy's rule (`OPTIN`, `OPTOUT`) what holds beside a provision. A provision against that rule is
 //! an exception from it, and one that denies part of what the rule denies leaves the rule whole. Conditions without

@@ -38,8 +38,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{
-    LOINC, coding, concept, instant, reference, security_label::codings_of,
-    security_label::confidentiality_of,
+    LOINC, coding, concept, instant, reference,
+    security_label::{codings_of, confidentiality_of},
 };
 use crate::{
     bundle::{
@@ -190,7 +190,8 @@ pub struct Summary {
     /// Resources that no section has and nothing in one refers to, and those that are void, by their place among the
     /// inputs.
     pub left_out: Vec<usize>,
-    /// References out of the Bundle, or to what is void: the place of the input, and what it refers to. At most [`DANGLING_MAX`].
+    /// References out of the Bundle, or to what is void: the place of the input, and what it refers to. At most
+    /// [`DANGLING_MAX`].
     pub dangling: Vec<(usize, String)>,
     /// The most restrictive sensitivity in it, which the document is labelled with.
     pub sensitivity: Sensitivity,
@@ -230,7 +231,7 @@ pub enum SummaryError {
     #[error("the author is not among the resources; add it, or give a name")]
     NoAuthor,
     /// A section is said to be empty and is not.
-    #[error("{} is said to be known to be empty and has entries; do not say so", .0.code().1)]
+    #[error("{} is said to be known to be empty and has entries; leave it out of nil_known", .0.code().1)]
     NotNil(Section),
 }
 
@@ -238,12 +239,11 @@ pub enum SummaryError {
 fn form(argument: &str) -> &'static str {
     match argument {
         "bundle_id" => "a UUID in lower case",
-        "base" => "an http or https URL of at most 1024 bytes without a slash at its end",
-        "author" => "a reference or a name of at most 1024 bytes",
-        "alias" => {
-            "an absolute URL of at most 1024 bytes that this server does not use for another resource"
-        }
-        // The patient and the Composition.
+        "base" => "an http or https URL of at most URL_BYTES_MAX bytes without a slash at its end",
+        "author" => "a reference or a name of at most URL_BYTES_MAX bytes",
+        "alias" => "an absolute URL of at most URL_BYTES_MAX bytes, of another server",
+        "composition_id" => "an id as FHIR has them, and of no resource that is given",
+        // The patient.
         _ => "an id as FHIR has them",
     }
 }
@@ -252,6 +252,9 @@ fn form(argument: &str) -> &'static str {
 pub fn compose(material: &Material<'_>) -> Result<Summary, SummaryError> {
     check(material)?;
     let entries = Entries::read(material)?;
+    if entries.names.contains_key(&format!("Composition/{}", material.composition_id)) {
+        return Err(SummaryError::Argument("composition_id"));
+    }
     let patient =
         entries.at(&format!("Patient/{}", material.patient)).ok_or(SummaryError::NoPatient)?;
     let mut sections: BTreeMap<Section, Vec<usize>> = BTreeMap::new();

@@ -65,8 +65,8 @@ pub(super) struct Clause {
     pub(super) stated: Stated,
 }
 
-/// What of a clause the Consent itself states: of a permission all, and less of a prohibition that the ledger widens. An
-/// exception opens nothing else.
+/// What of a clause the Consent itself states: of a permission all, and less of a prohibition that the ledger widens.
+/// An exception opens nothing else.
 #[derive(Clone, Copy)]
 pub(super) struct Stated {
     /// Those that its labels stand for.
