@@ -465,7 +465,7 @@ fn a_count_of_accesses_is_for_one_rule() {
 
 /// Who reads R4 without PCF takes R for everything up to it, whatever compartment that is in.
 #[test]
-fn a_permission_labelled_r_is_not_read_without_its_compartments() {
+fn what_r4_would_take_otherwise_is_not_read_without_its_compartments() {
     let places = |effect, compartments: &[u8]| {
         let terms = GrantTerms { effect, compartments: set(compartments), ..terms() };
         let (consent, _) = written(&grant(&terms)).unwrap();
@@ -476,6 +476,9 @@ fn a_permission_labelled_r_is_not_read_without_its_compartments() {
     assert_eq!(places(Effect::Allow, &[0, 1]), [true, false]);
     assert_eq!(places(Effect::Allow, &[0]), [false, true]);
     assert_eq!(places(Effect::Deny, &[1]), [false, true]);
+    // To R4 several labels restrict together, which of a permission is less and a prohibition must not be.
+    assert_eq!(places(Effect::Allow, &[0, 5]), [false, true]);
+    assert_eq!(places(Effect::Deny, &[0, 5]), [true, false]);
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! effect           provision.type                        the same
 //! grantee          provision.actor, as IRCP; no actor    the same
 //!                  for everyone
-//! compartments     provision.securityLabel, as tags,     of a permission less, with R one it must not act on; a
-//!                  and `compartments`                    prohibition it must not act on
+//! compartments     provision.securityLabel, as tags,     the same where one label says it; else of a permission
+//!                  and `compartments`                    less, and what would look otherwise it must not act on
 //! kinds            `kinds`                               a permission it must not act on; of a prohibition more
 //! records          provision.data, `instance`            the same
 //! purposes         provision.purpose; none for all       the same
@@ -317,11 +317,12 @@ impl Provision {
         let names = terms.compartments.iter().map(|it| it.index().to_string()).collect::<Vec<_>>();
         let extension = json!({ "url": own("compartments"), "valueString": names.join(" ") });
         let has_restricted = labelled.iter().any(|it| label_of(it) == Some((CONFIDENTIALITY, "R")));
-        // Without a label the provision looks as if it covered everything; with some it looks as if it covered them,
-        // and with R, to who reads R4 without PCF, as if it covered everything up to it.
-        let looks_narrower = !self.is_allowing && !labelled.is_empty() && !rest.is_empty();
+        // Without a label the provision looks as if it covered everything; with some it looks as if it covered them. To
+        // who reads R4 without PCF, R looks as if it covered everything up to it, and several as if all had to be there.
         let looks_wider = has_restricted || (labelled.is_empty() && !rest.is_empty());
-        if looks_narrower || (self.is_allowing && looks_wider) {
+        let looks_narrower = labelled.len() > 1 || (!labelled.is_empty() && !rest.is_empty());
+        let misleads = if self.is_allowing { looks_wider } else { looks_narrower };
+        if misleads {
             self.modifying.push(extension);
         } else {
             self.plain.push(extension);
