@@ -659,6 +659,7 @@ fn whatever_allows_less_is_noted_where_it_stands() {
         pcf {"type":"permit","securityLabel":[{{n:N}}],"action":[{{x:access}},{{x:collect}}]} => Consent.provision.action ReadingAlone, Consent.provision.securityLabel[0] LabelIsCompartment(Normal)
         pcf {"type":"permit","securityLabel":[{{n:N}}],"data":[{"meaning":"dependents","reference":{"reference":"Observation/o"}}]} => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.data[0].meaning DependentsLeftOut
         pcf {"type":"deny","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"permit","securityLabel":[{{n:N}}]}]} => Consent.provision.provision[0].securityLabel[0] LabelIsCompartment(Normal)
+        pcf {"type":"deny","securityLabel":[{{c:HIV}}],"provision":[{"type":"permit"}]} => Consent.provision.securityLabel[0] LabelDeniesMore, Consent.provision.provision[0] ExceptionMayLose
         pcf {"type":"deny","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] SeparateConsentLeftOut, Consent.provision.provision[0] ExceptionMayLose
     "#
     .lines()
