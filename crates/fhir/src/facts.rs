@@ -5,7 +5,7 @@
 //! an access          AuditEvent   IHE BALP patterns, BTG for emergencies     audit_event
 //! a version          Provenance   signatures with meaning, redactions        provenance
 //! a request, a case  Task         status both ways                           task
-//! a compartment      DS4P labels  the inverse of `classify`                  label
+//! a compartment      DS4P labels  the inverse of `classify`                  security_label
 //! a chart            IPS Bundle   `$summary`                                 summary_document
 //! ```
 //!
@@ -22,8 +22,8 @@
 
 pub mod audit_event;
 pub mod consent;
-pub mod label;
 pub mod provenance;
+pub mod security_label;
 pub mod summary_document;
 pub mod task;
 mod time;
@@ -35,8 +35,9 @@ use alloc::{
 use core::fmt::Display;
 
 use keepwell_types::{
+    access::RecordName,
     grant::Grantee,
-    id::{Location, MemberId, OrganisationId},
+    id::{Location, LogPosition, MemberId, OrganisationId},
     member::{Party, Role},
     time::BlockTime,
 };
@@ -77,6 +78,26 @@ fn own_concept(name: &str, code: &str) -> Value {
 
 fn own_identifier(name: &str, value: impl Display) -> Value {
     json!({ "system": own(name), "value": value.to_string() })
+}
+
+/// The ledger's name of a record, `position/record`. [`record_at`] reads it back.
+fn record_text(name: RecordName) -> String {
+    format!("{}/{}", name.position, name.record)
+}
+
+fn record_identifier(name: RecordName) -> Value {
+    own_identifier("record", record_text(name))
+}
+
+/// The record of a [`record_text`].
+fn record_at(text: &str) -> Option<RecordName> {
+    let (position, record) = text.split_once('/')?;
+    Some(RecordName { position: LogPosition(position.parse().ok()?), record: record.parse().ok()? })
+}
+
+/// The last instant before `until`: a FHIR period includes its end, a window of the ledger does not.
+const fn last_before(until: BlockTime) -> BlockTime {
+    BlockTime(until.0.saturating_sub(1))
 }
 
 fn reference(text: &str) -> Value {
@@ -154,9 +175,19 @@ fn party_reference(party: Party, patient: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use keepwell_types::id::{GroupId, TeamId};
+    use keepwell_types::id::{GroupId, RecordId, TeamId};
 
     use super::*;
+
+    #[test]
+    fn names_of_records_read_back() {
+        let name = RecordName { position: LogPosition(u64::MAX), record: RecordId([7; 32]) };
+        let written = record_text(name);
+        assert_eq!(record_at(&written), Some(name), "{written}");
+        for other in ["", "4", "4/", "/", "-4/x", &written.replacen('/', "//", 1)] {
+            assert_eq!(record_at(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn references_to_grantees_read_back() {

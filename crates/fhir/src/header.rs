@@ -22,8 +22,8 @@ use thiserror::Error;
 
 pub use crate::search::Handling;
 use crate::{
+    calendar::{self, DAY_SECONDS, civil, days, digits, offset, seconds_of_day},
     outcome::{IssueType, Outcome},
-    synthetic::calendar::{self, DAY_SECONDS, civil},
 };
 
 /// Characters of a header that is read.
@@ -35,7 +35,6 @@ const MONTHS: [&str; 12] =
 const DAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const SECOND_MS: u64 = 1_000;
-const YEAR_MAX: i64 = 9_999;
 
 /// Why a header is refused. All are the sender's.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -293,41 +292,15 @@ fn words<const N: usize>(text: &str) -> Option<[&str; N]> {
     words.next().is_none().then_some(found)
 }
 
-fn digits(text: &str, count: usize) -> Option<i64> {
-    let is_number = text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| text.parse().ok())?
-}
-
 fn month_of(name: &str) -> Option<i64> {
     let at = MONTHS.iter().position(|month| *month == name)?;
     i64::try_from(at + 1).ok()
 }
 
-/// `time` is `08:49:37`; a leap second counts as the one before it.
-fn milliseconds(date: (i64, i64, i64), time: &str) -> Option<u64> {
-    let seconds = days(date)? * DAY_SECONDS + seconds_of_day(time)?;
-    u64::try_from(seconds).ok()?.checked_mul(SECOND_MS)
-}
-
-fn seconds_of_day(time: &str) -> Option<i64> {
-    let mut parts = time.split(':');
-    let mut part = || digits(parts.next()?, 2);
-    let (hour, minute, second) = (part()?, part()?, part()?);
-    let is_time = hour < 24 && minute < 60 && second <= 60 && parts.next().is_none();
-    is_time.then(|| hour * 3_600 + minute * 60 + second.min(59))
-}
-
-/// Days since 1970 of a date that exists, by eras of 400 years that begin in March.
-fn days((year, month, day): (i64, i64, i64)) -> Option<i64> {
-    if !(0..=YEAR_MAX).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    (civil(days) == (year, month, day)).then_some(days)
+/// `time` is `08:49:37`; what was before 1970 counts as its beginning.
+fn milliseconds((year, month, day): (i64, i64, i64), time: &str) -> Option<u64> {
+    let seconds = days(year, month, day)? * DAY_SECONDS + seconds_of_day(time)?;
+    u64::try_from(seconds).unwrap_or(0).checked_mul(SECOND_MS)
 }
 
 /// The milliseconds since 1970 of a FHIR instant (R4, data types): `2015-02-07T13:28:17.239+02:00`.
@@ -338,29 +311,17 @@ pub fn parse_instant(name: &'static str, text: &str) -> Result<u64, HeaderError>
 
 fn read_instant(text: &str) -> Option<u64> {
     let (date, rest) = text.split_once('T')?;
-    let mut parts = date.split('-');
-    let date = (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let day = calendar::days_of(date).filter(|days| days.end - days.start == 1)?.start;
     let (time, zone) = rest.split_at_checked(rest.find(['Z', '+', '-'])?)?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let is_fraction = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
-    if parts.next().is_some() || !is_fraction {
+    if !is_fraction {
         return None;
     }
     let thousandths: String = fraction.chars().chain("00".chars()).take(3).collect();
-    let seconds = days(date)? * DAY_SECONDS + seconds_of_day(time)? - offset(zone)?;
-    u64::try_from(seconds * 1_000 + digits(&thousandths, 3)?).ok()
-}
-
-/// Seconds by which a zone is ahead of UTC: `Z`, `+02:00`.
-fn offset(zone: &str) -> Option<i64> {
-    if zone == "Z" {
-        return Some(0);
-    }
-    let (sign, time) = zone.split_at_checked(1)?;
-    let (hours, minutes) = time.split_once(':')?;
-    let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
-    let ahead = (hours <= 14 && minutes < 60).then_some(hours * 3_600 + minutes * 60)?;
-    Some(if sign == "-" { -ahead } else { ahead })
+    let seconds = day * DAY_SECONDS + seconds_of_day(time)? - offset(zone)?;
+    // What was before 1970 counts as its beginning.
+    Some(u64::try_from(seconds * 1_000 + digits(&thousandths, 3)?).unwrap_or(0))
 }
 
 /// `Last-Modified`: `Sun, 06 Nov 1994 08:49:37 GMT`. What is under a second is cut off.
@@ -495,7 +456,7 @@ mod tests {
             Sun, 06 nov 1994 08:49:37 GMT     => refused
             Sun, 06 Nov 1994 24:00:00 GMT     => refused
             Sun, 06 Nov 1994 08:49 GMT        => refused
-            Sun, 06 Nov 1969 08:49:37 GMT     => refused
+            Sun, 06 Nov 1969 08:49:37 GMT     => 0
             Sun, 00 Nov 1994 08:49:37 GMT     => refused
             Sun,  06 Nov 1994 08:49:37 GMT    => refused
             1994-11-06T08:49:37Z              => refused
@@ -519,7 +480,8 @@ mod tests {
             1994-11-06T08:49:37+15:00         => refused
             1994-11-31T08:49:37Z              => refused
             1994-11-06                        => refused
-            1970-01-01T00:00:00+01:00         => refused
+            1970-01-01T00:00:00+01:00         => 0
+            2016-12-31T23:59:60.5Z            => 1483228799500
             ",
         );
     }

@@ -25,7 +25,7 @@
 
 extern crate alloc;
 
-mod base64;
+mod calendar;
 mod tree;
 
 pub mod bundle;

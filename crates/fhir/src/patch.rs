@@ -7,8 +7,8 @@
 //!   elements is not kept, and of an exponent `1E2` becomes `1e+2`: a patch makes a new version, whose
 //!   bytes are the server's.
 //! * A patch changes neither the id nor the type.
-//! * Operations, growth, what is moved and compared, depth and the length of a pointer are bounded, so no
-//!   patch costs more than a small multiple of itself and its resource.
+//! * Operations, growth, what is moved, makes room and is compared, depth and the length of a pointer are
+//!   bounded, so no patch costs more than a small multiple of itself and its resource.
 //!
 //! Not here: FHIRPath patches, and whether the result is valid FHIR.
 
@@ -34,7 +34,7 @@ pub const PATCH_BYTES_MAX: usize = 1 << 20;
 pub const OPERATIONS_MAX: usize = 1_000;
 /// Bytes of all values that a patch adds and copies.
 pub const GROWTH_BYTES_MAX: usize = 1 << 20;
-/// Operations read at most so many times the bytes of the resource, and [`GROWTH_BYTES_MAX`].
+/// Operations read and move at most so many times the bytes of the resource, and [`GROWTH_BYTES_MAX`].
 pub const READ_TIMES_MAX: usize = 4;
 /// Steps of a pointer: a resource is not deeper.
 const POINTER_STEPS_MAX: usize = DEPTH_MAX;
@@ -61,7 +61,7 @@ pub enum PatchError {
     #[error(transparent)]
     Input(#[from] BundleError),
     /// No list of operations.
-    #[error("a JSON Patch is a list of operations")]
+    #[error("a JSON Patch is a list of operations; send one (RFC 6902, section 3)")]
     NotAList,
     /// Too many operations.
     #[error(
@@ -73,7 +73,7 @@ pub enum PatchError {
     },
     /// An operation is wrong in itself.
     #[error(
-        "operation {index}: {element} is missing, unknown or of the wrong type (RFC 6902, section 4)"
+        "operation {index}: {element} is missing, unknown or of the wrong type; write it as RFC 6902, section 4, has it"
     )]
     BadOperation {
         /// The operation.
@@ -98,7 +98,7 @@ pub enum PatchError {
         index: usize,
     },
     /// A value would stand inside itself.
-    #[error("operation {index} moves a value into itself")]
+    #[error("operation {index} moves a value into itself; copy it instead, or move it elsewhere")]
     IntoItself {
         /// The operation.
         index: usize,
@@ -118,13 +118,17 @@ pub enum PatchError {
         index: usize,
     },
     /// The resource would become too deep.
-    #[error("operation {index}: the resource would have more than {DEPTH_MAX} levels")]
+    #[error(
+        "operation {index}: the resource would have more than {DEPTH_MAX} levels; add the value further up"
+    )]
     TooDeep {
         /// The operation.
         index: usize,
     },
     /// The result is no resource of the same id and type.
-    #[error("the patch changes {0}; a resource keeps it for good")]
+    #[error(
+        "the patch changes {0}, which a resource keeps for good; leave it as it is, or create another resource"
+    )]
     Identity(&'static str),
 }
 
@@ -245,9 +249,9 @@ impl Operation {
         match self {
             Self::Add(path, value) => {
                 work.add(path, value)?;
-                add(resource, path, value.clone())
+                add(resource, path, value.clone(), work)
             }
-            Self::Remove(path) => remove(resource, path, "path").map(drop),
+            Self::Remove(path) => remove(resource, path, "path", work).map(drop),
             Self::Replace(path, value) => {
                 work.add(path, value)?;
                 *find_mut(resource, path).ok_or(Fault::NotFound("path"))? = value.clone();
@@ -260,15 +264,15 @@ impl Operation {
                 if path == from {
                     return find(resource, from).map(drop).ok_or(Fault::NotFound("from"));
                 }
-                let value = remove(resource, from, "from")?;
+                let value = remove(resource, from, "from", work)?;
                 check_depth(path, &work.read(&value)?)?;
-                add(resource, path, value)
+                add(resource, path, value, work)
             }
             Self::Copy { from, path } => {
                 let value = find(resource, from).ok_or(Fault::NotFound("from"))?;
                 work.add(path, value)?;
                 let value = value.clone();
-                add(resource, path, value)
+                add(resource, path, value, work)
             }
             Self::Test(path, value) => {
                 let found = find(resource, path).ok_or(Fault::NotFound("path"))?;
@@ -279,7 +283,7 @@ impl Operation {
     }
 }
 
-/// What the operations of a patch have cost, in bytes.
+/// What the operations of a patch have cost, in bytes; an element that makes room counts as one.
 struct Work {
     added: usize,
     read: usize,
@@ -305,8 +309,14 @@ impl Work {
     /// Counts a `value` that is moved or compared, which adds nothing, and refuses too much of it.
     fn read(&mut self, value: &Value) -> Result<String, Fault> {
         let text = value.to_string();
-        self.read = self.read.saturating_add(text.len());
-        if self.read > self.read_max { Err(Fault::TooCostly) } else { Ok(text) }
+        self.count(text.len())?;
+        Ok(text)
+    }
+
+    /// Counts `cost`, and refuses too much.
+    fn count(&mut self, cost: usize) -> Result<(), Fault> {
+        self.read = self.read.saturating_add(cost);
+        if self.read > self.read_max { Err(Fault::TooCostly) } else { Ok(()) }
     }
 }
 
@@ -385,7 +395,7 @@ fn walk<'v>(value: &'v mut Value, steps: &[String]) -> Option<&'v mut Value> {
     })
 }
 
-fn add(resource: &mut Value, path: &Pointer, value: Value) -> Result<(), Fault> {
+fn add(resource: &mut Value, path: &Pointer, value: Value, work: &mut Work) -> Result<(), Fault> {
     const MISSING: Fault = Fault::NotFound("path");
     let Some((around, last)) = path.split() else {
         *resource = value;
@@ -400,6 +410,7 @@ fn add(resource: &mut Value, path: &Pointer, value: Value) -> Result<(), Fault> 
             if at > items.len() {
                 return Err(MISSING);
             }
+            work.count(items.len() - at)?;
             items.insert(at, value);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Err(MISSING),
@@ -407,15 +418,24 @@ fn add(resource: &mut Value, path: &Pointer, value: Value) -> Result<(), Fault> 
     Ok(())
 }
 
-fn remove(resource: &mut Value, path: &Pointer, element: &'static str) -> Result<Value, Fault> {
+fn remove(
+    resource: &mut Value,
+    path: &Pointer,
+    element: &'static str,
+    work: &mut Work,
+) -> Result<Value, Fault> {
     let missing = Fault::NotFound(element);
     // Without its root there is no resource.
     let (around, last) = path.split().ok_or(missing)?;
     match walk(resource, around).ok_or(missing)? {
         // `remove` would put the last element in its place.
-        Value::Object(fields) => fields.shift_remove(last).ok_or(missing),
+        Value::Object(fields) => {
+            work.count(fields.len())?;
+            fields.shift_remove(last).ok_or(missing)
+        }
         Value::Array(items) => {
             let at = index(last).filter(|at| *at < items.len()).ok_or(missing)?;
+            work.count(items.len() - at)?;
             Ok(items.remove(at))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Err(missing),
@@ -483,6 +503,7 @@ mod tests {
                 }
                 Err(error) => {
                     assert!((400..500).contains(&Outcome::from(error.clone()).status().code()));
+                    assert!(error.to_string().contains("; "), "what to do next: {error}");
                     let name = format!("{error:?}");
                     name.split([' ', '{', '(']).next().unwrap().to_owned()
                 }
@@ -564,21 +585,13 @@ mod tests {
         let operations = OPERATIONS_MAX + 1;
         assert_eq!(patched(&many(operations)), Err(PatchError::TooManyOperations { operations }));
 
-        // Each copy doubles.
+        // Each copy doubles what it is of.
         let copies = vec_of(r#"{"op":"copy","from":"/w","path":"/w/-"}"#, 40);
-        let error = patched(&copies).unwrap_err();
-        assert!(
-            matches!(error, PatchError::TooLarge { .. } | PatchError::TooDeep { .. }),
-            "{error}"
-        );
-        let flat = r#"{"op":"replace","path":"/w","value":{"a":"0123456789"}}"#;
-        let copies =
-            (0..1_000 - 1).map(|at| format!(r#",{{"op":"copy","from":"","path":"/w/{at}"}}"#));
-        let error = patched(&(flat.to_owned() + &copies.collect::<String>())).unwrap_err();
-        assert!(
-            matches!(error, PatchError::TooLarge { .. } | PatchError::TooDeep { .. }),
-            "{error}"
-        );
+        assert_eq!(patched(&copies), Err(PatchError::TooLarge { index: 15 }));
+        // Each holds the one before it.
+        let copies = vec_of(r#"{"op":"copy","from":"","path":"/w/a"}"#, 40);
+        let copies = r#"{"op":"replace","path":"/w","value":{}},"#.to_owned() + &copies;
+        assert_eq!(patched(&copies), Err(PatchError::TooDeep { index: 32 }));
 
         let steps = |count: usize| {
             let path = "/a".repeat(count);
@@ -616,6 +629,53 @@ mod tests {
         assert_eq!(apply(&many), Err(PatchError::TooCostly { index: 5 }));
         let moves = [there, back, there, back].join(",");
         assert_eq!(apply(&[&moves, test].join(",")), Err(PatchError::TestFailed { index: 4 }));
+    }
+
+    /// Of `op` at the first of many elements, which moves all that are behind it.
+    #[test]
+    fn elements_are_not_moved_again_and_again() {
+        const ELEMENTS: usize = 1 << 14;
+        let list = alloc::vec!["0"; ELEMENTS].join(",");
+        let fields =
+            (0..ELEMENTS / 8).map(|at| format!(r#""{at:x}":0"#)).collect::<Vec<_>>().join(",");
+        let resource =
+            format!(r#"{{"resourceType":"Basic","id":"a","v":[{list}],"w":{{{fields}}}}}"#);
+        let apply = |operation: &dyn Fn(usize) -> String, count: usize| {
+            let operations = (0..count).map(operation).collect::<Vec<_>>().join(",");
+            let patch = Patch::parse(format!("[{operations}]").as_bytes()).unwrap();
+            patch.apply(&resource).map(drop)
+        };
+        let at = |op: &'static str, step: &str| {
+            let path = step.to_owned();
+            move |_: usize| format!(r#"{{"op":"{op}","path":"{path}","value":0}}"#)
+        };
+        let too_costly =
+            |result: Result<(), PatchError>| matches!(result, Err(PatchError::TooCostly { .. }));
+        for (op, step) in [("remove", "/v/0"), ("add", "/v/0")] {
+            assert_eq!(apply(&at(op, step), 4), Ok(()), "{op}");
+            assert!(too_costly(apply(&at(op, step), OPERATIONS_MAX)), "{op}");
+        }
+        let first = |at: usize| format!(r#"{{"op":"remove","path":"/w/{at:x}"}}"#);
+        assert!(too_costly(apply(&first, OPERATIONS_MAX)));
+        assert_eq!(apply(&at("add", "/v/-"), OPERATIONS_MAX), Ok(()));
+        let last = |at: usize| format!(r#"{{"op":"remove","path":"/v/{}"}}"#, ELEMENTS - 1 - at);
+        assert_eq!(apply(&last, OPERATIONS_MAX), Ok(()));
+    }
+
+    #[test]
+    fn bytes_are_counted_to_the_last() {
+        let spaces = |len: usize| format!("[]{}", " ".repeat(len - 2));
+        assert!(Patch::parse(spaces(PATCH_BYTES_MAX).as_bytes()).is_ok());
+        let error = Patch::parse(spaces(PATCH_BYTES_MAX + 1).as_bytes());
+        assert!(matches!(error, Err(PatchError::Input(BundleError::TooLarge { .. }))));
+
+        let half = format!("\"{}\"", "x".repeat(GROWTH_BYTES_MAX / 2 - 2));
+        let twice = format!(
+            r#"{{"op":"add","path":"/x","value":{half}}},{{"op":"copy","from":"/x","path":"/y"}}"#
+        );
+        assert!(patched(&twice).is_ok());
+        let more = twice + r#",{"op":"add","path":"/y","value":1}"#;
+        assert_eq!(patched(&more), Err(PatchError::TooLarge { index: 2 }));
     }
 
     fn vec_of(operation: &str, count: usize) -> String {

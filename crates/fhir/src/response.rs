@@ -4,7 +4,7 @@
 //!
 //! * A resource stands in its Bundle with its exact bytes; a [`RawValue`] is JSON by its type, so the
 //!   Bundle is too.
-//! * An entry that failed has its OperationOutcome in `response.outcome`, and no resource.
+//! * An entry whose status is an error shows no resource, whatever it is given.
 //!
 //! Not here: which entries a search finds and where a page ends. Links are what the caller built from its
 //! configured base.
@@ -54,9 +54,14 @@ impl<'a> Response<'a> {
         Self { status, location: None, version: None, last_modified_ms: None, outcome: None }
     }
 
-    /// An entry that failed.
+    /// An entry that failed, and why.
     pub fn failed(outcome: &'a Outcome) -> Self {
         Self { outcome: Some(outcome), ..Self::of(outcome.status()) }
+    }
+
+    /// Of `resource` what may stand beside it.
+    fn shows<'r>(&self, resource: Option<&'r RawValue>) -> Option<&'r RawValue> {
+        resource.filter(|_| self.status.code() < 400)
     }
 }
 
@@ -122,7 +127,7 @@ pub fn transaction_response(answers: &[Answer<'_>]) -> String {
 fn answer(bundle_type: &'static str, answers: &[Answer<'_>]) -> String {
     let entry = answers.iter().map(|answer| EntryOut {
         full_url: answer.full_url,
-        resource: answer.resource,
+        resource: answer.response.shows(answer.resource),
         response: Some(ResponseOut::of(&answer.response)),
         ..EntryOut::default()
     });
@@ -150,7 +155,7 @@ pub fn searchset(links: &[Link<'_>], total: Option<u64>, found: &[Found<'_>]) ->
 pub fn history(links: &[Link<'_>], total: Option<u64>, versions: &[Version<'_>]) -> String {
     let entry = versions.iter().map(|version| EntryOut {
         full_url: Some(version.full_url),
-        resource: version.resource,
+        resource: version.response.shows(version.resource),
         request: Some(RequestOut { method: version.method.as_str(), url: version.url }),
         response: Some(ResponseOut::of(&version.response)),
         ..EntryOut::default()
@@ -300,6 +305,29 @@ mod tests {
                 r#""response":{"status":"204 No Content","lastModified":"1994-11-06T08:49:37.000Z"}}]}"#
             )
         );
+    }
+
+    #[test]
+    fn an_entry_that_failed_shows_no_resource() {
+        let patient = raw(r#"{"resourceType":"Patient"}"#);
+        let outcome = Outcome::error(IssueType::Conflict, "stale");
+        for (response, is_shown) in [
+            (Response::of(Status::OK), true),
+            (Response::of(Status::NOT_FOUND), false),
+            (Response::failed(&outcome), false),
+        ] {
+            let answer =
+                Answer { full_url: None, resource: Some(&patient), response: response.clone() };
+            assert_eq!(batch_response(&[answer]).contains("Patient"), is_shown);
+            let version = Version {
+                full_url: "https://k.example/Basic/1",
+                resource: Some(&patient),
+                method: Method::Put,
+                url: "Basic/1",
+                response,
+            };
+            assert_eq!(history(&[], None, &[version]).contains("Patient"), is_shown);
+        }
     }
 
     #[test]

@@ -14,7 +14,6 @@
 //!
 //! Not here: statistics. Codes are real, frequencies are not; nothing about illness can be learnt.
 
-pub(crate) mod calendar;
 mod catalogue;
 mod random;
 
@@ -24,13 +23,13 @@ use alloc::{
     vec::Vec,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Number, Value, json};
 
 use crate::{
-    base64::base64,
+    calendar::{self, DAY_SECONDS, day, instant},
     classify::{ACT_CODE, CONFIDENTIALITY},
 };
-use calendar::{DAY_SECONDS, day, instant};
 use catalogue::{Coded, Illness, Measure, Problem};
 use random::Random;
 
@@ -433,7 +432,7 @@ impl Life {
             "description": title,
             "content": [{ "attachment": {
                 "contentType": "text/plain; charset=utf-8",
-                "data": base64(text.as_bytes()),
+                "data": BASE64_STANDARD.encode(&text),
                 "size": text.len(),
                 "title": title,
                 "creation": instant(visit.at),

@@ -31,6 +31,7 @@ use alloc::{
     vec::Vec,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -698,31 +699,8 @@ fn patch_of<'a>(source: &Source<'a>, body: &Body<'a>) -> Result<Vec<u8>, EntryEr
 
 /// Decodes base64 (RFC 4648, section 4), with its padding; white space, which R4 allows, is passed over.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let padding = digits.iter().rev().take_while(|b| **b == b'=').count();
-    if !digits.len().is_multiple_of(4) || padding > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3);
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for digit in &digits[..digits.len() - padding] {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
-        }
-    }
-    // What is left over must be nothing, so that one text stands for one value.
-    (bits & ((1 << held) - 1) == 0).then_some(bytes)
+    let digits: Vec<u8> = text.bytes().filter(|it| !it.is_ascii_whitespace()).collect();
+    BASE64_STANDARD.decode(digits).ok()
 }
 
 /// Refuses a full URL that is none, or that contradicts what it stands beside (R4, Bundle, "Resource URL").

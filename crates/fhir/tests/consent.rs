@@ -6,10 +6,10 @@ use keepwell_fhir::{
     classify::Sensitivity,
     facts::{
         consent::{
-            CONSENT_BYTES_MAX, Grant, PCF, Read, Reading, Setting, Unexpressed, WriteError, read,
-            write,
+            CONSENT_BYTES_MAX, Grant, NOTES_MAX, PCF, PROVISIONS_MAX, RULES_MAX, Read, Reading,
+            Setting, Unexpressed, WriteError, read, write,
         },
-        label::Meanings,
+        security_label::Meanings,
     },
 };
 use keepwell_types::{
@@ -20,7 +20,9 @@ use keepwell_types::{
         Compartment, GrantId, GroupId, Height, Location, LogPosition, MemberId, OrganisationId,
         RecordId, TeamId,
     },
+    limits::GRANT_RECORDS_MAX,
     member::Role,
+    record::RecordKind,
     set::{CompartmentSet, KindSet, PurposeSet},
     time::{BlockTime, Window},
 };
@@ -115,7 +117,7 @@ fn reading(json: &str) -> Result<Read, String> {
         records: &records,
     };
     read(json.as_bytes(), &reading).map_err(|error| {
-        assert!(!error.fault.to_string().is_empty());
+        assert!(error.fault.to_string().contains("; "), "what to do next: {error}");
         format!("{} {:?}", error.at, error.fault)
     })
 }
@@ -191,6 +193,8 @@ fn a_provision_that_would_be_widened_is_refused_where_it_says_so() {
         {"type":"permit","code":[{"text":"x"}]}                   => Consent.provision.code WouldWiden
         {"type":"permit","securityLabel":[{{c:ETHUD}}]}           => Consent.provision.securityLabel[0] WouldWiden
         {"type":"permit","securityLabel":[{{c:STD}}]}             => Consent.provision.securityLabel[0] WouldWiden
+        {"type":"permit","securityLabel":[{{c:BH}}]}              => Consent.provision.securityLabel[0] WouldWiden
+        {"type":"permit","securityLabel":[{{n:V}}]}               => Consent.provision.securityLabel[0] WouldWiden
         {"type":"permit","securityLabel":[{{n:L}}]}               => Consent.provision.securityLabel[0] WouldWiden
         {"type":"permit","securityLabel":[{{p:TREAT}}]}           => Consent.provision.securityLabel[0] WouldWiden
         {"type":"permit","securityLabel":[{{n:N}},{{c:ETH}}]}     => Consent.provision.securityLabel SeparateConsent
@@ -212,6 +216,7 @@ fn a_provision_that_would_be_widened_is_refused_where_it_says_so() {
         {"type":"permit","_period":{}}                            => Consent.provision UnknownElement
         {"type":"permit","modifierExtension":[{"url":"x"}]}       => Consent.provision.modifierExtension[0] UnknownModifier
         {"type":"permit","period":{"end":"2024-02-30"}}           => Consent.provision.period.end Malformed
+        {"type":"permit","period":{"end":"1965"}}                 => Consent.provision.period Empty
         {"type":"permit","period":{"end":"2020-02-01"}}           => Consent.provision.period Empty
         {"type":"permit","period":{}}                             => Consent.provision.period Malformed
         {"type":"allow"}                                          => Consent.provision.type Malformed
@@ -280,6 +285,66 @@ fn whoever_is_not_in_a_prohibition_is_no_exception_from_it() {
     }
 }
 
+/// The ledger denies more than this Consent says; what is excepted from it is excepted from what it says alone.
+#[test]
+fn an_exception_opens_no_more_than_its_prohibition_says() {
+    let allowed = |pcf, deny: &str, permit: &str| {
+        let provision =
+            format!(r#"{{"type":"deny",{deny}"provision":[{{"type":"permit"{permit}}}]}}"#);
+        let (given, _) = rules(&foreign(pcf, &expand(&provision)));
+        let allowed: Vec<_> = given.into_iter().filter(|it| it.effect == Effect::Allow).collect();
+        assert_eq!(allowed.len(), 1, "{provision}");
+        (allowed[0].compartments, allowed[0].kinds)
+    };
+    let purposes = |permit: &str| {
+        let provision = format!(
+            r#"{{"type":"deny","purpose":[{{{{p:TREAT}}}}],"provision":[{{"type":"permit"{permit}}}]}}"#
+        );
+        let (given, _) = rules(&foreign(true, &expand(&provision)));
+        given.iter().find(|it| it.effect == Effect::Allow).map(|it| it.purposes)
+    };
+    let only = |purpose: Purpose| Some(PurposeSet::EMPTY.with(purpose));
+    assert_eq!(purposes(""), only(Purpose::Treatment));
+    assert_eq!(purposes(r#","purpose":[{{p:ETREAT}}]"#), only(Purpose::EmergencyTreatment));
+    let hiv = r#""securityLabel":[{{c:HIV}}],"#;
+    let mark = r#""securityLabel":[{{n:R}}],"#;
+    let to_carl = r#","actor":[{{a:Practitioner/carl}}]"#;
+    let allergies = [RecordKind::Allergy].into_iter().collect();
+    for (pcf, deny, permit, compartments, kinds) in [
+        (true, hiv, "", set(&[5]), KindSet::all()),
+        (true, hiv, to_carl, set(&[5]), KindSet::all()),
+        (false, hiv, "", set(&[5]), KindSet::all()),
+        (false, mark, "", set(&[0]), KindSet::all()),
+        (
+            true,
+            r#""class":[{{t:AllergyIntolerance}},{{t:Observation}}],"#,
+            "",
+            ordinary(),
+            allergies,
+        ),
+    ] {
+        assert_eq!(allowed(pcf, deny, permit), (compartments, kinds), "{pcf} {deny} {permit}");
+    }
+    refused(
+        true,
+        r#"
+        {"type":"deny","dataPeriod":{"start":"2024"},"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","code":[{"text":"x"}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","action":[{{x:use}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","class":[{{t:Observation}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","securityLabel":[{{c:ETHUD}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","securityLabel":[{{c:NEWCODE}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        {"type":"deny","securityLabel":[{{c:HIV}}],"provision":[{"type":"permit","securityLabel":[{{c:PSY}}]}]} => Consent.provision.provision[0] Empty
+        "#,
+    );
+    refused(
+        false,
+        r#"
+        {"type":"deny","securityLabel":[{{n:R}},{{c:HIV}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] WouldWiden
+        "#,
+    );
+}
+
 #[test]
 fn a_consent_that_holds_not_or_for_others_is_refused() {
     let good = foreign(true, r#"{"type":"permit"}"#);
@@ -325,6 +390,95 @@ fn a_consent_that_holds_not_or_for_others_is_refused() {
         let json = good.replacen("\"active\"", &format!("\"{ended}\""), 1);
         assert_eq!(reading(&json), Ok(Read::Ended { grant: None }));
     }
+}
+
+/// What is read, is read whole: a part that FHIR R4 does not have there may restrict it.
+#[test]
+fn no_part_of_what_is_read_is_passed_over() {
+    refused(
+        true,
+        r#"
+        {"type":"permit","period":{"end":"2099","modifierExtension":[]}} => Consent.provision.period.modifierExtension UnknownModifier
+        {"type":"permit","period":{"end":"2099","_start":{}}}            => Consent.provision.period UnknownElement
+        {"type":"permit","securityLabel":[{"system":"s","code":"c","modifierExtension":[]}]} => Consent.provision.securityLabel[0].modifierExtension UnknownModifier
+        {"type":"permit","purpose":[{"system":"s","code":"c","not":1}]}  => Consent.provision.purpose[0] UnknownElement
+        {"type":"permit","action":[{"modifierExtension":[],"coding":[]}]} => Consent.provision.action[0].modifierExtension UnknownModifier
+        {"type":"permit","actor":[{"role":{"coding":[],"x":1},"reference":{}}]} => Consent.provision.actor[0].role UnknownElement
+        {"type":"permit","data":[{"meaning":"instance","reference":{"reference":"Observation/o","x":1}}]} => Consent.provision.data[0].reference UnknownElement
+        {"type":"permit","data":[{"meaning":"instance","reference":{"identifier":{"system":"s","value":"v","x":1}}}]} => Consent.provision.data[0].reference.identifier UnknownElement
+        "#,
+    );
+    let good = foreign(true, r#"{"type":"permit"}"#);
+    for (from, to, fault) in [
+        (
+            r#""status""#,
+            r#""verification":[{"verified":true,"modifierExtension":[]}],"status""#,
+            "Consent.verification[0].modifierExtension UnknownModifier",
+        ),
+        (
+            r#""status""#,
+            r#""verification":[{"verified":true,"_verified":{}}],"status""#,
+            "Consent.verification[0] UnknownElement",
+        ),
+        (
+            r#""reference":"Patient/ana""#,
+            r#""reference":"Patient/ana","_reference":{}"#,
+            "Consent.patient UnknownElement",
+        ),
+        (
+            r#""scope":{"#,
+            r#""scope":{"modifierExtension":[],"#,
+            "Consent.scope.modifierExtension UnknownModifier",
+        ),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good);
+        assert_eq!(reading(&bad).expect_err(to), fault);
+    }
+}
+
+/// R4, invariant ppc-1: a Consent names the policy that it is by.
+#[test]
+fn a_consent_without_any_policy_is_refused() {
+    let with = foreign(true, r#"{"type":"permit"}"#);
+    let policy = format!(r#""policy":[{{"uri":"{POLICY}"}}],"#);
+    let without = with.replacen(&policy, "", 1);
+    assert_ne!(with, without);
+    assert_eq!(reading(&without), Err("Consent.policy UnknownPolicy".into()));
+    let rule = by_rule("OPTIN", "{}").replacen(&policy, "", 1);
+    assert!(reading(&rule).is_ok(), "its rule is one of the two that are known");
+}
+
+/// The ledger counts for each rule, and a Consent of ours counts once.
+#[test]
+fn a_count_of_accesses_is_for_one_rule() {
+    let terms = GrantTerms { accesses_max: Some(3), ..terms() };
+    let text = written(&grant(&terms)).unwrap().0.to_string();
+    let actor = text.find(r#""actor":["#).unwrap() + r#""actor":["#.len();
+    let mut two = text.clone();
+    two.insert_str(actor, &expand("{{a:Organization/clinic}},"));
+    assert_eq!(reading(&two).unwrap_err(), "Consent.provision Contradiction");
+    let nested =
+        text.replacen(r#""type":"permit""#, r#""type":"permit","provision":[{"type":"deny"}]"#, 1);
+    assert_eq!(reading(&nested).unwrap_err(), "Consent.provision.provision Contradiction");
+}
+
+/// Who reads R4 without PCF takes R for everything up to it, whatever compartment that is in.
+#[test]
+fn what_r4_would_take_otherwise_is_not_read_without_its_compartments() {
+    let places = |effect, compartments: &[u8]| {
+        let terms = GrantTerms { effect, compartments: set(compartments), ..terms() };
+        let (consent, _) = written(&grant(&terms)).unwrap();
+        ["modifierExtension", "extension"]
+            .map(|list| consent["provision"][list].to_string().contains("keepwell:compartments"))
+    };
+    assert_eq!(places(Effect::Allow, &[1]), [true, false]);
+    assert_eq!(places(Effect::Allow, &[0, 1]), [true, false]);
+    assert_eq!(places(Effect::Allow, &[0]), [false, true]);
+    assert_eq!(places(Effect::Deny, &[1]), [false, true]);
+    // To R4 several labels restrict together, which of a permission is less and a prohibition must not be.
+    assert_eq!(places(Effect::Allow, &[0, 5]), [false, true]);
+    assert_eq!(places(Effect::Deny, &[0, 5]), [true, false]);
 }
 
 #[test]
@@ -472,7 +626,9 @@ fn confidentiality_is_a_tag_to_pcf_and_a_mark_to_r4() {
     for (pcf, effect, label, expected) in [
         (true, "permit", "{{n:N}}", set(&[0])),
         (true, "permit", "{{n:R}}", set(&[1])),
-        (false, "permit", "{{n:R}}", set(&[0, 1])),
+        // Where R lies, V lies too, and it is above the mark.
+        (false, "permit", "{{n:R}}", set(&[0])),
+        (false, "permit", "{{n:V}}", set(&[0, 1])),
         (true, "permit", "{{c:PSY}}", set(&[6])),
         (true, "permit", "{{c:ETH}}", set(&[7])),
         (true, "deny", "{{n:R}}", from(1)),
@@ -483,6 +639,110 @@ fn confidentiality_is_a_tag_to_pcf_and_a_mark_to_r4() {
     ] {
         assert_eq!(compartments(pcf, effect, label), expected, "{pcf} {effect} {label}");
     }
+}
+
+#[test]
+fn whatever_allows_less_is_noted_where_it_stands() {
+    for line in r#"
+        pcf {"type":"permit"}                                => Consent.provision SeparateConsentLeftOut
+        pcf {"type":"permit","securityLabel":[{{c:HIV}}]}    => Consent.provision.securityLabel[0] LabelIsCompartment(Hiv)
+        r4  {"type":"permit","securityLabel":[{{n:R}}]}      => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.securityLabel[0] RestrictedLeftOut
+        pcf {"type":"deny","securityLabel":[{{c:HIV}}]}      => Consent.provision.securityLabel[0] LabelDeniesMore
+        pcf {"type":"deny","class":[{{t:Observation}}]}      => Consent.provision.class KindDeniesMore(Result)
+        pcf {"type":"deny","class":[{{t:AllergyIntolerance}}]} =>
+        pcf {"type":"deny","dataPeriod":{"start":"2024"}}    => Consent.provision.dataPeriod ConditionIgnored
+        pcf {"type":"deny","code":[{"text":"x"}]}            => Consent.provision.code ConditionIgnored
+        pcf {"type":"deny","purpose":[{{p:TREAT}}]}          => Consent.provision.purpose[0] PurposeDeniesMore
+        pcf {"type":"deny","purpose":[{{p:PUBHLTH}}]}        =>
+        pcf {"type":"permit","securityLabel":[{{n:N}}],"class":[{{t:AllergyIntolerance}},{{t:Observation}}]} => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.class KindLeftOut(Result)
+        pcf {"type":"permit","securityLabel":[{{n:N}}],"purpose":[{{p:TREAT}},{{p:HMARKT}}]} => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.purpose[1] PurposeLeftOut
+        pcf {"type":"permit","securityLabel":[{{n:N}}],"action":[{{x:access}},{{x:collect}}]} => Consent.provision.action ReadingAlone, Consent.provision.securityLabel[0] LabelIsCompartment(Normal)
+        pcf {"type":"permit","securityLabel":[{{n:N}}],"data":[{"meaning":"dependents","reference":{"reference":"Observation/o"}}]} => Consent.provision.securityLabel[0] LabelIsCompartment(Normal), Consent.provision.data[0].meaning DependentsLeftOut
+        pcf {"type":"deny","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"permit","securityLabel":[{{n:N}}]}]} => Consent.provision.provision[0].securityLabel[0] LabelIsCompartment(Normal)
+        pcf {"type":"deny","securityLabel":[{{c:HIV}}],"provision":[{"type":"permit"}]} => Consent.provision.securityLabel[0] LabelDeniesMore, Consent.provision.provision[0] ExceptionMayLose
+        pcf {"type":"deny","actor":[{{a:Practitioner/carl}}],"provision":[{"type":"permit"}]} => Consent.provision.provision[0] SeparateConsentLeftOut, Consent.provision.provision[0] ExceptionMayLose
+    "#
+    .lines()
+    .map(str::trim)
+    .filter(|line| !line.is_empty())
+    {
+        let (provision, expected) = line.rsplit_once("=>").expect("provision => notes");
+        let (dialect, provision) = provision.split_once(' ').expect("dialect and provision");
+        let json = foreign(dialect == "pcf", &expand(provision.trim()));
+        let Ok(Read::Rules { notes, .. }) = reading(&json) else { panic!("{line}") };
+        let found: Vec<_> = notes.iter().map(|it| format!("{} {:?}", it.at, it.what)).collect();
+        assert_eq!(found.join(", "), expected.trim(), "{line}");
+        assert!(notes.iter().all(|it| it.to_string().starts_with(&format!("{}: ", it.at))));
+    }
+}
+
+#[test]
+fn what_is_noted_is_what_is_granted() {
+    let one = |provision: &str| rules(&foreign(true, &expand(provision))).0.remove(0);
+    let kinds = |kind: RecordKind| KindSet::EMPTY.with(kind);
+    let class = r#""class":[{{t:AllergyIntolerance}},{{t:Observation}}]"#;
+    assert_eq!(one(&format!(r#"{{"type":"permit",{class}}}"#)).kinds, kinds(RecordKind::Allergy));
+    let denied = kinds(RecordKind::Allergy).with(RecordKind::Result);
+    assert_eq!(one(&format!(r#"{{"type":"deny",{class}}}"#)).kinds, denied);
+    let treatment = [Purpose::Treatment].into_iter().collect();
+    let purpose = r#"{"type":"permit","purpose":[{{p:TREAT}},{{p:HMARKT}}]}"#;
+    assert_eq!(one(purpose).purposes, treatment);
+    let data = r#"{"type":"permit","data":[{"meaning":"dependents","reference":{"reference":"Observation/o"}}]}"#;
+    let name = RecordName { position: LogPosition(4), record: RecordId([4; 32]) };
+    assert_eq!(one(data).records[..], [name]);
+}
+
+#[test]
+fn limits_of_a_consent_hold_at_the_limit() {
+    let list = |item: &dyn Fn(usize) -> String, count: usize| {
+        (0..count).map(item).collect::<Vec<_>>().join(",")
+    };
+    let actor = |at: usize| format!("{{{{a:Practitioner/{}}}}}", MemberId([at as u8; 16]));
+    let permit = |count| format!(r#"{{"type":"permit","actor":[{}]}}"#, list(&actor, count));
+    // Separate consent makes two rules of each actor.
+    let deny = |count| format!(r#"{{"type":"deny","actor":[{}]}}"#, list(&actor, count));
+    let exception = |count| {
+        let permit = permit(count);
+        format!(r#"{},"provision":[{{"type":"deny"}}]}}"#, &permit[..permit.len() - 1])
+    };
+    let no_one = |at: usize| format!(r#"{{"type":"deny","actor":[{}]}}"#, actor(at));
+    let exceptions =
+        |count| format!(r#"{{"type":"permit","provision":[{}]}}"#, list(&no_one, count));
+    let label = |_| "{{c:HIV}}".to_string();
+    let labels =
+        |count| format!(r#"{{"type":"deny","code":[],"securityLabel":[{}]}}"#, list(&label, count));
+    let record = |at: usize| {
+        let system = "urn:keepwell:record";
+        let value = format!("{at}/{}", RecordId([1; 32]));
+        json!({ "meaning": "instance", "reference": { "identifier": { "system": system, "value": value } } })
+            .to_string()
+    };
+    let records = |count| format!(r#"{{"type":"permit","data":[{}]}}"#, list(&record, count));
+    type Provision<'a> = &'a dyn Fn(usize) -> String;
+    for (provision, at_most, max, at) in [
+        (&permit as Provision<'_>, RULES_MAX, RULES_MAX, "actor"),
+        (&deny, RULES_MAX / 2, RULES_MAX, ""),
+        (&exception, RULES_MAX / 2, RULES_MAX, "provision[0]"),
+        (&exceptions, PROVISIONS_MAX, PROVISIONS_MAX, "provision"),
+        (&labels, NOTES_MAX, NOTES_MAX, "securityLabel"),
+        (&records, GRANT_RECORDS_MAX, GRANT_RECORDS_MAX, "data"),
+    ] {
+        let of = |count| reading(&foreign(true, &expand(&provision(count))));
+        let Ok(Read::Rules { rules, notes, .. }) = of(at_most) else { panic!("{:?}", of(at_most)) };
+        assert!(rules.len() <= RULES_MAX && notes.len() <= NOTES_MAX);
+        let at = ["Consent.provision", at].into_iter().filter(|it| !it.is_empty());
+        let at = at.collect::<Vec<_>>().join(".");
+        assert_eq!(of(at_most + 1), Err(format!("{at} TooMany {{ max: {max} }}")));
+    }
+    let good = foreign(true, r#"{"type":"permit"}"#);
+    assert!(reading(&(good.clone() + &" ".repeat(CONSENT_BYTES_MAX - good.len()))).is_ok());
+}
+
+/// A Consent may have begun before block time did.
+#[test]
+fn a_permission_from_before_1970_has_begun() {
+    let (given, _) = rules(&foreign(true, r#"{"type":"permit","period":{"start":"1965-03-01"}}"#));
+    assert_eq!(given[0].window, Window { from: BlockTime(0), until: BlockTime(u64::MAX) });
 }
 
 #[test]
@@ -509,8 +769,7 @@ fn a_prohibition_of_a_purpose_is_one_of_what_it_comprises() {
 
 #[test]
 fn what_fhir_cannot_say_is_told_and_must_not_be_skipped() {
-    let kinds =
-        KindSet::all().without([keepwell_types::record::RecordKind::Result].into_iter().collect());
+    let kinds = KindSet::all().without([RecordKind::Result].into_iter().collect());
     let terms =
         GrantTerms { compartments: set(&[0, 1, 4, 12]), kinds, accesses_max: Some(3), ..terms() };
     let (consent, unexpressed) = written(&grant(&terms)).unwrap();
@@ -523,9 +782,18 @@ fn what_fhir_cannot_say_is_told_and_must_not_be_skipped() {
             Unexpressed::AccessesMax(3),
         ]
     );
-    assert!(unexpressed.iter().all(|it| !it.to_string().is_empty()));
+    let said: Vec<_> = unexpressed.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "2 compartments that no security label of PCF names",
+            "that R is one compartment, and not everything up to R",
+            "that it is for 15 kinds of records only",
+            "that it is for 3 accesses at most",
+        ]
+    );
     let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();
-    assert_eq!(modifiers.len(), 2, "kinds and count: {modifiers:?}");
+    assert_eq!(modifiers.len(), 3, "compartments, kinds and count: {modifiers:?}");
     let denied = GrantTerms { effect: Effect::Deny, ..terms };
     let (consent, _) = written(&grant(&denied)).unwrap();
     let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();

@@ -2,9 +2,9 @@
 
 use keepwell_fhir::facts::{
     audit_event::{self, Access, Emergency, Event, Write},
-    label::Meanings,
     provenance::{self, Authored, Origin, Redacted, SIGNATURE_TYPE, Signed},
-    task::{self, Case, CaseStatus, Request, RequestStatus, TaskError},
+    security_label::Meanings,
+    task::{self, Case, CaseStatus, Request, RequestStatus, TASK_BYTES_MAX, TaskError},
 };
 use keepwell_types::{
     access::{EmergencyReason, Purpose, RecordName, Target},
@@ -22,7 +22,7 @@ use keepwell_types::{
     signoff::Meaning,
     time::{BlockTime, Window},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const NOW: BlockTime = BlockTime(1_795_238_400_000);
 const CARL: MemberId = MemberId([0xca; 16]);
@@ -282,7 +282,7 @@ fn statuses_of_requests_go_both_ways() {
     ];
     for status in refused.chain(others) {
         let task = request_task(status);
-        assert_eq!(task::request_status(&task), Ok(status), "{task}");
+        assert_eq!(task::request_status(task.to_string().as_bytes()), Ok(status), "{task}");
         assert_eq!(code(&task, "/restriction/period/end"), "2026-11-21T05:20:00.999Z");
     }
 }
@@ -293,33 +293,63 @@ fn statuses_of_cases_go_both_ways() {
     let others = [CaseStatus::Waits, CaseStatus::Extended, CaseStatus::Late, CaseStatus::Accepted];
     for status in denied.chain(others) {
         let task = case_task(status);
-        assert_eq!(task::case_status(&task), Ok(status), "{task}");
+        assert_eq!(task::case_status(task.to_string().as_bytes()), Ok(status), "{task}");
     }
 }
 
 #[test]
 fn tasks_that_say_nothing_are_refused() {
-    for (task, fault) in [
-        (json!(null), TaskError::Status),
-        (json!({}), TaskError::Status),
-        (json!({ "status": 7 }), TaskError::Status),
-        (json!({ "status": "on-hold" }), TaskError::Status),
-        (json!({ "status": "rejected" }), TaskError::Detail("Task.statusReason")),
-        (json!({ "status": "completed" }), TaskError::Detail("Task.output with one Consent")),
+    let of_request = TaskError::Status(
+        "draft, requested, received, ready, completed, rejected, cancelled, failed",
+    );
+    let of_case = TaskError::Status("requested, received, in-progress, completed, rejected");
+    let output = TaskError::Detail("Task.output with one Consent");
+    let reason = TaskError::Detail("Task.statusReason");
+    let grant = GrantId([3; 16]);
+    for (more, fault) in [
+        ("", of_request),
+        (r#","status":7"#, of_request),
+        (r#","status":"on-hold""#, of_request),
+        (r#","status":"rejected""#, reason),
+        (r#","status":"rejected","statusReason":{"coding":[{"code":"x"}]}"#, reason),
+        (r#","status":"completed""#, output),
         (
-            json!({ "status": "completed", "output": [
-                { "valueReference": { "reference": "Consent/zz" } },
-            ]}),
-            TaskError::Detail("Task.output with one Consent"),
+            r#","status":"completed","output":[{"valueReference":{"reference":"Consent/zz"}}]"#,
+            output,
         ),
+        (r#","status":"requested","status":"cancelled""#, TaskError::NotATask),
+        (r#","status":"failed","x":{"a":1,"a":2}"#, TaskError::NotATask),
     ] {
-        assert_eq!(task::request_status(&task), Err(fault), "{task}");
+        let task = format!(r#"{{"resourceType":"Task"{more}}}"#);
+        assert_eq!(task::request_status(task.as_bytes()), Err(fault), "{task}");
+        assert!(fault.to_string().contains("; "), "what to do next: {fault}");
     }
-    for (task, fault) in [
-        (json!({ "status": "failed" }), TaskError::Status),
-        (json!({ "status": "in-progress" }), TaskError::Detail("Task.businessStatus")),
-        (json!({ "status": "rejected" }), TaskError::Detail("Task.statusReason")),
+    let given = format!(r#"{{"valueReference":{{"reference":"Consent/{grant}"}}}}"#);
+    let twice =
+        format!(r#"{{"resourceType":"Task","status":"completed","output":[{given},{given}]}}"#);
+    assert_eq!(task::request_status(twice.as_bytes()), Err(output));
+    for (more, fault) in [
+        (r#","status":"failed""#, of_case),
+        (r#","status":"in-progress""#, TaskError::Detail("Task.businessStatus")),
+        (r#","status":"rejected""#, reason),
     ] {
-        assert_eq!(task::case_status(&task), Err(fault), "{task}");
+        let task = format!(r#"{{"resourceType":"Task"{more}}}"#);
+        assert_eq!(task::case_status(task.as_bytes()), Err(fault), "{task}");
     }
+    let deep = format!("{}{}", "[".repeat(99_999), "]".repeat(99_999));
+    for other in ["", "null", "{", r#"{"resourceType":"Basic","status":"failed"}"#, &deep] {
+        assert_eq!(task::request_status(other.as_bytes()), Err(TaskError::NotATask));
+        assert_eq!(task::case_status(other.as_bytes()), Err(TaskError::NotATask));
+    }
+}
+
+#[test]
+fn a_task_is_read_up_to_its_limit() {
+    let of_len = |len: usize| {
+        let task = r#"{"resourceType":"Task","status":"failed"}"#;
+        let task = task.to_owned() + &" ".repeat(len - task.len());
+        task::request_status(task.as_bytes())
+    };
+    assert_eq!(of_len(TASK_BYTES_MAX), Ok(RequestStatus::Lapsed));
+    assert_eq!(of_len(TASK_BYTES_MAX + 1), Err(TaskError::TooLarge));
 }

@@ -9,7 +9,10 @@ use std::{
 use keepwell_fhir::{
     bundle::split,
     classify::Sensitivity,
-    facts::summary_document::{Author, Input, Request, Section, Summary, SummaryError, compose},
+    facts::summary_document::{
+        Author, DANGLING_MAX, Input, Material, NARRATIVE_LINES_MAX, RESOURCES_BYTES_MAX,
+        RESOURCES_MAX, Section, Summary, SummaryError, URL_BYTES_MAX, compose,
+    },
     synthetic::Synthetic,
 };
 use keepwell_types::time::BlockTime;
@@ -19,8 +22,8 @@ use serde_json::{Value, json};
 const BASE: &str = "https://host.example/fhir";
 const PATIENT: &str = r#"{"resourceType":"Patient","id":"ana","name":[{"text":"Ana"}]}"#;
 
-fn request<'a>(resources: &'a [Input<'a>]) -> Request<'a> {
-    Request {
+fn material<'a>(resources: &'a [Input<'a>]) -> Material<'a> {
+    Material {
         bundle_id: "7f2f7a1c-0f2b-4f0e-8a4e-0d9a6b1c2d3e",
         composition_id: "c1",
         time: BlockTime(1_795_238_400_000),
@@ -38,7 +41,12 @@ fn inputs<'a>(resources: &[&'a str]) -> Vec<Input<'a>> {
 }
 
 fn compose_of(resources: &[&str]) -> Result<Summary, SummaryError> {
-    compose(&request(&inputs(resources)))
+    told(compose(&material(&inputs(resources))))
+}
+
+/// Every error says what to do next.
+fn told(result: Result<Summary, SummaryError>) -> Result<Summary, SummaryError> {
+    result.inspect_err(|error| assert!(error.to_string().contains("; "), "{error}"))
 }
 
 /// Of which every reference of the Composition resolves.
@@ -87,7 +95,7 @@ fn what_is_not_there_is_unavailable_and_not_absent() {
 fn that_there_is_nothing_is_said_by_a_clinician_and_not_against_an_entry() {
     let nil_known = [Section::Allergies];
     let none = inputs(&[]);
-    let summary = compose(&Request { nil_known: &nil_known, ..request(&none) }).unwrap();
+    let summary = compose(&Material { nil_known: &nil_known, ..material(&none) }).unwrap();
     let bundle = checked(&summary);
     let code = &section(&bundle, Section::Allergies)["emptyReason"]["coding"][0]["code"];
     assert_eq!(code, "nilknown");
@@ -95,8 +103,8 @@ fn that_there_is_nothing_is_said_by_a_clinician_and_not_against_an_entry() {
     let allergy =
         r#"{"resourceType":"AllergyIntolerance","id":"a","patient":{"reference":"Patient/ana"}}"#;
     let some = inputs(&[allergy]);
-    let summary = compose(&Request { nil_known: &nil_known, ..request(&some) });
-    assert_eq!(summary, Err(SummaryError::NotNil(Section::Allergies)));
+    let summary = compose(&Material { nil_known: &nil_known, ..material(&some) });
+    assert_eq!(told(summary), Err(SummaryError::NotNil(Section::Allergies)));
 }
 
 #[test]
@@ -159,7 +167,7 @@ fn bytes_stay_and_only_aliases_are_respelt() {
         Input { json: medicine, alias: Some("urn:uuid:mm") },
         Input { json: taken, alias: None },
     ];
-    let summary = compose(&request(&resources)).unwrap();
+    let summary = compose(&material(&resources)).unwrap();
     checked(&summary);
     assert!(summary.json.contains(medicine) && summary.json.contains(PATIENT));
     let expected = taken.replacen("\"urn:uuid:ANA\"", "\"Patient/ana\"", 1).replacen(
@@ -189,8 +197,138 @@ fn a_reference_that_resolves_here_as_it_is_stays() {
             Input { json: PATIENT, alias: Some("https://other.example/Patient/7") },
             Input { json: &flag_json, alias: None },
         ];
-        let summary = compose(&request(&resources)).unwrap();
+        let summary = compose(&material(&resources)).unwrap();
         assert!(summary.json.contains(&flag(here)), "{written}");
+    }
+}
+
+/// What a sender calls its own resource must not catch what others say of theirs.
+#[test]
+fn an_alias_names_nothing_that_has_a_name_here() {
+    let flag = r#"{"resourceType":"Flag","id":"f","status":"active","subject":{"reference":"Patient/ana"},
+        "author":{"reference":"Organization/o"}}"#;
+    let mallory = r#"{"resourceType":"Organization","id":"m"}"#;
+    let with = |alias| {
+        let resources = [
+            Input { json: PATIENT, alias: None },
+            Input { json: flag, alias: None },
+            Input { json: mallory, alias: Some(alias) },
+        ];
+        compose(&material(&resources))
+    };
+    for alias in [
+        "Organization/o",
+        "https://host.example/fhir/Organization/o",
+        "https://host.example/fhir",
+        "#o",
+        "",
+        "urn:uuid:a b",
+        ":o",
+        "urn:",
+    ] {
+        assert_eq!(with(alias), Err(SummaryError::Argument("alias")), "{alias}");
+    }
+    for alias in [
+        "urn:uuid:7f2f7a1c-0f2b-4f0e-8a4e-0d9a6b1c2d3e",
+        "https://host.example/fhir2/Organization/o",
+        "Organization/m",
+        "https://host.example/fhir/Organization/m",
+    ] {
+        let summary = with(alias).expect(alias);
+        assert_eq!(summary.dangling, [(1, "Organization/o".to_string())], "{alias}");
+    }
+}
+
+#[test]
+fn what_its_status_says_is_wrong_is_not_pulled_in() {
+    let of = |kind: &str, more: &str| {
+        format!(
+            r#"{{"resourceType":"{kind}","id":"x","subject":{{"reference":"Patient/ana"}},{more}}}"#
+        )
+    };
+    let report = |kind: &str| {
+        of(
+            "DiagnosticReport",
+            &format!(r#""result":[{{"reference":"{kind}/x"}},{{"reference":"urn:uuid:x"}}]"#),
+        )
+        .replacen("\"x\"", "\"r\"", 1)
+    };
+    let refuted = r#""verificationStatus":{"coding":[{"code":"refuted"}]}"#;
+    for (kind, more, is_in) in [
+        ("Observation", r#""status":"final""#, true),
+        ("Observation", r#""status":"entered-in-error""#, false),
+        ("Observation", r#""status":"cancelled""#, false),
+        ("Procedure", r#""status":"not-done""#, false),
+        ("ServiceRequest", r#""status":"revoked""#, false),
+        ("Condition", refuted, false),
+    ] {
+        let (target, report) = (of(kind, more), report(kind));
+        let resources = [
+            Input { json: PATIENT, alias: None },
+            Input { json: &report, alias: None },
+            Input { json: &target, alias: Some("urn:uuid:x") },
+        ];
+        let summary = compose(&material(&resources)).expect(more);
+        checked(&summary);
+        assert_eq!(summary.json.contains(&target), is_in, "{target}");
+        let gone = [(1, format!("{kind}/x")), (1, "urn:uuid:x".to_string())];
+        assert_eq!(summary.dangling, if is_in { &[][..] } else { &gone[..] }, "{target}");
+        assert_eq!(summary.left_out, if is_in { &[][..] } else { &[2][..] }, "{target}");
+        assert_eq!(summary.json.contains("urn:uuid:x"), !is_in, "what leads out stays as it was");
+    }
+}
+
+#[test]
+fn limits_hold_at_the_limit() {
+    let of_count = |count: usize| {
+        let organisation = |id: usize| format!(r#"{{"resourceType":"Organization","id":"{id}"}}"#);
+        let texts: Vec<_> = (1..count).map(organisation).collect();
+        compose_of(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert_eq!(of_count(RESOURCES_MAX).unwrap().left_out.len(), RESOURCES_MAX - 1);
+    assert_eq!(of_count(RESOURCES_MAX + 1), Err(SummaryError::TooLarge));
+
+    let spaces = " ".repeat(RESOURCES_BYTES_MAX / 64);
+    let of_bytes = |more: &str| {
+        let mut resources = vec![Input { json: &spaces, alias: None }; 64];
+        resources.push(Input { json: more, alias: None });
+        compose(&material(&resources))
+    };
+    assert_eq!(of_bytes(""), Err(SummaryError::NotAResource { place: 0 }));
+    assert_eq!(of_bytes(" "), Err(SummaryError::TooLarge));
+
+    let condition = |id: usize| {
+        format!(
+            r#"{{"resourceType":"Condition","id":"{id}","subject":{{"reference":"Patient/ana"}},
+            "encounter":{{"reference":"Encounter/{id}"}}}}"#
+        )
+    };
+    for (count, more) in [(NARRATIVE_LINES_MAX, 0), (NARRATIVE_LINES_MAX + 1, 1)] {
+        let texts: Vec<_> = (0..count).map(condition).collect();
+        let summary = compose_of(&texts.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let bundle = checked(&summary);
+        let problems = section(&bundle, Section::Problems);
+        assert_eq!(problems["entry"].as_array().map(Vec::len), Some(count));
+        assert_eq!(problems["text"]["div"].as_str().unwrap().contains("and 1 more"), more == 1);
+        assert_eq!(summary.dangling.len(), DANGLING_MAX);
+    }
+
+    let none = inputs(&[]);
+    for (len, error) in [
+        (URL_BYTES_MAX, SummaryError::NoAuthor),
+        (URL_BYTES_MAX + 1, SummaryError::Argument("author")),
+    ] {
+        let author = "x".repeat(len);
+        let of = |author| compose(&Material { author, ..material(&none) });
+        assert_eq!(of(Author::Here(&author)), Err(error));
+        assert_eq!(of(Author::Named(&author)).is_ok(), len == URL_BYTES_MAX);
+    }
+    let base = |len: usize| format!("https://{}", "x".repeat(len - 8));
+    for (len, is_good) in [(URL_BYTES_MAX, true), (URL_BYTES_MAX + 1, false)] {
+        let base = base(len);
+        assert_eq!(compose(&Material { base: &base, ..material(&none) }).is_ok(), is_good);
+        let alias = [Input { json: PATIENT, alias: Some(&base) }];
+        assert_eq!(compose(&material(&alias)).is_ok(), is_good);
     }
 }
 
@@ -203,7 +341,7 @@ fn the_author_is_in_the_bundle_by_its_type_and_id() {
     ];
     for author in ["Organization/o", "urn:uuid:clinic"] {
         let author = Author::Here(author);
-        let summary = compose(&Request { author, ..request(&resources) }).unwrap();
+        let summary = compose(&Material { author, ..material(&resources) }).unwrap();
         let bundle = checked(&summary);
         assert_eq!(bundle["entry"][0]["resource"]["author"][0]["reference"], "Organization/o");
         assert_eq!(bundle["entry"][2]["fullUrl"], format!("{BASE}/Organization/o"));
@@ -273,7 +411,7 @@ fn what_is_not_this_patients_is_refused() {
     ] {
         assert_eq!(compose_of(&[resource]), Err(error), "{resource}");
     }
-    assert_eq!(compose(&request(&[])), Err(SummaryError::NoPatient));
+    assert_eq!(compose(&material(&[])), Err(SummaryError::NoPatient));
     let deep = format!("{}{}", "[".repeat(99_999), "]".repeat(99_999));
     assert_eq!(compose_of(&[&deep]), Err(SummaryError::NotAResource { place }));
 }
@@ -281,19 +419,22 @@ fn what_is_not_this_patients_is_refused() {
 #[test]
 fn arguments_are_checked() {
     let resources = inputs(&[]);
-    let good = request(&resources);
-    for (request, error) in [
-        (Request { bundle_id: "x", ..good }, SummaryError::Argument("bundle_id")),
-        (Request { composition_id: "", ..good }, SummaryError::Argument("composition_id")),
-        (Request { patient: "a/b", ..good }, SummaryError::Argument("patient")),
-        (Request { base: "host", ..good }, SummaryError::Argument("base")),
-        (Request { base: "https://host/", ..good }, SummaryError::Argument("base")),
-        (Request { base: "https://ho st", ..good }, SummaryError::Argument("base")),
-        (Request { author: Author::Here("Organization/x"), ..good }, SummaryError::NoAuthor),
+    let good = material(&resources);
+    for (material, error) in [
+        (Material { bundle_id: "x", ..good }, SummaryError::Argument("bundle_id")),
+        (Material { composition_id: "", ..good }, SummaryError::Argument("composition_id")),
+        (Material { patient: "a/b", ..good }, SummaryError::Argument("patient")),
+        (Material { base: "host", ..good }, SummaryError::Argument("base")),
+        (Material { base: "https://host/", ..good }, SummaryError::Argument("base")),
+        (Material { base: "https://ho st", ..good }, SummaryError::Argument("base")),
+        (Material { author: Author::Here("Organization/x"), ..good }, SummaryError::NoAuthor),
     ] {
-        assert_eq!(compose(&request), Err(error));
+        assert_eq!(told(compose(&material)), Err(error));
     }
-    let quoted = Request { base: "https://host/\"", author: Author::Named("\"\u{7}"), ..good };
+    let composition = r#"{"resourceType":"Composition","id":"c1"}"#;
+    let error = SummaryError::Argument("composition_id");
+    assert_eq!(compose_of(&[composition]), Err(error), "two entries would have one fullUrl");
+    let quoted = Material { base: "https://host/\"", author: Author::Named("\"\u{7}"), ..good };
     let summary = compose(&quoted).expect("what has to be is escaped");
     serde_json::from_str::<Value>(&summary.json).expect("it is JSON");
 }
@@ -310,7 +451,7 @@ fn summary_of(bytes: &[u8], name: &str) -> Summary {
         .collect();
     let patient = bundle.resources.iter().find(|it| it.resource_type == "Patient").expect(name);
     let patient = patient.id.as_deref().expect(name);
-    compose(&Request { patient, ..request(&resources) }).expect(name)
+    compose(&Material { patient, ..material(&resources) }).expect(name)
 }
 
 #[test]

@@ -27,6 +27,7 @@ use alloc::{
     vec::Vec,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use keepwell_types::{
     access::{EmergencyReason, Purpose, RecordName, Target},
     id::{Location, OrganisationId},
@@ -39,9 +40,9 @@ use serde_json::{Value, json};
 
 use super::{
     ACT_REASON, DICOM, LIFECYCLE, PARTICIPATION, coding, concept, entry_identifier, instant,
-    organisation_reference, own, own_concept, own_identifier, party_reference, reference,
+    organisation_reference, own, own_concept, party_reference, record_identifier, record_text,
+    reference,
 };
-use crate::base64::base64;
 
 const PROFILE: &str = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.";
 const BALP_ENTITY: &str = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
@@ -312,7 +313,7 @@ fn agent(part: (&str, &str), who: Value, is_requestor: bool, is_system: bool) ->
 
 fn record_entity(name: RecordName) -> Value {
     json!({
-        "what": { "identifier": own_identifier("record", format!("{}/{}", name.position, name.record)) },
+        "what": { "identifier": record_identifier(name) },
         "type": coding(ENTITY_TYPE, "2"),
         "role": coding(ENTITY_ROLE, "4"),
     })
@@ -322,8 +323,8 @@ fn record_entity(name: RecordName) -> Value {
 fn query_entity(target: &Target) -> Value {
     let words = match target {
         Target::Records(names) => {
-            let names = names.iter().map(|it| format!("{}/{}", it.position, it.record));
-            format!("records={}", names.collect::<Vec<_>>().join(","))
+            let names = names.iter().map(|it| record_text(*it)).collect::<Vec<_>>();
+            format!("records={}", names.join(","))
         }
         Target::Compartments { compartments, until } => {
             let numbers = compartments.iter().map(|it| it.index().to_string());
@@ -335,7 +336,7 @@ fn query_entity(target: &Target) -> Value {
         "type": coding(ENTITY_TYPE, "2"),
         "role": coding(ENTITY_ROLE, "24"),
         "description": words,
-        "query": base64(words.as_bytes()),
+        "query": BASE64_STANDARD.encode(&words),
     })
 }
 

@@ -5,8 +5,8 @@
 //! effect           provision.type                        the same
 //! grantee          provision.actor, as IRCP; no actor    the same
 //!                  for everyone
-//! compartments     provision.securityLabel, as tags,     of a permission less; a prohibition it must not act on
-//!                  and `compartments`
+//! compartments     provision.securityLabel, as tags,     the same where one label says it; else of a permission
+//!                  and `compartments`                    less, and what would look otherwise it must not act on
 //! kinds            `kinds`                               a permission it must not act on; of a prohibition more
 //! records          provision.data, `instance`            the same
 //! purposes         provision.purpose; none for all       the same
@@ -23,14 +23,19 @@
 //! * What is read allows nothing that the Consent does not: a condition that the ledger cannot keep is refused in a
 //!   permission, with the place of the element, and left out of a prohibition, with a [`Note`].
 //! * An exception that the ledger's order of precedence would let a permission override is refused.
+//! * A prohibition may be kept wider than it is written. An exception from it opens the compartments that its labels
+//!   stand for, the kinds of which it names every type and the purposes that it names, and is refused if there are none
+//!   or if the prohibition has a condition that is not kept.
 //!
 //! # Labels of others
 //!
 //! A compartment is the unit in which a patient shares. A label in a permission of others stands for a compartment if
-//! it is the code that [`super::label`] writes for it, and a narrower one is refused. In a prohibition it stands for
-//! every compartment in which a resource with that label can lie. Confidentiality is a tag to PCF, and a high-water
-//! mark to R4: there `R` means everything up to it. Several labels of a permission are tags to PCF, each of which is
-//! permitted, and the fields of one label to R4, which restrict together: there they are refused.
+//! it is the code that [`super::security_label`] writes for it, and what else [`classify`](mod@crate::classify) puts
+//! there is shared with it; any other code is refused, narrower or wider. In a prohibition it stands for every
+//! compartment in which a resource with that label can lie. Confidentiality is a tag to PCF, and a high-water mark to
+//! R4: there `R` permits what is normal alone, since `V` lies where `R` does, and `V` permits that compartment too.
+//! Several labels of a permission are tags to PCF, each of which is permitted, and the fields of one label to R4, which
+//! restrict together: there they are refused.
 //!
 //! R4 leaves to the policy's rule (`OPTIN`, `OPTOUT`) what holds beside a provision. A provision against that rule is
 //! an exception from it, and one that denies part of what the rule denies leaves the rule whole. Conditions without
@@ -38,7 +43,12 @@
 //!
 //! Not here: whether the patient signed, and giving the grant, which a wallet does with the terms that are read.
 
+mod clause;
+mod element;
+mod error;
 mod explain;
+mod note;
+mod precedence;
 mod read;
 
 use alloc::{
@@ -54,21 +64,20 @@ use keepwell_types::{
     grant::{Effect, GrantTerms},
     id::{GrantId, Location, OrganisationId},
     set::{CompartmentSet, KindSet, PurposeSet},
-    time::{BlockTime, Window},
+    time::BlockTime,
 };
 use serde_json::{Value, json};
 use thiserror::Error;
 
+pub use error::{Fault, ReadError};
 pub use explain::in_words;
-pub use read::{
-    CONSENT_BYTES_MAX, Fault, NOTES_MAX, Narrowing, Note, PROVISIONS_MAX, RULES_MAX, Read,
-    ReadError, Reading, read,
-};
+pub use note::{Narrowing, Note};
+pub use read::{CONSENT_BYTES_MAX, NOTES_MAX, PROVISIONS_MAX, RULES_MAX, Read, Reading, read};
 
 use super::{
     ACT_REASON, CALENDAR_END, LOINC, PARTICIPATION, coding, concept, entry_identifier,
-    grantee_reference, instant, label::Meanings, organisation_reference, own, own_identifier,
-    reference,
+    grantee_reference, instant, last_before, organisation_reference, own, own_identifier,
+    record_identifier, reference, security_label::Meanings,
 };
 use crate::classify::{ACT_CODE, CONFIDENTIALITY, Sensitivity};
 
@@ -237,15 +246,10 @@ fn check(terms: &GrantTerms, separate_consent: CompartmentSet) -> Result<(), Wri
         return Err(WriteError::From(terms.window.from));
     }
     let until = terms.window.until;
-    if last_of(terms.window) > CALENDAR_END && until != BlockTime(u64::MAX) {
+    if last_before(until) > CALENDAR_END && until != BlockTime(u64::MAX) {
         return Err(WriteError::Until(until));
     }
     Ok(())
-}
-
-/// The last instant of a window: a FHIR period includes its end, a window does not.
-const fn last_of(window: Window) -> BlockTime {
-    BlockTime(window.until.0.saturating_sub(1))
 }
 
 /// Whether it allows or denies nothing any more.
@@ -312,9 +316,13 @@ impl Provision {
         let rest = terms.compartments.without(labelled);
         let names = terms.compartments.iter().map(|it| it.index().to_string()).collect::<Vec<_>>();
         let extension = json!({ "url": own("compartments"), "valueString": names.join(" ") });
-        // Without a label the provision looks as if it covered everything; with some it looks as if it covered them.
-        let hides = if labelled.is_empty() { self.is_allowing } else { !self.is_allowing };
-        if !rest.is_empty() && hides {
+        let has_restricted = labelled.iter().any(|it| label_of(it) == Some((CONFIDENTIALITY, "R")));
+        // Without a label the provision looks as if it covered everything; with some it looks as if it covered them. To
+        // who reads R4 without PCF, R looks as if it covered everything up to it, and several as if all had to be there.
+        let looks_wider = has_restricted || (labelled.is_empty() && !rest.is_empty());
+        let looks_narrower = labelled.len() > 1 || (!labelled.is_empty() && !rest.is_empty());
+        let misleads = if self.is_allowing { looks_wider } else { looks_narrower };
+        if misleads {
             self.modifying.push(extension);
         } else {
             self.plain.push(extension);
@@ -322,7 +330,6 @@ impl Provision {
         if !rest.is_empty() {
             self.unexpressed.push(Unexpressed::Compartments(rest));
         }
-        let has_restricted = labelled.iter().any(|it| label_of(it) == Some((CONFIDENTIALITY, "R")));
         if has_restricted {
             self.unexpressed.push(Unexpressed::HighWaterMark);
         }
@@ -344,7 +351,7 @@ impl Provision {
         }
         if !terms.records.is_empty() {
             let data = terms.records.iter().map(|name| {
-                let name = own_identifier("record", format!("{}/{}", name.position, name.record));
+                let name = record_identifier(*name);
                 json!({ "meaning": "instance", "reference": { "identifier": name } })
             });
             self.fields.insert("data".into(), data.collect());
@@ -368,7 +375,7 @@ impl Provision {
         let window = terms.window;
         let mut period = json!({ "start": instant(window.from) });
         if window.until != BlockTime(u64::MAX) {
-            period["end"] = json!(instant(last_of(window)));
+            period["end"] = json!(instant(last_before(window.until)));
         }
         self.fields.insert("period".into(), period);
     }

@@ -15,8 +15,9 @@
 //!
 //! Not here: who must sign (docs/signoff.md).
 
-use alloc::{string::ToString, vec, vec::Vec};
+use alloc::{format, vec, vec::Vec};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use keepwell_types::{
     access::RecordName,
     id::{Location, OrganisationId, Version},
@@ -29,9 +30,8 @@ use serde_json::{Value, json};
 
 use super::{
     LIFECYCLE, coding, concept, entry_identifier, instant, organisation_reference, own,
-    own_concept, own_identifier, party_reference, reference,
+    own_concept, party_reference, record_identifier, reference,
 };
-use crate::base64::base64;
 
 /// The codes of what signatures are for (ASTM E1762-95, by ISO 17090-4).
 pub const SIGNATURE_TYPE: &str = "urn:iso-astm:E1762-95:2013";
@@ -98,7 +98,7 @@ pub fn authored(origin: &Origin<'_>, it: &Authored<'_>) -> Value {
     let activity = if it.amends.is_some() { "amend" } else { "originate" };
     let mut entities = Vec::new();
     if let Some(before) = it.amends {
-        let what = reference(&alloc::format!("{}/_history/{before}", origin.target));
+        let what = reference(&format!("{}/_history/{before}", origin.target));
         entities.push(json!({ "role": "revision", "what": what }));
     }
     if let Some(source) = it.imported_from {
@@ -119,7 +119,7 @@ pub fn signed(origin: &Origin<'_>, it: &Signed<'_>) -> Value {
     let mut signature = json!({ "type": types, "when": instant(origin.time), "who": who });
     if let Some((format, bytes)) = it.proof {
         signature["sigFormat"] = json!(format);
-        signature["data"] = json!(base64(bytes));
+        signature["data"] = json!(BASE64_STANDARD.encode(bytes));
     }
     provenance["signature"] = json!([signature]);
     provenance
@@ -142,9 +142,8 @@ pub fn redacted(origin: &Origin<'_>, it: &Redacted<'_>) -> Value {
 }
 
 fn provenance(origin: &Origin<'_>, activity: &str, agents: &[Value], entities: &[Value]) -> Value {
-    let record = alloc::format!("{}/{}", origin.record.position, origin.record.record);
-    let mut target = reference(&alloc::format!("{}/_history/{}", origin.target, origin.version));
-    target["identifier"] = own_identifier("record", record);
+    let mut target = reference(&format!("{}/_history/{}", origin.target, origin.version));
+    target["identifier"] = record_identifier(origin.record);
     let mut entities = entities.to_vec();
     entities.push(json!({
         "role": "source",
@@ -165,7 +164,7 @@ fn provenance(origin: &Origin<'_>, activity: &str, agents: &[Value], entities: &
 fn agent(part: &str, who: Value, organisation: Option<OrganisationId>) -> Value {
     let mut agent = json!({ "type": concept(PARTICIPANT, part), "who": who });
     if let Some(organisation) = organisation {
-        agent["onBehalfOf"] = reference(&organisation_reference(organisation).to_string());
+        agent["onBehalfOf"] = reference(&organisation_reference(organisation));
     }
     agent
 }

@@ -17,8 +17,10 @@
 //!
 //! * Resources stay their exact bytes, but for references that named them by another URL than they have here.
 //! * Every reference from the Composition resolves inside the Bundle. Those of resources that do not are listed.
+//! * A name that a sender gave to its resource catches no reference to another of this server.
 //! * What a sender wrote cannot leave its place in the narrative: it is escaped, and what moves or hides text is gone.
-//! * Nothing is entered that is another patient's, or that its status says is wrong, withdrawn or never was.
+//! * Nothing is entered that is another patient's, or void: that its status says is wrong, withdrawn or never was. A
+//!   reference to such a thing leads out of the Bundle.
 //!
 //! Not here: choosing which readable records a summary is made of, translation, and the profiles of single resources.
 
@@ -29,19 +31,22 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
+use core::{convert::Infallible, ops::Range};
 
 use keepwell_types::time::BlockTime;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{
-    LOINC, coding, concept, instant, label::codings_of, label::confidentiality_of, reference,
+    LOINC, coding, concept, instant, reference,
+    security_label::{codings_of, confidentiality_of},
 };
 use crate::{
     bundle::{
         DEPTH_MAX, PATIENT_ELEMENTS, collect_labels, is_id, is_type_name, normal, unversioned,
     },
     classify::{Sensitivity, classify, kind_of},
+    splice::{strings, text_of},
     summary::one_line,
     tree::{Tree, too_deep},
 };
@@ -50,7 +55,7 @@ use crate::{
 pub const RESOURCES_MAX: usize = 10_000;
 /// Bytes of all of them.
 pub const RESOURCES_BYTES_MAX: usize = 64 << 20;
-/// Bytes of the base URL, of a reference to an author, and of an alias.
+/// Bytes of the base URL, of a reference to an author or its name, and of an alias.
 pub const URL_BYTES_MAX: usize = 1_024;
 /// Lines of one section's narrative; the entries are complete.
 pub const NARRATIVE_LINES_MAX: usize = 500;
@@ -142,13 +147,14 @@ impl Section {
 pub struct Input<'a> {
     /// Its exact bytes.
     pub json: &'a str,
-    /// Another URL by which others refer to it, such as the `urn:uuid:` of the Bundle that it came in.
+    /// Another URL by which others refer to it, such as the `urn:uuid:` of the Bundle that it came in: absolute, and
+    /// none below [`Material::base`] but its own.
     pub alias: Option<&'a str>,
 }
 
 /// What a summary is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct Material<'a> {
     /// The Bundle's id, a UUID in lower case, which is its identifier too.
     pub bundle_id: &'a str,
     /// The Composition's id.
@@ -181,9 +187,11 @@ pub enum Author<'a> {
 pub struct Summary {
     /// The Bundle.
     pub json: String,
-    /// Resources that no section has and nothing in one refers to, by their place among the inputs.
+    /// Resources that no section has and nothing in one refers to, and those that are void, by their place among the
+    /// inputs.
     pub left_out: Vec<usize>,
-    /// References out of the Bundle: the place of the input, and what it refers to. At most [`DANGLING_MAX`].
+    /// References out of the Bundle, or to what is void: the place of the input, and what it refers to. At most
+    /// [`DANGLING_MAX`].
     pub dangling: Vec<(usize, String)>,
     /// The most restrictive sensitivity in it, which the document is labelled with.
     pub sensitivity: Sensitivity,
@@ -196,7 +204,7 @@ pub enum SummaryError {
     #[error("more resources than a summary holds; leave out old results")]
     TooLarge,
     /// An id, the base, a reference or an alias is not what it should be.
-    #[error("{0} is no id, URL or reference as a summary needs it")]
+    #[error("{0} is not {form}; give one that is", form = form(.0))]
     Argument(&'static str),
     /// An input is no resource of R4 with an id and each key once.
     #[error("resource {place} is no R4 resource with an id; leave it out or have it amended")]
@@ -223,59 +231,91 @@ pub enum SummaryError {
     #[error("the author is not among the resources; add it, or give a name")]
     NoAuthor,
     /// A section is said to be empty and is not.
-    #[error("{} is said to be known to be empty and has entries", .0.code().1)]
+    #[error("{} is said to be known to be empty and has entries; leave it out of nil_known", .0.code().1)]
     NotNil(Section),
 }
 
+/// What an argument has to be.
+fn form(argument: &str) -> &'static str {
+    match argument {
+        "bundle_id" => "a UUID in lower case",
+        "base" => "an http or https URL of at most URL_BYTES_MAX bytes without a slash at its end",
+        "author" => "a reference or a name of at most URL_BYTES_MAX bytes",
+        "alias" => "an absolute URL of at most URL_BYTES_MAX bytes, of another server",
+        "composition_id" => "an id as FHIR has them, and of no resource that is given",
+        // The patient.
+        _ => "an id as FHIR has them",
+    }
+}
+
 /// Puts a summary together.
-pub fn compose(request: &Request<'_>) -> Result<Summary, SummaryError> {
-    check(request)?;
-    let entries = Entries::read(request)?;
+pub fn compose(material: &Material<'_>) -> Result<Summary, SummaryError> {
+    check(material)?;
+    let entries = Entries::read(material)?;
+    if entries.names.contains_key(&format!("Composition/{}", material.composition_id)) {
+        return Err(SummaryError::Argument("composition_id"));
+    }
     let patient =
-        entries.at(&format!("Patient/{}", request.patient)).ok_or(SummaryError::NoPatient)?;
+        entries.at(&format!("Patient/{}", material.patient)).ok_or(SummaryError::NoPatient)?;
     let mut sections: BTreeMap<Section, Vec<usize>> = BTreeMap::new();
     for (place, entry) in entries.all.iter().enumerate() {
         if let Some(section) = entry.section {
             sections.entry(section).or_default().push(place);
         }
     }
-    if let Some(section) = request.nil_known.iter().find(|it| sections.contains_key(it)) {
+    if let Some(section) = material.nil_known.iter().find(|it| sections.contains_key(it)) {
         return Err(SummaryError::NotNil(*section));
     }
     let mut used: BTreeSet<usize> = sections.values().flatten().copied().collect();
     used.insert(patient);
-    if let Author::Here(author) = request.author {
+    if let Author::Here(author) = material.author {
         used.insert(entries.at(author).ok_or(SummaryError::NoAuthor)?);
     }
     let dangling = entries.close(&mut used);
     entries.check_patient(patient, &used)?;
     let sensitivity = used.iter().map(|place| entries.all[*place].sensitivity).max();
     let sensitivity = sensitivity.unwrap_or(Sensitivity::Normal);
-    let composition = composition(request, &entries, &sections, sensitivity);
-    let json = entries.bundle(request, &composition, patient, &used, sensitivity);
+    let composition = composition(material, &entries, &sections, sensitivity);
+    let json = entries.bundle(material, &composition, patient, &used, sensitivity);
     let left_out = (0..entries.all.len()).filter(|place| !used.contains(place)).collect();
     Ok(Summary { json, left_out, dangling, sensitivity })
 }
 
-fn check(request: &Request<'_>) -> Result<(), SummaryError> {
-    let is_base = request.base.len() <= URL_BYTES_MAX
-        && (request.base.starts_with("https://") || request.base.starts_with("http://"))
-        && !request.base.ends_with('/')
-        && request.base.bytes().all(|it| it.is_ascii_graphic());
+fn check(material: &Material<'_>) -> Result<(), SummaryError> {
+    let is_base = material.base.len() <= URL_BYTES_MAX
+        && (material.base.starts_with("https://") || material.base.starts_with("http://"))
+        && !material.base.ends_with('/')
+        && material.base.bytes().all(|it| it.is_ascii_graphic());
+    let (Author::Here(author) | Author::Named(author)) = material.author;
     let faults = [
-        (is_uuid(request.bundle_id), "bundle_id"),
-        (is_id(request.composition_id), "composition_id"),
-        (is_id(request.patient), "patient"),
+        (is_uuid(material.bundle_id), "bundle_id"),
+        (is_id(material.composition_id), "composition_id"),
+        (is_id(material.patient), "patient"),
         (is_base, "base"),
+        (author.len() <= URL_BYTES_MAX, "author"),
     ];
     if let Some((_, argument)) = faults.iter().find(|(holds, _)| !holds) {
         return Err(SummaryError::Argument(argument));
     }
-    let bytes: usize = request.resources.iter().map(|it| it.json.len()).sum();
-    if request.resources.len() > RESOURCES_MAX || bytes > RESOURCES_BYTES_MAX {
+    let bytes: usize = material.resources.iter().map(|it| it.json.len()).sum();
+    if material.resources.len() > RESOURCES_MAX || bytes > RESOURCES_BYTES_MAX {
         return Err(SummaryError::TooLarge);
     }
     Ok(())
+}
+
+/// Whether a sender may call a resource so: by a URL that is absolute, so that it stands for one thing, and none of
+/// those under which resources are served here, or it would redirect what others refer to.
+fn is_alias(text: &str, base: &str) -> bool {
+    let is_scheme = |it: &str| {
+        it.starts_with(|c: char| c.is_ascii_alphabetic())
+            && it.bytes().all(|it| it.is_ascii_alphanumeric() || b"+-.".contains(&it))
+    };
+    let is_absolute = text.split_once(':').is_some_and(|(scheme, rest)| {
+        is_scheme(scheme) && !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_graphic())
+    });
+    let is_here = text.strip_prefix(base).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+    text.len() <= URL_BYTES_MAX && is_absolute && !is_here
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -296,6 +336,8 @@ struct Entry<'a> {
     section: Option<Section>,
     /// What it says whom it is about; nothing in place of what is no reference.
     about: Vec<Option<String>>,
+    /// Whether its status says that it is wrong, withdrawn or never was.
+    is_void: bool,
     /// Whether it may be about nobody.
     is_support: bool,
     sensitivity: Sensitivity,
@@ -308,19 +350,17 @@ struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn read(request: &Request<'a>) -> Result<Self, SummaryError> {
+    /// `material`, by every name that a resource goes by.
+    fn read(material: &Material<'a>) -> Result<Self, SummaryError> {
         let mut entries = Self { all: Vec::new(), names: BTreeMap::new() };
-        for (place, input) in request.resources.iter().enumerate() {
+        for (place, input) in material.resources.iter().enumerate() {
             let entry = Entry::read(input.json).ok_or(SummaryError::NotAResource { place })?;
-            let url = format!("{}/{}", request.base, entry.name);
-            let alias = match input.alias {
-                Some(alias) if alias.len() > URL_BYTES_MAX => {
-                    return Err(SummaryError::Argument("alias"));
-                }
-                alias => alias
-                    .map(|alias| normal(alias).into_owned())
-                    .filter(|it| *it != url && *it != entry.name),
-            };
+            let url = format!("{}/{}", material.base, entry.name);
+            let alias = input.alias.map(|alias| normal(alias).into_owned());
+            let alias = alias.filter(|it| *it != url && *it != entry.name);
+            if alias.as_ref().is_some_and(|it| !is_alias(it, material.base)) {
+                return Err(SummaryError::Argument("alias"));
+            }
             for name in [Some(entry.name.clone()), Some(url), alias].into_iter().flatten() {
                 if entries.names.insert(name, place).is_some() {
                     return Err(SummaryError::Twice { place });
@@ -331,9 +371,10 @@ impl<'a> Entries<'a> {
         Ok(entries)
     }
 
-    /// The place of what a reference names.
+    /// The place of what a reference names; nothing if its status says that it is not to be read.
     fn at(&self, reference: &str) -> Option<usize> {
-        self.names.get(normal(unversioned(reference)).as_ref()).copied()
+        let place = self.names.get(normal(unversioned(reference)).as_ref()).copied();
+        place.filter(|place| !self.all[*place].is_void)
     }
 
     /// Whether all that goes in is about the patient, or about nobody.
@@ -373,7 +414,7 @@ impl<'a> Entries<'a> {
 
     fn bundle(
         &self,
-        request: &Request<'_>,
+        material: &Material<'_>,
         composition: &Value,
         patient: usize,
         used: &BTreeSet<usize>,
@@ -385,25 +426,25 @@ impl<'a> Entries<'a> {
         });
         let identifier = json!({
             "system": "urn:ietf:rfc:3986",
-            "value": format!("urn:uuid:{}", request.bundle_id),
+            "value": format!("urn:uuid:{}", material.bundle_id),
         });
         let mut json = format!(
             r#"{{"resourceType":"Bundle","id":{},"meta":{meta},"identifier":{identifier},"#,
-            Value::from(request.bundle_id),
+            Value::from(material.bundle_id),
         );
-        let time = Value::from(instant(request.time));
+        let time = Value::from(instant(material.time));
         json.push_str(&format!(r#""type":"document","timestamp":{time},"entry":["#));
-        let name = format!("Composition/{}", request.composition_id);
-        push_entry(&mut json, request.base, &name, &composition.to_string());
+        let name = format!("Composition/{}", material.composition_id);
+        push_entry(&mut json, material.base, &name, &composition.to_string());
         let others = used.iter().copied().filter(|place| *place != patient);
         for place in [patient].into_iter().chain(others) {
             json.push(',');
             let entry = &self.all[place];
             push_entry(
                 &mut json,
-                request.base,
+                material.base,
                 &entry.name,
-                &self.respelt(entry.json, request.base),
+                &self.respelt(entry.json, material.base),
             );
         }
         json.push_str("]}");
@@ -450,10 +491,12 @@ impl<'a> Entry<'a> {
             .iter()
             .filter_map(|element| tree.field(element))
             .map(|named| named.text_of("reference").map(ToOwned::to_owned));
+        let content = Content { tree: &tree, resource_type: &resource_type };
         Some(Self {
             json,
             name,
-            section: section_of(&Content { tree: &tree, resource_type: &resource_type }),
+            section: section_of(&content),
+            is_void: content.is_void(),
             about: about.collect(),
             is_support: is_support(&resource_type),
             sensitivity: classify(&resource_type, &labels).sensitivity,
@@ -470,6 +513,13 @@ struct Content<'a> {
 impl Content<'_> {
     fn status(&self) -> Option<&str> {
         self.tree.text_of("status")
+    }
+
+    /// Whether it says that it is wrong, withdrawn or never was.
+    fn is_void(&self) -> bool {
+        let void = ["entered-in-error", "cancelled", "revoked", "not-done"];
+        self.status().is_some_and(|status| void.contains(&status))
+            || self.has_code("verificationStatus", &["entered-in-error", "refuted"])
     }
 
     /// Whether one of the codings under `element` has one of these codes.
@@ -497,11 +547,9 @@ fn is_support(resource_type: &str) -> bool {
     )
 }
 
-/// Which section a resource stands in; none for what says that it is wrong, and for what others refer to.
+/// Which section a resource stands in; none for what is void, and for what others refer to.
 fn section_of(entry: &Content<'_>) -> Option<Section> {
-    let refuted = ["entered-in-error", "refuted"];
-    if entry.status() == Some("entered-in-error") || entry.has_code("verificationStatus", &refuted)
-    {
+    if entry.is_void() {
         return None;
     }
     match entry.resource_type {
@@ -517,10 +565,10 @@ fn section_of(entry: &Content<'_>) -> Option<Section> {
             let is_over = entry.has_code("clinicalStatus", &["inactive", "remission", "resolved"]);
             Some(if is_over { Section::PastIllness } else { Section::Problems })
         }
-        "Immunization" => (entry.status() != Some("not-done")).then_some(Section::Immunizations),
-        "Procedure" => (entry.status() != Some("not-done")).then_some(Section::Procedures),
+        "Immunization" => Some(Section::Immunizations),
+        "Procedure" => Some(Section::Procedures),
         "DeviceUseStatement" => Some(Section::Devices),
-        "DiagnosticReport" => (entry.status() != Some("cancelled")).then_some(Section::Results),
+        "DiagnosticReport" => Some(Section::Results),
         "Observation" => observation(entry),
         "CarePlan" => matches!(entry.status(), Some("active" | "on-hold")).then_some(Section::Plan),
         "Consent" => {
@@ -542,9 +590,6 @@ const PREGNANCY: [&str; 13] = [
 ];
 
 fn observation(entry: &Content<'_>) -> Option<Section> {
-    if entry.status() == Some("cancelled") {
-        return None;
-    }
     let is_in = |codes: &[&str]| entry.has_code("category", codes);
     if entry.has_code("code", &PREGNANCY) {
         Some(Section::Pregnancy)
@@ -560,18 +605,18 @@ fn observation(entry: &Content<'_>) -> Option<Section> {
 }
 
 fn composition(
-    request: &Request<'_>,
+    material: &Material<'_>,
     entries: &Entries<'_>,
     sections: &BTreeMap<Section, Vec<usize>>,
     sensitivity: Sensitivity,
 ) -> Value {
     let shown = Section::ALL.into_iter().filter(|it| {
-        it.is_required() || sections.contains_key(it) || request.nil_known.contains(it)
+        it.is_required() || sections.contains_key(it) || material.nil_known.contains(it)
     });
     let sections: Vec<_> = shown
-        .map(|it| section(request, entries, it, sections.get(&it).map_or(&[], Vec::as_slice)))
+        .map(|it| section(material, entries, it, sections.get(&it).map_or(&[], Vec::as_slice)))
         .collect();
-    let author = match request.author {
+    let author = match material.author {
         // By its type and id, whatever it was called by.
         Author::Here(author) => {
             reference(entries.at(author).map_or(author, |place| entries.all[place].name.as_str()))
@@ -580,7 +625,7 @@ fn composition(
     };
     json!({
         "resourceType": "Composition",
-        "id": request.composition_id,
+        "id": material.composition_id,
         "meta": {
             "profile": [format!("{IPS}Composition-uv-ips")],
             "security": codings_of(sensitivity),
@@ -591,8 +636,8 @@ fn composition(
         },
         "status": "final",
         "type": concept(LOINC, "60591-5"),
-        "subject": reference(&format!("Patient/{}", request.patient)),
-        "date": instant(request.time),
+        "subject": reference(&format!("Patient/{}", material.patient)),
+        "date": instant(material.time),
         "author": [author],
         "title": "International Patient Summary",
         "confidentiality": confidentiality_of(sensitivity),
@@ -605,7 +650,7 @@ const INCOMPLETE: &str = "Made of what its reader may open. There may be records
                           have; what is not listed is not known to be absent.";
 
 fn section(
-    request: &Request<'_>,
+    material: &Material<'_>,
     entries: &Entries<'_>,
     section: Section,
     places: &[usize],
@@ -624,7 +669,7 @@ fn section(
         "code": concept(LOINC, code),
     });
     if places.is_empty() {
-        let (reason, words) = if request.nil_known.contains(&section) {
+        let (reason, words) = if material.nil_known.contains(&section) {
             ("nilknown", "A clinician has established that there is nothing to list.")
         } else {
             (
@@ -666,37 +711,16 @@ pub(super) fn paragraphs(lines: &[String]) -> String {
 }
 
 /// The references of a resource, which is JSON: where the text stands with its quotes, and what it says.
-///
-/// Without recursion: the tokens before a text tell whether it is the value of a key `reference`.
-fn references(json: &str) -> Vec<(core::ops::Range<usize>, String)> {
+fn references(json: &str) -> Vec<(Range<usize>, String)> {
     let mut found = Vec::new();
-    let mut key = false;
-    let mut at = 0;
-    while let Some(start) = json[at..].find('"').map(|it| at + it) {
-        let between = json[at..start].trim();
-        let Some(end) = end_of_text(json, start) else { break };
-        let is_value = key && between == ":";
-        let text = &json[start..end];
-        if is_value && let Ok(text) = serde_json::from_str::<String>(text) {
-            found.push((start..end, text));
+    let visited: Result<(), Infallible> = strings(json, |place, range| {
+        if place.keys().next().is_some_and(|key| key == "reference") {
+            let text = text_of(&json[range.clone()]).into_owned();
+            found.push((range, text));
         }
-        let is_key = json[end..].trim_start().starts_with(':');
-        key = is_key && serde_json::from_str::<String>(text).is_ok_and(|it| it == "reference");
-        at = end;
+        Ok(())
+    });
+    match visited {
+        Ok(()) => found,
     }
-    found
-}
-
-/// The place after the quote that ends the text that begins at `start`.
-fn end_of_text(json: &str, start: usize) -> Option<usize> {
-    let mut escaped = false;
-    for (place, byte) in json.as_bytes().iter().enumerate().skip(start + 1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(place + 1),
-            _ => {}
-        }
-    }
-    None
 }

@@ -13,6 +13,7 @@
 //!
 //! * Each status of a request reads back from its Task as itself, and so does each of a case.
 //! * What was said in a case is sealed and does not stand in its Task; neither does a record's content.
+//! * A Task in which a key stands twice says nothing.
 //!
 //! Not here: answering a request or a case, which is signed on the ledger.
 
@@ -29,9 +30,16 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{
-    consent::in_words, instant, label::Meanings, member_reference, organisation_reference, own,
-    own_concept, own_identifier, reference,
+    consent::in_words, instant, last_before, member_reference, organisation_reference, own,
+    own_concept, own_identifier, record_identifier, reference, security_label::Meanings,
 };
+use crate::{
+    bundle::DEPTH_MAX,
+    tree::{Tree, too_deep},
+};
+
+/// Bytes of a Task that is read.
+pub const TASK_BYTES_MAX: usize = 1 << 20;
 
 /// What has become of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -173,18 +181,12 @@ pub fn case(it: &Case<'_>) -> Value {
         "restriction": { "period": { "end": instant(last_before(it.due)) } },
     });
     if let Some(name) = it.record {
-        let name = own_identifier("record", format!("{}/{}", name.position, name.record));
-        task["focus"] = json!({ "identifier": name });
+        task["focus"] = json!({ "identifier": record_identifier(name) });
     }
     if let CaseStatus::Denied(ground) = it.status {
         task["statusReason"] = own_concept("denial-ground", ground.as_str());
     }
     task
-}
-
-/// A period of FHIR includes its end.
-const fn last_before(until: BlockTime) -> BlockTime {
-    BlockTime(until.0.saturating_sub(1))
 }
 
 const fn request_code(status: RequestStatus) -> &'static str {
@@ -210,24 +212,47 @@ const fn case_codes(status: CaseStatus) -> (&'static str, &'static str) {
 /// Why a Task says nothing of a request or a case.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum TaskError {
+    /// Too many bytes.
+    #[error("more than {TASK_BYTES_MAX} bytes; send the Task without what is attached to it")]
+    TooLarge,
+    /// Not JSON, too deep, a key stands twice, or another resource.
+    #[error("no Task in JSON with each key once; send one of FHIR R4")]
+    NotATask,
     /// The status is none that a request or a case can have.
-    #[error("Task.status is none that it can have here; see the table of statuses")]
-    Status,
+    #[error("Task.status is none that it can have here; write one of: {0}")]
+    Status(&'static str),
     /// What goes with the status is missing or unknown.
     #[error("{0} is missing or none of the ledger's words; add it")]
     Detail(&'static str),
 }
 
-/// What a Task says has become of a request.
-pub fn request_status(task: &Value) -> Result<RequestStatus, TaskError> {
-    match task["status"].as_str() {
+const REQUEST_STATUS: TaskError =
+    TaskError::Status("draft, requested, received, ready, completed, rejected, cancelled, failed");
+const CASE_STATUS: TaskError =
+    TaskError::Status("requested, received, in-progress, completed, rejected");
+const OUTPUT: TaskError = TaskError::Detail("Task.output with one Consent");
+const REASON: TaskError = TaskError::Detail("Task.statusReason");
+
+fn parse(json: &[u8]) -> Result<Tree, TaskError> {
+    if json.len() > TASK_BYTES_MAX {
+        return Err(TaskError::TooLarge);
+    }
+    if too_deep(json, DEPTH_MAX).is_some() {
+        return Err(TaskError::NotATask);
+    }
+    let tree: Tree = serde_json::from_slice(json).map_err(|_| TaskError::NotATask)?;
+    if tree.text_of("resourceType") == Some("Task") { Ok(tree) } else { Err(TaskError::NotATask) }
+}
+
+/// What a Task of at most [`TASK_BYTES_MAX`] bytes says has become of a request.
+pub fn request_status(json: &[u8]) -> Result<RequestStatus, TaskError> {
+    let task = parse(json)?;
+    match task.text_of("status") {
         Some("draft" | "requested" | "received" | "ready") => Ok(RequestStatus::Waits),
         Some("completed") => {
-            let consents: Vec<_> = task["output"]
-                .as_array()
-                .map_or(&[][..], |outputs| outputs)
-                .iter()
-                .filter_map(|output| output["valueReference"]["reference"].as_str())
+            let outputs = task.items_of("output").iter();
+            let consents: Vec<_> = outputs
+                .filter_map(|output| output.at(&["valueReference", "reference"])?.text())
                 .filter_map(|text| text.strip_prefix("Consent/"))
                 .collect();
             match consents[..] {
@@ -236,22 +261,21 @@ pub fn request_status(task: &Value) -> Result<RequestStatus, TaskError> {
             }
         }
         Some("rejected") => {
-            let word = own_code(&task["statusReason"], "refusal-reason");
+            let word = own_code(&task, "statusReason", "refusal-reason");
             let reason = word.and_then(|word| word.parse().ok());
-            reason.map(RequestStatus::Refused).ok_or(TaskError::Detail("Task.statusReason"))
+            reason.map(RequestStatus::Refused).ok_or(REASON)
         }
         Some("cancelled") => Ok(RequestStatus::Withdrawn),
         Some("failed") => Ok(RequestStatus::Lapsed),
-        Some(_) | None => Err(TaskError::Status),
+        Some(_) | None => Err(REQUEST_STATUS),
     }
 }
 
-const OUTPUT: TaskError = TaskError::Detail("Task.output with one Consent");
-
-/// What a Task says has become of a case.
-pub fn case_status(task: &Value) -> Result<CaseStatus, TaskError> {
-    let word = own_code(&task["businessStatus"], "case-status");
-    match (task["status"].as_str(), word) {
+/// What a Task of at most [`TASK_BYTES_MAX`] bytes says has become of a case.
+pub fn case_status(json: &[u8]) -> Result<CaseStatus, TaskError> {
+    let task = parse(json)?;
+    let word = own_code(&task, "businessStatus", "case-status");
+    match (task.text_of("status"), word) {
         (Some("in-progress"), Some("waits")) | (Some("requested" | "received"), None) => {
             Ok(CaseStatus::Waits)
         }
@@ -259,20 +283,20 @@ pub fn case_status(task: &Value) -> Result<CaseStatus, TaskError> {
         (Some("in-progress"), Some("late")) => Ok(CaseStatus::Late),
         (Some("completed"), Some("accepted") | None) => Ok(CaseStatus::Accepted),
         (Some("rejected"), Some("denied") | None) => {
-            let ground = own_code(&task["statusReason"], "denial-ground");
+            let ground = own_code(&task, "statusReason", "denial-ground");
             let ground = ground.and_then(|word| word.parse().ok());
-            ground.map(CaseStatus::Denied).ok_or(TaskError::Detail("Task.statusReason"))
+            ground.map(CaseStatus::Denied).ok_or(REASON)
         }
-        (Some("in-progress" | "completed" | "rejected"), _) => {
+        (Some("requested" | "received" | "in-progress" | "completed" | "rejected"), _) => {
             Err(TaskError::Detail("Task.businessStatus"))
         }
-        (Some(_) | None, _) => Err(TaskError::Status),
+        (Some(_) | None, _) => Err(CASE_STATUS),
     }
 }
 
 /// The code of ours in a CodeableConcept.
-fn own_code<'a>(concept: &'a Value, system: &str) -> Option<&'a str> {
-    let codings = concept["coding"].as_array()?;
-    let of_us = codings.iter().find(|coding| coding["system"] == own(system).as_str())?;
-    of_us["code"].as_str()
+fn own_code<'a>(task: &'a Tree, element: &str, system: &str) -> Option<&'a str> {
+    let codings = task.field(element)?.items_of("coding");
+    let of_us = codings.iter().find(|it| it.text_of("system") == Some(own(system).as_str()))?;
+    of_us.text_of("code")
 }

@@ -1,11 +1,20 @@
-//! FHIR dates and times as the instants that they comprise.
+//! FHIR dates and times as the instants that they comprise, as far as block time goes.
 //!
-//! Not here: leap seconds, which block time does not have: a 60th second is refused.
+//! # Invariants
+//!
+//! * Block time begins in 1970: a time before it counts as its beginning, so that what is over stays over.
+//!
+//! Not here: the calendar ([`crate::calendar`]), and zones of those who write none.
 
 use keepwell_types::time::BlockTime;
 
+use crate::calendar::{DAY_SECONDS, days_of, offset, seconds_of_day};
+
 const MINUTE_MS: i64 = 60_000;
-const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+const SECOND_MS: i64 = 1_000;
+const DAY_MS: i64 = DAY_SECONDS * SECOND_MS;
+/// Digits of a fraction of a second that are read.
+const FRACTION_DIGITS_MAX: usize = 9;
 
 /// What a date or time comprises: a day is all of it, a second too.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,101 +25,43 @@ pub(super) struct Dated {
     pub until: BlockTime,
 }
 
-/// Reads a dateTime of FHIR R4; a year, month or day begins `zone_minutes` east of UTC. Nothing for what is none, or
-/// lies before 1970.
+/// Reads a dateTime of FHIR R4; a year, month or day begins `zone_minutes` east of UTC. Nothing for what is none.
 pub(super) fn period(text: &str, zone_minutes: i32) -> Option<Dated> {
-    let (date, clock) = match text.split_once('T') {
-        Some((date, clock)) => (date, Some(clock)),
-        None => (text, None),
-    };
-    let mut parts = date.split('-');
-    let year = digits(parts.next()?, 4)?;
-    let month = parts.next().map(|it| digits(it, 2)).map_or(Some(None), |it| it.map(Some))?;
-    let day = parts.next().map(|it| digits(it, 2)).map_or(Some(None), |it| it.map(Some))?;
-    if parts.next().is_some() || year == 0 || month.is_some_and(|it| !(1..=12).contains(&it)) {
-        return None;
-    }
-    let first = days(year, month.unwrap_or(1), 1);
-    let (from_day, until_day) = match (month, day) {
-        (None, _) => (first, days(year + 1, 1, 1)),
-        (Some(month), None) => (first, next_month(year, month)),
-        (Some(month), Some(day)) => {
-            let day_in = first + day - 1;
-            if day < 1 || day_in >= next_month(year, month) {
-                return None;
-            }
-            (day_in, day_in + 1)
+    let (from, until) = match text.split_once('T') {
+        None => {
+            let (days, zone_ms) = (days_of(text)?, i64::from(zone_minutes) * MINUTE_MS);
+            (days.start * DAY_MS - zone_ms, days.end * DAY_MS - zone_ms)
         }
-    };
-    let zone_ms = i64::from(zone_minutes) * MINUTE_MS;
-    let (from, until) = match clock {
-        None => (from_day * DAY_MS - zone_ms, until_day * DAY_MS - zone_ms),
-        Some(clock) => {
-            day?;
+        Some((date, clock)) => {
+            let days = days_of(date).filter(|days| days.end - days.start == 1)?;
             let (ms, step) = clock_ms(clock)?;
-            (from_day * DAY_MS + ms, from_day * DAY_MS + ms + step)
+            (days.start * DAY_MS + ms, days.start * DAY_MS + ms + step)
         }
     };
-    Some(Dated { from: BlockTime(from.try_into().ok()?), until: BlockTime(until.try_into().ok()?) })
+    let block_time = |ms: i64| BlockTime(ms.try_into().unwrap_or(0));
+    Some(Dated { from: block_time(from), until: block_time(until) })
 }
 
 /// Milliseconds since midnight in UTC, and how long what is written lasts.
 fn clock_ms(text: &str) -> Option<(i64, i64)> {
-    let (clock, zone) = match text.strip_suffix('Z') {
-        Some(clock) => (clock, 0),
-        None => {
-            let at = text.rfind(['+', '-'])?;
-            let (hours, minutes) = text.get(at + 1..)?.split_once(':')?;
-            let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
-            if hours > 14 || minutes > 59 {
-                return None;
-            }
-            let offset = (hours * 60 + minutes) * MINUTE_MS;
-            (&text[..at], if text[at..].starts_with('-') { -offset } else { offset })
-        }
-    };
+    let (clock, zone) = text.split_at_checked(text.find(['Z', '+', '-'])?)?;
     let (whole, fraction) = match clock.split_once('.') {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (clock, None),
     };
-    let mut parts = whole.split(':');
-    let [hour, minute, second] =
-        [parts.next()?, parts.next()?, parts.next()?].map(|it| digits(it, 2));
-    let (hour, minute, second) = (hour?, minute?, second?);
-    if parts.next().is_some() || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let (ms, step) = fraction.map_or(Some((0, 1_000)), fraction_ms)?;
-    Some(((hour * 60 + minute) * MINUTE_MS + second * 1_000 + ms - zone, step))
+    let (ms, step) = fraction.map_or(Some((0, SECOND_MS)), fraction_ms)?;
+    Some(((seconds_of_day(whole)? - offset(zone)?) * SECOND_MS + ms, step))
 }
 
 /// A fraction of a second in milliseconds, and how long it lasts: finer ones last the millisecond they lie in.
 fn fraction_ms(text: &str) -> Option<(i64, i64)> {
     const PLACES: [i64; 3] = [100, 10, 1];
-    if text.is_empty() || text.len() > 9 || !text.bytes().all(|it| it.is_ascii_digit()) {
+    let is_short = (1..=FRACTION_DIGITS_MAX).contains(&text.len());
+    if !is_short || !text.bytes().all(|it| it.is_ascii_digit()) {
         return None;
     }
     let ms = text.bytes().zip(PLACES).map(|(digit, place)| i64::from(digit - b'0') * place).sum();
     Some((ms, PLACES[(text.len() - 1).min(PLACES.len() - 1)]))
-}
-
-fn digits(text: &str, len: usize) -> Option<i64> {
-    let is_number = text.len() == len && text.bytes().all(|it| it.is_ascii_digit());
-    if is_number { text.parse().ok() } else { None }
-}
-
-fn next_month(year: i64, month: i64) -> i64 {
-    if month == 12 { days(year + 1, 1, 1) } else { days(year, month + 1, 1) }
-}
-
-/// Days since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`).
-const fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * shifted + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]
@@ -153,6 +104,28 @@ mod tests {
         }
     }
 
+    /// Block time begins in 1970. What began before it began has begun, and what was over then is over.
+    #[test]
+    fn before_1970_is_its_beginning() {
+        let begun = |from, until| Some(Dated { from: BlockTime(from), until: BlockTime(until) });
+        for (text, dated) in [
+            ("1969-12-31", begun(0, 0)),
+            ("1931", begun(0, 0)),
+            ("1970-01-01T00:30:00.9+01:00", begun(0, 0)),
+            ("1969-12-31T23:59:59Z", begun(0, 0)),
+            ("1970-01-01T00:00:00Z", begun(0, 1_000)),
+        ] {
+            assert_eq!(period(text, 0), dated, "{text}");
+        }
+        assert_eq!(period("1970-01-01", 60), begun(0, 23 * 3_600_000));
+    }
+
+    #[test]
+    fn a_leap_second_is_the_second_before_it() {
+        assert_eq!(period("2016-12-31T23:59:60Z", 0), period("2016-12-31T23:59:59Z", 0));
+        assert_eq!(period("2016-12-31T23:59:60.5Z", 0), period("2016-12-31T23:59:59.5Z", 0));
+    }
+
     #[test]
     fn what_is_no_date_is_refused() {
         for text in [
@@ -164,13 +137,12 @@ mod tests {
             "2023-02-29",
             "2024-04-31",
             "2024-1-1",
-            "1969-12-31",
             "2024-01-01T",
             "2024-01-01T00:00Z",
             "2024-01-01T00:00:00",
             "2024-01T00:00:00Z",
             "2024-01-01T24:00:00Z",
-            "2024-01-01T00:00:60Z",
+            "2024-01-01T00:00:61Z",
             "2024-01-01T00:00:00.Z",
             "2024-01-01T00:00:00+15:00",
             "2024-01-01T00:00:00+1:00",

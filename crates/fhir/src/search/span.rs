@@ -8,14 +8,16 @@
 //!
 //! * A span is never empty: it begins before it ends.
 //!
-//! Not here: leap seconds. `23:59:60` is the first second of the next day.
+//! Not here: leap seconds. `23:59:60` is the last second of its day.
+
+use alloc::format;
 
 use serde_json::Value;
 
 use super::{path::items, query::Prefix};
+use crate::calendar::{self, DAY_SECONDS};
 
 const SECOND: i128 = 1_000_000_000;
-const DAY_S: i64 = 86_400;
 /// Digits of a fraction of a second that are kept: nanoseconds.
 const FRACTION_DIGITS: usize = 9;
 
@@ -119,86 +121,42 @@ impl Span {
 
 /// A year, month or day.
 fn days(date: &str) -> Option<Span> {
-    let mut parts = date.splitn(3, '-');
-    let year = number(parts.next()?, 4).filter(|year| *year >= 1)?;
-    let month = parts.next().map(|month| number(month, 2));
-    let day = parts.next().map(|day| number(day, 2));
-    let (first, end) = match (month, day) {
-        (None, _) => (day_number(year, 1, 1), day_number(year + 1, 1, 1)),
-        (Some(month), None) => {
-            let month = month.filter(|month| (1..=12).contains(month))?;
-            (day_number(year, month, 1), day_number(year, month, 1) + days_in(year, month))
-        }
-        (Some(month), Some(day)) => {
-            let month = month.filter(|month| (1..=12).contains(month))?;
-            let day = day.filter(|day| (1..=days_in(year, month)).contains(day))?;
-            let first = day_number(year, month, day);
-            (first, first + 1)
-        }
-    };
-    let at = |day: i64| i128::from(day) * i128::from(DAY_S) * SECOND;
-    Some(Span { first: at(first), end: at(end) })
+    let days = calendar::days_of(date)?;
+    let at = |day: i64| i128::from(day) * i128::from(DAY_SECONDS) * SECOND;
+    Some(Span { first: at(days.start), end: at(days.end) })
 }
 
 /// `08:00`, `08:00:00` or `08:00:00.000` as nanoseconds since midnight.
 fn time_of_day(time: &str) -> Option<Span> {
-    let mut parts = time.splitn(3, ':');
-    let hour = number(parts.next()?, 2).filter(|hour| *hour < 24)?;
-    let minute = number(parts.next()?, 2).filter(|minute| *minute < 60)?;
-    let at = |second: i64| i128::from(hour * 3_600 + minute * 60 + second) * SECOND;
-    let Some(seconds) = parts.next() else { return Some(Span { first: at(0), end: at(60) }) };
-    let (second, fraction) = match seconds.split_once('.') {
-        Some((second, fraction)) => (second, Some(fraction)),
-        None => (seconds, None),
+    let ns = |seconds: i64| i128::from(seconds) * SECOND;
+    let (whole, fraction) = match time.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (time, None),
     };
-    let second = number(second, 2).filter(|second| *second <= 60)?;
     let Some(fraction) = fraction else {
-        return Some(Span { first: at(second), end: at(second + 1) });
+        return match calendar::minute_of_day(whole) {
+            Some(minute) => Some(Span { first: ns(minute * 60), end: ns(minute * 60 + 60) }),
+            None => calendar::seconds_of_day(whole)
+                .map(|second| Span { first: ns(second), end: ns(second + 1) }),
+        };
     };
     if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let digits = &fraction[..fraction.len().min(FRACTION_DIGITS)];
-    let unit = (digits.len()..FRACTION_DIGITS).fold(1_i128, |unit, _| unit * 10);
-    let first = at(second) + i128::from(number(digits, digits.len())?) * unit;
+    let kept = &fraction[..fraction.len().min(FRACTION_DIGITS)];
+    let unit = (kept.len()..FRACTION_DIGITS).fold(1_i128, |unit, _| unit * 10);
+    let within = i128::from(calendar::digits(kept, kept.len())?) * unit;
+    let first = ns(calendar::seconds_of_day(whole)?) + within;
     Some(Span { first, end: first + unit })
 }
 
 /// `Z`, `+02:00` or nothing, in seconds.
 fn offset(zone: &str) -> Option<i64> {
-    let sign = match zone.as_bytes().first() {
-        None => return Some(0),
-        Some(b'Z') => return (zone.len() == 1).then_some(0),
-        Some(b'-') => -1,
-        Some(_) => 1,
-    };
-    let (hours, minutes) = zone[1..].split_once(':')?;
-    let hours = number(hours, 2).filter(|hours| *hours <= 14)?;
-    let minutes = number(minutes, 2).filter(|minutes| *minutes < 60)?;
-    Some(sign * (hours * 3_600 + minutes * 60))
-}
-
-fn number(digits: &str, length: usize) -> Option<i64> {
-    let is_number = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { digits.parse().ok() } else { None }
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
+    match zone.strip_prefix(' ') {
+        Some(time) => calendar::offset(&format!("+{time}")),
+        None if zone.is_empty() => Some(0),
+        None => calendar::offset(zone),
     }
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar.
-fn day_number(year: i64, month: i64, day: i64) -> i64 {
-    let years = year - 1;
-    let leaps = years / 4 - years / 100 + years / 400;
-    let before: i64 = (1..month).map(|month| days_in(year, month)).sum();
-    years * 365 + leaps + before + day - 1 - 719_162
 }
 
 #[cfg(test)]
@@ -229,6 +187,7 @@ mod tests {
             assert_eq!(span(text), expected, "{text}");
         }
         assert_eq!(span("1970-01-01T00:00:00.5Z"), Span { first: SECOND / 2, end: 600_000_000 });
+        assert_eq!(span("2016-12-31T23:59:60Z"), span("2016-12-31T23:59:59Z"));
         let fine = span("1970-01-01T00:00:00.1234567891Z");
         assert_eq!(fine, Span { first: 123_456_789, end: 123_456_790 });
     }

@@ -13,7 +13,7 @@ use keepwell_types::{
     time::BlockTime,
 };
 
-use crate::facts::label::Meanings;
+use crate::facts::security_label::Meanings;
 
 /// What a grant says, a sentence for each term.
 pub fn in_words(terms: &GrantTerms, meanings: &Meanings) -> Vec<String> {

@@ -15,30 +15,29 @@ use alloc::{
     vec,
     vec::Vec,
 };
-use core::fmt;
 
 use keepwell_types::{
-    access::{Purpose, RecordName},
+    access::RecordName,
     encoding::List,
     grant::{Effect, GrantTerms, Grantee},
-    id::{Compartment, GrantId, LogPosition},
+    id::GrantId,
     limits::GRANT_RECORDS_MAX,
-    record::RecordKind,
-    set::{CompartmentSet, KindSet, PurposeSet},
-    time::{BlockTime, Window},
+    set::CompartmentSet,
+    time::BlockTime,
 };
-use thiserror::Error;
 
-use super::{PCF, SCOPE, pcf_label};
+use super::{
+    PCF, SCOPE,
+    clause::Clause,
+    element::Element,
+    error::{Fault, ReadError},
+    note::{Narrowing, Note},
+    precedence::{covers, meets, object_rank, subject_rank},
+};
 use crate::{
     bundle::DEPTH_MAX,
-    classify::{ACT_CODE, CONFIDENTIALITY, SecurityLabel, Sensitivity, types_of},
-    facts::{
-        ACT_REASON, PARTICIPATION, grantee_at,
-        label::{Meanings, category_of},
-        own,
-        time::{Dated, period},
-    },
+    classify::ACT_CODE,
+    facts::{own, security_label::Meanings},
     tree::{Tree, too_deep},
 };
 
@@ -48,11 +47,8 @@ pub const CONSENT_BYTES_MAX: usize = 1 << 20;
 pub const PROVISIONS_MAX: usize = 16;
 /// Rules that one Consent becomes.
 pub const RULES_MAX: usize = 64;
-/// Notes on one Consent.
+/// Notes on one Consent; what is beyond is narrowed all the same, and not told.
 pub const NOTES_MAX: usize = 256;
-const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
-const CONSENT_ACTION: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
-const CONSENT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/consentactorrole";
 
 /// What a Consent is read against.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +59,8 @@ pub struct Reading<'a> {
     pub meanings: &'a Meanings,
     /// Those that need separate consent.
     pub separate_consent: CompartmentSet,
-    /// The privacy policies that the consortium keeps, by URI. A Consent by another is refused.
+    /// The privacy policies that the consortium keeps, by URI. A Consent by another is refused, and one by none too,
+    /// unless it says by its `policyRule` whether its patient opts in or out.
     pub policies: &'a [&'a str],
     /// Block time, from which a permission without a beginning holds.
     pub now: BlockTime,
@@ -94,175 +91,6 @@ pub enum Read {
     },
 }
 
-/// Where less is allowed than a Consent says.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Note {
-    /// The element.
-    pub at: String,
-    /// What becomes of it.
-    pub what: Narrowing,
-}
-
-/// How the ledger allows less.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Narrowing {
-    /// Compartments of separate consent are not part of a Consent to everything.
-    SeparateConsentLeftOut,
-    /// The label stands for a whole compartment.
-    LabelIsCompartment(Sensitivity),
-    /// A prohibition of this label holds for every compartment in which a resource with it can lie.
-    LabelDeniesMore,
-    /// A prohibition holds for the whole kind.
-    KindDeniesMore(RecordKind),
-    /// A kind is left out: not all of its types are named.
-    KindLeftOut(RecordKind),
-    /// A prohibition holds whatever this condition says.
-    ConditionIgnored,
-    /// The purpose is none of the ledger's; nobody reads for it.
-    PurposeLeftOut,
-    /// A prohibition of this purpose holds for those that it comprises.
-    PurposeDeniesMore,
-    /// The ledger grants reading alone.
-    ReadingAlone,
-    /// The record alone, without what depends on it.
-    DependentsLeftOut,
-    /// The prohibition around it may come before this exception.
-    ExceptionMayLose,
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.at)?;
-        match self.what {
-            Narrowing::SeparateConsentLeftOut => f.write_str(
-                "does not cover what needs a consent of its own; write another Consent with its label",
-            ),
-            Narrowing::LabelIsCompartment(sensitivity) => {
-                write!(f, "is granted as the compartment {sensitivity}")
-            }
-            Narrowing::LabelDeniesMore => f.write_str(
-                "is denied with every compartment in which something with this label can lie",
-            ),
-            Narrowing::KindDeniesMore(kind) => write!(f, "is denied with all of kind {kind}"),
-            Narrowing::KindLeftOut(kind) => {
-                write!(f, "does not cover kind {kind}: not all of its types are named")
-            }
-            Narrowing::ConditionIgnored => f.write_str("the prohibition holds whatever this says"),
-            Narrowing::PurposeLeftOut => f.write_str("nobody reads for this purpose here"),
-            Narrowing::PurposeDeniesMore => {
-                f.write_str("is denied with the purposes that it comprises")
-            }
-            Narrowing::ReadingAlone => f.write_str("allows reading and nothing else"),
-            Narrowing::DependentsLeftOut => f.write_str("does not cover what depends on it"),
-            Narrowing::ExceptionMayLose => {
-                f.write_str("the prohibition around it may come before this exception")
-            }
-        }
-    }
-}
-
-/// Why a Consent is refused, and where.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("{at}: {fault}")]
-pub struct ReadError {
-    /// The element, such as `Consent.provision.provision[1].actor[0].reference`.
-    pub at: String,
-    /// What is wrong with it.
-    pub fault: Fault,
-}
-
-/// What is wrong with an element.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-pub enum Fault {
-    /// Too many bytes.
-    #[error("more than {bytes_max} bytes; no Consent needs them")]
-    TooLarge {
-        /// Bytes allowed.
-        bytes_max: usize,
-    },
-    /// Not JSON, too deep, or a key stands twice.
-    #[error("no JSON with each key once; send FHIR R4 in JSON")]
-    NotJson,
-    /// Another resource.
-    #[error("no Consent")]
-    NotAConsent,
-    /// It is missing or of the wrong JSON type.
-    #[error("is missing, or not what FHIR R4 has there")]
-    Malformed,
-    /// More items than are read.
-    #[error("more than {max} of them; write several Consents")]
-    TooMany {
-        /// Items allowed.
-        max: usize,
-    },
-    /// FHIR R4 has no such element here, so nobody knows what it would restrict.
-    #[error("is an element that FHIR R4 does not have here; remove it")]
-    UnknownElement,
-    /// An extension that must not be skipped, and is not known.
-    #[error("is a modifier extension that is not known here; write the Consent without it")]
-    UnknownModifier,
-    /// It is proposed, a draft or rejected.
-    #[error("nobody has agreed to it; send it once it is active")]
-    NotAgreed,
-    /// Someone looked whether it is genuine and found that it is not.
-    #[error("the Consent is said not to be verified; have it verified first")]
-    NotVerified,
-    /// It is about research, treatment or advance directives.
-    #[error("is not patient-privacy; the ledger keeps no other kind of consent")]
-    OtherScope,
-    /// It is another patient's.
-    #[error("is not the patient of this chart")]
-    OtherPatient,
-    /// Its policy may restrict what it allows, and is not known.
-    #[error("is no policy that this consortium keeps; name one of its policies")]
-    UnknownPolicy,
-    /// Nothing says whether it allows or denies.
-    #[error("does not say whether it permits or denies what it names; write permit or deny")]
-    NoEffect,
-    /// An exception of an exception.
-    #[error("exceptions of exceptions are not kept here; write several Consents")]
-    TooNested,
-    /// An exception that permits what is permitted, or denies what is denied.
-    #[error("is no exception from what is around it; write it as a Consent of its own")]
-    NoException,
-    /// Nobody here goes by that reference.
-    #[error("names nobody whom the ledger knows; refer to its member, organisation, team or group")]
-    UnknownActor,
-    /// Another role than that of who receives information.
-    #[error("is no recipient of information (IRCP); the ledger grants reading")]
-    OtherRole,
-    /// No record here goes by that reference.
-    #[error("names no record that the ledger knows; refer to one by the ledger's name for it")]
-    UnknownRecord,
-    /// The ledger grants and denies reading alone.
-    #[error("the ledger grants and denies reading; write access, or nothing")]
-    OtherAction,
-    /// Keeping the condition is not possible, and without it more would be allowed.
-    #[error("the ledger cannot keep this condition, and would allow more without it")]
-    WouldWiden,
-    /// The chart has no compartment that is known to be for this.
-    #[error("no compartment of the chart is for this label")]
-    NoCompartment,
-    /// Ordinary and separate consent in one.
-    #[error(
-        "this label needs a consent that names nothing else; write a Consent of its own for it"
-    )]
-    SeparateConsent,
-    /// The prohibition would not hold: the permission around it comes before it.
-    #[error(
-        "this exception would lose against the permission around it; name the same actors in both"
-    )]
-    ExceptionWouldLose,
-    /// What stands in the extension is not what stands beside it, or the policy's rule is both to allow and to deny.
-    #[error(
-        "contradicts itself; write one or the other, or take the Consent from the ledger again"
-    )]
-    Contradiction,
-    /// The period is over before it begins.
-    #[error("nothing is left that it would permit or deny")]
-    Empty,
-}
-
 /// Reads a Consent.
 pub fn read(json: &[u8], reading: &Reading<'_>) -> Result<Read, ReadError> {
     let fail = |fault| ReadError { at: "Consent".into(), fault };
@@ -282,7 +110,7 @@ pub fn read(json: &[u8], reading: &Reading<'_>) -> Result<Read, ReadError> {
 
 /// How labels are meant.
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Dialect {
+pub(super) enum Dialect {
     /// As [`super::write()`] writes them.
     Own,
     /// As tags.
@@ -301,79 +129,6 @@ fn dialect(tree: &Tree) -> Dialect {
         Dialect::Pcf
     } else {
         Dialect::R4
-    }
-}
-
-/// An element and where it stands.
-struct Element<'a> {
-    tree: &'a Tree,
-    path: String,
-}
-
-impl<'a> Element<'a> {
-    fn fail<T>(&self, fault: Fault) -> Result<T, ReadError> {
-        Err(ReadError { at: self.path.clone(), fault })
-    }
-
-    fn child(&self, name: &str) -> Option<Element<'a>> {
-        let tree = self.tree.field(name)?;
-        Some(Element { tree, path: format!("{}.{name}", self.path) })
-    }
-
-    fn needed(&self, name: &str) -> Result<Element<'a>, ReadError> {
-        let missing = || ReadError { at: format!("{}.{name}", self.path), fault: Fault::Malformed };
-        self.child(name).ok_or_else(missing)
-    }
-
-    /// The items of a list, each with its place; at most `max`, and none that is empty.
-    fn list(&self, name: &str, max: usize) -> Result<Vec<Element<'a>>, ReadError> {
-        let Some(list) = self.child(name) else { return Ok(Vec::new()) };
-        let Tree::List(items) = list.tree else { return list.fail(Fault::Malformed) };
-        if items.is_empty() {
-            return list.fail(Fault::Malformed);
-        }
-        if items.len() > max {
-            return list.fail(Fault::TooMany { max });
-        }
-        let item = |(place, tree)| Element { tree, path: format!("{}[{place}]", list.path) };
-        Ok(items.iter().enumerate().map(item).collect())
-    }
-
-    fn text(&self) -> Result<&'a str, ReadError> {
-        self.tree.text().map_or_else(|| self.fail(Fault::Malformed), Ok)
-    }
-
-    /// The reference, without a version.
-    fn reference(&self) -> Result<&'a str, ReadError> {
-        let reference = self.needed("reference")?.text()?;
-        Ok(crate::bundle::unversioned(reference))
-    }
-
-    /// Only these elements, and those that every element of FHIR may have.
-    fn only(&self, known: &[&str]) -> Result<(), ReadError> {
-        let Tree::Object(fields) = self.tree else { return self.fail(Fault::Malformed) };
-        for name in fields.keys() {
-            let is_known = matches!(name.as_str(), "id" | "extension" | "modifierExtension");
-            if !is_known && !known.contains(&name.as_str()) {
-                // The name is the sender's own text, so only the element around it is told.
-                return self.fail(Fault::UnknownElement);
-            }
-        }
-        Ok(())
-    }
-
-    fn no_modifier(&self) -> Result<(), ReadError> {
-        self.child("modifierExtension").map_or(Ok(()), |it| it.fail(Fault::UnknownModifier))
-    }
-
-    /// System and code of a Coding.
-    fn coding(&self) -> Result<(&'a str, &'a str), ReadError> {
-        Ok((self.needed("system")?.text()?, self.needed("code")?.text()?))
-    }
-
-    /// The codings of a CodeableConcept.
-    fn codings(&self) -> Result<Vec<(&'a str, &'a str)>, ReadError> {
-        self.list("coding", NOTES_MAX)?.iter().map(Element::coding).collect()
     }
 }
 
@@ -400,44 +155,14 @@ const HEADER: [&str; 20] = [
     "verification",
     "provision",
 ];
-/// What R4 has in a provision.
-const PROVISION: [&str; 11] = [
-    "type",
-    "period",
-    "actor",
-    "action",
-    "securityLabel",
-    "purpose",
-    "class",
-    "code",
-    "dataPeriod",
-    "data",
-    "provision",
-];
-
-/// A provision as it stands, before it is one rule for each actor.
-#[derive(Clone)]
-struct Clause {
-    path: String,
-    effect: Effect,
-    grantees: Vec<Grantee>,
-    compartments: CompartmentSet,
-    kinds: KindSet,
-    records: Vec<RecordName>,
-    purposes: PurposeSet,
-    window: Window,
-    accesses_max: Option<u32>,
-    onward: bool,
-}
-
-struct Reader<'a, 'b> {
-    reading: &'b Reading<'a>,
-    dialect: Dialect,
-    notes: Vec<Note>,
+pub(super) struct Reader<'a, 'b> {
+    pub(super) reading: &'b Reading<'a>,
+    pub(super) dialect: Dialect,
+    pub(super) notes: Vec<Note>,
 }
 
 impl Reader<'_, '_> {
-    fn note(&mut self, at: &str, what: Narrowing) {
+    pub(super) fn note(&mut self, at: &str, what: Narrowing) {
         if self.notes.len() < NOTES_MAX {
             self.notes.push(Note { at: at.to_string(), what });
         }
@@ -445,7 +170,6 @@ impl Reader<'_, '_> {
 
     fn consent(mut self, root: &Element<'_>) -> Result<Read, ReadError> {
         root.only(&HEADER)?;
-        root.no_modifier()?;
         if let Some(rules) = root.child("implicitRules") {
             return rules.fail(Fault::UnknownModifier);
         }
@@ -462,6 +186,10 @@ impl Reader<'_, '_> {
             _ => return status.fail(Fault::Malformed),
         }
         self.header(root)?;
+        let nested = root.child("provision").and_then(|it| it.child("provision"));
+        if let Some(nested) = nested.filter(|_| self.dialect == Dialect::Own) {
+            return nested.fail(Fault::Contradiction);
+        }
         let rules = self.rules(root)?;
         Ok(Read::Rules { grant, rules, notes: self.notes })
     }
@@ -472,17 +200,21 @@ impl Reader<'_, '_> {
             return scope.fail(Fault::OtherScope);
         }
         for verification in root.list("verification", PROVISIONS_MAX)? {
+            verification.only(&["verified", "verifiedWith", "verificationDate"])?;
             if !matches!(verification.needed("verified")?.tree, Tree::Bool(true)) {
                 return verification.fail(Fault::NotVerified);
             }
         }
         for policy in root.list("policy", PROVISIONS_MAX)? {
             policy.only(&["authority", "uri"])?;
-            policy.no_modifier()?;
             let uri = policy.needed("uri")?;
             if !self.reading.policies.contains(&uri.text()?) {
                 return uri.fail(Fault::UnknownPolicy);
             }
+        }
+        // R4, invariant ppc-1.
+        if root.child("policy").is_none() && root.child("policyRule").is_none() {
+            return Err(ReadError { at: "Consent.policy".into(), fault: Fault::UnknownPolicy });
         }
         Ok(())
     }
@@ -568,6 +300,9 @@ impl Reader<'_, '_> {
         if effect == around.effect {
             return element.fail(Fault::NoException);
         }
+        if effect == Effect::Allow && around.stated.is_nothing() {
+            return element.fail(Fault::WouldWiden);
+        }
         let mut clause = self.clause(element, effect, Some(around))?;
         if effect == Effect::Allow {
             // Outside what is around it, it would be an exception from nothing.
@@ -575,8 +310,8 @@ impl Reader<'_, '_> {
             if !clause.grantees.iter().all(is_around) {
                 return element.fail(Fault::NoException);
             }
-            clause.compartments = clause.compartments.and(around.compartments);
-            clause.kinds = clause.kinds.and(around.kinds);
+            clause.compartments = clause.compartments.and(around.stated.compartments);
+            clause.kinds = clause.kinds.and(around.stated.kinds);
             clause.purposes = clause.purposes.and(around.purposes);
             let (from, until) = (around.window.from, around.window.until);
             clause.window.from = clause.window.from.max(from);
@@ -589,399 +324,6 @@ impl Reader<'_, '_> {
             }
         }
         Ok(clause)
-    }
-
-    fn clause(
-        &mut self,
-        element: &Element<'_>,
-        effect: Effect,
-        around: Option<&Clause>,
-    ) -> Result<Clause, ReadError> {
-        element.only(&PROVISION)?;
-        self.action(element, effect)?;
-        for name in ["code", "dataPeriod"] {
-            if let Some(condition) = element.child(name) {
-                self.unkept(&condition, effect)?;
-            }
-        }
-        let mut clause = Clause {
-            path: element.path.clone(),
-            effect,
-            grantees: self.grantees(element, around)?,
-            compartments: self.compartments(element, effect, around)?,
-            kinds: self.kinds(element, effect, around)?,
-            records: self.records(element, effect, around)?,
-            purposes: self.purposes(element, effect, around)?,
-            window: self.window(element, around)?,
-            accesses_max: None,
-            onward: false,
-        };
-        self.extensions(element, &mut clause)?;
-        Ok(clause)
-    }
-
-    /// A condition that the ledger does not know.
-    fn unkept(&mut self, element: &Element<'_>, effect: Effect) -> Result<(), ReadError> {
-        match effect {
-            Effect::Allow => element.fail(Fault::WouldWiden),
-            Effect::Deny => {
-                self.note(&element.path, Narrowing::ConditionIgnored);
-                Ok(())
-            }
-        }
-    }
-
-    fn action(&mut self, element: &Element<'_>, effect: Effect) -> Result<(), ReadError> {
-        let actions = element.list("action", PROVISIONS_MAX)?;
-        // To use what one has is not to retrieve it, but whoever may not use it need not read it.
-        let is_reading: &[&str] = match effect {
-            Effect::Allow => &["access"],
-            Effect::Deny => &["access", "use"],
-        };
-        let mut reads = actions.is_empty();
-        for action in &actions {
-            let codings = action.codings()?;
-            reads |= codings
-                .iter()
-                .any(|(system, code)| *system == CONSENT_ACTION && is_reading.contains(code));
-        }
-        if !reads {
-            return element.needed("action")?.fail(Fault::OtherAction);
-        }
-        if effect == Effect::Allow && actions.len() > 1 {
-            self.note(&format!("{}.action", element.path), Narrowing::ReadingAlone);
-        }
-        Ok(())
-    }
-
-    fn grantees(
-        &self,
-        element: &Element<'_>,
-        around: Option<&Clause>,
-    ) -> Result<Vec<Grantee>, ReadError> {
-        let actors = element.list("actor", RULES_MAX)?;
-        if actors.is_empty() {
-            return Ok(around.map_or(vec![Grantee::Everyone], |it| it.grantees.clone()));
-        }
-        actors.iter().map(|actor| self.grantee(actor)).collect()
-    }
-
-    fn grantee(&self, actor: &Element<'_>) -> Result<Grantee, ReadError> {
-        actor.only(&["role", "reference"])?;
-        actor.no_modifier()?;
-        let role = actor.needed("role")?;
-        let receives = |(system, code): &(&str, &str)| match *system {
-            PARTICIPATION => matches!(*code, "IRCP" | "PRCP"),
-            CONSENT_ROLE => *code == "GRANTEE",
-            _ => false,
-        };
-        if !role.codings()?.iter().any(receives) {
-            return role.fail(Fault::OtherRole);
-        }
-        let who = actor.needed("reference")?;
-        let name = who.reference()?;
-        let known = self.reading.parties.get(name).copied().or_else(|| grantee_at(name));
-        known.map_or_else(|| who.fail(Fault::UnknownActor), Ok)
-    }
-
-    fn compartments(
-        &mut self,
-        element: &Element<'_>,
-        effect: Effect,
-        around: Option<&Clause>,
-    ) -> Result<CompartmentSet, ReadError> {
-        let labels = element.list("securityLabel", NOTES_MAX)?;
-        if self.dialect == Dialect::Own {
-            return self.own_compartments(element, &labels);
-        }
-        if self.dialect == Dialect::R4 && effect == Effect::Allow && labels.len() > 1 {
-            // They are the fields of one label, which restrict together.
-            return element.needed("securityLabel")?.fail(Fault::WouldWiden);
-        }
-        if !labels.is_empty() {
-            let mut compartments = CompartmentSet::EMPTY;
-            for label in &labels {
-                compartments = compartments.or(self.labelled(label, effect)?);
-            }
-            return Ok(compartments);
-        }
-        let whole = around.map_or(CompartmentSet::all(), |it| it.compartments);
-        match effect {
-            Effect::Deny => Ok(whole),
-            Effect::Allow => self.ordinary(element, whole),
-        }
-    }
-
-    /// What a permission without a label is for: of `whole`, what needs no consent of its own.
-    fn ordinary(
-        &mut self,
-        element: &Element<'_>,
-        whole: CompartmentSet,
-    ) -> Result<CompartmentSet, ReadError> {
-        let ordinary = whole.without(self.reading.separate_consent);
-        if ordinary.is_empty() {
-            let at = format!("{}.securityLabel", element.path);
-            return Err(ReadError { at, fault: Fault::SeparateConsent });
-        }
-        if ordinary != whole {
-            self.note(&element.path, Narrowing::SeparateConsentLeftOut);
-        }
-        Ok(ordinary)
-    }
-
-    /// The compartments by their numbers, where they agree with the labels.
-    fn own_compartments(
-        &self,
-        element: &Element<'_>,
-        labels: &[Element<'_>],
-    ) -> Result<CompartmentSet, ReadError> {
-        let Some(text) = extension(element, "compartments")?.map(|it| it.text()).transpose()?
-        else {
-            return element.fail(Fault::Contradiction);
-        };
-        let mut compartments = CompartmentSet::EMPTY;
-        for number in text.split(' ') {
-            let compartment = number.parse().ok().and_then(Compartment::new);
-            let Some(compartment) = compartment else { return element.fail(Fault::Malformed) };
-            compartments = compartments.with(compartment);
-        }
-        let given = labels.iter().map(Element::coding).collect::<Result<Vec<_>, _>>()?;
-        let meant = compartments.iter().filter_map(|it| self.reading.meanings.of(it));
-        let meant: Vec<_> = meant.filter_map(pcf_label).collect();
-        if given == meant { Ok(compartments) } else { element.fail(Fault::Contradiction) }
-    }
-
-    fn labelled(
-        &mut self,
-        label: &Element<'_>,
-        effect: Effect,
-    ) -> Result<CompartmentSet, ReadError> {
-        let (system, code) = label.coding()?;
-        if system != ACT_CODE && system != CONFIDENTIALITY {
-            return label.fail(Fault::WouldWiden);
-        }
-        match effect {
-            Effect::Deny => Ok(self.denied(label, system, code)),
-            Effect::Allow => self.allowed(label, system, code),
-        }
-    }
-
-    /// Everything in which a resource with the label can lie: it may have more labels, and the most restrictive of
-    /// them chose its compartment. What no meaning is known of may hold anything.
-    fn denied(&mut self, label: &Element<'_>, system: &str, code: &str) -> CompartmentSet {
-        self.note(&label.path, Narrowing::LabelDeniesMore);
-        let meaning =
-            SecurityLabel { system: Some(system.into()), code: code.into() }.sensitivity();
-        let from = match (system, self.dialect) {
-            (CONFIDENTIALITY, Dialect::R4) => Sensitivity::Normal,
-            _ => meaning,
-        };
-        let can_lie = |it: &Compartment| self.reading.meanings.of(*it).is_none_or(|it| it >= from);
-        Compartment::all().filter(can_lie).collect()
-    }
-
-    fn allowed(
-        &mut self,
-        label: &Element<'_>,
-        system: &str,
-        code: &str,
-    ) -> Result<CompartmentSet, ReadError> {
-        let is_r4 = self.dialect == Dialect::R4;
-        let meant: &[Sensitivity] = match (system, code) {
-            (CONFIDENTIALITY, "N") => &[Sensitivity::Normal],
-            (CONFIDENTIALITY, "R" | "V") if is_r4 => {
-                &[Sensitivity::Normal, Sensitivity::Restricted]
-            }
-            (CONFIDENTIALITY, "R") => &[Sensitivity::Restricted],
-            (ACT_CODE, "BH") => &[Sensitivity::Psychiatry],
-            (ACT_CODE, _) => {
-                let of = Sensitivity::ALL.iter().find(|it| category_of(**it) == Some(code));
-                of.map_or(&[], core::slice::from_ref)
-            }
-            _ => &[],
-        };
-        if meant.is_empty() {
-            return label.fail(Fault::WouldWiden);
-        }
-        let mut compartments = CompartmentSet::EMPTY;
-        for sensitivity in meant {
-            let Some(compartment) = self.reading.meanings.compartment(*sensitivity) else {
-                return label.fail(Fault::NoCompartment);
-            };
-            self.note(&label.path, Narrowing::LabelIsCompartment(*sensitivity));
-            compartments = compartments.with(compartment);
-        }
-        Ok(compartments)
-    }
-
-    fn kinds(
-        &mut self,
-        element: &Element<'_>,
-        effect: Effect,
-        around: Option<&Clause>,
-    ) -> Result<KindSet, ReadError> {
-        let classes = element.list("class", NOTES_MAX)?;
-        if classes.is_empty() {
-            return Ok(around.map_or(KindSet::all(), |it| it.kinds));
-        }
-        let mut types = Vec::new();
-        for class in &classes {
-            let (system, code) = class.coding()?;
-            let is_known = system == RESOURCE_TYPES && crate::classify::kind_of(code).is_some();
-            if !is_known {
-                return class.fail(Fault::WouldWiden);
-            }
-            types.push(code);
-        }
-        let path = format!("{}.class", element.path);
-        let mut kinds = KindSet::EMPTY;
-        for kind in RecordKind::ALL.iter().copied() {
-            let has_any = types_of(kind).any(|it| types.contains(&it));
-            let has_all = types_of(kind).all(|it| types.contains(&it));
-            match (effect, has_any, has_all) {
-                (_, _, true) => kinds = kinds.with(kind),
-                (_, false, false) => {}
-                (Effect::Deny, true, false) => {
-                    self.note(&path, Narrowing::KindDeniesMore(kind));
-                    kinds = kinds.with(kind);
-                }
-                (Effect::Allow, true, false) => self.note(&path, Narrowing::KindLeftOut(kind)),
-            }
-        }
-        if kinds.is_empty() {
-            return Err(ReadError { at: path, fault: Fault::WouldWiden });
-        }
-        Ok(kinds)
-    }
-
-    fn records(
-        &mut self,
-        element: &Element<'_>,
-        effect: Effect,
-        around: Option<&Clause>,
-    ) -> Result<Vec<RecordName>, ReadError> {
-        let data = element.list("data", GRANT_RECORDS_MAX)?;
-        if data.is_empty() {
-            return Ok(around.map_or(Vec::new(), |it| it.records.clone()));
-        }
-        let mut records = Vec::new();
-        for item in &data {
-            item.only(&["meaning", "reference"])?;
-            item.no_modifier()?;
-            let meaning = item.needed("meaning")?;
-            match (meaning.text()?, effect) {
-                ("instance", _) => {}
-                ("dependents", Effect::Allow) => {
-                    self.note(&meaning.path, Narrowing::DependentsLeftOut);
-                }
-                _ => return meaning.fail(Fault::WouldWiden),
-            }
-            let name = self.record(&item.needed("reference")?)?;
-            if !records.contains(&name) {
-                records.push(name);
-            }
-        }
-        Ok(records)
-    }
-
-    fn record(&self, item: &Element<'_>) -> Result<RecordName, ReadError> {
-        let found = if let Some(identifier) = item.child("identifier") {
-            let is_own = identifier.needed("system")?.text()? == own("record");
-            let value = identifier.needed("value")?.text()?;
-            value.split_once('/').filter(|_| is_own).and_then(|(position, record)| {
-                let position = LogPosition(position.parse().ok()?);
-                Some(RecordName { position, record: record.parse().ok()? })
-            })
-        } else {
-            self.reading.records.get(item.reference()?).copied()
-        };
-        found.map_or_else(|| item.fail(Fault::UnknownRecord), Ok)
-    }
-
-    fn purposes(
-        &mut self,
-        element: &Element<'_>,
-        effect: Effect,
-        around: Option<&Clause>,
-    ) -> Result<PurposeSet, ReadError> {
-        let codes = element.list("purpose", NOTES_MAX)?;
-        if codes.is_empty() {
-            return Ok(around.map_or(PurposeSet::all(), |it| it.purposes));
-        }
-        let mut purposes = PurposeSet::EMPTY;
-        for item in &codes {
-            let (system, code) = item.coding()?;
-            let known = code.parse::<Purpose>().ok().filter(|_| system == ACT_REASON);
-            match (known, effect) {
-                (Some(purpose), Effect::Deny) if self.dialect != Dialect::Own => {
-                    let comprised = comprised(purpose);
-                    if !comprised.is_empty() {
-                        self.note(&item.path, Narrowing::PurposeDeniesMore);
-                    }
-                    purposes =
-                        comprised.iter().fold(purposes.with(purpose), |all, it| all.with(*it));
-                }
-                (Some(purpose), _) => purposes = purposes.with(purpose),
-                (None, Effect::Allow) => self.note(&item.path, Narrowing::PurposeLeftOut),
-                (None, Effect::Deny) => return item.fail(Fault::WouldWiden),
-            }
-        }
-        if purposes.is_empty() {
-            return element.needed("purpose")?.fail(Fault::Empty);
-        }
-        Ok(purposes)
-    }
-
-    fn window(&self, element: &Element<'_>, around: Option<&Clause>) -> Result<Window, ReadError> {
-        let usual = around
-            .map_or(Window { from: self.reading.now, until: BlockTime(u64::MAX) }, |it| it.window);
-        let Some(stated) = element.child("period") else { return Ok(usual) };
-        stated.only(&["start", "end"])?;
-        let at = |name: &str| match stated.child(name) {
-            None => Ok(None),
-            Some(time) => match period(time.text()?, self.reading.zone_minutes) {
-                Some(dated) => Ok(Some(dated)),
-                None => time.fail(Fault::Malformed),
-            },
-        };
-        let (start, end) = (at("start")?, at("end")?);
-        if start.is_none() && end.is_none() {
-            return stated.fail(Fault::Malformed);
-        }
-        let window = Window {
-            from: start.map_or(usual.from, |Dated { from, .. }| from),
-            until: end.map_or(BlockTime(u64::MAX), |Dated { until, .. }| until),
-        };
-        if window.is_empty() { stated.fail(Fault::Empty) } else { Ok(window) }
-    }
-
-    /// Our own extensions; of others, those that may not be skipped are refused.
-    fn extensions(&self, element: &Element<'_>, clause: &mut Clause) -> Result<(), ReadError> {
-        for modifier in element.list("modifierExtension", PROVISIONS_MAX)? {
-            let url = modifier.needed("url")?.text()?;
-            let is_own = ["compartments", "kinds", "accesses-max"].iter().any(|it| url == own(it));
-            if !is_own || self.dialect != Dialect::Own {
-                return modifier.fail(Fault::UnknownModifier);
-            }
-        }
-        if self.dialect != Dialect::Own {
-            return Ok(());
-        }
-        if let Some(kinds) = extension(element, "kinds")? {
-            let known = |word: &str| word.parse::<RecordKind>().ok();
-            let words = kinds.text()?.split(' ').map(known).collect::<Option<KindSet>>();
-            let Some(words) = words else { return kinds.fail(Fault::Malformed) };
-            clause.kinds = clause.kinds.and(words);
-        }
-        if let Some(max) = extension(element, "accesses-max")? {
-            let Tree::Number(digits) = max.tree else { return max.fail(Fault::Malformed) };
-            let Ok(number) = digits.parse::<u32>() else { return max.fail(Fault::Malformed) };
-            clause.accesses_max = Some(number);
-        }
-        if let Some(onward) = extension(element, "onward")? {
-            clause.onward = matches!(onward.tree, Tree::Bool(true));
-        }
-        Ok(())
     }
 
     /// One rule for each actor, and separate consent apart.
@@ -1023,6 +365,10 @@ impl Reader<'_, '_> {
                 });
             }
         }
+        if clause.accesses_max.is_some() && rules.len() > 1 {
+            // The ledger would count for each of them.
+            return Err(fail(Fault::Contradiction));
+        }
         if rules.len() > RULES_MAX {
             return Err(fail(Fault::TooMany { max: RULES_MAX }));
         }
@@ -1038,12 +384,6 @@ impl Reader<'_, '_> {
     ) -> Result<(), ReadError> {
         let separate_consent = self.reading.separate_consent;
         let rank = |it: &GrantTerms| (subject_rank(it.grantee), object_rank(it, separate_consent));
-        let meets = |one: &GrantTerms, other: &GrantTerms| {
-            let are_apart = subject_rank(one.grantee) == subject_rank(other.grantee)
-                && matches!(one.grantee, Grantee::Member(_) | Grantee::Organisation(_))
-                && one.grantee != other.grantee;
-            !are_apart && !one.compartments.and(other.compartments).is_empty()
-        };
         let pairs =
             || exceptions.iter().flat_map(|one| around.iter().map(move |other| (one, other)));
         match clause.effect {
@@ -1090,82 +430,4 @@ fn grant_of(root: &Element<'_>) -> Result<Option<GrantId>, ReadError> {
         }
     }
     Ok(None)
-}
-
-/// The value of the one extension of ours with this name, whether it may be skipped or not.
-fn extension<'a>(element: &Element<'a>, name: &str) -> Result<Option<Element<'a>>, ReadError> {
-    let mut found: Option<Element<'a>> = None;
-    let plain = element.list("extension", NOTES_MAX)?;
-    for item in plain.into_iter().chain(element.list("modifierExtension", NOTES_MAX)?) {
-        if item.tree.text_of("url") != Some(own(name).as_str()) {
-            continue;
-        }
-        let value = ["valueString", "valueDecimal", "valueBoolean"]
-            .iter()
-            .find_map(|name| item.child(name));
-        match value {
-            Some(value) if found.is_none() => found = Some(value),
-            Some(_) | None => return item.fail(Fault::Malformed),
-        }
-    }
-    Ok(found)
-}
-
-/// The purposes that a purpose comprises in HL7's code system.
-const fn comprised(purpose: Purpose) -> &'static [Purpose] {
-    match purpose {
-        Purpose::Treatment => &[
-            Purpose::EmergencyTreatment,
-            Purpose::BreakGlass,
-            Purpose::Coordination,
-            Purpose::ClinicalTrial,
-        ],
-        Purpose::EmergencyTreatment => &[Purpose::BreakGlass],
-        Purpose::Operations => &[Purpose::Legal, Purpose::Administration],
-        Purpose::Research => &[Purpose::ClinicalTrial],
-        Purpose::PatientRequest => &[Purpose::FamilyRequest],
-        Purpose::BreakGlass
-        | Purpose::Coordination
-        | Purpose::Payment
-        | Purpose::ClinicalTrial
-        | Purpose::PublicHealth
-        | Purpose::FamilyRequest
-        | Purpose::Legal
-        | Purpose::Administration => &[],
-    }
-}
-
-/// Whether all of `inner` are of `outer` for certain. Whose member someone is, a Consent does not say.
-fn covers(outer: Grantee, inner: Grantee) -> bool {
-    match (outer, inner) {
-        (Grantee::Everyone, _) => true,
-        (Grantee::Organisation(whole), Grantee::Role { organisation, .. }) => whole == organisation,
-        _ => outer == inner,
-    }
-}
-
-/// How specific a subject is to the ledger (docs/consent.md).
-const fn subject_rank(grantee: Grantee) -> u8 {
-    match grantee {
-        Grantee::Member(_) => 3,
-        Grantee::Role { .. } | Grantee::Team(_) | Grantee::Group(_) => 2,
-        Grantee::Organisation(_) => 1,
-        Grantee::Everyone => 0,
-    }
-}
-
-/// How specific an object is to the ledger.
-fn object_rank(terms: &GrantTerms, separate_consent: CompartmentSet) -> u8 {
-    let nameable = if terms.separate_consent {
-        separate_consent
-    } else {
-        CompartmentSet::all().without(separate_consent)
-    };
-    if !terms.records.is_empty() {
-        3
-    } else if terms.kinds != KindSet::all() {
-        2
-    } else {
-        u8::from(terms.compartments != nameable)
-    }
 }

@@ -93,7 +93,7 @@ pub struct Meanings([Option<Sensitivity>; COMPARTMENTS]);
 
 /// A meaning or a compartment stands twice.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("compartment {} or {sensitivity} stands twice: each means one thing", .compartment.index())]
+#[error("compartment {} or {sensitivity} stands twice; each means one thing, so leave one out", .compartment.index())]
 pub struct MeaningTwice {
     /// The second compartment.
     pub compartment: Compartment,
@@ -134,7 +134,9 @@ impl Meanings {
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum LabelError {
     /// It is no JSON object with each key once, or nests too deep.
-    #[error("what is to be labelled is no JSON resource with each key once")]
+    #[error(
+        "what is to be labelled is no JSON resource with each key once; have it amended by whom it is from"
+    )]
     NotAResource,
     /// `meta` or `meta.security` is of the wrong JSON type.
     #[error("{element} has the wrong JSON type; have the resource amended by whom it is from")]
