@@ -18,8 +18,9 @@
 //! * The same message, [`Reception`] and names give the same Bundle. Every reference is to an entry of it by
 //!   `urn:uuid`, or by an identifier to somebody outside.
 //! * What a sender has identified is stored once however often it is told: created unless it exists, or, where the
-//!   message says that it changed, replaced. Where the sender has no identifier for a part of a chart (AL1, DG1, IN1,
-//!   NK1, OBX) one is made of the patient's or order's identifier and what the part is about.
+//!   message says that it changed, replaced. It is looked for by an identifier that is made of the patient's and of
+//!   the sender's number for it or, where there is none (AL1, DG1, IN1, NK1, OBX), of what it is about. By a number
+//!   alone only a patient is looked for: senders give other numbers again, and then they are somebody else's.
 //! * An identifier without an assigning authority that is known everywhere belongs to the feed's own namespace: two
 //!   hospitals' `12345` are never one patient.
 //! * Of identifiers and codes that many parts of a chart are made of, none is longer than a small limit, so that a
@@ -184,6 +185,7 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
     }
     let seen = Seen::default();
     let mut mapper = Mapper::new(message, reception, kind, &seen);
+    mapper.begin()?;
     let mut occurrences: BTreeMap<&str, u32> = BTreeMap::new();
     for segment in message.segments_seen(Some(&seen)) {
         let occurrence = occurrences.entry(segment.name()).or_default();
@@ -195,18 +197,13 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
         }
     }
     mapper.close_order();
-    if let Some(refusal) = mapper.refusal.take() {
-        return Err(refusal);
-    }
-    if mapper.patient_key.is_none() {
-        return Err(mapper.unidentified());
-    }
-    Ok(Mapped::Record(mapper.finish(&seen)))
+    mapper.finish().map(Mapped::Record)
 }
 
 /// A Bundle while it is written, and what the segments so far are about.
 struct Mapper<'m> {
     message: &'m Message,
+    seen: &'m Seen,
     reception: &'m Reception<'m>,
     kind: Kind,
     reader: Reader<'m>,
@@ -224,6 +221,8 @@ struct Mapper<'m> {
     noted: Option<Handle>,
     /// What is only text so far: an observation to which the next line may belong.
     text_line: Option<(String, Handle)>,
+    /// Results so far by code and sub-id; none where two have the same.
+    results: BTreeMap<(String, String), Option<Handle>>,
     /// How often each identifier was made.
     derived: RefCell<BTreeMap<String, u32>>,
     /// The segment that is read.
@@ -246,9 +245,11 @@ struct Order<'m> {
     results: Vec<Handle>,
     /// How many of the results a specimen was named for.
     sampled: usize,
-    /// The order's identifier and what was ordered.
-    key: Option<String>,
+    /// The order's identifier, what was ordered, and whatever else tells it from the patient's other orders.
+    key: Option<Vec<Option<String>>>,
     collected: Option<String>,
+    /// The result that it was ordered for.
+    parent: Option<Handle>,
     original: Option<Handle>,
     medication: Option<Handle>,
     /// How the medication is taken, except for when.
@@ -265,6 +266,7 @@ impl<'m> Mapper<'m> {
         let sent = header.map(|header| header.field(7).component(1).raw()).unwrap_or_default();
         Self {
             message,
+            seen,
             reception,
             kind,
             reader: Reader {
@@ -282,15 +284,24 @@ impl<'m> Mapper<'m> {
             document: None,
             noted: None,
             text_line: None,
+            results: BTreeMap::new(),
             derived: RefCell::default(),
             place: Path::segment("MSH", 1),
             refusal: RefCell::default(),
         }
     }
 
+    /// Everything is of the patient, whose segment therefore is read before those that stand above it (SCH).
+    fn begin(&mut self) -> Result<(), Refusal> {
+        let is_patient = |segment: &Segment<'_>| segment.name() == "PID";
+        let pid = self.message.segments_seen(Some(self.seen)).find(is_patient);
+        self.place = Path::segment("PID", 1);
+        pid.into_iter().for_each(|pid| self.patient(pid));
+        if self.patient_key.is_none() { Err(self.unidentified()) } else { Ok(()) }
+    }
+
     fn segment(&mut self, segment: Segment<'m>) {
         match segment.name() {
-            "PID" => self.patient(segment),
             "PD1" => self.demographics(segment),
             "NK1" => self.next_of_kin(segment),
             "IN1" => self.insurance(segment),
@@ -316,6 +327,7 @@ impl<'m> Mapper<'m> {
             // Read for the envelope and the Provenance.
             "MSH" => self.header(segment),
             "EVN" => self.event(segment),
+            // PID was read before all others.
             _ => {}
         }
     }
@@ -338,34 +350,35 @@ impl<'m> Mapper<'m> {
         segment.field(2).text();
     }
 
-    fn finish(mut self, seen: &Seen) -> Record {
+    fn finish(mut self) -> Result<Record, Refusal> {
         self.close_document();
         self.complete_appointment();
+        self.place = Path::segment("MSH", 1);
         self.attach_original();
         self.provenance();
-        let (unmapped, unmapped_more, emptied) = self.unread(seen);
-        Record { bundle: self.entries.bundle(), unmapped, unmapped_more, emptied }
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal);
+        }
+        let (unmapped, unmapped_more, emptied) = self.unread(self.seen);
+        Ok(Record { bundle: self.entries.bundle(), unmapped, unmapped_more, emptied })
     }
 
     fn is_trigger(&self, triggers: &[&str]) -> bool {
         triggers.contains(&self.message.envelope().trigger.as_str())
     }
 
-    /// An identifier for what has none of its sender's: made of `whose` it is and what it is about.
-    fn derived(
-        &self,
-        segment: &str,
-        whose: Option<&String>,
-        about: &[Option<String>],
-    ) -> Option<Value> {
-        let whose = whose?;
+    /// An identifier by which a part of the patient's chart is found again: made of the patient's and what it is
+    /// about. A sender's own number is never enough. Accession, visit and document numbers are given again when they
+    /// run out, or counted for each patient apart, and then would find what is somebody else's.
+    fn derived(&self, segment: &str, about: &[Option<String>]) -> Option<Value> {
+        let patient = self.patient_key.as_ref()?;
         // It is repeated in every segment that it is of: a megabyte would be in thousands of them.
         let is_long = |part: &String| part.len() > IDENTIFIER_BYTES_MAX;
-        if whose.len() > 2 * IDENTIFIER_BYTES_MAX || about.iter().flatten().any(is_long) {
+        if is_long(patient) || about.iter().flatten().any(is_long) {
             self.refuse(Refusal::TooLong(self.place));
             return None;
         }
-        let mut value = entries::percent(whose);
+        let mut value = entries::percent(patient);
         let mut is_empty = true;
         for part in about {
             value.push('/');
@@ -388,6 +401,16 @@ impl<'m> Mapper<'m> {
         identifier.set("system", format!("{}/{segment}", self.reception.namespace));
         identifier.set("value", value);
         Some(identifier.into())
+    }
+
+    /// By the number that its sender gave it, among the patient's.
+    fn numbered(&self, segment: &str, given: Option<&Value>) -> Option<Value> {
+        self.derived(segment, &[Some(entries::key(given?))])
+    }
+
+    fn of_order(&self, segment: &str, about: &[Option<String>]) -> Option<Value> {
+        let about = [self.order.key.as_ref()?.as_slice(), about].concat();
+        self.derived(segment, &about)
     }
 
     fn refer(&self, handle: Option<Handle>) -> Option<Value> {

@@ -221,7 +221,8 @@ pub enum Processing {
     Debugging,
 }
 
-/// By what a message is known: sent again, it has the same.
+/// By what a message is known: sent again, it has the same. Some senders count from one again, so another message may
+/// have it too: only one whose bytes are the same was answered before.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Key {
     /// MSH-3, as written.

@@ -531,6 +531,113 @@ fn requests(record: &Record, resource_type: &str) -> Vec<String> {
         .collect()
 }
 
+/// Whatever number a sender gives, nothing of one patient is looked for where it would find what is another's.
+#[test]
+fn nothing_of_two_patients_is_looked_for_alike() {
+    let table = [
+        (
+            "ADT^A01",
+            "PV1||I|||||||||||||||||1\nAL1|1||P^x^L\nDG1|1||I10^x^I10\nPR1|1||P^x^L\nNK1|1|DOE^JO\nIN1|1|P|C",
+        ),
+        (
+            "ADT^A03",
+            "PV1||I|||||||||||||||||1^^^H^VN\nIAM|1||P^x^L||||1\nDG1|1||I10^x^I10|||||||||||||||||1",
+        ),
+        (
+            "ADT^A01",
+            "OBX|1|NM|2^y^LN||80||||||F||||||||||1\nOBX|2|ED|P||^text^plain^A^x||||||F||||||||||2",
+        ),
+        ("ORU^R01", "ORC|RE|1|2\nOBR|1|1|2|1^x^LN\nOBX|1|NM|2^y^LN||5||||||F\nSPM|1|3"),
+        ("ORU^R01", "OBR|1|1|2^LAB^1.2.3^ISO|1^x^LN\nOBX|1|NM|2^y^LN||5||||||F||||||||||1"),
+        ("MDM^T02", "TXA|1|CN|TX|||||||||1^^1.2.3^ISO|||||AU"),
+        ("RDE^O11", "ORC|NW|1|2\nRXO|A^Amoxicillin^L\nRXE||A^Amoxicillin^L|500||mg"),
+        (
+            "VXU^V04",
+            "ORC|RE|1|2\nRXA|0|1|20260430||03^MMR^CVX|1||||||||||||||CP|A\nOBX|1|CE|1^x^LN|1|Y||||||F",
+        ),
+        ("SIU^S12", "SCH|1|2||||||||30|min|^^^20260501090000+0200"),
+        ("SIU^S13", "SCH|1|||||||||30|min|^^^20260501090000+0200"),
+    ];
+    for (event, segments) in table {
+        let of = |patient: &str| {
+            let pid = format!("PID|||{patient}^^^H^MR\n");
+            // A schedule stands above its patient.
+            let text = match event.starts_with("SIU") {
+                true => format!("{segments}\n{pid}"),
+                false => format!("{pid}{segments}"),
+            };
+            let record = record(event, &text);
+            let entries = record.bundle["entry"].as_array().expect("it is a list").clone();
+            let is_stored = |entry: &&Value| {
+                !matches!(entry["resource"]["resourceType"].as_str(), Some("Binary" | "Provenance"))
+            };
+            entries
+                .iter()
+                .filter(is_stored)
+                .map(|entry| entry["request"].clone())
+                .collect::<Vec<_>>()
+        };
+        let (one, other) = (of("7"), of("8"));
+        assert_eq!(one, of("7"), "{event}");
+        for request in &one {
+            let is_found_again = request.get("ifNoneExist").is_some() || request["method"] == "PUT";
+            assert!(is_found_again, "{event} {request}");
+            assert!(!other.contains(request), "{event} {request}");
+        }
+    }
+}
+
+/// A counter of messages begins again; a message that is sent again has its time too.
+#[test]
+fn messages_of_one_control_id_are_told_apart_by_their_time() {
+    let of = |sent: &str| {
+        let text = format!("MSH|^~\\&|APP|FAC|||{sent}||ADT^A28|1|P|2.5.1\rPID|||7");
+        let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
+        let name = |number: u32| [number.to_le_bytes()[0]; 16];
+        let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+        let Ok(Mapped::Record(record)) = map(&message, &reception) else {
+            panic!("it is a record")
+        };
+        requests(&record, "DocumentReference")
+    };
+    assert_ne!(of("20260430120000+0200"), of("20260501120000+0200"));
+    assert_eq!(of("20260430120000+0200"), of("20260430120000+0200"));
+}
+
+/// OBR-26: of two organisms, each has its susceptibilities, in whatever message they are told.
+#[test]
+fn results_are_of_the_result_that_they_were_ordered_for() {
+    let child = |parent: &str| {
+        format!(
+            "OBR|2|P|F|50545-3^susceptibility^LN||||||||||||||||||||||{parent}\nOBX|1|SN|18862-3^amoxicillin^LN||^2|||R|||F"
+        )
+    };
+    let culture = "PID|||7\nOBR|1|P|F|600-7^culture^LN\nOBX|1|CE|600-7^organism^LN|1|A^E. coli^L||||||F\n\
+                   OBX|2|CE|600-7^organism^LN|2|B^P. mirabilis^L||||||F\n";
+    let (first, second) =
+        (child("600-7&organism&LN^1^E. coli"), child("600-7&organism&LN^2^P. mirabilis"));
+    let both = record("ORU^R01", &format!("{culture}{first}\n{second}"));
+    let of =
+        |nth: usize| resources(&both, "Observation")[nth]["derivedFrom"][0]["reference"].clone();
+    let url = |nth: usize| {
+        let entries = both.bundle["entry"].as_array().expect("it is a list");
+        let found = |entry: &&Value| entry["resource"]["resourceType"] == "Observation";
+        entries.iter().filter(found).nth(nth).expect("it is there")["fullUrl"].clone()
+    };
+    assert_eq!((of(0), of(2), of(3)), (Value::Null, url(0), url(1)));
+    assert!(!told(&both, "OBR[2]-26"));
+
+    let alone = record("ORU^R01", &format!("PID|||7\n{second}"));
+    assert_eq!(requests(&both, "Observation")[3], requests(&alone, "Observation")[0]);
+    assert_eq!(requests(&both, "DiagnosticReport")[2], requests(&alone, "DiagnosticReport")[0]);
+    assert!(told(&alone, "OBR[1]-26"));
+
+    let twice = culture.replace("|2|B", "|1|B");
+    let unclear = record("ORU^R01", &format!("{twice}{first}"));
+    assert_eq!(resources(&unclear, "Observation")[2].get("derivedFrom"), None);
+    assert!(told(&unclear, "OBR[2]-26"));
+}
+
 /// Numbers that are unique in a patient or visit only never find what is somebody else's.
 #[test]
 fn what_is_of_one_patient_is_never_found_for_another() {

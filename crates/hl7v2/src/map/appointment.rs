@@ -24,8 +24,9 @@ impl<'m> Mapper<'m> {
         let placer = self.reader.entity(sch.field(1), "SCH-1", "PLAC");
         let filler = self.reader.entity(sch.field(2), "SCH-2", "FILL");
         // The filler keeps the schedule; a request that it has not answered has the placer's number only.
-        let known_by = filler.clone().or(placer.clone());
-        appointment.list("identifier", [placer, filler].into_iter().flatten().collect());
+        let known_by = self.numbered("SCH", filler.as_ref().or(placer.as_ref()));
+        let ids = [placer, filler, known_by.clone()];
+        appointment.list("identifier", ids.into_iter().flatten().collect());
         appointment.set("status", self.appointment_status(sch));
         appointment.put("appointmentType", self.reader.tabled(sch.field(8), "0277"));
         appointment.push("reasonCode", self.reader.tabled(sch.field(7), "0276"));

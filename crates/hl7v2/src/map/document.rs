@@ -35,9 +35,10 @@ impl<'m> Mapper<'m> {
         self.close_document();
         txa.field(1).text();
         let mut document = Object::of("DocumentReference");
-        let known_by = self.reader.entity(txa.field(12), "TXA-12", "");
-        document.put("masterIdentifier", known_by.clone());
-        document.push("identifier", known_by.clone());
+        let given = self.reader.entity(txa.field(12), "TXA-12", "");
+        let known_by = self.numbered("TXA", given.as_ref());
+        document.put("masterIdentifier", given.clone());
+        document.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         let availability = self.reader.code(txa.field(19), table::document_availability);
         document.set("status", availability.unwrap_or("current"));
         document.put("docStatus", self.reader.code(txa.field(17), table::document_status));
@@ -108,8 +109,9 @@ impl<'m> Mapper<'m> {
     /// An attachment outside any report or document.
     pub(super) fn lone_attachment(&mut self, obx: Segment<'m>, attachment: Value) {
         let mut document = Object::of("DocumentReference");
-        let known_by = self.reader.entity(obx.field(21), "OBX-21", "");
-        document.push("identifier", known_by.clone());
+        let given = self.reader.entity(obx.field(21), "OBX-21", "");
+        let known_by = self.numbered("OBX", given.as_ref());
+        document.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         let status = if self.is_withdrawn(obx) { "entered-in-error" } else { "current" };
         document.set("status", status);
         document.put("type", self.reader.concept(obx.field(3)));
@@ -129,7 +131,11 @@ impl<'m> Mapper<'m> {
         let identifier = self.message_identifier();
         let mut document = Object::of("DocumentReference");
         document.set("masterIdentifier", identifier.clone());
-        document.push("identifier", Some(identifier.clone()));
+        let known_by = self.message_again();
+        document.list(
+            "identifier",
+            [Some(identifier), known_by.clone()].into_iter().flatten().collect(),
+        );
         document.set("status", "current");
         document.set("type", json!({ "text": "HL7 v2 message" }));
         document.put("subject", self.refer(self.patient));
@@ -143,7 +149,7 @@ impl<'m> Mapper<'m> {
         document.push("content", Some(json!({ "attachment": attachment })));
         let encounter = self.refer(self.encounter);
         document.put("context", encounter.map(|encounter| json!({ "encounter": [encounter] })));
-        self.entries.add(document, Some(&identifier), Existing::Keep);
+        self.entries.add(document, known_by.as_ref(), Existing::Keep);
     }
 
     /// Who sent it, and its control id: what a message is known by.
@@ -153,6 +159,15 @@ impl<'m> Mapper<'m> {
         let sender = sender.map(|name| super::entries::percent(name)).join("/");
         let system = format!("{}/MSH-10/{sender}", self.reception.namespace);
         json!({ "system": system, "value": envelope.control_id })
+    }
+
+    /// By what it is found when it is sent again. Control ids are counted from one again, so its time belongs to it.
+    fn message_again(&self) -> Option<Value> {
+        let envelope = self.message.envelope();
+        let sent = self.message.segment("MSH").map(|header| header.raw_field(7).to_string());
+        let sender = [&envelope.sending_application, &envelope.sending_facility];
+        let [application, facility] = sender.map(|name| Some(name.clone()));
+        self.derived("MSH", &[application, facility, Some(envelope.control_id.clone()), sent])
     }
 
     fn trigger(&self) -> String {

@@ -51,7 +51,7 @@ impl<'m> Mapper<'m> {
         let ids = [self.order_id(segment, 0, "PLAC"), self.order_id(segment, 0, "FILL")];
         let what = self.code_of(segment.field(code));
         let whose = ids.iter().flatten().next().map(key);
-        self.order.key = whose;
+        self.order.key = whose.map(|whose| Vec::from([Some(whose)]));
         let mut request = Object::of("MedicationRequest");
         request.list("identifier", ids.into_iter().flatten().collect());
         request
@@ -71,7 +71,7 @@ impl<'m> Mapper<'m> {
 
     fn add_medication(&mut self, mut request: Object, role: &str, dosage: Object) -> Handle {
         self.close_medication();
-        let known_by = self.derived("RXE", self.order.key.as_ref(), &[Some(role.to_string())]);
+        let known_by = self.of_order("RXE", &[Some(role.to_string())]);
         request.push("identifier", known_by.clone());
         let is_new =
             self.order.common.is_none_or(|orc| matches!(orc.field(1).raw().trim(), "NW" | ""));
@@ -209,11 +209,11 @@ impl<'m> Mapper<'m> {
         let whose = ids.iter().flatten().last().map(key);
         let what = self.code_of(rxa.field(5));
         let when = self.reader.date_time(rxa.field(3));
-        let patient = self.patient_key.clone();
-        let known_by = match whose {
-            Some(_) => self.derived("RXA", whose.as_ref(), &[what, patient]),
-            None => self.derived("RXA", patient.as_ref(), &[what, when.clone()]),
+        let about = match whose {
+            Some(_) => [whose, what],
+            None => [what, when.clone()],
         };
+        let known_by = self.derived("RXA", &about);
         for field in [1, 2] {
             rxa.field(field).text();
         }
@@ -234,7 +234,7 @@ impl<'m> Mapper<'m> {
         let is_change = matches!(action.as_deref(), Some("U" | "D"));
         let existing = if is_change { Existing::Replace } else { Existing::Keep };
         let handle = self.entries.add(given, known_by.as_ref(), existing);
-        self.order.key = known_by.as_ref().map(key);
+        self.order.key = known_by.is_some().then(|| Vec::from(about));
         self.order.immunization = Some(handle);
         self.order.is_routed = false;
         self.noted = Some(handle);

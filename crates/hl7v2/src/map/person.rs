@@ -198,7 +198,7 @@ impl<'m> Mapper<'m> {
         };
         nk1.field(1).text();
         let mut person = Object::of("RelatedPerson");
-        let known_by = self.derived("NK1", self.patient_key.as_ref(), &[Some(about)]);
+        let known_by = self.derived("NK1", &[Some(about)]);
         person.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         person.set("patient", patient);
         person.push("relationship", self.reader.tabled(nk1.field(3), "0063"));
@@ -227,7 +227,7 @@ impl<'m> Mapper<'m> {
         }
         in1.field(1).text();
         let mut coverage = Object::of("Coverage");
-        let known_by = self.derived("IN1", self.patient_key.as_ref(), &about);
+        let known_by = self.derived("IN1", &about);
         coverage.push("identifier", known_by.clone());
         coverage.set("status", "active");
         coverage.put("type", self.reader.tabled(in1.field(15), "0086"));

@@ -231,7 +231,7 @@ impl<'m> Mapper<'m> {
         about.iter().flatten().next()?;
         let about: Vec<Option<String>> =
             visit.cloned().map(Some).into_iter().chain(about.iter().cloned()).collect();
-        self.derived(segment, self.patient_key.as_ref(), &about)
+        self.derived(segment, &about)
     }
 
     /// Field of actions (table 0206 and 0323): what is deleted or updated is newer than what there is.

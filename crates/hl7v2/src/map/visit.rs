@@ -19,11 +19,12 @@ const PARTICIPANTS: [(u16, &str); 4] = [(7, "ATND"), (8, "REF"), (9, "CON"), (17
 impl<'m> Mapper<'m> {
     pub(super) fn visit(&mut self, pv1: Segment<'m>) {
         let Some(patient) = self.refer(self.patient) else { return };
-        let Some(known_by) = self.visit_number(pv1) else { return };
+        let Some((given, known_by)) = self.visit_number(pv1) else { return };
         pv1.field(1).text();
         let class = self.reader.text(pv1.field(2));
         let mut encounter = Object::of("Encounter");
-        encounter.push("identifier", known_by.clone());
+        let ids = given.iter().cloned().chain(known_by.clone()).collect();
+        encounter.list("identifier", ids);
         encounter.set("status", self.visit_status(pv1, class.as_deref()));
         encounter.set("class", self.visit_class(pv1));
         encounter.push("type", self.reader.tabled(pv1.field(4), "0007"));
@@ -44,14 +45,13 @@ impl<'m> Mapper<'m> {
         let is_told = is_over(pv1) && self.is_trigger(&["A08"]);
         let existing =
             if is_told || self.is_trigger(&["A03"]) { Existing::Replace } else { Existing::Keep };
-        self.visit_key = known_by.as_ref().map(key);
+        self.visit_key = given.or(known_by.clone()).as_ref().map(key);
         self.encounter = Some(self.entries.add(encounter, known_by.as_ref(), existing));
     }
 
-    /// By what the visit is known: nothing where the segment is none, sent because the structure asks for one; and
-    /// `None` within where it is a visit that has no number.
-    #[expect(clippy::option_option, reason = "no visit, and a visit without a number")]
-    fn visit_number(&self, pv1: Segment<'m>) -> Option<Option<Value>> {
+    /// The visit's number, and by what it is found again; nothing where the segment is none, sent because the
+    /// structure asks for one.
+    fn visit_number(&self, pv1: Segment<'m>) -> Option<(Option<Value>, Option<Value>)> {
         let number = self.reader.identifier(pv1.field(19), "PV1-19");
         if number.is_none() && pv1.field(2).raw().trim() == "N" {
             // Read, and without a word.
@@ -61,15 +61,16 @@ impl<'m> Mapper<'m> {
         }
         let number = number.or_else(|| self.reader.identifier(pv1.field(50), "PV1-50"));
         if number.is_some() {
-            return Some(number);
+            let known_by = self.numbered("PV1", number.as_ref());
+            return Some((number, known_by));
         }
         // Elsewhere each message would make a visit anew: a result, or a change of what is not known by a number.
         if self.kind != Kind::Visit {
             return None;
         }
         let begun = self.reader.date_time(pv1.field(44));
-        let derived = self.derived("PV1", self.patient_key.as_ref(), &[begun]);
-        (derived.is_some() || self.is_trigger(&["A01", "A04"])).then_some(derived)
+        let derived = self.derived("PV1", &[begun]);
+        (derived.is_some() || self.is_trigger(&["A01", "A04"])).then_some((None, derived))
     }
 
     fn visit_status(&self, pv1: Segment<'m>, class: Option<&str>) -> &'static str {
