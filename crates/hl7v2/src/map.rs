@@ -34,7 +34,7 @@
 //! Not here: `MessageHeader`, which is of messages on their way and not of charts (Provenance has its trigger, sender
 //! and control id); directories of practitioners, organisations and places, to which references are by identifier and
 //! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), RXC (ingredients), IN2 and Z-segments, which are
-//! listed as unmapped, as are second routes (RXR) of one order and how several timings follow each other (TQ1-12).
+//! listed as unmapped, as are second routes (RXR) of one order.
 
 mod appointment;
 mod datatype;
@@ -254,7 +254,9 @@ struct Order<'m> {
     medication: Option<Handle>,
     /// How the medication is taken, except for when.
     dosage: Object,
-    timings: Vec<Object>,
+    /// Where it says how much of it.
+    amounts: Vec<Part<'m>>,
+    timings: Vec<medicine::Timing>,
     /// An RXR said how the medication or vaccine is given.
     is_routed: bool,
     immunization: Option<Handle>,
@@ -513,11 +515,6 @@ impl Report {
             self.add(path, Why::NoPlace);
         }
     }
-}
-
-/// An integer of FHIR's that is not negative.
-fn count(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs())
 }
 
 /// `urn:uuid:` of sixteen bytes, marked as of a form of one's own (RFC 9562, version 8).

@@ -229,6 +229,11 @@ pub enum Refusal {
     #[error("an identifier, code or dosage of {0} is too long to be one; send a shorter one")]
     TooLong(Path),
 
+    /// The amount at a time is another than the order's, and without a unit: it may be times it, or instead of it.
+    #[error(
+        "the amount in {0} is neither 1 nor the order's and has no unit; send the unit, or no amount"
+    )]
+    Dose(Path),
     /// It is about more than one patient.
     #[error("{0} is of another patient; send one message for each patient")]
     SeveralPatients(Path),
@@ -247,6 +252,7 @@ impl Refusal {
             Self::Missing(_) | Self::NotThePatients(_) => ErrorCode::RequiredField,
             Self::TooLarge { .. }
             | Self::TooLong(_)
+            | Self::Dose(_)
             | Self::Separators
             | Self::CharacterSet(_)
             | Self::TooManySeparators
@@ -273,6 +279,7 @@ impl Refusal {
             | Self::Event(path)
             | Self::Value(path)
             | Self::TooLong(path)
+            | Self::Dose(path)
             | Self::SeveralPatients(path) => Some(*path),
             Self::NoSegment(name) => Some(Path::segment(name, 1)),
             Self::CharacterSet(CharacterSetError::Unknown) => Some(Path::segment("MSH", 1).at(18)),

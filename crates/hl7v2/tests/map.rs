@@ -503,6 +503,115 @@ fn a_dosage_is_whole() {
     assert_eq!(dosages("RXR|PO").0[0]["route"]["coding"][0]["code"], "PO");
 }
 
+fn dosages(segments: &str) -> (Value, Record) {
+    let rxe = "PID|||7\nORC|NW|P|F\nRXE||A^Prednisolone^L|40||mg\n";
+    let record = record("RDE^O11", &format!("{rxe}{segments}"));
+    (resources(&record, "MedicationRequest")[0]["dosageInstruction"].clone(), record)
+}
+
+/// `TQ1 => pointer of the dosage, value`
+#[test]
+fn timings_are_what_their_fields_say() {
+    let table = r#"
+        TQ1|1||BID                          => /timing/code/coding/0/code "BID"
+        TQ1|1||BID&Twice a day&HL70335      => /timing/code/coding/0/code "BID"
+        TQ1|1||BID&Twice a day&HL70335      => /timing/code/coding/0/display "Twice a day"
+        TQ1|1||BID&Twice a day&HL70335      => /timing/code/coding/0/system "http://terminology.hl7.org/CodeSystem/v2-0335"
+        TQ1|1||BID^D^8^20^^^^^30^min        => /timing/code {"coding":[{"code":"BID","system":"http://terminology.hl7.org/CodeSystem/v2-0335"}]}
+        TQ1|1||^^^^8^h                      => /timing/repeat {"frequency":1,"period":8,"periodUnit":"h"}
+        TQ1|1||^^^^8^h                      => /timing/code null
+        TQ1|1||^^^^8^M                      => /timing null
+        TQ1|1||^^^^0^h                      => /timing null
+        TQ1|1||QAM~QPM                      => /timing/code {"text":"QAM; QPM"}
+        TQ1|1|||0800~2000                   => /timing/repeat/timeOfDay ["08:00:00","20:00:00"]
+        TQ1|1||BID||||||PRN                 => /asNeededBoolean true
+        TQ1|1||PRNmigraine                  => /asNeededBoolean true
+        TQ1|1||BID||||||R                   => /asNeededBoolean null
+        TQ1|1|1|BID                         => /doseAndRate/0/doseQuantity {"value":40,"unit":"mg"}
+        TQ1|1|1.0|BID                       => /doseAndRate/0/doseQuantity {"value":40,"unit":"mg"}
+        TQ1|1|40.0|BID                      => /doseAndRate/0/doseQuantity {"value":40,"unit":"mg"}
+        TQ1|1|20^mg&milligram&UCUM|BID      => /doseAndRate/0/doseQuantity {"value":20,"unit":"milligram","system":"http://unitsofmeasure.org","code":"mg"}
+    "#;
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (segment, expected) = line.split_once("=>").expect("segment => place");
+        let (pointer, value) = expected.trim().split_once(' ').expect("pointer value");
+        let (dosages, _) = dosages(segment.trim());
+        assert_eq!(dosages.as_array().map(Vec::len), Some(1), "{line}");
+        let found = dosages[0].pointer(pointer).cloned().unwrap_or_default();
+        assert_eq!(found.to_string(), value, "{line}");
+    }
+    let (_, record) = dosages("TQ1|1|20^mg|BID");
+    assert!(told(&record, "RXE[1]-3"));
+}
+
+/// A taper is one dose after the other: read as several at once it would be their sum.
+#[test]
+fn doses_follow_each_other_as_they_are_sent() {
+    let tq1 = |dose: &str, conjunction: &str| format!("TQ1||{dose}^mg|QD|||||||||{conjunction}\n");
+    let of = |parts: [(&str, &str); 3]| {
+        let (dosages, _) = dosages(&parts.map(|(dose, next)| tq1(dose, next)).concat());
+        let one = |dosage: &Value| {
+            let dose = &dosage["doseAndRate"][0]["doseQuantity"]["value"];
+            format!("{} {dose}", dosage.get("sequence").cloned().unwrap_or_default())
+        };
+        dosages.as_array().expect("it is a list").iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(of([("40", "S"), ("20", "S"), ("10", "")]), "1 40, 2 20, 3 10");
+    assert_eq!(of([("40", "A"), ("20", "S"), ("10", "")]), "1 40, 1 20, 2 10");
+    assert_eq!(of([("40", ""), ("20", ""), ("10", "")]), "null 40, null 20, null 10");
+    for unclear in ["C", "X"] {
+        let segments = format!(
+            "PID|||7\nORC|NW|P|F\nRXE||A^x^L|40||mg\n{}{}",
+            tq1("1", unclear),
+            tq1("2", "")
+        );
+        let refusal = mapped("RDE^O11", &segments).expect_err(unclear);
+        assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("TQ1[1]-12[1]"));
+    }
+    assert_eq!(dosages(&tq1("40", "C")).0.as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn amounts_that_may_be_two_doses_are_refused() {
+    let segments = "PID|||7\nORC|NW|P|F\nRXE||A^x^L|250||mg\nTQ1|1|2|BID";
+    let refusal = mapped("RDE^O11", segments).expect_err("250 mg, 500 mg or 2 mg");
+    assert!(matches!(refusal, Refusal::Dose(_)), "{refusal}");
+}
+
+/// Asking to give something once more is no order, and denying it ends none.
+#[test]
+fn refills_change_no_order() {
+    let of = |event: &str, control: &str| {
+        let segments = format!("PID|||7\nORC|{control}|P|F||CM\nRXO|A^x^L\nRXE||A^x^L|250||mg");
+        record(event, &segments)
+    };
+    let order = of("RDE^O11", "RE");
+    for (event, control, status) in
+        [("RDE^O25", "RF", "active"), ("RDE^O11", "RF", "active"), ("RDE^O01", "DF", "cancelled")]
+    {
+        let refill = of(event, control);
+        let requests = requests(&refill, "MedicationRequest");
+        assert!(requests[0].starts_with("POST identifier="), "{event} {control}");
+        assert_ne!(requests[1], self::requests(&order, "MedicationRequest")[1]);
+        let found = &resources(&refill, "MedicationRequest")[1];
+        assert_eq!((&found["intent"], &found["status"]), (&"proposal".into(), &status.into()));
+    }
+    assert_eq!(resources(&order, "MedicationRequest")[1]["status"], "completed");
+}
+
+#[test]
+fn a_result_is_the_one_that_was_preliminary_at_the_time_of_its_order() {
+    let of = |status: &str, at: &str| {
+        let segments = format!(
+            "PID|||7\nOBR|1|P|F|1^x^LN|||202604300800\nOBX|1|NM|2^y^LN||5||||||{status}|||{at}"
+        );
+        requests(&record("ORU^R01", &segments), "Observation")
+    };
+    assert_eq!(of("P", ""), of("F", "20260430080000"));
+    assert_eq!(of("P", "202604300800"), of("F", ""));
+    assert_ne!(of("F", ""), of("F", "202604300900"));
+}
+
 #[test]
 fn provenance_names_sender_trigger_and_everything() {
     let record = record("ADT^A04", "PID|||7\nPV1||O");

@@ -53,8 +53,10 @@ impl<'m> Mapper<'m> {
     }
 
     fn minutes(&self, segment: Segment<'m>, amount: u16, unit: u16) -> Option<u32> {
-        let count = super::count(&self.reader.text(segment.field(amount))?);
-        let count = count.filter(|count| *count > 0);
+        if segment.field(amount).is_empty() {
+            return None;
+        }
+        let count = self.reader.positive(segment.field(amount));
         let unit = self.reader.text(segment.field(unit)).unwrap_or_default().to_ascii_lowercase();
         let minutes = match unit.as_str() {
             "" | "m" | "min" | "minutes" => count,

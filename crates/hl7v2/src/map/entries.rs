@@ -180,6 +180,18 @@ impl Object {
         self.0.shift_remove(key);
     }
 
+    /// What this says, over `other` where it says nothing; a text is said after the other's.
+    pub(super) fn over(self, other: &Self) -> Option<Value> {
+        let mut both = other.clone();
+        for (key, value) in self.0 {
+            match value.as_str().filter(|_| key == "text") {
+                Some(text) => both.append("text", text),
+                None => both.set(&key, value),
+            }
+        }
+        both.some()
+    }
+
     pub(super) fn value(&self, key: &str) -> Option<&Value> {
         self.0.get(key)
     }

@@ -136,9 +136,8 @@ impl<'m> Mapper<'m> {
             return;
         }
         // Of twins, who came first.
-        match self.reader.text(pid.field(25)).map(|order| order.parse::<u32>()) {
-            Some(Ok(order)) if order > 0 => patient.set("multipleBirthInteger", order),
-            Some(_) => self.reader.note(pid.field(25)),
+        match self.reader.positive(pid.field(25)) {
+            Some(order) => patient.set("multipleBirthInteger", order),
             None => patient.put("multipleBirthBoolean", is_multiple),
         }
     }

@@ -172,8 +172,7 @@ impl<'m> Mapper<'m> {
             _ => None,
         };
         diagnosis.put("use", role.map(|role| table::concept(&table::hl7("diagnosis-role"), role)));
-        let rank = self.reader.text(dg1.field(15)).and_then(|rank| rank.parse::<u32>().ok());
-        diagnosis.put("rank", rank.filter(|rank| *rank > 0));
+        diagnosis.put("rank", self.reader.positive(dg1.field(15)));
         self.entries.resource(encounter).push("diagnosis", diagnosis.some());
     }
 

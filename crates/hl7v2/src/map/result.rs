@@ -4,6 +4,9 @@
 //! that were sent as an OBX each (TX, FT, with the same code and sub-id) are one Observation again. Results that were
 //! ordered for another (OBR-26) are derived from it, if it stands above in the same message and is the only one of its
 //! code and sub-id.
+//!
+//! Not here: what a result without a sub-id is once its own time (OBX-14) is another than before and than that of its
+//! order. It is a second result, as of a series, and the first keeps its status until its sender withdraws it.
 
 use alloc::{
     format,
@@ -254,7 +257,8 @@ impl<'m> Mapper<'m> {
         if self.kind == Kind::Result || is_change { Existing::Replace } else { Existing::Keep }
     }
 
-    /// By OBX-21, or by what was measured under which order; without a sub-id or an order by when, too.
+    /// By OBX-21, or by what was measured under which order; without a sub-id or an order by when, too. The time of the
+    /// order itself (OBR-7) tells nothing apart: it is what an OBX-14 that is not sent says.
     fn result_id(
         &self,
         obx: Segment<'m>,
@@ -269,7 +273,8 @@ impl<'m> Mapper<'m> {
         if !is_ordered && when.is_none() {
             return None;
         }
-        let by_time = when.filter(|_| sub_id.is_none() || !is_ordered).cloned();
+        let is_of_order = is_ordered && when == self.order.collected.as_ref();
+        let by_time = when.filter(|_| !is_of_order && (sub_id.is_none() || !is_ordered)).cloned();
         let mut about = Vec::from([self.code_of(obx.field(3)), sub_id]);
         about.extend(by_time.map(Some));
         if is_ordered { self.of_order("OBX", &about) } else { self.derived("OBX", &about) }

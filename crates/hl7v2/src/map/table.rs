@@ -265,6 +265,20 @@ pub(super) fn priority(code: &str) -> Option<&'static str> {
     })
 }
 
+/// Units of time in RPT.6, in words of UCUM. `M` is minutes where it is part of a code (`Q90M`), and months to others.
+pub(super) fn period_unit(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "s" | "S" | "sec" => "s",
+        "min" => "min",
+        "h" | "H" | "hr" => "h",
+        "d" | "D" => "d",
+        "wk" | "W" => "wk",
+        "mo" | "L" => "mo",
+        "a" => "a",
+        _ => return None,
+    })
+}
+
 /// Table 0127: allergen type. Miscellaneous ones (`MA`, `MC`) are of no category.
 pub(super) fn allergy_category(code: &str) -> Option<&'static str> {
     Some(match code {
