@@ -87,7 +87,9 @@ impl Separators {
         };
         let all = || iter::once(&field).chain(marks);
         let is_different = all().collect::<BTreeSet<_>>().len() == 1 + marks.len();
-        if truncation.len() > 1 || !is_different || !all().all(u8::is_ascii_punctuation) {
+        // Two quotation marks empty a field, and with one as a separator would be one that is empty.
+        let is_mark = |byte: &u8| byte.is_ascii_punctuation() && *byte != b'"';
+        if truncation.len() > 1 || !is_different || !all().all(is_mark) {
             return None;
         }
         Some(Self {

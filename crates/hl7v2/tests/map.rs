@@ -373,6 +373,11 @@ fn merges_have_both_sides_or_are_refused() {
     };
     assert_eq!(values(&merges[0].subsumed), ["2", "3"]);
     assert_eq!(values(&merges[1].surviving), ["4"]);
+    // What both had stays the patient's, and what others may have is nobody's.
+    let shared = "PID|||1^^^H^MR~9^^^N^NI~5^^^H^AN\nMRG|9^^^N^NI~2^^^H^MR^^^20200101~5^^^H^AN";
+    let Ok(Mapped::Merge(merges)) = mapped("ADT^A40", shared) else { panic!("it is a merge") };
+    assert_eq!(values(&merges[0].surviving), ["1", "9"]);
+    assert_eq!(values(&merges[0].subsumed), ["2"]);
     for (segments, refusal) in [
         ("PID|||1", "NoSegment"),
         ("PID|||1\nMRG|", "Missing"),
@@ -380,6 +385,10 @@ fn merges_have_both_sides_or_are_refused() {
         ("PID|||1\nPID|||2\nMRG|3", "NoSegment"),
         ("PID|||1\nMRG|2\nMRG|3", "NoSegment"),
         ("PID|||1\nMRG|2\nPID|||3", "NoSegment"),
+        ("PID|||1^^^H^MR\nMRG|1^^^H^MR", "SamePatient"),
+        ("PID|||1^^^H^MR\nMRG|2^^^H^AN", "NotThePatients"),
+        ("PID|||1^^^H^AN\nMRG|2^^^H^MR", "NotThePatients"),
+        ("PID|||1^^^H^MR^^^20251231\nMRG|2^^^H^MR", "NotThePatients"),
     ] {
         let error = mapped("ADT^A40", segments).expect_err(segments);
         assert!(format!("{error:?}").starts_with(refusal), "{segments}: {error:?}");
@@ -613,6 +622,86 @@ fn a_result_is_the_one_that_was_preliminary_at_the_time_of_its_order() {
 }
 
 #[test]
+fn nobody_is_dead_by_mistake() {
+    let table = [
+        ("20260430|Y", "\"2026-04-30\"", "null"),
+        ("20260430|", "\"2026-04-30\"", "null"),
+        ("20260430|N", "null", "null"),
+        ("|N", "null", "false"),
+        ("|Y", "null", "true"),
+        ("|\"\"", "null", "null"),
+    ];
+    for (death, at, is_dead) in table {
+        let record = record("ADT^A08", &format!("PID|||7{}{death}", "|".repeat(26)));
+        let patient = resources(&record, "Patient")[0];
+        let found = ["deceasedDateTime", "deceasedBoolean"]
+            .map(|key| patient.get(key).cloned().unwrap_or_default().to_string());
+        assert_eq!(found, [at, is_dead], "{death}");
+        let is_told = told(&record, "PID[1]-29") && told(&record, "PID[1]-30");
+        assert_eq!(is_told, death == "20260430|N", "{death}");
+    }
+}
+
+#[test]
+fn documents_are_current_and_open_only_where_that_is_said() {
+    let txa = |confidential: &str, available: &str| {
+        let txa = format!("TXA|1|CN|TX|||||||||D1|||||AU|{confidential}|{available}");
+        mapped("MDM^T02", &format!("PID|||7\n{txa}\nOBX|1|TX|T||text||||||F"))
+    };
+    for (available, status) in
+        [("", "current"), ("AV", "current"), ("OB", "superseded"), ("CA", "entered-in-error")]
+    {
+        let Ok(Mapped::Record(record)) = txa("", available) else { panic!("{available}") };
+        assert_eq!(resources(&record, "DocumentReference")[0]["status"], status);
+    }
+    let refusal = txa("", "gone").expect_err("it is in no table");
+    assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("TXA[1]-19[1]"));
+    for (sent, first, count) in [("R", "R", 2), ("U", "N", 2), ("V", "V", 2), ("PSY", "PSY", 1)] {
+        let Ok(Mapped::Record(record)) = txa(sent, "AV") else { panic!("{sent}") };
+        let codings = &resources(&record, "DocumentReference")[0]["securityLabel"][0]["coding"];
+        assert_eq!(codings[0]["code"], first);
+        assert_eq!(codings.as_array().map(Vec::len), Some(count), "{sent}");
+    }
+}
+
+/// IN1-17 is what the insured is to the patient, and FHIR's relationship what the patient is to the insured.
+#[test]
+fn children_are_insured_by_their_parents() {
+    for (sent, expected) in
+        [("SEL", "self"), ("SPO", "spouse"), ("MTH", "child"), ("CHD", "parent"), ("SIB", "-")]
+    {
+        let record =
+            record("ADT^A01", &format!("PID|||7\nIN1|1|P|C|Company{}{sent}", "|".repeat(13)));
+        let code = resources(&record, "Coverage")[0].pointer("/relationship/coding/0/code");
+        assert_eq!(code.and_then(Value::as_str).unwrap_or("-"), expected, "{sent}");
+        assert_eq!(told(&record, "IN1[1]-17"), expected == "-");
+    }
+}
+
+#[test]
+fn appointments_of_unknown_status_are_not_said_to_be_booked() {
+    let of = |event: &str, status: &str| {
+        let sch = format!("SCH|1|2|||||||30|min|^^^20260501090000+0200{}{status}", "|".repeat(14));
+        mapped(event, &format!("{sch}\nPID|||7"))
+    };
+    for (status, expected) in [("Canceled", "cancelled"), ("No Show", "noshow"), ("", "booked")] {
+        let Ok(Mapped::Record(record)) = of("SIU^S14", status) else { panic!("{status}") };
+        assert_eq!(resources(&record, "Appointment")[0]["status"], expected);
+    }
+    let refusal = of("SIU^S14", "GONE").expect_err("it is in no table");
+    assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("SCH[1]-25[1]"));
+    assert!(of("SIU^S12", "NEW").is_ok());
+}
+
+#[test]
+fn nobody_is_in_a_bed_after_they_have_left() {
+    for (event, status) in [("ADT^A01", "active"), ("ADT^A03", "completed")] {
+        let record = record(event, "PID|||7\nPV1||I|W^1^2||||||||||||||||9");
+        assert_eq!(resources(&record, "Encounter")[0]["location"][0]["status"], status, "{event}");
+    }
+}
+
+#[test]
 fn provenance_names_sender_trigger_and_everything() {
     let record = record("ADT^A04", "PID|||7\nPV1||O");
     let provenance = resources(&record, "Provenance")[0];
@@ -664,8 +753,8 @@ fn nothing_of_two_patients_is_looked_for_alike() {
             "VXU^V04",
             "ORC|RE|1|2\nRXA|0|1|20260430||03^MMR^CVX|1||||||||||||||CP|A\nOBX|1|CE|1^x^LN|1|Y||||||F",
         ),
-        ("SIU^S12", "SCH|1|2||||||||30|min|^^^20260501090000+0200"),
-        ("SIU^S13", "SCH|1|||||||||30|min|^^^20260501090000+0200"),
+        ("SIU^S12", "SCH|1|2|||||||30|min|^^^20260501090000+0200"),
+        ("SIU^S13", "SCH|1||||||||30|min|^^^20260501090000+0200"),
     ];
     for (event, segments) in table {
         let of = |patient: &str| {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     message::{Part, Segment},
+    refusal::Refusal,
     time,
 };
 
@@ -48,6 +49,11 @@ impl<'m> Mapper<'m> {
             "S15" => "cancelled",
             "S17" => "entered-in-error",
             "S26" => "noshow",
+            // The event says that it changed, and only this what it is now.
+            "S14" if said.is_none() && !sch.field(25).is_empty() && !sch.field(25).is_null() => {
+                self.refuse(Refusal::Value(self.place.at(25)));
+                "booked"
+            }
             _ => said.unwrap_or("booked"),
         }
     }

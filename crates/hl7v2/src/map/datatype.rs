@@ -330,10 +330,13 @@ impl Reader<'_> {
             .or_else(|| self.text(part.component(1)))
             .or_else(|| self.text(part.component(12)))
             .or_else(|| self.dialled(part))?;
-        let is_mail = value.contains('@');
         let mut telecom = Object::default();
-        let system =
-            if is_mail { "email" } else { system.filter(|s| *s != "email").unwrap_or("phone") };
+        let system = match system {
+            _ if value.contains("://") => "url",
+            _ if value.contains('@') => "email",
+            None | Some("email") => "phone",
+            Some(system) => system,
+        };
         telecom.set("system", system);
         telecom.set("value", value);
         let is_mobile = part.component(3).raw() == "CP";

@@ -10,12 +10,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    Mapper,
+    Mapper, Reader,
     entries::{Existing, Handle, Object},
     table,
 };
 use crate::{
     message::{Part, Segment},
+    refusal::Refusal,
     time::instant,
 };
 
@@ -39,8 +40,10 @@ impl<'m> Mapper<'m> {
         let known_by = self.numbered("TXA", given.as_ref());
         document.put("masterIdentifier", given.clone());
         document.list("identifier", given.into_iter().chain(known_by.clone()).collect());
-        let availability = self.reader.code(txa.field(19), table::document_availability);
-        document.set("status", availability.unwrap_or("current"));
+        document.set("status", self.availability(txa));
+        for label in self.reader.all(txa, 18, Self::confidentiality) {
+            document.push("securityLabel", Some(label));
+        }
         document.put("docStatus", self.reader.code(txa.field(17), table::document_status));
         document.put("type", self.reader.tabled(txa.field(2), "0270"));
         document.put("subject", self.refer(self.patient));
@@ -59,6 +62,28 @@ impl<'m> Mapper<'m> {
         self.document =
             Some(Document { handle, lines: Vec::new(), attachments: Vec::new(), title });
         self.noted = None;
+    }
+
+    /// TXA-19. Whether a document is still to be used is not for a reader to guess.
+    fn availability(&self, txa: Segment<'m>) -> &'static str {
+        let availability = txa.field(19);
+        let found = self.reader.code(availability, table::document_availability);
+        if found.is_none() && !availability.is_empty() && !availability.is_null() {
+            self.refuse(Refusal::Value(self.place.at(19)));
+        }
+        found.unwrap_or("current")
+    }
+
+    /// TXA-18, with the code that FHIR binds to before the one that was sent.
+    fn confidentiality(reader: &Reader<'_>, part: Part<'_>) -> Option<Value> {
+        let mut sent = reader.tabled(part, "0272")?;
+        let found = part.text().as_deref().and_then(table::confidentiality);
+        if let (Some(code), Some(list)) =
+            (found, sent.pointer_mut("/coding").and_then(Value::as_array_mut))
+        {
+            list.insert(0, json!({ "system": table::hl7("v3-Confidentiality"), "code": code }));
+        }
+        Some(sent)
     }
 
     fn relate(&self, document: &mut Object, txa: Segment<'m>) {

@@ -289,6 +289,28 @@ pub(super) fn allergy_category(code: &str) -> Option<&'static str> {
     })
 }
 
+/// Table 0063 in IN1-17, which is what the insured is to the patient, as what the patient is to the insured. Of other
+/// relatives FHIR has no code the other way round.
+pub(super) fn subscriber_relationship(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "SEL" => "self",
+        "SPO" => "spouse",
+        "PAR" | "FTH" | "MTH" => "child",
+        "CHD" | "NCH" | "SCH" => "parent",
+        _ => return None,
+    })
+}
+
+/// Table 0272: who may see a document, as v3-Confidentiality.
+pub(super) fn confidentiality(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "U" => "N",
+        "R" => "R",
+        "V" => "V",
+        _ => return None,
+    })
+}
+
 /// Table 0128: severity of a reaction.
 pub(super) fn severity(code: &str) -> Option<&'static str> {
     Some(match code {
@@ -318,9 +340,9 @@ pub(super) fn appointment_status(code: &str) -> Option<&'static str> {
         "BOOKED" | "OVERBOOK" => "booked",
         "STARTED" => "checked-in",
         "COMPLETE" => "fulfilled",
-        "CANCELLED" | "DC" | "BLOCKED" => "cancelled",
+        "CANCELLED" | "CANCELED" | "DC" | "BLOCKED" => "cancelled",
         "DELETED" => "entered-in-error",
-        "NOSHOW" => "noshow",
+        "NOSHOW" | "NO SHOW" | "NO-SHOW" => "noshow",
         _ => return None,
     })
 }

@@ -115,7 +115,10 @@ impl<'m> Mapper<'m> {
     fn places(&self, encounter: &mut Object, pv1: Segment<'m>) {
         let places =
             [(3, "active"), (6, "completed"), (42, "planned"), (11, "active"), (43, "completed")];
+        let is_over = encounter.text("status") == "finished";
         for (field, status) in places {
+            // Nobody is in a bed after they have left.
+            let status = if is_over && status == "active" { "completed" } else { status };
             if let Some(place) = self.reader.location(pv1.field(field)) {
                 encounter.push("location", Some(json!({ "location": place, "status": status })));
             }
