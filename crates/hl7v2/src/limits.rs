@@ -28,3 +28,5 @@ pub const IDENTIFIER_BYTES_MAX: usize = 512;
 pub const VALUES_MAX: usize = 64;
 /// Bytes of what every dosage of an order repeats.
 pub const DOSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Changes of a zone's clocks: two a year for five centuries.
+pub const ZONE_CHANGES_MAX: usize = 1_024;

@@ -58,12 +58,11 @@ use core::cell::RefCell;
 
 use serde_json::Value;
 
-pub use crate::time::Offset;
+pub use crate::time::{Change, Offset, Zone};
 use crate::{
     limits::{IDENTIFIER_BYTES_MAX, UNMAPPED_MAX},
     message::{Envelope, Message, Part, Place, Seen, Segment},
     refusal::{Path, Refusal},
-    time::offset_of,
 };
 use datatype::Reader;
 use entries::{Entries, Handle, Object};
@@ -77,7 +76,7 @@ pub struct Reception<'a> {
     /// When it was received, in milliseconds since 1970.
     pub received_ms: u64,
     /// Where clocks without an offset are, in a message that does not say either.
-    pub zone: Option<Offset>,
+    pub zone: Option<Zone<'a>>,
     /// Sixteen bytes for the entry of a number: the same for the same message, different for each number.
     pub name: &'a dyn Fn(u32) -> [u8; 16],
 }
@@ -264,18 +263,12 @@ struct Order<'m> {
 
 impl<'m> Mapper<'m> {
     fn new(message: &'m Message, reception: &'m Reception<'m>, kind: Kind, seen: &'m Seen) -> Self {
-        let header = message.segments_seen(Some(seen)).next();
-        let sent = header.map(|header| header.field(7).component(1).raw()).unwrap_or_default();
         Self {
             message,
             seen,
             reception,
             kind,
-            reader: Reader {
-                namespace: reception.namespace,
-                zone: offset_of(sent.trim()).or(reception.zone),
-                malformed: RefCell::default(),
-            },
+            reader: Reader::new(message, reception),
             entries: Entries::new(reception.name),
             patient: None,
             patient_key: None,

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keepwell_hl7v2::{
     charset::CharacterSet,
-    map::{Mapped, Offset, Reception, Record, Why, map},
+    map::{Mapped, Offset, Reception, Record, Why, Zone, map},
     message::Message,
     refusal::Refusal,
 };
@@ -17,7 +17,7 @@ fn mapped(event: &str, segments: &str) -> Result<Mapped, Refusal> {
     let reception = Reception {
         namespace: "urn:x",
         received_ms: 1_790_000_000_000,
-        zone: Offset::parse("-0500"),
+        zone: Offset::parse("-0500").map(Zone::fixed),
         name: &|number| [number.to_le_bytes()[0]; 16],
     };
     map(&message.expect("it is a message"), &reception)

@@ -17,23 +17,33 @@ use core::cell::RefCell;
 use serde_json::{Number, Value};
 
 use super::{
+    Reception,
     entries::{Object, percent},
     table,
 };
 use crate::{
     limits::NUMBER_CHARS_MAX,
-    message::{Part, Place, Segment},
-    time::{self, Offset, Time},
+    message::{Message, Part, Place, Segment},
+    time::{self, Time, Zone},
 };
 
 /// What is needed to read values, and what could not be read.
 pub(super) struct Reader<'m> {
     pub(super) namespace: &'m str,
-    pub(super) zone: Option<Offset>,
+    pub(super) zone: Option<Zone<'m>>,
     pub(super) malformed: RefCell<BTreeSet<Place>>,
 }
 
-impl Reader<'_> {
+impl<'m> Reader<'m> {
+    pub(super) fn new(message: &'m Message, reception: &'m Reception<'m>) -> Self {
+        let sent = message.segment("MSH").map(|header| header.field(7).component(1).raw());
+        Self {
+            namespace: reception.namespace,
+            zone: time::zone_of(sent.unwrap_or_default().trim(), reception.zone),
+            malformed: RefCell::default(),
+        }
+    }
+
     pub(super) fn note(&self, part: Part<'_>) {
         let (segment, field, repetition, component) = part.place();
         self.malformed.borrow_mut().insert((segment, field, repetition, component.max(1)));

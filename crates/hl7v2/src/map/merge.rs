@@ -7,7 +7,6 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::cell::RefCell;
 
 use serde_json::Value;
 
@@ -43,11 +42,7 @@ pub struct Merge {
 
 /// The merges of an A40, of which each has a PID and an MRG.
 pub(super) fn merges(message: &Message, reception: &Reception<'_>) -> Result<Vec<Merge>, Refusal> {
-    let reader = Reader {
-        namespace: reception.namespace,
-        zone: reception.zone,
-        malformed: RefCell::default(),
-    };
+    let reader = Reader::new(message, reception);
     let today = day(message, reception);
     let mut merges = Vec::new();
     let mut surviving: Option<(Segment<'_>, u32)> = None;
