@@ -24,7 +24,7 @@
 //! * An identifier without an assigning authority that is known everywhere belongs to the feed's own namespace: two
 //!   hospitals' `12345` are never one patient.
 //! * Of identifiers and codes that many parts of a chart are made of, none is longer than a small limit, so that a
-//!   Bundle is a small multiple of its message.
+//!   Bundle is a small multiple of its message and of how many segments that has, and grows as they do.
 //! * What has no place here is listed ([`Record::unmapped`]) by segment, field, repetition and component; what is of
 //!   the wrong form is listed and left out. What the sender empties (`""`) is never a value; it is listed too.
 //!
@@ -515,11 +515,11 @@ fn uuid(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let mut text = "urn:uuid:".to_string();
-    for (at, byte) in bytes.iter().enumerate() {
+    for (at, byte) in bytes.into_iter().enumerate() {
         if matches!(at, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        text.push_str(&format!("{byte:02x}"));
+        text.extend([byte >> 4, byte & 0x0f].map(|digit| entries::hex(digit).to_ascii_lowercase()));
     }
     text
 }

@@ -242,8 +242,13 @@ pub(super) fn percent(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 out.push(char::from(byte));
             }
-            _ => out.push_str(&format!("%{byte:02X}")),
+            _ => out.extend(['%', hex(byte >> 4), hex(byte & 0x0f)]),
         }
     }
     out
+}
+
+/// A digit of base sixteen.
+pub(super) fn hex(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap_or_default().to_ascii_uppercase()
 }
