@@ -622,6 +622,16 @@ fn a_result_is_the_one_that_was_preliminary_at_the_time_of_its_order() {
 }
 
 #[test]
+fn what_was_not_asked_says_so() {
+    for (status, expected) in [("N", "not-asked"), ("X", "unknown"), ("F", "unknown")] {
+        let segments = format!("PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|NM|2^y^LN||||||||{status}");
+        let record = record("ORU^R01", &segments);
+        let why = &resources(&record, "Observation")[0]["dataAbsentReason"]["coding"][0]["code"];
+        assert_eq!(why, expected, "{status}");
+    }
+}
+
+#[test]
 fn nobody_is_dead_by_mistake() {
     let table = [
         ("20260430|Y", "\"2026-04-30\"", "null"),
@@ -1040,6 +1050,8 @@ fn codes_of_patients_and_orders_mean_what_their_tables_say() {
         ("UC", "", "unknown"),
         ("", "ZZ", "unknown"),
         ("NW", "CM", "completed"),
+        ("NW", "ER", "unknown"),
+        ("DE", "", "unknown"),
     ];
     for (control, status, expected) in orders {
         let segments =

@@ -364,7 +364,9 @@ impl<'m> Mapper<'m> {
         match <[(&str, Value); 1]>::try_from(values) {
             Ok([(key, value)]) => observation.set(key, value),
             Err(values) if values.is_empty() => {
-                observation.set("dataAbsentReason", table::unknown());
+                let is_asked = obx.field(11).raw().trim() != "N";
+                let why = if is_asked { "unknown" } else { "not-asked" };
+                observation.set("dataAbsentReason", table::absent(why));
             }
             // FHIR has one value; more than one are parts of it with the same code.
             Err(values) => {

@@ -1,4 +1,26 @@
 //! v2's tables in FHIR: code systems, and codes that FHIR has its own for.
+//!
+//! They follow the concept maps of the published v2-to-FHIR guide, where it has one. Known to differ:
+//!
+//! ```text
+//! 0002  U, O       codes of v3-NullFlavor beside the sender's, where the guide has none
+//! 0038  ER         unknown: an order that somebody does not find was not entered in error
+//! 0119  DE         unknown: a message that had errors is not an order that is one
+//! 0085  N          cancelled, with `not-asked` for its value
+//! 0127  AA LA PA   environment, as EA
+//! 0128             severity of a reaction; of the allergy (criticality) only where there is none, and MO says nothing
+//! 0063  IN1-17     turned round, since FHIR asks what the patient is to the insured
+//! 0200  A T        no use
+//! 0273  UN         superseded: a document that is not to be had is not the one to use
+//! 0278  BLOCKED    cancelled
+//! ```
+//!
+//! What a table here does not have is listed as unmapped, and refused where a default would be a claim about the
+//! patient (TXA-19, RXA-20, SCH-25 of S14). Codes of 0007, 0009, 0023, 0063 (NK1), 0069, 0074, 0086, 0092, 0099,
+//! 0112, 0114, 0131, 0162, 0163, 0165, 0182, 0203, 0217, 0230, 0270, 0276, 0277, 0296, 0335, 0443, 0487, 0488 and 0493
+//! stay v2's own, in their code systems.
+//!
+//! Not here: maps that a feed has of its own, and codes of newer releases of the tables than 2.8.2.
 
 use alloc::{
     format,
@@ -29,7 +51,12 @@ pub(super) fn concept(system: &str, code: &str) -> Value {
 
 /// What stands where FHIR requires a concept and none was sent.
 pub(super) fn unknown() -> Value {
-    concept(&hl7("data-absent-reason"), "unknown")
+    absent("unknown")
+}
+
+/// Why there is no value.
+pub(super) fn absent(why: &str) -> Value {
+    concept(&hl7("data-absent-reason"), why)
 }
 
 /// The URI of a coding system by its name in table 0396; one that is not in it is the feed's own.
@@ -237,7 +264,7 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
         "A" | "IP" | "SC" => return Some("active"),
         "CA" | "DC" | "RP" => return Some("revoked"),
         "CM" => return Some("completed"),
-        "ER" => return Some("entered-in-error"),
+        "ER" => return Some("unknown"),
         "HD" => return Some("on-hold"),
         _ => {}
     }
@@ -247,7 +274,6 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
         | "AF" | "PR" | "PY" => "active",
         "CA" | "OC" | "CR" | "DC" | "OD" | "DR" | "RP" | "RU" | "RQ" | "UA" | "DF" => "revoked",
         "HD" | "OH" | "HR" => "on-hold",
-        "DE" => "entered-in-error",
         "" if order_status.is_empty() => return None,
         _ => "unknown",
     })
