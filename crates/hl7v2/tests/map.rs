@@ -694,7 +694,12 @@ fn appointments_of_unknown_status_are_not_said_to_be_booked() {
         let sch = format!("SCH|1|2|||||||30|min|^^^20260501090000+0200{}{status}", "|".repeat(14));
         mapped(event, &format!("{sch}\nPID|||7"))
     };
-    for (status, expected) in [("Canceled", "cancelled"), ("No Show", "noshow"), ("", "booked")] {
+    for (status, expected) in [
+        ("Canceled", "cancelled"),
+        ("Discontinued", "cancelled"),
+        ("No Show", "noshow"),
+        ("", "booked"),
+    ] {
         let Ok(Mapped::Record(record)) = of("SIU^S14", status) else { panic!("{status}") };
         assert_eq!(resources(&record, "Appointment")[0]["status"], expected);
     }
@@ -959,6 +964,8 @@ fn what_stands_in_segments_of_problems_has_its_place() {
         NK1|1|Smith & Jones^Jo                            => RelatedPerson /name/0/family "Smith & Jones"
         NK1|1|Doe^Jo^^^^^A                                => RelatedPerson /name/0/use null
         NK1|1|Doe^Jo^^^^^T                                => RelatedPerson /name/0/use null
+        NK1|1|Doe^Jo^^^^^B                                => RelatedPerson /name/0/use null
+        NK1|1|Doe^Jo^^^^^C                                => RelatedPerson /name/0/use null
         NK1|1|Doe^Jo^^^^^NAV                              => RelatedPerson /name/0/use "temp"
         PV1||R|||||||||||||||||9                          => Encounter /class/code "R"
         PV1||B|||||||||||||||||9                          => Encounter /class/system "http://terminology.hl7.org/CodeSystem/v2-0004"

@@ -1,18 +1,22 @@
 //! v2's tables in FHIR: code systems, and codes that FHIR has its own for.
 //!
-//! They follow the concept maps of the published v2-to-FHIR guide, where it has one. Known to differ:
+//! They follow the concept maps of the published v2-to-FHIR guide. Compared line by line were 0001, 0002, 0004, 0038,
+//! 0063, 0078, 0085, 0119, 0123, 0127, 0128, 0200, 0201, 0272, 0278, 0322 and 0485. Where the guide has no target, a
+//! code is mapped here if its definition leaves no doubt. Otherwise they differ in
 //!
 //! ```text
-//! 0002  U, O       codes of v3-NullFlavor beside the sender's, where the guide has none
-//! 0038  ER         unknown: an order that somebody does not find was not entered in error
-//! 0119  DE         unknown: a message that had errors is not an order that is one
-//! 0085  N          cancelled, with `not-asked` for its value
-//! 0127  AA LA PA   environment, as EA
-//! 0128             severity of a reaction; of the allergy (criticality) only where there is none, and MO says nothing
-//! 0063  IN1-17     turned round, since FHIR asks what the patient is to the insured
-//! 0200  A T        no use
-//! 0273  UN         superseded: a document that is not to be had is not the one to use
-//! 0278  BLOCKED    cancelled
+//! 0001  X          other, as it came after the guide
+//! 0002  T          stays v2's, instead of NAVU
+//! 0038  ER         unknown, not entered-in-error: an order that somebody does not find is none that never was
+//! 0063             v2's own codes instead of v3-RoleCode; in IN1-17 turned round, since FHIR asks what the patient is
+//!                  to the insured
+//! 0119  CA         revoked, not active: who asks to cancel it is who ordered it
+//! 0119  HD         on-hold, not active, for the same reason
+//! 0119  RQ         revoked, not active: the order that replaces it is another (RO)
+//! 0123  R          preliminary, not partial: nobody has verified what is there
+//! 0127  AA         environment, not biologic, which are preparations such as vaccines
+//! 0128             of a reaction its severity, and criticality only of an allergy without one
+//! 0272             v3-Confidentiality before v2's own code
 //! ```
 //!
 //! What a table here does not have is listed as unmapped, and refused where a default would be a claim about the
@@ -104,10 +108,11 @@ pub(super) fn gender(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Table 0200: name type. An alias (`A`) hides nobody, and a tribal name (`T`) is for good: FHIR has no use for them.
+/// Table 0200: name type. FHIR has no use for an alias (`A`), which hides nobody, a tribal name (`T`), which is for good,
+/// and a name of birth (`B`) or adoption (`C`), which may be the legal one no more or not yet.
 pub(super) fn name_use(code: &str) -> Option<&'static str> {
     Some(match code {
-        "L" | "B" | "C" | "R" => "official",
+        "L" | "R" => "official",
         "D" => "usual",
         "M" => "maiden",
         "N" => "nickname",
@@ -279,12 +284,13 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
     })
 }
 
-/// Tables 0027 and 0485: priority. Callback (`C`) tells whom to call, not how urgent it is.
+/// Tables 0027 and 0485: priority. Callback (`C`) tells whom to call, before an operation (`P`) and as needed (`PRN`) when,
+/// not how urgent it is.
 pub(super) fn priority(code: &str) -> Option<&'static str> {
     Some(match code {
         "S" => "stat",
         "A" => "asap",
-        "R" | "P" | "PRN" => "routine",
+        "R" => "routine",
         // Timing critical.
         "T" => "urgent",
         _ => return None,
@@ -366,7 +372,7 @@ pub(super) fn appointment_status(code: &str) -> Option<&'static str> {
         "BOOKED" | "OVERBOOK" => "booked",
         "STARTED" => "checked-in",
         "COMPLETE" => "fulfilled",
-        "CANCELLED" | "CANCELED" | "DC" | "BLOCKED" => "cancelled",
+        "CANCELLED" | "CANCELED" | "DC" | "DISCONTINUED" | "BLOCKED" => "cancelled",
         "DELETED" => "entered-in-error",
         "NOSHOW" | "NO SHOW" | "NO-SHOW" => "noshow",
         _ => return None,
