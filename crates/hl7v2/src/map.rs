@@ -6,7 +6,7 @@
 //! ADT A40               no Bundle: who is merged into whom
 //! ORU R01               ServiceRequest DiagnosticReport Observation Specimen
 //! MDM T02               DocumentReference ServiceRequest Observation
-//! RDE O11 O25 O01       MedicationRequest (RXO the original order, RXE the order)
+//! RDE O11 O25 O01       MedicationRequest (RXO the original order, RXE the order, or what is proposed to give again)
 //! SIU S12-S15 S17 S26   Appointment
 //! VXU V04               Immunization Observation
 //! all but A40           DocumentReference and Binary of the message, Provenance of everything
@@ -33,8 +33,10 @@
 //!
 //! Not here: `MessageHeader`, which is of messages on their way and not of charts (Provenance has its trigger, sender
 //! and control id); directories of practitioners, organisations and places, to which references are by identifier and
-//! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), RXC (ingredients), IN2 and Z-segments, which are
-//! listed as unmapped, as are second routes (RXR) of one order.
+//! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), IN2 and Z-segments, which are
+//! listed as unmapped, as are second routes (RXR) of one order; what is protected by PD1-12, PV2-22 or ORC-28, which are
+//! listed too (of documents, TXA-18 is mapped); and in which order messages were sent, which their queue keeps: a
+//! preliminary result that is mapped after its final one replaces it.
 
 mod appointment;
 mod datatype;
@@ -314,6 +316,7 @@ impl<'m> Mapper<'m> {
             "TXA" => self.transcription(segment),
             "RXO" => self.original_order(segment),
             "RXE" => self.encoded_order(segment),
+            "RXC" => self.component(segment),
             "RXR" => self.route(segment),
             "RXA" => self.administration(segment),
             "TQ1" => self.timing(segment),

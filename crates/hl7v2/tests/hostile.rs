@@ -104,8 +104,8 @@ fn as_many_separators_as_there_may_be_take_no_time() {
 fn segments_of_one_value_in_every_field_map_or_are_refused() {
     let names = [
         "PID", "PD1", "NK1", "PV1", "PV2", "IN1", "AL1", "IAM", "DG1", "PR1", "ORC", "OBR", "OBX",
-        "NTE", "SPM", "TXA", "RXO", "RXE", "TQ1", "RXR", "RXA", "SCH", "AIS", "AIG", "AIL", "AIP",
-        "MRG",
+        "NTE", "SPM", "TXA", "RXO", "RXE", "RXC", "TQ1", "RXR", "RXA", "SCH", "AIS", "AIG", "AIL",
+        "AIP", "MRG",
     ];
     let values = [
         "",
@@ -161,7 +161,7 @@ fn a_message_is_whole_or_refused_wherever_it_is_cut() {
 fn messages() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![
         "PID", "PV1", "PV2", "NK1", "IN1", "AL1", "IAM", "DG1", "PR1", "ORC", "OBR", "OBX", "NTE",
-        "SPM", "TXA", "RXO", "RXE", "RXA", "RXR", "TQ1", "SCH", "AIS", "AIL", "MRG", "ZZZ",
+        "SPM", "TXA", "RXO", "RXE", "RXC", "RXA", "RXR", "TQ1", "SCH", "AIS", "AIL", "MRG", "ZZZ",
     ]);
     let field = "([A-Za-z0-9.+:<>=/é \\\\\"^~&-]{0,12}|NM|SN|ED|RP|CWE|2026043012(00)?|\\\\X[0-9A-F]{2}\\\\)";
     let segment = (name, prop::collection::vec(field, 0..30));

@@ -533,6 +533,8 @@ fn timings_are_what_their_fields_say() {
         TQ1|1||^^^^0^h                      => /timing null
         TQ1|1||QAM~QPM                      => /timing/code {"text":"QAM; QPM"}
         TQ1|1|||0800~2000                   => /timing/repeat/timeOfDay ["08:00:00","20:00:00"]
+        TQ1|1||BID|||7^d                    => /timing/repeat {"boundsDuration":{"value":7,"unit":"d","system":"http://unitsofmeasure.org","code":"d"}}
+        TQ1|1||BID|||7^d|20260501           => /timing/repeat {"boundsPeriod":{"start":"2026-05-01"}}
         TQ1|1||BID||||||PRN                 => /asNeededBoolean true
         TQ1|1||PRNmigraine                  => /asNeededBoolean true
         TQ1|1||BID||||||R                   => /asNeededBoolean null
@@ -578,6 +580,18 @@ fn doses_follow_each_other_as_they_are_sent() {
         assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("TQ1[1]-12[1]"));
     }
     assert_eq!(dosages(&tq1("40", "C")).0.as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn infusions_are_more_than_their_base() {
+    let (_, record) = dosages(
+        "RXC|B|D5W^Dextrose 5%^L|1000|ml\nRXC|A|KCL^Potassium chloride^L|40|meq^meq\nRXC|A||3",
+    );
+    let notes = &resources(&record, "MedicationRequest")[0]["note"];
+    assert_eq!(notes[0]["text"], "Base: Dextrose 5% 1000 ml");
+    assert_eq!(notes[1]["text"], "Additive: Potassium chloride 40 meq");
+    assert_eq!(notes.as_array().map(Vec::len), Some(2));
+    assert!(told(&record, "RXC[3]"));
 }
 
 #[test]

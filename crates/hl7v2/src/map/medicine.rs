@@ -1,7 +1,7 @@
 //! RXO and RXE as MedicationRequest, TQ1 and RXR as its dosage, RXA and RXR as Immunization.
 //!
-//! Not here: timings in RXE-1 and ORC-7 (before 2.5), rates (RXE-23), strengths (RXE-25), TQ1 before an RXO, and of
-//! TQ1-3 events and phases. They are listed as unmapped.
+//! Not here: timings in RXE-1 and ORC-7 (before 2.5), rates (RXE-23), strengths (RXE-25), TQ1 before an RXO, of TQ1-3
+//! events and phases, and how long (TQ1-6) from a start or to an end. They are listed as unmapped.
 
 use alloc::{
     string::{String, ToString},
@@ -9,7 +9,7 @@ use alloc::{
 };
 use core::mem;
 
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::{
     Mapper,
@@ -271,7 +271,11 @@ impl<'m> Mapper<'m> {
     /// FHIR's `Timing`, and whether it is only as needed.
     fn timing_of(&self, tq1: Segment<'m>) -> (Option<Value>, bool) {
         let mut repeat = Object::default();
-        repeat.put("boundsPeriod", self.reader.period(tq1.field(7), tq1.field(8)));
+        let bounds = self.reader.period(tq1.field(7), tq1.field(8));
+        if bounds.is_none() {
+            repeat.put("boundsDuration", self.duration(tq1.field(6)));
+        }
+        repeat.put("boundsPeriod", bounds);
         repeat.put("count", self.reader.positive(tq1.field(14)));
         for at in self.reader.all(tq1, 4, |reader, part| reader.clock(part).map(Value::from)) {
             repeat.push("timeOfDay", Some(at));
@@ -305,17 +309,34 @@ impl<'m> Mapper<'m> {
             return None;
         }
         let unit = self.reader.code(pattern.component(6).subcomponent(1), table::period_unit)?;
-        let length = self.reader.number(length)?;
-        if length.to_string().bytes().any(|byte| matches!(byte, b'1'..=b'9'))
-            && !length.to_string().starts_with('-')
-        {
+        if let Some(length) = self.length(length) {
             repeat.set("frequency", 1);
             repeat.set("period", Value::Number(length));
             repeat.set("periodUnit", unit);
-        } else {
-            self.reader.note(pattern.component(5));
         }
         None
+    }
+
+    /// A number of units of time: more than none.
+    fn length(&self, part: Part<'m>) -> Option<Number> {
+        let length = self.reader.number(part)?;
+        let digits = length.to_string();
+        let is_some = !digits.starts_with('-') && digits.bytes().any(|d| matches!(d, b'1'..=b'9'));
+        if !is_some {
+            self.reader.note(part);
+        }
+        Some(length).filter(|_| is_some)
+    }
+
+    /// CQ of a time, in UCUM.
+    fn duration(&self, part: Part<'m>) -> Option<Value> {
+        if part.is_empty() {
+            return None;
+        }
+        let unit = self.reader.code(part.component(2).subcomponent(1), table::period_unit)?;
+        let length = self.length(part.component(1))?;
+        let system = table::system("UCUM", self.reception.namespace);
+        Some(json!({ "value": length, "unit": unit, "system": system, "code": unit }))
     }
 
     /// TQ1-2: how much at each of these times, where it is not what the order says. Without a unit, `1` is once the
@@ -335,6 +356,29 @@ impl<'m> Mapper<'m> {
             self.refuse(Refusal::Dose(self.place.at(2)));
         }
         None
+    }
+
+    /// RXC: what it is mixed of. FHIR has a strength of ingredients in a whole, and v2 an amount that is added to what
+    /// nobody says; so it is a note, without which an infusion would seem to be its base alone.
+    pub(super) fn component(&mut self, rxc: Segment<'m>) {
+        let Some(medication) = self.order.medication else { return };
+        let named = |part: Part<'m>| {
+            [1, 4].into_iter().find_map(|code| {
+                let name = self.reader.text(part.component(code + 1));
+                name.or_else(|| self.reader.text(part.component(code)))
+            })
+        };
+        let Some(what) = named(rxc.field(2)) else { return };
+        let kind = match self.reader.text(rxc.field(1)).as_deref() {
+            Some("B") => Some("Base:".to_string()),
+            Some("A") => Some("Additive:".to_string()),
+            other => other.map(|code| alloc::format!("{code}:")),
+        };
+        let amount = self.reader.text(rxc.field(3));
+        let unit = named(rxc.field(4));
+        let parts: Vec<String> = [kind, Some(what), amount, unit].into_iter().flatten().collect();
+        let note = json!({ "text": parts.join(" ") });
+        self.entries.resource(medication).push("note", Some(note));
     }
 
     /// RXR: how and where it is given. A second is another way, for which there is no place.
