@@ -514,7 +514,7 @@ fn check_repetitions(
         let occurrence = occurrences.entry(&raw[..3]).or_default();
         *occurrence += 1;
         let first = if raw.starts_with("MSH") { 2 } else { 1 };
-        for (field, number) in raw.split(separators.field).skip(1).zip(first..=u16::MAX) {
+        for (field, number) in raw.split(separators.field).skip(1).zip(numbers(first)) {
             if field.matches(separators.repetition).count() >= REPETITIONS_MAX {
                 let path = Path::segment(&raw[..3], *occurrence).at(number);
                 return Err(Refusal::TooManyRepetitions(path));
@@ -522,6 +522,12 @@ fn check_repetitions(
         }
     }
     Ok(())
+}
+
+/// Numbers from `first` on. All beyond the greatest have that, which is of no field or component that is read, so that
+/// what stands there is told.
+fn numbers(first: u16) -> impl Iterator<Item = u16> {
+    (first..=u16::MAX).chain(iter::repeat(u16::MAX))
 }
 
 /// A segment.
@@ -559,7 +565,7 @@ impl<'m> Segment<'m> {
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part<'m>> + use<'m> {
         let segment = *self;
         let first = if self.name() == "MSH" { 2 } else { 1 };
-        let fields = self.raw.split(self.separators().field).skip(1).zip(first..=u16::MAX);
+        let fields = self.raw.split(self.separators().field).skip(1).zip(numbers(first));
         fields.flat_map(move |(raw, field)| {
             let repetitions = raw.split(segment.separators().repetition).zip(1..=u16::MAX);
             repetitions.map(move |(raw, number)| segment.repetition(field, number, Some(raw)))
@@ -636,7 +642,7 @@ impl<'m> Part<'m> {
     pub(crate) fn components(&self) -> impl Iterator<Item = Self> + use<'m> {
         let part = *self;
         let (segment, field, repetition, _) = self.place;
-        let raw = self.raw.split(self.separators().component).zip(1..=u16::MAX);
+        let raw = self.raw.split(self.separators().component).zip(numbers(1));
         raw.map(move |(raw, number)| {
             let place = (segment, field, repetition, number);
             Self { raw, level: Level::Component, place, ..part }

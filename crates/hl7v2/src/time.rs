@@ -124,6 +124,8 @@ pub(crate) struct Time {
     /// `HH:MM:SS` with a fraction if there was one.
     clock: Option<String>,
     offset: Option<Offset>,
+    /// An hour was sent without minutes, which is no time in FHIR.
+    is_cut: bool,
 }
 
 impl Time {
@@ -133,14 +135,14 @@ impl Time {
         let (local, offset) = text.split_at(at);
         let (date, clock) = local.split_at_checked(local.len().min(8))?;
         let clock = if clock.is_empty() { None } else { Some(clock_of(clock)?) };
-        // An hour without minutes is no time in FHIR.
+        let is_cut = clock == Some(None);
         let (date, clock) = (date_of(date)?, clock.flatten());
         let offset = match (offset, &clock, zone) {
             ("", Some(clock), Some(zone)) => zone.offset_of(local_s(&date, clock)?),
             ("", ..) => None,
             (offset, ..) => Some(Offset::parse(offset)?),
         };
-        Some(Self { date, clock, offset })
+        Some(Self { date, clock, offset, is_cut })
     }
 
     /// FHIR `date`.
@@ -161,7 +163,7 @@ impl Time {
 
     /// A clock was sent, and FHIR's text cannot have it.
     pub(crate) const fn loses_clock(&self) -> bool {
-        self.clock.is_some() && self.offset.is_none()
+        self.is_cut || self.clock.is_some() && self.offset.is_none()
     }
 }
 

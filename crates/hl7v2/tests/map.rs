@@ -646,6 +646,30 @@ fn what_was_not_asked_says_so() {
 }
 
 #[test]
+fn specimens_that_were_rejected_say_so() {
+    for (end, expected) in
+        [("|Y", "available"), ("|N", "unavailable"), ("||RB", "unsatisfactory"), ("", "-")]
+    {
+        let spm = format!("SPM|1|S1||BLD{}{end}", "|".repeat(15));
+        let record = record("ORU^R01", &format!("PID|||7\nOBR|1|P|F|1^x^LN\n{spm}"));
+        let status = resources(&record, "Specimen")[0].get("status").and_then(Value::as_str);
+        assert_eq!(status.unwrap_or("-"), expected, "{end}");
+    }
+}
+
+/// However far behind it stands, and however short it is.
+#[test]
+fn nothing_is_lost_unsaid() {
+    for (mark, place) in [("|", "PID[1]-65535"), ("^", "PID[1]-5[1].65535")] {
+        let pid = format!("PID|||7||a{}x", mark.repeat(70_000));
+        assert!(told(&record("ADT^A28", &pid), place), "{place}");
+    }
+    let hour = record("ADT^A28", "PID|||7||||2026043013");
+    assert_eq!(resources(&hour, "Patient")[0]["birthDate"], "2026-04-30");
+    assert!(told(&hour, "PID[1]-7"));
+}
+
+#[test]
 fn nobody_is_dead_by_mistake() {
     let table = [
         ("20260430|Y", "\"2026-04-30\"", "null"),

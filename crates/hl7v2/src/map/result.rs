@@ -22,6 +22,7 @@ use super::{
     Kind, Mapper,
     datatype::{display, number},
     entries::{Existing, Handle, Object, key},
+    person::yes_or_no,
     table,
 };
 use crate::{
@@ -555,6 +556,7 @@ impl<'m> Mapper<'m> {
         for condition in self.reader.all(spm, 24, |reader, part| reader.tabled(part, "0493")) {
             specimen.push("condition", Some(condition));
         }
+        self.specimen_status(&mut specimen, spm);
         for text in self.reader.all(spm, 14, |reader, part| reader.text(part).map(Value::from)) {
             specimen.push("note", Some(json!({ "text": text })));
         }
@@ -564,6 +566,16 @@ impl<'m> Mapper<'m> {
         specimen.push("identifier", known_by.clone());
         let handle = self.entries.add(specimen, known_by.as_ref(), Existing::Keep);
         self.of_specimen(handle);
+    }
+
+    /// SPM-20 and SPM-21: one that was rejected is not what results should be taken from.
+    fn specimen_status(&self, specimen: &mut Object, spm: Segment<'m>) {
+        let is_there = self.reader.code(spm.field(20), yes_or_no);
+        let is_there = is_there.map(|is| if is { "available" } else { "unavailable" });
+        let reasons = self.reader.all(spm, 21, |reader, part| reader.tabled(part, "0490"));
+        let status = if reasons.is_empty() { is_there } else { Some("unsatisfactory") };
+        specimen.put("status", status);
+        reasons.into_iter().for_each(|reason| specimen.push("condition", Some(reason)));
     }
 
     fn collection(&self, specimen: &mut Object, spm: Segment<'m>) {

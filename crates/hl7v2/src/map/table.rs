@@ -21,7 +21,7 @@
 //!
 //! What a table here does not have is listed as unmapped, and refused where a default would be a claim about the
 //! patient (TXA-19, RXA-20, SCH-25 of S14). Codes of 0007, 0009, 0023, 0063 (NK1), 0069, 0074, 0086, 0092, 0099,
-//! 0112, 0114, 0131, 0162, 0163, 0165, 0182, 0203, 0217, 0230, 0270, 0276, 0277, 0296, 0335, 0443, 0487, 0488 and 0493
+//! 0112, 0114, 0131, 0162, 0163, 0165, 0182, 0203, 0217, 0230, 0270, 0276, 0277, 0296, 0335, 0443, 0487, 0488, 0490 and 0493
 //! stay v2's own, in their code systems.
 //!
 //! Not here: maps that a feed has of its own, and codes of newer releases of the tables than 2.8.2.
