@@ -33,10 +33,10 @@
 //!
 //! Not here: `MessageHeader`, which is of messages on their way and not of charts (Provenance has its trigger, sender
 //! and control id); directories of practitioners, organisations and places, to which references are by identifier and
-//! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), IN2 and Z-segments, which are
-//! listed as unmapped, as are second routes (RXR) of one order; what is protected by PD1-12, PV2-22 or ORC-28, which are
-//! listed too (of documents, TXA-18 is mapped); and in which order messages were sent, which their queue keeps: a
-//! preliminary result that is mapped after its final one replaces it.
+//! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), IN2 and Z-segments, which are listed as unmapped,
+//! as are second routes (RXR) of one order; what is protected by PD1-12, PV2-22 or ORC-28, which are listed too (of
+//! documents, TXA-18 is mapped); and in which order messages were sent, which their queue keeps: a preliminary result
+//! that is mapped after its final one replaces it.
 
 mod appointment;
 mod datatype;
@@ -257,7 +257,7 @@ struct Order<'m> {
     dosage: Object,
     /// Where it says how much of it.
     amounts: Vec<Part<'m>>,
-    timings: Vec<medicine::Timing>,
+    timings: Vec<medicine::Timing<'m>>,
     /// An RXR said how the medication or vaccine is given.
     is_routed: bool,
     immunization: Option<Handle>,

@@ -15,7 +15,8 @@
 //! * What cannot be read as a whole is refused with as much of its [`Envelope`] as the answer needs.
 //!
 //! Lines may end in `CR`, `LF` or both: as the first does. Where they end in `CR`, an `LF` inside a field is text,
-//! unless what comes after it is a segment: such a message is refused. A byte order mark before MSH is skipped. A segment that is only a name has no fields.
+//! unless what comes after it is a segment: such a message is refused. A byte order mark before MSH is skipped. A
+//! segment that is only a name has no fields.
 //!
 //! Not here: what a field means, and whether the segments are in the order of their message structure. Readers take
 //! segments as they come and refuse only what would put something in the wrong place.

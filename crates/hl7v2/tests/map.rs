@@ -579,7 +579,9 @@ fn doses_follow_each_other_as_they_are_sent() {
         let refusal = mapped("RDE^O11", &segments).expect_err(unclear);
         assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("TQ1[1]-12[1]"));
     }
-    assert_eq!(dosages(&tq1("40", "C")).0.as_array().map(Vec::len), Some(1));
+    let (alone, record) = dosages(&tq1("40", "C"));
+    assert_eq!(alone.as_array().map(Vec::len), Some(1));
+    assert!(told(&record, "TQ1[1]-12"));
 }
 
 #[test]

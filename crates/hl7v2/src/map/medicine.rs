@@ -53,17 +53,17 @@ impl Role {
 }
 
 /// A TQ1 of an order.
-pub(super) struct Timing {
+pub(super) struct Timing<'m> {
     /// What it says of the dosage.
     dosage: Object,
     /// TQ1-12: how the next follows it.
-    conjunction: Option<String>,
+    next: Part<'m>,
     place: Path,
 }
 
-impl Timing {
+impl Timing<'_> {
     fn conjunction(&self) -> &str {
-        self.conjunction.as_deref().unwrap_or_default()
+        if self.next.is_null() { "" } else { self.next.raw().trim() }
     }
 }
 
@@ -203,9 +203,12 @@ impl<'m> Mapper<'m> {
 
     /// TQ1-12: what is taken after what (`S`), or beside it (`A`). Anything else, such as a time until when something
     /// must be done (`C`), would be read as one more dose.
-    fn in_sequence(&self, timings: &mut [Timing]) {
-        let [before @ .., _] = &*timings else { return };
-        if before.iter().all(|timing| timing.conjunction.is_none()) {
+    fn in_sequence(&self, timings: &mut [Timing<'m>]) {
+        let [before @ .., last] = &*timings else { return };
+        if !last.conjunction().is_empty() {
+            self.reader.note(last.next);
+        }
+        if before.iter().all(|timing| timing.conjunction().is_empty()) {
             return;
         }
         let unclear = before.iter().find(|timing| !matches!(timing.conjunction(), "S" | "A" | ""));
@@ -263,8 +266,9 @@ impl<'m> Mapper<'m> {
         dosage.put("asNeededBoolean", (is_needed || urgency == Some(None)).then_some(true));
         let dose = self.own_dose(tq1.field(2));
         dosage.put("doseAndRate", dose.map(|dose| json!([{ "doseQuantity": dose }])));
-        let conjunction = self.reader.text(tq1.field(12));
-        self.order.timings.push(Timing { dosage, conjunction, place: self.place });
+        let next = tq1.field(12);
+        self.reader.text(next);
+        self.order.timings.push(Timing { dosage, next, place: self.place });
         self.entries.resource(handle).put("priority", urgency.flatten());
     }
 

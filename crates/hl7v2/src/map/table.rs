@@ -20,8 +20,8 @@
 //! ```
 //!
 //! What a table here does not have is listed as unmapped, and refused where a default would be a claim about the
-//! patient (TXA-19, RXA-20, SCH-25 of S14). Codes of 0007, 0009, 0023, 0063 (NK1), 0069, 0074, 0086, 0092, 0099,
-//! 0112, 0114, 0131, 0162, 0163, 0165, 0182, 0203, 0217, 0230, 0270, 0276, 0277, 0296, 0335, 0443, 0487, 0488, 0490 and 0493
+//! patient (TXA-19, RXA-20, SCH-25 of S14). Codes of 0007, 0009, 0023, 0063 (NK1), 0069, 0074, 0086, 0092, 0099, 0112,
+//! 0114, 0131, 0162, 0163, 0165, 0182, 0203, 0217, 0230, 0270, 0276, 0277, 0296, 0335, 0443, 0487, 0488, 0490 and 0493
 //! stay v2's own, in their code systems.
 //!
 //! Not here: maps that a feed has of its own, and codes of newer releases of the tables than 2.8.2.
@@ -108,8 +108,8 @@ pub(super) fn gender(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Table 0200: name type. FHIR has no use for an alias (`A`), which hides nobody, a tribal name (`T`), which is for good,
-/// and a name of birth (`B`) or adoption (`C`), which may be the legal one no more or not yet.
+/// Table 0200: name type. FHIR has no use for an alias (`A`), which hides nobody, a tribal name (`T`), which is for
+/// good, and a name of birth (`B`) or adoption (`C`), which may be the legal one no more or not yet.
 pub(super) fn name_use(code: &str) -> Option<&'static str> {
     Some(match code {
         "L" | "R" => "official",
@@ -284,8 +284,8 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
     })
 }
 
-/// Tables 0027 and 0485: priority. Callback (`C`) tells whom to call, before an operation (`P`) and as needed (`PRN`) when,
-/// not how urgent it is.
+/// Tables 0027 and 0485: priority. Callback (`C`) tells whom to call, before an operation (`P`) and as needed (`PRN`)
+/// when, not how urgent it is.
 pub(super) fn priority(code: &str) -> Option<&'static str> {
     Some(match code {
         "S" => "stat",
