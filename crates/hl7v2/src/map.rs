@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ADT A01 A03 A04 A08   Patient RelatedPerson Encounter Coverage AllergyIntolerance Condition Procedure Observation
+//! ADT A11 A13           the same of a visit that was cancelled, or goes on after all
 //! ADT A28 A31           the same without a visit
 //! ADT A40               no Bundle: who is merged into whom
 //! ORU R01               ServiceRequest DiagnosticReport Observation Specimen
@@ -140,7 +141,7 @@ impl Kind {
     fn of(envelope: &Envelope) -> Result<Self, Refusal> {
         let event = || Refusal::Event(Path::segment("MSH", 1).at(9).part(2));
         match (envelope.message_type.as_str(), envelope.trigger.as_str()) {
-            ("ADT", "A01" | "A03" | "A04" | "A08") => Ok(Self::Visit),
+            ("ADT", "A01" | "A03" | "A04" | "A08" | "A11" | "A13") => Ok(Self::Visit),
             ("ADT", "A28" | "A31") => Ok(Self::Person),
             ("ADT", "A40") => Ok(Self::Merge),
             ("ORU", "R01") => Ok(Self::Result),
@@ -351,6 +352,7 @@ impl<'m> Mapper<'m> {
     fn finish(mut self) -> Result<Record, Refusal> {
         self.close_document();
         self.complete_appointment();
+        self.check_cancelled();
         self.place = Path::segment("MSH", 1);
         self.attach_original();
         self.provenance();

@@ -9,9 +9,9 @@ use keepwell_hl7v2::{
 };
 use proptest::prelude::*;
 
-const EVENTS: [&str; 9] = [
-    "ADT^A01", "ADT^A08", "ADT^A31", "ADT^A40", "ORU^R01", "MDM^T02", "RDE^O11", "SIU^S12",
-    "VXU^V04",
+const EVENTS: [&str; 10] = [
+    "ADT^A01", "ADT^A08", "ADT^A13", "ADT^A31", "ADT^A40", "ORU^R01", "MDM^T02", "RDE^O11",
+    "SIU^S12", "VXU^V04",
 ];
 
 fn mapped(bytes: &[u8]) -> Option<Mapped> {

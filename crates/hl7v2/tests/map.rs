@@ -1056,6 +1056,10 @@ fn visits_are_neither_begun_again_nor_made_anew() {
         ("ADT^A08", pv1("9", "", "20260430"), "PUT finished"),
         ("ADT^A03", pv1("9", "", ""), "PUT finished"),
         ("ADT^A01", pv1("9", "", ""), "POST in-progress"),
+        ("ADT^A11", pv1("9", "", ""), "PUT cancelled"),
+        ("ADT^A11", pv1("", "20260430", ""), "PUT cancelled"),
+        ("ADT^A13", pv1("9", "", ""), "PUT in-progress"),
+        ("ADT^A13", pv1("9", "20260429", "20260430"), "PUT in-progress"),
         ("ADT^A01", pv1("", "20260430", ""), "POST in-progress"),
         ("ADT^A08", pv1("", "", ""), "-"),
         ("ORU^R01", pv1("9", "", ""), "POST unknown"),
@@ -1070,6 +1074,27 @@ fn visits_are_neither_begun_again_nor_made_anew() {
             format!("{} {status}", request.split(' ').next().unwrap_or_default())
         });
         assert_eq!(found, expected, "{event} {segments}");
+    }
+}
+
+#[test]
+fn what_is_taken_back_is_of_one_visit() {
+    let again = record(
+        "ADT^A13",
+        &format!("PID|||7\nPV1||I{}9{}20260429|20260430", "|".repeat(17), "|".repeat(25)),
+    );
+    let visit = resources(&again, "Encounter")[0];
+    assert_eq!(visit["period"]["start"], "2026-04-29");
+    assert_eq!(visit["period"].get("end"), None);
+    assert!(told(&again, "PV1[1]-45"));
+    for event in ["ADT^A11", "ADT^A13"] {
+        for segments in ["PID|||7", "PID|||7\nPV1||I", "PID|||7\nPV1||N"] {
+            let refusal = mapped(event, segments).expect_err(event);
+            assert_eq!(
+                refusal.path().map(|path| path.to_string()).as_deref(),
+                Some("PV1[1]-19[1]")
+            );
+        }
     }
 }
 

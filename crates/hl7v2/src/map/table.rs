@@ -1,8 +1,8 @@
 //! v2's tables in FHIR: code systems, and codes that FHIR has its own for.
 //!
 //! They follow the concept maps of the published v2-to-FHIR guide. Compared line by line were 0001, 0002, 0004, 0038,
-//! 0063, 0078, 0085, 0119, 0123, 0127, 0128, 0200, 0201, 0272, 0278, 0322 and 0485. Where the guide has no target, a
-//! code is mapped here if its definition leaves no doubt. Otherwise they differ in
+//! 0063, 0078, 0085, 0119, 0123, 0127, 0128, 0190, 0200, 0201, 0272, 0278, 0322 and 0485. Where the guide has no
+//! target, a code is mapped here if its definition leaves no doubt. Otherwise they differ in
 //!
 //! ```text
 //! 0001  X          other, as it came after the guide
@@ -126,7 +126,7 @@ pub(super) fn name_use(code: &str) -> Option<&'static str> {
 /// Table 0190: address type, as use.
 pub(super) fn address_use(code: &str) -> Option<&'static str> {
     Some(match code {
-        "H" | "P" | "L" => "home",
+        "H" | "P" => "home",
         "B" | "O" => "work",
         "C" | "V" => "temp",
         "BA" => "old",

@@ -1,8 +1,9 @@
 //! PV1 and PV2 as Encounter.
 //!
-//! Not here: a visit without a number outside ADT, which every message would make anew; and what an update (A08)
-//! without a discharge changes of a visit that is there already, since it does not say whether the visit is over and
-//! FHIR wants to be told. Both stand in the message that is attached.
+//! Not here: transfers (A02) and changes of class (A06, A07) as events, which are refused; a visit without a number
+//! outside ADT, which every message would make anew; and what an update (A08) without a discharge changes of a visit
+//! that is there already, since it does not say whether the visit is over and FHIR wants to be told. The last two stand
+//! in the message that is attached.
 
 use serde_json::{Value, json};
 
@@ -11,7 +12,10 @@ use super::{
     entries::{Existing, Object, key},
     table,
 };
-use crate::message::Segment;
+use crate::{
+    message::Segment,
+    refusal::{Path, Refusal},
+};
 
 /// Who takes part, by the field of PV1, in the code system that FHIR binds to.
 const PARTICIPANTS: [(u16, &str); 4] = [(7, "ATND"), (8, "REF"), (9, "CON"), (17, "ADM")];
@@ -36,15 +40,15 @@ impl<'m> Mapper<'m> {
                 encounter.push("participant", Some(json!({ "type": [kind], "individual": who })));
             }
         }
-        encounter.put("period", self.reader.period(pv1.field(44), pv1.field(45)));
+        encounter.put("period", self.visit_period(pv1));
         encounter.put("hospitalization", self.hospitalization(pv1));
         self.places(&mut encounter, pv1);
         encounter
             .put("serviceProvider", self.reader.text(pv1.field(39)).map(super::datatype::display));
         // Of an update (A08) nobody knows how far the visit is: a replacement might begin again what is over.
         let is_told = is_over(pv1) && self.is_trigger(&["A08"]);
-        let existing =
-            if is_told || self.is_trigger(&["A03"]) { Existing::Replace } else { Existing::Keep };
+        let is_newer = is_told || self.is_trigger(&["A03", "A11", "A13"]);
+        let existing = if is_newer { Existing::Replace } else { Existing::Keep };
         self.visit_key = given.or(known_by.clone()).as_ref().map(key);
         self.encounter = Some(self.entries.add(encounter, known_by.as_ref(), existing));
     }
@@ -73,8 +77,26 @@ impl<'m> Mapper<'m> {
         (derived.is_some() || self.is_trigger(&["A01", "A04"])).then_some((None, derived))
     }
 
+    /// Without its end, where that is taken back (A13).
+    fn visit_period(&self, pv1: Segment<'m>) -> Option<Value> {
+        if !self.is_trigger(&["A13"]) {
+            return self.reader.period(pv1.field(44), pv1.field(45));
+        }
+        self.reader.note(pv1.field(45));
+        self.reader.date_time(pv1.field(44)).map(|start| json!({ "start": start }))
+    }
+
+    /// What is taken back (A11, A13) is taken back of one visit.
+    pub(super) fn check_cancelled(&self) {
+        if self.is_trigger(&["A11", "A13"]) && self.encounter.is_none() {
+            self.refuse(Refusal::Missing(Path::segment("PV1", 1).at(19)));
+        }
+    }
+
     fn visit_status(&self, pv1: Segment<'m>, class: Option<&str>) -> &'static str {
         match class {
+            _ if self.is_trigger(&["A11"]) => "cancelled",
+            _ if self.is_trigger(&["A13"]) => "in-progress",
             _ if is_over(pv1) || self.is_trigger(&["A03"]) => "finished",
             Some("P") => "planned",
             // It may be over long since.
@@ -115,7 +137,7 @@ impl<'m> Mapper<'m> {
     fn places(&self, encounter: &mut Object, pv1: Segment<'m>) {
         let places =
             [(3, "active"), (6, "completed"), (42, "planned"), (11, "active"), (43, "completed")];
-        let is_over = encounter.text("status") == "finished";
+        let is_over = matches!(encounter.text("status"), "finished" | "cancelled");
         for (field, status) in places {
             // Nobody is in a bed after they have left.
             let status = if is_over && status == "active" { "completed" } else { status };
