@@ -1124,6 +1124,10 @@ fn codes_of_patients_and_orders_mean_what_their_tables_say() {
         ("NW", "CM", "completed"),
         ("NW", "ER", "unknown"),
         ("DE", "", "unknown"),
+        ("RE", "", "unknown"),
+        ("RE", "CM", "completed"),
+        ("SC", "", "unknown"),
+        ("SC", "IP", "active"),
     ];
     for (control, status, expected) in orders {
         let segments =

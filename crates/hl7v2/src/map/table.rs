@@ -275,11 +275,14 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
     }
     Some(match control {
         // RO is the order that replaces another, and active as it.
-        "NW" | "OK" | "XO" | "SC" | "SN" | "RL" | "RE" | "XX" | "PA" | "CH" | "RF" | "RO"
-        | "AF" | "PR" | "PY" => "active",
+        "NW" | "OK" | "XO" | "SN" | "RL" | "XX" | "PA" | "CH" | "RO" | "AF" | "PR" | "PY" => {
+            "active"
+        }
         "CA" | "OC" | "CR" | "DC" | "OD" | "DR" | "RP" | "RU" | "RQ" | "UA" | "DF" => "revoked",
         "HD" | "OH" | "HR" => "on-hold",
         "" if order_status.is_empty() => return None,
+        // Also results to come (RE), of which nobody knows whether they are the last, and a status that changed (SC)
+        // to one that is not said.
         _ => "unknown",
     })
 }
