@@ -48,7 +48,8 @@ const USER_TEXT_CHARS_MAX: usize = 250;
 pub enum Outcome {
     /// It is durable (`AA`).
     Accepted,
-    /// It was not taken for what stands in it, or because something here failed (`AE`; of codes 206 and 207 `AR`), after which it may be sent again.
+    /// It was not taken for what stands in it, or because something here failed (`AE`; of codes 206 and 207 `AR`),
+    /// after which it may be sent again.
     Error(Fault),
     /// Messages of its kind are not taken (`AR`).
     Rejected(Fault),

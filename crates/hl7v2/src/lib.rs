@@ -19,8 +19,8 @@
 //!
 //! # Invariants
 //!
-//! * No input makes a function here panic, recurse without bound or take more than a small multiple of its size in
-//!   memory.
+//! * No input makes a function here panic or recurse without bound. Memory is a small multiple of the message's size,
+//!   and some twenty kilobytes for each of its segments ([`limits::SEGMENTS_MAX`]) while what it is in FHIR is written.
 //! * Nothing of a message is lost unsaid: what has no place in FHIR here is listed by its path, and the message
 //!   itself is attached as it came.
 //! * Errors, faults and paths name segments, fields and offsets, never what stands there.

@@ -22,9 +22,11 @@ pub const NUMBER_CHARS_MAX: usize = 64;
 pub const UNMAPPED_MAX: usize = 4_096;
 /// Timings of one order of a medicine; each is a dosage, and more are listed as unmapped.
 pub const TIMINGS_MAX: usize = 64;
-/// Bytes of an identifier or code that others are made of; of an order's, twice as many, which is both.
+/// Bytes of each identifier or code that others are made of.
 pub const IDENTIFIER_BYTES_MAX: usize = 512;
 /// Values of one result that are told apart; more are one text.
 pub const VALUES_MAX: usize = 64;
 /// Bytes of what every dosage of an order repeats.
 pub const DOSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Changes of a zone's clocks: two a year for five centuries.
+pub const ZONE_CHANGES_MAX: usize = 1_024;

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! ADT A01 A03 A04 A08   Patient RelatedPerson Encounter Coverage AllergyIntolerance Condition Procedure Observation
+//! ADT A11 A13           the same of a visit that was cancelled, or goes on after all
 //! ADT A28 A31           the same without a visit
 //! ADT A40               no Bundle: who is merged into whom
 //! ORU R01               ServiceRequest DiagnosticReport Observation Specimen
 //! MDM T02               DocumentReference ServiceRequest Observation
-//! RDE O11 O25 O01       MedicationRequest (RXO the original order, RXE the order)
+//! RDE O11 O25 O01       MedicationRequest (RXO the original order, RXE the order, or what is proposed to give again)
 //! SIU S12-S15 S17 S26   Appointment
 //! VXU V04               Immunization Observation
 //! all but A40           DocumentReference and Binary of the message, Provenance of everything
@@ -18,12 +19,13 @@
 //! * The same message, [`Reception`] and names give the same Bundle. Every reference is to an entry of it by
 //!   `urn:uuid`, or by an identifier to somebody outside.
 //! * What a sender has identified is stored once however often it is told: created unless it exists, or, where the
-//!   message says that it changed, replaced. Where the sender has no identifier for a part of a chart (AL1, DG1, IN1,
-//!   NK1, OBX) one is made of the patient's or order's identifier and what the part is about.
+//!   message says that it changed, replaced. It is looked for by an identifier that is made of the patient's and of
+//!   the sender's number for it or, where there is none (AL1, DG1, IN1, NK1, OBX), of what it is about. By a number
+//!   alone only a patient is looked for: senders give other numbers again, and then they are somebody else's.
 //! * An identifier without an assigning authority that is known everywhere belongs to the feed's own namespace: two
 //!   hospitals' `12345` are never one patient.
 //! * Of identifiers and codes that many parts of a chart are made of, none is longer than a small limit, so that a
-//!   Bundle is a small multiple of its message.
+//!   Bundle is a small multiple of its message and of how many segments that has, and grows as they do.
 //! * What has no place here is listed ([`Record::unmapped`]) by segment, field, repetition and component; what is of
 //!   the wrong form is listed and left out. What the sender empties (`""`) is never a value; it is listed too.
 //!
@@ -32,8 +34,10 @@
 //!
 //! Not here: `MessageHeader`, which is of messages on their way and not of charts (Provenance has its trigger, sender
 //! and control id); directories of practitioners, organisations and places, to which references are by identifier and
-//! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), RXC (ingredients), IN2 and Z-segments, which are
-//! listed as unmapped, as are second routes (RXR) of one order and how several timings follow each other (TQ1-12).
+//! name; ROL and PRT (participants), GT1 (guarantors), FT1 (charges), IN2 and Z-segments, which are listed as unmapped,
+//! as are second routes (RXR) of one order; what is protected by PD1-12, PV2-22 or ORC-28, which are listed too (of
+//! documents, TXA-18 is mapped); and in which order messages were sent, which their queue keeps: a preliminary result
+//! that is mapped after its final one replaces it.
 
 mod appointment;
 mod datatype;
@@ -57,12 +61,11 @@ use core::cell::RefCell;
 
 use serde_json::Value;
 
-pub use crate::time::Offset;
+pub use crate::time::{Change, Offset, Zone};
 use crate::{
     limits::{IDENTIFIER_BYTES_MAX, UNMAPPED_MAX},
     message::{Envelope, Message, Part, Place, Seen, Segment},
     refusal::{Path, Refusal},
-    time::offset_of,
 };
 use datatype::Reader;
 use entries::{Entries, Handle, Object};
@@ -76,7 +79,7 @@ pub struct Reception<'a> {
     /// When it was received, in milliseconds since 1970.
     pub received_ms: u64,
     /// Where clocks without an offset are, in a message that does not say either.
-    pub zone: Option<Offset>,
+    pub zone: Option<Zone<'a>>,
     /// Sixteen bytes for the entry of a number: the same for the same message, different for each number.
     pub name: &'a dyn Fn(u32) -> [u8; 16],
 }
@@ -138,7 +141,7 @@ impl Kind {
     fn of(envelope: &Envelope) -> Result<Self, Refusal> {
         let event = || Refusal::Event(Path::segment("MSH", 1).at(9).part(2));
         match (envelope.message_type.as_str(), envelope.trigger.as_str()) {
-            ("ADT", "A01" | "A03" | "A04" | "A08") => Ok(Self::Visit),
+            ("ADT", "A01" | "A03" | "A04" | "A08" | "A11" | "A13") => Ok(Self::Visit),
             ("ADT", "A28" | "A31") => Ok(Self::Person),
             ("ADT", "A40") => Ok(Self::Merge),
             ("ORU", "R01") => Ok(Self::Result),
@@ -184,6 +187,7 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
     }
     let seen = Seen::default();
     let mut mapper = Mapper::new(message, reception, kind, &seen);
+    mapper.begin()?;
     let mut occurrences: BTreeMap<&str, u32> = BTreeMap::new();
     for segment in message.segments_seen(Some(&seen)) {
         let occurrence = occurrences.entry(segment.name()).or_default();
@@ -195,18 +199,13 @@ pub fn map(message: &Message, reception: &Reception<'_>) -> Result<Mapped, Refus
         }
     }
     mapper.close_order();
-    if let Some(refusal) = mapper.refusal.take() {
-        return Err(refusal);
-    }
-    if mapper.patient_key.is_none() {
-        return Err(mapper.unidentified());
-    }
-    Ok(Mapped::Record(mapper.finish(&seen)))
+    mapper.finish().map(Mapped::Record)
 }
 
 /// A Bundle while it is written, and what the segments so far are about.
 struct Mapper<'m> {
     message: &'m Message,
+    seen: &'m Seen,
     reception: &'m Reception<'m>,
     kind: Kind,
     reader: Reader<'m>,
@@ -224,6 +223,8 @@ struct Mapper<'m> {
     noted: Option<Handle>,
     /// What is only text so far: an observation to which the next line may belong.
     text_line: Option<(String, Handle)>,
+    /// Results so far by code and sub-id; none where two have the same.
+    results: BTreeMap<(String, String), Option<Handle>>,
     /// How often each identifier was made.
     derived: RefCell<BTreeMap<String, u32>>,
     /// The segment that is read.
@@ -246,14 +247,18 @@ struct Order<'m> {
     results: Vec<Handle>,
     /// How many of the results a specimen was named for.
     sampled: usize,
-    /// The order's identifier and what was ordered.
-    key: Option<String>,
+    /// The order's identifier, what was ordered, and whatever else tells it from the patient's other orders.
+    key: Option<Vec<Option<String>>>,
     collected: Option<String>,
+    /// The result that it was ordered for.
+    parent: Option<Handle>,
     original: Option<Handle>,
     medication: Option<Handle>,
     /// How the medication is taken, except for when.
     dosage: Object,
-    timings: Vec<Object>,
+    /// Where it says how much of it.
+    amounts: Vec<Part<'m>>,
+    timings: Vec<medicine::Timing<'m>>,
     /// An RXR said how the medication or vaccine is given.
     is_routed: bool,
     immunization: Option<Handle>,
@@ -261,17 +266,12 @@ struct Order<'m> {
 
 impl<'m> Mapper<'m> {
     fn new(message: &'m Message, reception: &'m Reception<'m>, kind: Kind, seen: &'m Seen) -> Self {
-        let header = message.segments_seen(Some(seen)).next();
-        let sent = header.map(|header| header.field(7).component(1).raw()).unwrap_or_default();
         Self {
             message,
+            seen,
             reception,
             kind,
-            reader: Reader {
-                namespace: reception.namespace,
-                zone: offset_of(sent.trim()).or(reception.zone),
-                malformed: RefCell::default(),
-            },
+            reader: Reader::new(message, reception),
             entries: Entries::new(reception.name),
             patient: None,
             patient_key: None,
@@ -282,15 +282,24 @@ impl<'m> Mapper<'m> {
             document: None,
             noted: None,
             text_line: None,
+            results: BTreeMap::new(),
             derived: RefCell::default(),
             place: Path::segment("MSH", 1),
             refusal: RefCell::default(),
         }
     }
 
+    /// Everything is of the patient, whose segment therefore is read before those that stand above it (SCH).
+    fn begin(&mut self) -> Result<(), Refusal> {
+        let is_patient = |segment: &Segment<'_>| segment.name() == "PID";
+        let pid = self.message.segments_seen(Some(self.seen)).find(is_patient);
+        self.place = Path::segment("PID", 1);
+        pid.into_iter().for_each(|pid| self.patient(pid));
+        if self.patient_key.is_none() { Err(self.unidentified()) } else { Ok(()) }
+    }
+
     fn segment(&mut self, segment: Segment<'m>) {
         match segment.name() {
-            "PID" => self.patient(segment),
             "PD1" => self.demographics(segment),
             "NK1" => self.next_of_kin(segment),
             "IN1" => self.insurance(segment),
@@ -308,6 +317,7 @@ impl<'m> Mapper<'m> {
             "TXA" => self.transcription(segment),
             "RXO" => self.original_order(segment),
             "RXE" => self.encoded_order(segment),
+            "RXC" => self.component(segment),
             "RXR" => self.route(segment),
             "RXA" => self.administration(segment),
             "TQ1" => self.timing(segment),
@@ -316,6 +326,7 @@ impl<'m> Mapper<'m> {
             // Read for the envelope and the Provenance.
             "MSH" => self.header(segment),
             "EVN" => self.event(segment),
+            // PID was read before all others.
             _ => {}
         }
     }
@@ -338,34 +349,36 @@ impl<'m> Mapper<'m> {
         segment.field(2).text();
     }
 
-    fn finish(mut self, seen: &Seen) -> Record {
+    fn finish(mut self) -> Result<Record, Refusal> {
         self.close_document();
         self.complete_appointment();
+        self.check_cancelled();
+        self.place = Path::segment("MSH", 1);
         self.attach_original();
         self.provenance();
-        let (unmapped, unmapped_more, emptied) = self.unread(seen);
-        Record { bundle: self.entries.bundle(), unmapped, unmapped_more, emptied }
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal);
+        }
+        let (unmapped, unmapped_more, emptied) = self.unread(self.seen);
+        Ok(Record { bundle: self.entries.bundle(), unmapped, unmapped_more, emptied })
     }
 
     fn is_trigger(&self, triggers: &[&str]) -> bool {
         triggers.contains(&self.message.envelope().trigger.as_str())
     }
 
-    /// An identifier for what has none of its sender's: made of `whose` it is and what it is about.
-    fn derived(
-        &self,
-        segment: &str,
-        whose: Option<&String>,
-        about: &[Option<String>],
-    ) -> Option<Value> {
-        let whose = whose?;
+    /// An identifier by which a part of the patient's chart is found again: made of the patient's and what it is
+    /// about. A sender's own number is never enough. Accession, visit and document numbers are given again when they
+    /// run out, or counted for each patient apart, and then would find what is somebody else's.
+    fn derived(&self, segment: &str, about: &[Option<String>]) -> Option<Value> {
+        let patient = self.patient_key.as_ref()?;
         // It is repeated in every segment that it is of: a megabyte would be in thousands of them.
         let is_long = |part: &String| part.len() > IDENTIFIER_BYTES_MAX;
-        if whose.len() > 2 * IDENTIFIER_BYTES_MAX || about.iter().flatten().any(is_long) {
+        if is_long(patient) || about.iter().flatten().any(is_long) {
             self.refuse(Refusal::TooLong(self.place));
             return None;
         }
-        let mut value = entries::percent(whose);
+        let mut value = entries::percent(patient);
         let mut is_empty = true;
         for part in about {
             value.push('/');
@@ -388,6 +401,16 @@ impl<'m> Mapper<'m> {
         identifier.set("system", format!("{}/{segment}", self.reception.namespace));
         identifier.set("value", value);
         Some(identifier.into())
+    }
+
+    /// By the number that its sender gave it, among the patient's.
+    fn numbered(&self, segment: &str, given: Option<&Value>) -> Option<Value> {
+        self.derived(segment, &[Some(entries::key(given?))])
+    }
+
+    fn of_order(&self, segment: &str, about: &[Option<String>]) -> Option<Value> {
+        let about = [self.order.key.as_ref()?.as_slice(), about].concat();
+        self.derived(segment, &about)
     }
 
     fn refer(&self, handle: Option<Handle>) -> Option<Value> {
@@ -492,21 +515,16 @@ impl Report {
     }
 }
 
-/// An integer of FHIR's that is not negative.
-fn count(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs())
-}
-
 /// `urn:uuid:` of sixteen bytes, marked as of a form of one's own (RFC 9562, version 8).
 fn uuid(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let mut text = "urn:uuid:".to_string();
-    for (at, byte) in bytes.iter().enumerate() {
+    for (at, byte) in bytes.into_iter().enumerate() {
         if matches!(at, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        text.push_str(&format!("{byte:02x}"));
+        text.extend([byte >> 4, byte & 0x0f].map(|digit| entries::hex(digit).to_ascii_lowercase()));
     }
     text
 }

@@ -15,7 +15,8 @@
 //! * What cannot be read as a whole is refused with as much of its [`Envelope`] as the answer needs.
 //!
 //! Lines may end in `CR`, `LF` or both: as the first does. Where they end in `CR`, an `LF` inside a field is text,
-//! unless what comes after it is a segment: such a message is refused. A byte order mark before MSH is skipped. A segment that is only a name has no fields.
+//! unless what comes after it is a segment: such a message is refused. A byte order mark before MSH is skipped. A
+//! segment that is only a name has no fields.
 //!
 //! Not here: what a field means, and whether the segments are in the order of their message structure. Readers take
 //! segments as they come and refuse only what would put something in the wrong place.
@@ -87,7 +88,9 @@ impl Separators {
         };
         let all = || iter::once(&field).chain(marks);
         let is_different = all().collect::<BTreeSet<_>>().len() == 1 + marks.len();
-        if truncation.len() > 1 || !is_different || !all().all(u8::is_ascii_punctuation) {
+        // Two quotation marks empty a field, and with one as a separator would be one that is empty.
+        let is_mark = |byte: &u8| byte.is_ascii_punctuation() && *byte != b'"';
+        if truncation.len() > 1 || !is_different || !all().all(is_mark) {
             return None;
         }
         Some(Self {
@@ -221,7 +224,8 @@ pub enum Processing {
     Debugging,
 }
 
-/// By what a message is known: sent again, it has the same.
+/// By what a message is known: sent again, it has the same. Some senders count from one again, so another message may
+/// have it too: only one whose bytes are the same was answered before.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Key {
     /// MSH-3, as written.
@@ -511,7 +515,7 @@ fn check_repetitions(
         let occurrence = occurrences.entry(&raw[..3]).or_default();
         *occurrence += 1;
         let first = if raw.starts_with("MSH") { 2 } else { 1 };
-        for (field, number) in raw.split(separators.field).skip(1).zip(first..=u16::MAX) {
+        for (field, number) in raw.split(separators.field).skip(1).zip(numbers(first)) {
             if field.matches(separators.repetition).count() >= REPETITIONS_MAX {
                 let path = Path::segment(&raw[..3], *occurrence).at(number);
                 return Err(Refusal::TooManyRepetitions(path));
@@ -519,6 +523,12 @@ fn check_repetitions(
         }
     }
     Ok(())
+}
+
+/// Numbers from `first` on. All beyond the greatest have that, which is of no field or component that is read, so that
+/// what stands there is told.
+fn numbers(first: u16) -> impl Iterator<Item = u16> {
+    (first..=u16::MAX).chain(iter::repeat(u16::MAX))
 }
 
 /// A segment.
@@ -556,7 +566,7 @@ impl<'m> Segment<'m> {
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part<'m>> + use<'m> {
         let segment = *self;
         let first = if self.name() == "MSH" { 2 } else { 1 };
-        let fields = self.raw.split(self.separators().field).skip(1).zip(first..=u16::MAX);
+        let fields = self.raw.split(self.separators().field).skip(1).zip(numbers(first));
         fields.flat_map(move |(raw, field)| {
             let repetitions = raw.split(segment.separators().repetition).zip(1..=u16::MAX);
             repetitions.map(move |(raw, number)| segment.repetition(field, number, Some(raw)))
@@ -633,7 +643,7 @@ impl<'m> Part<'m> {
     pub(crate) fn components(&self) -> impl Iterator<Item = Self> + use<'m> {
         let part = *self;
         let (segment, field, repetition, _) = self.place;
-        let raw = self.raw.split(self.separators().component).zip(1..=u16::MAX);
+        let raw = self.raw.split(self.separators().component).zip(numbers(1));
         raw.map(move |(raw, number)| {
             let place = (segment, field, repetition, number);
             Self { raw, level: Level::Component, place, ..part }

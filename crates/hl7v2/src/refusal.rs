@@ -151,7 +151,9 @@ pub enum Refusal {
     Batch,
 
     /// MSH-1 and MSH-2 are not five or six different marks.
-    #[error("MSH-1 and MSH-2 must be five or six different ASCII marks, as in MSH|^~\\&")]
+    #[error(
+        "MSH-1 and MSH-2 must be five or six different ASCII marks, none of them a quotation mark, as in MSH|^~\\&"
+    )]
     Separators,
 
     /// Its bytes are no text.
@@ -229,6 +231,14 @@ pub enum Refusal {
     #[error("an identifier, code or dosage of {0} is too long to be one; send a shorter one")]
     TooLong(Path),
 
+    /// The amount at a time is another than the order's, and without a unit: it may be times it, or instead of it.
+    #[error(
+        "the amount in {0} is neither 1 nor the order's and has no unit; send the unit, or no amount"
+    )]
+    Dose(Path),
+    /// A merge gives up no number: all that it names are those of the patient who remains.
+    #[error("{0} names no number but those in its PID-3; send the number that is given up")]
+    SamePatient(Path),
     /// It is about more than one patient.
     #[error("{0} is of another patient; send one message for each patient")]
     SeveralPatients(Path),
@@ -247,6 +257,7 @@ impl Refusal {
             Self::Missing(_) | Self::NotThePatients(_) => ErrorCode::RequiredField,
             Self::TooLarge { .. }
             | Self::TooLong(_)
+            | Self::Dose(_)
             | Self::Separators
             | Self::CharacterSet(_)
             | Self::TooManySeparators
@@ -255,7 +266,7 @@ impl Refusal {
             Self::Version(_) => ErrorCode::UnsupportedVersion,
             Self::Processing(_) => ErrorCode::UnsupportedProcessing,
             Self::Type(_) => ErrorCode::UnsupportedType,
-            Self::Value(_) => ErrorCode::TableValue,
+            Self::Value(_) | Self::SamePatient(_) => ErrorCode::TableValue,
             Self::Event(_) => ErrorCode::UnsupportedEvent,
         }
     }
@@ -273,6 +284,8 @@ impl Refusal {
             | Self::Event(path)
             | Self::Value(path)
             | Self::TooLong(path)
+            | Self::Dose(path)
+            | Self::SamePatient(path)
             | Self::SeveralPatients(path) => Some(*path),
             Self::NoSegment(name) => Some(Path::segment(name, 1)),
             Self::CharacterSet(CharacterSetError::Unknown) => Some(Path::segment("MSH", 1).at(18)),

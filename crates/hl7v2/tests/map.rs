@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keepwell_hl7v2::{
     charset::CharacterSet,
-    map::{Mapped, Offset, Reception, Record, Why, map},
+    map::{Mapped, Offset, Reception, Record, Why, Zone, map},
     message::Message,
     refusal::Refusal,
 };
@@ -17,7 +17,7 @@ fn mapped(event: &str, segments: &str) -> Result<Mapped, Refusal> {
     let reception = Reception {
         namespace: "urn:x",
         received_ms: 1_790_000_000_000,
-        zone: Offset::parse("-0500"),
+        zone: Offset::parse("-0500").map(Zone::fixed),
         name: &|number| [number.to_le_bytes()[0]; 16],
     };
     map(&message.expect("it is a message"), &reception)
@@ -373,6 +373,11 @@ fn merges_have_both_sides_or_are_refused() {
     };
     assert_eq!(values(&merges[0].subsumed), ["2", "3"]);
     assert_eq!(values(&merges[1].surviving), ["4"]);
+    // What both had stays the patient's, and what others may have is nobody's.
+    let shared = "PID|||1^^^H^MR~9^^^N^NI~5^^^H^AN\nMRG|9^^^N^NI~2^^^H^MR^^^20200101~5^^^H^AN";
+    let Ok(Mapped::Merge(merges)) = mapped("ADT^A40", shared) else { panic!("it is a merge") };
+    assert_eq!(values(&merges[0].surviving), ["1", "9"]);
+    assert_eq!(values(&merges[0].subsumed), ["2"]);
     for (segments, refusal) in [
         ("PID|||1", "NoSegment"),
         ("PID|||1\nMRG|", "Missing"),
@@ -380,6 +385,10 @@ fn merges_have_both_sides_or_are_refused() {
         ("PID|||1\nPID|||2\nMRG|3", "NoSegment"),
         ("PID|||1\nMRG|2\nMRG|3", "NoSegment"),
         ("PID|||1\nMRG|2\nPID|||3", "NoSegment"),
+        ("PID|||1^^^H^MR\nMRG|1^^^H^MR", "SamePatient"),
+        ("PID|||1^^^H^MR\nMRG|2^^^H^AN", "NotThePatients"),
+        ("PID|||1^^^H^AN\nMRG|2^^^H^MR", "NotThePatients"),
+        ("PID|||1^^^H^MR^^^20251231\nMRG|2^^^H^MR", "NotThePatients"),
     ] {
         let error = mapped("ADT^A40", segments).expect_err(segments);
         assert!(format!("{error:?}").starts_with(refusal), "{segments}: {error:?}");
@@ -503,6 +512,250 @@ fn a_dosage_is_whole() {
     assert_eq!(dosages("RXR|PO").0[0]["route"]["coding"][0]["code"], "PO");
 }
 
+fn dosages(segments: &str) -> (Value, Record) {
+    let rxe = "PID|||7\nORC|NW|P|F\nRXE||A^Prednisolone^L|40||mg\n";
+    let record = record("RDE^O11", &format!("{rxe}{segments}"));
+    (resources(&record, "MedicationRequest")[0]["dosageInstruction"].clone(), record)
+}
+
+/// `TQ1 => pointer of the dosage, value`
+#[test]
+fn timings_are_what_their_fields_say() {
+    let table = r#"
+        TQ1|1||BID                          => /timing/code/coding/0/code "BID"
+        TQ1|1||BID&Twice a day&HL70335      => /timing/code/coding/0/code "BID"
+        TQ1|1||BID&Twice a day&HL70335      => /timing/code/coding/0/display "Twice a day"
+        TQ1|1||BID&Twice a day&HL70335      => /timing/code/coding/0/system "http://terminology.hl7.org/CodeSystem/v2-0335"
+        TQ1|1||BID^D^8^20^^^^^30^min        => /timing/code {"coding":[{"code":"BID","system":"http://terminology.hl7.org/CodeSystem/v2-0335"}]}
+        TQ1|1||^^^^8^h                      => /timing/repeat {"frequency":1,"period":8,"periodUnit":"h"}
+        TQ1|1||^^^^8^h                      => /timing/code null
+        TQ1|1||^^^^8^M                      => /timing null
+        TQ1|1||^^^^0^h                      => /timing null
+        TQ1|1||QAM~QPM                      => /timing/code {"text":"QAM; QPM"}
+        TQ1|1|||0800~2000                   => /timing/repeat/timeOfDay ["08:00:00","20:00:00"]
+        TQ1|1||BID|||7^d                    => /timing/repeat {"boundsDuration":{"value":7,"unit":"d","system":"http://unitsofmeasure.org","code":"d"}}
+        TQ1|1||BID|||7^d|20260501           => /timing/repeat {"boundsPeriod":{"start":"2026-05-01"}}
+        TQ1|1||BID||||||PRN                 => /asNeededBoolean true
+        TQ1|1||PRNmigraine                  => /asNeededBoolean true
+        TQ1|1||BID||||||R                   => /asNeededBoolean null
+        TQ1|1|1|BID                         => /doseAndRate/0/doseQuantity {"value":40,"unit":"mg"}
+        TQ1|1|1.0|BID                       => /doseAndRate/0/doseQuantity {"value":40,"unit":"mg"}
+        TQ1|1|40.0|BID                      => /doseAndRate/0/doseQuantity {"value":40,"unit":"mg"}
+        TQ1|1|20^mg&milligram&UCUM|BID      => /doseAndRate/0/doseQuantity {"value":20,"unit":"milligram","system":"http://unitsofmeasure.org","code":"mg"}
+    "#;
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (segment, expected) = line.split_once("=>").expect("segment => place");
+        let (pointer, value) = expected.trim().split_once(' ').expect("pointer value");
+        let (dosages, _) = dosages(segment.trim());
+        assert_eq!(dosages.as_array().map(Vec::len), Some(1), "{line}");
+        let found = dosages[0].pointer(pointer).cloned().unwrap_or_default();
+        assert_eq!(found.to_string(), value, "{line}");
+    }
+    let (_, record) = dosages("TQ1|1|20^mg|BID");
+    assert!(told(&record, "RXE[1]-3"));
+}
+
+/// A taper is one dose after the other: read as several at once it would be their sum.
+#[test]
+fn doses_follow_each_other_as_they_are_sent() {
+    let tq1 = |dose: &str, conjunction: &str| format!("TQ1||{dose}^mg|QD|||||||||{conjunction}\n");
+    let of = |parts: [(&str, &str); 3]| {
+        let (dosages, _) = dosages(&parts.map(|(dose, next)| tq1(dose, next)).concat());
+        let one = |dosage: &Value| {
+            let dose = &dosage["doseAndRate"][0]["doseQuantity"]["value"];
+            format!("{} {dose}", dosage.get("sequence").cloned().unwrap_or_default())
+        };
+        dosages.as_array().expect("it is a list").iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(of([("40", "S"), ("20", "S"), ("10", "")]), "1 40, 2 20, 3 10");
+    assert_eq!(of([("40", "A"), ("20", "S"), ("10", "")]), "1 40, 1 20, 2 10");
+    assert_eq!(of([("40", ""), ("20", ""), ("10", "")]), "null 40, null 20, null 10");
+    for unclear in ["C", "X"] {
+        let segments = format!(
+            "PID|||7\nORC|NW|P|F\nRXE||A^x^L|40||mg\n{}{}",
+            tq1("1", unclear),
+            tq1("2", "")
+        );
+        let refusal = mapped("RDE^O11", &segments).expect_err(unclear);
+        assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("TQ1[1]-12[1]"));
+    }
+    let (alone, record) = dosages(&tq1("40", "C"));
+    assert_eq!(alone.as_array().map(Vec::len), Some(1));
+    assert!(told(&record, "TQ1[1]-12"));
+}
+
+#[test]
+fn infusions_are_more_than_their_base() {
+    let (_, record) = dosages(
+        "RXC|B|D5W^Dextrose 5%^L|1000|ml\nRXC|A|KCL^Potassium chloride^L|40|meq^meq\nRXC|A||3",
+    );
+    let notes = &resources(&record, "MedicationRequest")[0]["note"];
+    assert_eq!(notes[0]["text"], "Base: Dextrose 5% 1000 ml");
+    assert_eq!(notes[1]["text"], "Additive: Potassium chloride 40 meq");
+    assert_eq!(notes.as_array().map(Vec::len), Some(2));
+    assert!(told(&record, "RXC[3]"));
+}
+
+#[test]
+fn amounts_that_may_be_two_doses_are_refused() {
+    let segments = "PID|||7\nORC|NW|P|F\nRXE||A^x^L|250||mg\nTQ1|1|2|BID";
+    let refusal = mapped("RDE^O11", segments).expect_err("250 mg, 500 mg or 2 mg");
+    assert!(matches!(refusal, Refusal::Dose(_)), "{refusal}");
+}
+
+/// Asking to give something once more is no order, and denying it ends none.
+#[test]
+fn refills_change_no_order() {
+    let of = |event: &str, control: &str| {
+        let segments = format!("PID|||7\nORC|{control}|P|F||CM\nRXO|A^x^L\nRXE||A^x^L|250||mg");
+        record(event, &segments)
+    };
+    let order = of("RDE^O11", "RE");
+    for (event, control, status) in
+        [("RDE^O25", "RF", "active"), ("RDE^O11", "RF", "active"), ("RDE^O01", "DF", "cancelled")]
+    {
+        let refill = of(event, control);
+        let requests = requests(&refill, "MedicationRequest");
+        assert!(requests[0].starts_with("POST identifier="), "{event} {control}");
+        assert_ne!(requests[1], self::requests(&order, "MedicationRequest")[1]);
+        let found = &resources(&refill, "MedicationRequest")[1];
+        assert_eq!((&found["intent"], &found["status"]), (&"proposal".into(), &status.into()));
+    }
+    assert_eq!(resources(&order, "MedicationRequest")[1]["status"], "completed");
+}
+
+#[test]
+fn a_result_is_the_one_that_was_preliminary_at_the_time_of_its_order() {
+    let of = |status: &str, at: &str| {
+        let segments = format!(
+            "PID|||7\nOBR|1|P|F|1^x^LN|||202604300800\nOBX|1|NM|2^y^LN||5||||||{status}|||{at}"
+        );
+        requests(&record("ORU^R01", &segments), "Observation")
+    };
+    assert_eq!(of("P", ""), of("F", "20260430080000"));
+    assert_eq!(of("P", "202604300800"), of("F", ""));
+    assert_ne!(of("F", ""), of("F", "202604300900"));
+}
+
+#[test]
+fn what_was_not_asked_says_so() {
+    for (status, expected) in [("N", "not-asked"), ("X", "unknown"), ("F", "unknown")] {
+        let segments = format!("PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|NM|2^y^LN||||||||{status}");
+        let record = record("ORU^R01", &segments);
+        let why = &resources(&record, "Observation")[0]["dataAbsentReason"]["coding"][0]["code"];
+        assert_eq!(why, expected, "{status}");
+    }
+}
+
+#[test]
+fn specimens_that_were_rejected_say_so() {
+    for (end, expected) in
+        [("|Y", "available"), ("|N", "unavailable"), ("||RB", "unsatisfactory"), ("", "-")]
+    {
+        let spm = format!("SPM|1|S1||BLD{}{end}", "|".repeat(15));
+        let record = record("ORU^R01", &format!("PID|||7\nOBR|1|P|F|1^x^LN\n{spm}"));
+        let status = resources(&record, "Specimen")[0].get("status").and_then(Value::as_str);
+        assert_eq!(status.unwrap_or("-"), expected, "{end}");
+    }
+}
+
+/// However far behind it stands, and however short it is.
+#[test]
+fn nothing_is_lost_unsaid() {
+    for (mark, place) in [("|", "PID[1]-65535"), ("^", "PID[1]-5[1].65535")] {
+        let pid = format!("PID|||7||a{}x", mark.repeat(70_000));
+        assert!(told(&record("ADT^A28", &pid), place), "{place}");
+    }
+    let hour = record("ADT^A28", "PID|||7||||2026043013");
+    assert_eq!(resources(&hour, "Patient")[0]["birthDate"], "2026-04-30");
+    assert!(told(&hour, "PID[1]-7"));
+}
+
+#[test]
+fn nobody_is_dead_by_mistake() {
+    let table = [
+        ("20260430|Y", "\"2026-04-30\"", "null"),
+        ("20260430|", "\"2026-04-30\"", "null"),
+        ("20260430|N", "null", "null"),
+        ("|N", "null", "false"),
+        ("|Y", "null", "true"),
+        ("|\"\"", "null", "null"),
+    ];
+    for (death, at, is_dead) in table {
+        let record = record("ADT^A08", &format!("PID|||7{}{death}", "|".repeat(26)));
+        let patient = resources(&record, "Patient")[0];
+        let found = ["deceasedDateTime", "deceasedBoolean"]
+            .map(|key| patient.get(key).cloned().unwrap_or_default().to_string());
+        assert_eq!(found, [at, is_dead], "{death}");
+        let is_told = told(&record, "PID[1]-29") && told(&record, "PID[1]-30");
+        assert_eq!(is_told, death == "20260430|N", "{death}");
+    }
+}
+
+#[test]
+fn documents_are_current_and_open_only_where_that_is_said() {
+    let txa = |confidential: &str, available: &str| {
+        let txa = format!("TXA|1|CN|TX|||||||||D1|||||AU|{confidential}|{available}");
+        mapped("MDM^T02", &format!("PID|||7\n{txa}\nOBX|1|TX|T||text||||||F"))
+    };
+    for (available, status) in
+        [("", "current"), ("AV", "current"), ("OB", "superseded"), ("CA", "entered-in-error")]
+    {
+        let Ok(Mapped::Record(record)) = txa("", available) else { panic!("{available}") };
+        assert_eq!(resources(&record, "DocumentReference")[0]["status"], status);
+    }
+    let refusal = txa("", "gone").expect_err("it is in no table");
+    assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("TXA[1]-19[1]"));
+    for (sent, first, count) in [("R", "R", 2), ("U", "N", 2), ("V", "V", 2), ("PSY", "PSY", 1)] {
+        let Ok(Mapped::Record(record)) = txa(sent, "AV") else { panic!("{sent}") };
+        let codings = &resources(&record, "DocumentReference")[0]["securityLabel"][0]["coding"];
+        assert_eq!(codings[0]["code"], first);
+        assert_eq!(codings.as_array().map(Vec::len), Some(count), "{sent}");
+    }
+}
+
+/// IN1-17 is what the insured is to the patient, and FHIR's relationship what the patient is to the insured.
+#[test]
+fn children_are_insured_by_their_parents() {
+    for (sent, expected) in
+        [("SEL", "self"), ("SPO", "spouse"), ("MTH", "child"), ("CHD", "parent"), ("SIB", "-")]
+    {
+        let record =
+            record("ADT^A01", &format!("PID|||7\nIN1|1|P|C|Company{}{sent}", "|".repeat(13)));
+        let code = resources(&record, "Coverage")[0].pointer("/relationship/coding/0/code");
+        assert_eq!(code.and_then(Value::as_str).unwrap_or("-"), expected, "{sent}");
+        assert_eq!(told(&record, "IN1[1]-17"), expected == "-");
+    }
+}
+
+#[test]
+fn appointments_of_unknown_status_are_not_said_to_be_booked() {
+    let of = |event: &str, status: &str| {
+        let sch = format!("SCH|1|2|||||||30|min|^^^20260501090000+0200{}{status}", "|".repeat(14));
+        mapped(event, &format!("{sch}\nPID|||7"))
+    };
+    for (status, expected) in [
+        ("Canceled", "cancelled"),
+        ("Discontinued", "cancelled"),
+        ("No Show", "noshow"),
+        ("", "booked"),
+    ] {
+        let Ok(Mapped::Record(record)) = of("SIU^S14", status) else { panic!("{status}") };
+        assert_eq!(resources(&record, "Appointment")[0]["status"], expected);
+    }
+    let refusal = of("SIU^S14", "GONE").expect_err("it is in no table");
+    assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("SCH[1]-25[1]"));
+    assert!(of("SIU^S12", "NEW").is_ok());
+}
+
+#[test]
+fn nobody_is_in_a_bed_after_they_have_left() {
+    for (event, status) in [("ADT^A01", "active"), ("ADT^A03", "completed")] {
+        let record = record(event, "PID|||7\nPV1||I|W^1^2||||||||||||||||9");
+        assert_eq!(resources(&record, "Encounter")[0]["location"][0]["status"], status, "{event}");
+    }
+}
+
 #[test]
 fn provenance_names_sender_trigger_and_everything() {
     let record = record("ADT^A04", "PID|||7\nPV1||O");
@@ -529,6 +782,113 @@ fn requests(record: &Record, resource_type: &str) -> Vec<String> {
             format!("{} {condition}", text(&request["method"])).trim_end().to_string()
         })
         .collect()
+}
+
+/// Whatever number a sender gives, nothing of one patient is looked for where it would find what is another's.
+#[test]
+fn nothing_of_two_patients_is_looked_for_alike() {
+    let table = [
+        (
+            "ADT^A01",
+            "PV1||I|||||||||||||||||1\nAL1|1||P^x^L\nDG1|1||I10^x^I10\nPR1|1||P^x^L\nNK1|1|DOE^JO\nIN1|1|P|C",
+        ),
+        (
+            "ADT^A03",
+            "PV1||I|||||||||||||||||1^^^H^VN\nIAM|1||P^x^L||||1\nDG1|1||I10^x^I10|||||||||||||||||1",
+        ),
+        (
+            "ADT^A01",
+            "OBX|1|NM|2^y^LN||80||||||F||||||||||1\nOBX|2|ED|P||^text^plain^A^x||||||F||||||||||2",
+        ),
+        ("ORU^R01", "ORC|RE|1|2\nOBR|1|1|2|1^x^LN\nOBX|1|NM|2^y^LN||5||||||F\nSPM|1|3"),
+        ("ORU^R01", "OBR|1|1|2^LAB^1.2.3^ISO|1^x^LN\nOBX|1|NM|2^y^LN||5||||||F||||||||||1"),
+        ("MDM^T02", "TXA|1|CN|TX|||||||||1^^1.2.3^ISO|||||AU"),
+        ("RDE^O11", "ORC|NW|1|2\nRXO|A^Amoxicillin^L\nRXE||A^Amoxicillin^L|500||mg"),
+        (
+            "VXU^V04",
+            "ORC|RE|1|2\nRXA|0|1|20260430||03^MMR^CVX|1||||||||||||||CP|A\nOBX|1|CE|1^x^LN|1|Y||||||F",
+        ),
+        ("SIU^S12", "SCH|1|2|||||||30|min|^^^20260501090000+0200"),
+        ("SIU^S13", "SCH|1||||||||30|min|^^^20260501090000+0200"),
+    ];
+    for (event, segments) in table {
+        let of = |patient: &str| {
+            let pid = format!("PID|||{patient}^^^H^MR\n");
+            // A schedule stands above its patient.
+            let text = match event.starts_with("SIU") {
+                true => format!("{segments}\n{pid}"),
+                false => format!("{pid}{segments}"),
+            };
+            let record = record(event, &text);
+            let entries = record.bundle["entry"].as_array().expect("it is a list").clone();
+            let is_stored = |entry: &&Value| {
+                !matches!(entry["resource"]["resourceType"].as_str(), Some("Binary" | "Provenance"))
+            };
+            entries
+                .iter()
+                .filter(is_stored)
+                .map(|entry| entry["request"].clone())
+                .collect::<Vec<_>>()
+        };
+        let (one, other) = (of("7"), of("8"));
+        assert_eq!(one, of("7"), "{event}");
+        for request in &one {
+            let is_found_again = request.get("ifNoneExist").is_some() || request["method"] == "PUT";
+            assert!(is_found_again, "{event} {request}");
+            assert!(!other.contains(request), "{event} {request}");
+        }
+    }
+}
+
+/// A counter of messages begins again; a message that is sent again has its time too.
+#[test]
+fn messages_of_one_control_id_are_told_apart_by_their_time() {
+    let of = |sent: &str| {
+        let text = format!("MSH|^~\\&|APP|FAC|||{sent}||ADT^A28|1|P|2.5.1\rPID|||7");
+        let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
+        let name = |number: u32| [number.to_le_bytes()[0]; 16];
+        let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+        let Ok(Mapped::Record(record)) = map(&message, &reception) else {
+            panic!("it is a record")
+        };
+        requests(&record, "DocumentReference")
+    };
+    assert_ne!(of("20260430120000+0200"), of("20260501120000+0200"));
+    assert_eq!(of("20260430120000+0200"), of("20260430120000+0200"));
+}
+
+/// OBR-26: of two organisms, each has its susceptibilities, in whatever message they are told.
+#[test]
+fn results_are_of_the_result_that_they_were_ordered_for() {
+    let child = |parent: &str| {
+        format!(
+            "OBR|2|P|F|50545-3^susceptibility^LN||||||||||||||||||||||{parent}\nOBX|1|SN|18862-3^amoxicillin^LN||^2|||R|||F"
+        )
+    };
+    let culture = "PID|||7\nOBR|1|P|F|600-7^culture^LN\nOBX|1|CE|600-7^organism^LN|1|A^E. coli^L||||||F\n\
+                   OBX|2|CE|600-7^organism^LN|2|B^P. mirabilis^L||||||F\n";
+    let (first, second) =
+        (child("600-7&organism&LN^1^E. coli"), child("600-7&organism&LN^2^P. mirabilis"));
+    let both = record("ORU^R01", &format!("{culture}{first}\n{second}"));
+    let of =
+        |nth: usize| resources(&both, "Observation")[nth]["derivedFrom"][0]["reference"].clone();
+    let url = |nth: usize| {
+        let entries = both.bundle["entry"].as_array().expect("it is a list");
+        let found = |entry: &&Value| entry["resource"]["resourceType"] == "Observation";
+        entries.iter().filter(found).nth(nth).expect("it is there")["fullUrl"].clone()
+    };
+    assert_eq!((of(0), of(2), of(3)), (Value::Null, url(0), url(1)));
+    assert!(!told(&both, "OBR[2]-26"));
+
+    let alone = record("ORU^R01", &format!("PID|||7\n{second}"));
+    assert_eq!(requests(&both, "Observation")[3], requests(&alone, "Observation")[0]);
+    assert_eq!(requests(&both, "DiagnosticReport")[2], requests(&alone, "DiagnosticReport")[0]);
+    assert!(told(&alone, "OBR[1]-26"));
+
+    let twice = culture.replace("|2|B", "|1|B");
+    let unclear = record("ORU^R01", &format!("{twice}{first}"));
+    assert_eq!(resources(&unclear, "Observation")[2].get("derivedFrom"), None);
+    assert!(told(&unclear, "OBR[2]-26"));
 }
 
 /// Numbers that are unique in a patient or visit only never find what is somebody else's.
@@ -644,6 +1004,8 @@ fn what_stands_in_segments_of_problems_has_its_place() {
         NK1|1|Smith & Jones^Jo                            => RelatedPerson /name/0/family "Smith & Jones"
         NK1|1|Doe^Jo^^^^^A                                => RelatedPerson /name/0/use null
         NK1|1|Doe^Jo^^^^^T                                => RelatedPerson /name/0/use null
+        NK1|1|Doe^Jo^^^^^B                                => RelatedPerson /name/0/use null
+        NK1|1|Doe^Jo^^^^^C                                => RelatedPerson /name/0/use null
         NK1|1|Doe^Jo^^^^^NAV                              => RelatedPerson /name/0/use "temp"
         PV1||R|||||||||||||||||9                          => Encounter /class/code "R"
         PV1||B|||||||||||||||||9                          => Encounter /class/system "http://terminology.hl7.org/CodeSystem/v2-0004"
@@ -694,6 +1056,10 @@ fn visits_are_neither_begun_again_nor_made_anew() {
         ("ADT^A08", pv1("9", "", "20260430"), "PUT finished"),
         ("ADT^A03", pv1("9", "", ""), "PUT finished"),
         ("ADT^A01", pv1("9", "", ""), "POST in-progress"),
+        ("ADT^A11", pv1("9", "", ""), "PUT cancelled"),
+        ("ADT^A11", pv1("", "20260430", ""), "PUT cancelled"),
+        ("ADT^A13", pv1("9", "", ""), "PUT in-progress"),
+        ("ADT^A13", pv1("9", "20260429", "20260430"), "PUT in-progress"),
         ("ADT^A01", pv1("", "20260430", ""), "POST in-progress"),
         ("ADT^A08", pv1("", "", ""), "-"),
         ("ORU^R01", pv1("9", "", ""), "POST unknown"),
@@ -708,6 +1074,27 @@ fn visits_are_neither_begun_again_nor_made_anew() {
             format!("{} {status}", request.split(' ').next().unwrap_or_default())
         });
         assert_eq!(found, expected, "{event} {segments}");
+    }
+}
+
+#[test]
+fn what_is_taken_back_is_of_one_visit() {
+    let again = record(
+        "ADT^A13",
+        &format!("PID|||7\nPV1||I{}9{}20260429|20260430", "|".repeat(17), "|".repeat(25)),
+    );
+    let visit = resources(&again, "Encounter")[0];
+    assert_eq!(visit["period"]["start"], "2026-04-29");
+    assert_eq!(visit["period"].get("end"), None);
+    assert!(told(&again, "PV1[1]-45"));
+    for event in ["ADT^A11", "ADT^A13"] {
+        for segments in ["PID|||7", "PID|||7\nPV1||I", "PID|||7\nPV1||N"] {
+            let refusal = mapped(event, segments).expect_err(event);
+            assert_eq!(
+                refusal.path().map(|path| path.to_string()).as_deref(),
+                Some("PV1[1]-19[1]")
+            );
+        }
     }
 }
 
@@ -735,6 +1122,12 @@ fn codes_of_patients_and_orders_mean_what_their_tables_say() {
         ("UC", "", "unknown"),
         ("", "ZZ", "unknown"),
         ("NW", "CM", "completed"),
+        ("NW", "ER", "unknown"),
+        ("DE", "", "unknown"),
+        ("RE", "", "unknown"),
+        ("RE", "CM", "completed"),
+        ("SC", "", "unknown"),
+        ("SC", "IP", "active"),
     ];
     for (control, status, expected) in orders {
         let segments =

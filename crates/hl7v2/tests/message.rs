@@ -190,6 +190,7 @@ fn refusals_have_names() {
         MSH|^^\\&|A                                   => Separators
         MSH|||||                                      => Separators
         MSH|^~\\&#%|A                                 => Separators
+        MSH|^~\\\"|A                                   => Separators
         MSHA^~\\&A                                    => Separators
         msh|^~\\&|||||||ADT^A01|1|P|2.5               => NoHeader
         FHS|^~\\&|                                    => Batch

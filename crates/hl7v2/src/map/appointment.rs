@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     message::{Part, Segment},
+    refusal::Refusal,
     time,
 };
 
@@ -24,8 +25,9 @@ impl<'m> Mapper<'m> {
         let placer = self.reader.entity(sch.field(1), "SCH-1", "PLAC");
         let filler = self.reader.entity(sch.field(2), "SCH-2", "FILL");
         // The filler keeps the schedule; a request that it has not answered has the placer's number only.
-        let known_by = filler.clone().or(placer.clone());
-        appointment.list("identifier", [placer, filler].into_iter().flatten().collect());
+        let known_by = self.numbered("SCH", filler.as_ref().or(placer.as_ref()));
+        let ids = [placer, filler, known_by.clone()];
+        appointment.list("identifier", ids.into_iter().flatten().collect());
         appointment.set("status", self.appointment_status(sch));
         appointment.put("appointmentType", self.reader.tabled(sch.field(8), "0277"));
         appointment.push("reasonCode", self.reader.tabled(sch.field(7), "0276"));
@@ -47,13 +49,20 @@ impl<'m> Mapper<'m> {
             "S15" => "cancelled",
             "S17" => "entered-in-error",
             "S26" => "noshow",
+            // The event says that it changed, and only this what it is now.
+            "S14" if said.is_none() && !sch.field(25).is_empty() && !sch.field(25).is_null() => {
+                self.refuse(Refusal::Value(self.place.at(25)));
+                "booked"
+            }
             _ => said.unwrap_or("booked"),
         }
     }
 
     fn minutes(&self, segment: Segment<'m>, amount: u16, unit: u16) -> Option<u32> {
-        let count = super::count(&self.reader.text(segment.field(amount))?);
-        let count = count.filter(|count| *count > 0);
+        if segment.field(amount).is_empty() {
+            return None;
+        }
+        let count = self.reader.positive(segment.field(amount));
         let unit = self.reader.text(segment.field(unit)).unwrap_or_default().to_ascii_lowercase();
         let minutes = match unit.as_str() {
             "" | "m" | "min" | "minutes" => count,

@@ -17,23 +17,33 @@ use core::cell::RefCell;
 use serde_json::{Number, Value};
 
 use super::{
+    Reception,
     entries::{Object, percent},
     table,
 };
 use crate::{
     limits::NUMBER_CHARS_MAX,
-    message::{Part, Place, Segment},
-    time::{self, Offset, Time},
+    message::{Message, Part, Place, Segment},
+    time::{self, Time, Zone},
 };
 
 /// What is needed to read values, and what could not be read.
 pub(super) struct Reader<'m> {
     pub(super) namespace: &'m str,
-    pub(super) zone: Option<Offset>,
+    pub(super) zone: Option<Zone<'m>>,
     pub(super) malformed: RefCell<BTreeSet<Place>>,
 }
 
-impl Reader<'_> {
+impl<'m> Reader<'m> {
+    pub(super) fn new(message: &'m Message, reception: &'m Reception<'m>) -> Self {
+        let sent = message.segment("MSH").map(|header| header.field(7).component(1).raw());
+        Self {
+            namespace: reception.namespace,
+            zone: time::zone_of(sent.unwrap_or_default().trim(), reception.zone),
+            malformed: RefCell::default(),
+        }
+    }
+
     pub(super) fn note(&self, part: Part<'_>) {
         let (segment, field, repetition, component) = part.place();
         self.malformed.borrow_mut().insert((segment, field, repetition, component.max(1)));
@@ -114,6 +124,22 @@ impl Reader<'_> {
         number
     }
 
+    /// An integer of FHIR's that is not negative.
+    pub(super) fn count(&self, part: Part<'_>) -> Option<u32> {
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let count = |text: &str| text.parse().ok().filter(|n| *n <= i32::MAX.unsigned_abs());
+        self.code(part, |text| count(text).filter(|_| is_number(text)))
+    }
+
+    /// One that is not zero either.
+    pub(super) fn positive(&self, part: Part<'_>) -> Option<u32> {
+        let count = self.count(part)?;
+        if count == 0 {
+            self.note(part);
+        }
+        Some(count).filter(|count| *count > 0)
+    }
+
     /// A number and its unit (CWE or CE).
     pub(super) fn quantity(&self, value: Part<'_>, unit: Part<'_>) -> Option<Object> {
         let mut quantity = Object::default();
@@ -123,9 +149,14 @@ impl Reader<'_> {
     }
 
     pub(super) fn unit(&self, quantity: &mut Object, unit: Part<'_>) {
-        let code = self.text(unit.component(1));
-        quantity.put("unit", self.text(unit.component(2)).or_else(|| code.clone()));
-        if let Some(name) = self.text(unit.component(3)).filter(|_| code.is_some()) {
+        self.unit_of(quantity, [1, 2, 3].map(|at| unit.component(at)));
+    }
+
+    /// Code, name and coding system.
+    fn unit_of(&self, quantity: &mut Object, parts: [Part<'_>; 3]) {
+        let [code, name, system] = parts.map(|part| self.text(part));
+        quantity.put("unit", name.or_else(|| code.clone()));
+        if let Some(name) = system.filter(|_| code.is_some()) {
             quantity.set("system", table::system(&name, self.namespace));
             quantity.put("code", code);
         }
@@ -136,29 +167,33 @@ impl Reader<'_> {
         let mut quantity = Object::default();
         quantity.set("value", self.number(part.component(1))?);
         let unit = part.component(2);
-        let code = self.text(unit.subcomponent(1));
-        quantity.put("unit", self.text(unit.subcomponent(2)).or(code));
+        self.unit_of(&mut quantity, [1, 2, 3].map(|at| unit.subcomponent(at)));
         quantity.some()
     }
 
     /// CWE, CE, CNE as `CodeableConcept`: both codings, and the text that was first written.
     pub(super) fn concept(&self, part: Part<'_>) -> Option<Value> {
+        self.concept_of(&|at| part.component(at))
+    }
+
+    /// A concept of the parts that `at` gives by number.
+    fn concept_of<'p>(&self, at: &dyn Fn(u16) -> Part<'p>) -> Option<Value> {
         let mut concept = Object::default();
         for first in [1, 4, 10] {
-            concept.push("coding", self.coding(part, first));
+            concept.push("coding", self.coding(at, first));
         }
-        let text = self.text(part.component(9));
-        let text = text.or_else(|| self.text(part.component(2)));
+        let text = self.text(at(9));
+        let text = text.or_else(|| self.text(at(2)));
         // A text alone is often sent where the code belongs; FHIR takes it as text.
         let is_code = concept.has("coding");
-        concept.put("text", text.or_else(|| self.text(part.component(1)).filter(|_| !is_code)));
+        concept.put("text", text.or_else(|| self.text(at(1)).filter(|_| !is_code)));
         concept.some()
     }
 
-    fn coding(&self, part: Part<'_>, first: u16) -> Option<Value> {
-        let code = self.text(part.component(first))?;
-        let system = self.text(part.component(first + 2));
-        let display = self.text(part.component(first + 1));
+    fn coding<'p>(&self, at: &dyn Fn(u16) -> Part<'p>, first: u16) -> Option<Value> {
+        let code = self.text(at(first))?;
+        let system = self.text(at(first + 2));
+        let display = self.text(at(first + 1));
         let system = system.map(|name| table::system(&name, self.namespace));
         // `code` has no spaces at its ends or two in a row; a sentence is a text.
         if system.is_none() && display.is_none() && code.contains(' ') || code.contains("  ") {
@@ -171,7 +206,7 @@ impl Reader<'_> {
         };
         let mut coding = Object::default();
         coding.put("system", system);
-        coding.put("version", self.text(part.component(version_at)));
+        coding.put("version", self.text(at(version_at)));
         coding.set("code", code);
         coding.put("display", display);
         coding.some()
@@ -179,8 +214,17 @@ impl Reader<'_> {
 
     /// A code of a v2 table (ID, IS), or a concept (CWE) whose system is that table where it names none.
     pub(super) fn tabled(&self, part: Part<'_>, table: &str) -> Option<Value> {
-        let mut concept = self.concept(part)?;
-        if part.component(3).is_empty()
+        self.tabled_of(&|at| part.component(at), table)
+    }
+
+    /// The same of a component, whose parts are its subcomponents.
+    pub(super) fn tabled_component(&self, component: Part<'_>, table: &str) -> Option<Value> {
+        self.tabled_of(&|at| component.subcomponent(at), table)
+    }
+
+    fn tabled_of<'p>(&self, at: &dyn Fn(u16) -> Part<'p>, table: &str) -> Option<Value> {
+        let mut concept = self.concept_of(at)?;
+        if at(3).is_empty()
             && let Some(coding) = concept.pointer_mut("/coding/0").and_then(Value::as_object_mut)
         {
             coding.insert("system".to_string(), table::v2(table).into());
@@ -296,10 +340,13 @@ impl Reader<'_> {
             .or_else(|| self.text(part.component(1)))
             .or_else(|| self.text(part.component(12)))
             .or_else(|| self.dialled(part))?;
-        let is_mail = value.contains('@');
         let mut telecom = Object::default();
-        let system =
-            if is_mail { "email" } else { system.filter(|s| *s != "email").unwrap_or("phone") };
+        let system = match system {
+            _ if value.contains("://") => "url",
+            _ if value.contains('@') => "email",
+            None | Some("email") => "phone",
+            Some(system) => system,
+        };
         telecom.set("system", system);
         telecom.set("value", value);
         let is_mobile = part.component(3).raw() == "CP";
@@ -310,8 +357,7 @@ impl Reader<'_> {
         let code = if is_mobile { Some("mobile") } else { code.flatten().or(usual) };
         telecom.put("use", code);
         telecom.put("period", self.period(part.component(13), part.component(14)));
-        let rank = self.text(part.component(18)).and_then(|rank| rank.parse::<u32>().ok());
-        telecom.put("rank", rank.filter(|rank| *rank > 0));
+        telecom.put("rank", self.positive(part.component(18)));
         telecom.some()
     }
 

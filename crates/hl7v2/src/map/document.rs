@@ -10,12 +10,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    Mapper,
+    Mapper, Reader,
     entries::{Existing, Handle, Object},
     table,
 };
 use crate::{
     message::{Part, Segment},
+    refusal::Refusal,
     time::instant,
 };
 
@@ -35,11 +36,14 @@ impl<'m> Mapper<'m> {
         self.close_document();
         txa.field(1).text();
         let mut document = Object::of("DocumentReference");
-        let known_by = self.reader.entity(txa.field(12), "TXA-12", "");
-        document.put("masterIdentifier", known_by.clone());
-        document.push("identifier", known_by.clone());
-        let availability = self.reader.code(txa.field(19), table::document_availability);
-        document.set("status", availability.unwrap_or("current"));
+        let given = self.reader.entity(txa.field(12), "TXA-12", "");
+        let known_by = self.numbered("TXA", given.as_ref());
+        document.put("masterIdentifier", given.clone());
+        document.list("identifier", given.into_iter().chain(known_by.clone()).collect());
+        document.set("status", self.availability(txa));
+        for label in self.reader.all(txa, 18, Self::confidentiality) {
+            document.push("securityLabel", Some(label));
+        }
         document.put("docStatus", self.reader.code(txa.field(17), table::document_status));
         document.put("type", self.reader.tabled(txa.field(2), "0270"));
         document.put("subject", self.refer(self.patient));
@@ -58,6 +62,28 @@ impl<'m> Mapper<'m> {
         self.document =
             Some(Document { handle, lines: Vec::new(), attachments: Vec::new(), title });
         self.noted = None;
+    }
+
+    /// TXA-19. Whether a document is still to be used is not for a reader to guess.
+    fn availability(&self, txa: Segment<'m>) -> &'static str {
+        let availability = txa.field(19);
+        let found = self.reader.code(availability, table::document_availability);
+        if found.is_none() && !availability.is_empty() && !availability.is_null() {
+            self.refuse(Refusal::Value(self.place.at(19)));
+        }
+        found.unwrap_or("current")
+    }
+
+    /// TXA-18, with the code that FHIR binds to before the one that was sent.
+    fn confidentiality(reader: &Reader<'_>, part: Part<'_>) -> Option<Value> {
+        let mut sent = reader.tabled(part, "0272")?;
+        let found = part.text().as_deref().and_then(table::confidentiality);
+        if let (Some(code), Some(list)) =
+            (found, sent.pointer_mut("/coding").and_then(Value::as_array_mut))
+        {
+            list.insert(0, json!({ "system": table::hl7("v3-Confidentiality"), "code": code }));
+        }
+        Some(sent)
     }
 
     fn relate(&self, document: &mut Object, txa: Segment<'m>) {
@@ -108,8 +134,9 @@ impl<'m> Mapper<'m> {
     /// An attachment outside any report or document.
     pub(super) fn lone_attachment(&mut self, obx: Segment<'m>, attachment: Value) {
         let mut document = Object::of("DocumentReference");
-        let known_by = self.reader.entity(obx.field(21), "OBX-21", "");
-        document.push("identifier", known_by.clone());
+        let given = self.reader.entity(obx.field(21), "OBX-21", "");
+        let known_by = self.numbered("OBX", given.as_ref());
+        document.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         let status = if self.is_withdrawn(obx) { "entered-in-error" } else { "current" };
         document.set("status", status);
         document.put("type", self.reader.concept(obx.field(3)));
@@ -129,7 +156,11 @@ impl<'m> Mapper<'m> {
         let identifier = self.message_identifier();
         let mut document = Object::of("DocumentReference");
         document.set("masterIdentifier", identifier.clone());
-        document.push("identifier", Some(identifier.clone()));
+        let known_by = self.message_again();
+        document.list(
+            "identifier",
+            [Some(identifier), known_by.clone()].into_iter().flatten().collect(),
+        );
         document.set("status", "current");
         document.set("type", json!({ "text": "HL7 v2 message" }));
         document.put("subject", self.refer(self.patient));
@@ -143,7 +174,7 @@ impl<'m> Mapper<'m> {
         document.push("content", Some(json!({ "attachment": attachment })));
         let encounter = self.refer(self.encounter);
         document.put("context", encounter.map(|encounter| json!({ "encounter": [encounter] })));
-        self.entries.add(document, Some(&identifier), Existing::Keep);
+        self.entries.add(document, known_by.as_ref(), Existing::Keep);
     }
 
     /// Who sent it, and its control id: what a message is known by.
@@ -153,6 +184,15 @@ impl<'m> Mapper<'m> {
         let sender = sender.map(|name| super::entries::percent(name)).join("/");
         let system = format!("{}/MSH-10/{sender}", self.reception.namespace);
         json!({ "system": system, "value": envelope.control_id })
+    }
+
+    /// By what it is found when it is sent again. Control ids are counted from one again, so its time belongs to it.
+    fn message_again(&self) -> Option<Value> {
+        let envelope = self.message.envelope();
+        let sent = self.message.segment("MSH").map(|header| header.raw_field(7).to_string());
+        let sender = [&envelope.sending_application, &envelope.sending_facility];
+        let [application, facility] = sender.map(|name| Some(name.clone()));
+        self.derived("MSH", &[application, facility, Some(envelope.control_id.clone()), sent])
     }
 
     fn trigger(&self) -> String {

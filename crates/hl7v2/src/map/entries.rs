@@ -180,6 +180,18 @@ impl Object {
         self.0.shift_remove(key);
     }
 
+    /// What this says, over `other` where it says nothing; a text is said after the other's.
+    pub(super) fn over(self, other: &Self) -> Option<Value> {
+        let mut both = other.clone();
+        for (key, value) in self.0 {
+            match value.as_str().filter(|_| key == "text") {
+                Some(text) => both.append("text", text),
+                None => both.set(&key, value),
+            }
+        }
+        both.some()
+    }
+
     pub(super) fn value(&self, key: &str) -> Option<&Value> {
         self.0.get(key)
     }
@@ -230,8 +242,13 @@ pub(super) fn percent(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 out.push(char::from(byte));
             }
-            _ => out.push_str(&format!("%{byte:02X}")),
+            _ => out.extend(['%', hex(byte >> 4), hex(byte & 0x0f)]),
         }
     }
     out
+}
+
+/// A digit of base sixteen.
+pub(super) fn hex(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap_or_default().to_ascii_uppercase()
 }

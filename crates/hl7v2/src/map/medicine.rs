@@ -1,4 +1,7 @@
 //! RXO and RXE as MedicationRequest, TQ1 and RXR as its dosage, RXA and RXR as Immunization.
+//!
+//! Not here: timings in RXE-1 and ORC-7 (before 2.5), rates (RXE-23), strengths (RXE-25), TQ1 before an RXO, of TQ1-3
+//! events and phases, and how long (TQ1-6) from a start or to an end. They are listed as unmapped.
 
 use alloc::{
     string::{String, ToString},
@@ -6,35 +9,82 @@ use alloc::{
 };
 use core::mem;
 
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::{
-    Mapper, count,
+    Mapper,
     entries::{Existing, Handle, Object, key},
     table,
 };
 use crate::{
     limits::{DOSAGE_BYTES_MAX, TIMINGS_MAX},
     message::{Part, Segment},
-    refusal::Refusal,
+    refusal::{Path, Refusal},
 };
+
+/// What an order of a medicine is.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Role {
+    /// As it was asked for.
+    Original,
+    /// As the pharmacy has it.
+    Order,
+    /// What the pharmacy asks to give once more.
+    Refill,
+}
+
+impl Role {
+    const fn intent(self) -> &'static str {
+        match self {
+            Self::Original => "original-order",
+            Self::Order => "order",
+            Self::Refill => "proposal",
+        }
+    }
+
+    /// Its part of the identifier by which it is found again.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Order => "order",
+            Self::Refill => "refill",
+        }
+    }
+}
+
+/// A TQ1 of an order.
+pub(super) struct Timing<'m> {
+    /// What it says of the dosage.
+    dosage: Object,
+    /// TQ1-12: how the next follows it.
+    next: Part<'m>,
+    place: Path,
+}
+
+impl Timing<'_> {
+    fn conjunction(&self) -> &str {
+        if self.next.is_null() { "" } else { self.next.raw().trim() }
+    }
+}
 
 impl<'m> Mapper<'m> {
     /// RXO: what was asked for, before the pharmacy made an order of it.
     pub(super) fn original_order(&mut self, rxo: Segment<'m>) {
-        let mut request = self.medication_request(rxo, 1, "original-order");
+        let mut request = self.medication_request(rxo, 1, Role::Original);
         let texts = [6, 7].map(|field| self.reader.all(rxo, field, instruction));
         let dosage = self.dosage(texts.concat(), rxo, [2, 3, 4]);
         self.dispense(&mut request, rxo, [11, 12, 13]);
         let who = self.reader.practitioner(rxo.field(14));
         request.fill("requester", who);
-        let handle = self.add_medication(request, "original", dosage);
+        let handle = self.add_medication(request, Role::Original, dosage);
+        self.order.amounts = [2, 3].map(|field| rxo.field(field)).to_vec();
         self.order.original = Some(handle);
     }
 
-    /// RXE: the order as the pharmacy has it.
+    /// RXE: the order as the pharmacy has it, or what it asks to give once more.
     pub(super) fn encoded_order(&mut self, rxe: Segment<'m>) {
-        let mut request = self.medication_request(rxe, 2, "order");
+        let role = if self.is_refill() { Role::Refill } else { Role::Order };
+        let mut request = self.medication_request(rxe, 2, role);
         request.push("basedOn", self.refer(self.order.original));
         let texts = self.reader.all(rxe, 7, instruction);
         let dosage = self.dosage(texts, rxe, [3, 4, 5]);
@@ -44,19 +94,39 @@ impl<'m> Mapper<'m> {
             let system = alloc::format!("{}/RXE-15", self.reception.namespace);
             request.push("identifier", Some(json!({ "system": system, "value": number })));
         }
-        self.add_medication(request, "order", dosage);
+        self.add_medication(request, role, dosage);
+        self.order.amounts = [3, 4].map(|field| rxe.field(field)).to_vec();
     }
 
-    fn medication_request(&mut self, segment: Segment<'m>, code: u16, intent: &str) -> Object {
+    fn control(&self) -> &'m str {
+        self.order.common.map_or("", |orc| orc.field(1).raw().trim())
+    }
+
+    /// A request to give a medicine once more (RF), or its denial (DF), says nothing of the order that it is for.
+    fn is_refill(&self) -> bool {
+        self.is_trigger(&["O25"]) || matches!(self.control(), "RF" | "DF")
+    }
+
+    fn status_of(&self, role: Role) -> &'static str {
+        match role {
+            Role::Refill if self.control() == "DF" => "cancelled",
+            Role::Refill => "active",
+            Role::Original if self.is_refill() => "unknown",
+            Role::Original | Role::Order => {
+                medication_status(self.order_status("active"), self.is_discontinued())
+            }
+        }
+    }
+
+    fn medication_request(&mut self, segment: Segment<'m>, code: u16, role: Role) -> Object {
         let ids = [self.order_id(segment, 0, "PLAC"), self.order_id(segment, 0, "FILL")];
         let what = self.code_of(segment.field(code));
         let whose = ids.iter().flatten().next().map(key);
-        self.order.key = whose;
+        self.order.key = whose.map(|whose| Vec::from([Some(whose)]));
         let mut request = Object::of("MedicationRequest");
         request.list("identifier", ids.into_iter().flatten().collect());
-        request
-            .set("status", medication_status(self.order_status("active"), self.is_discontinued()));
-        request.set("intent", intent);
+        request.set("status", self.status_of(role));
+        request.set("intent", role.intent());
         let medication = self.reader.concept(segment.field(code));
         let medication = medication.filter(|_| what.is_some()).unwrap_or_else(table::unknown);
         request.set("medicationCodeableConcept", medication);
@@ -69,13 +139,13 @@ impl<'m> Mapper<'m> {
         request
     }
 
-    fn add_medication(&mut self, mut request: Object, role: &str, dosage: Object) -> Handle {
+    fn add_medication(&mut self, mut request: Object, role: Role, dosage: Object) -> Handle {
         self.close_medication();
-        let known_by = self.derived("RXE", self.order.key.as_ref(), &[Some(role.to_string())]);
+        let known_by = self.of_order("RXE", &[Some(role.name().to_string())]);
         request.push("identifier", known_by.clone());
-        let is_new =
-            self.order.common.is_none_or(|orc| matches!(orc.field(1).raw().trim(), "NW" | ""));
-        let existing = if is_new { Existing::Keep } else { Existing::Replace };
+        let is_new = matches!(self.control(), "NW" | "");
+        let is_of_another = role == Role::Original && self.is_refill();
+        let existing = if is_new || is_of_another { Existing::Keep } else { Existing::Replace };
         let handle = self.entries.add(request, known_by.as_ref(), existing);
         self.order.medication = Some(handle);
         self.order.dosage = dosage;
@@ -111,7 +181,7 @@ impl<'m> Mapper<'m> {
     /// Gives an order its dosage: one for each timing, each of them whole, since it is read by itself.
     pub(super) fn close_medication(&mut self) {
         let Some(medication) = self.order.medication.take() else { return };
-        let (whole, timings) =
+        let (whole, mut timings) =
             (mem::take(&mut self.order.dosage), mem::take(&mut self.order.timings));
         let is_long =
             timings.len() > 1 && Value::from(whole.clone()).to_string().len() > DOSAGE_BYTES_MAX;
@@ -119,19 +189,38 @@ impl<'m> Mapper<'m> {
             self.refuse(Refusal::TooLong(self.place));
             return;
         }
-        let dosage_at = |timing: Object| {
-            let mut dosage = whole.clone();
-            dosage.put("timing", timing.value("timing").cloned());
-            if timing.has("text") {
-                dosage.append("text", timing.text("text"));
-            }
-            dosage.some()
-        };
+        self.in_sequence(&mut timings);
+        if !timings.is_empty() && timings.iter().all(|timing| timing.dosage.has("doseAndRate")) {
+            // Each timing has an amount of its own.
+            mem::take(&mut self.order.amounts).into_iter().for_each(|part| self.reader.note(part));
+        }
         let dosages: Vec<Value> = match timings.is_empty() {
             true => whole.some().into_iter().collect(),
-            false => timings.into_iter().filter_map(dosage_at).collect(),
+            false => timings.into_iter().filter_map(|timing| timing.dosage.over(&whole)).collect(),
         };
         self.entries.resource(medication).list("dosageInstruction", dosages);
+    }
+
+    /// TQ1-12: what is taken after what (`S`), or beside it (`A`). Anything else, such as a time until when something
+    /// must be done (`C`), would be read as one more dose.
+    fn in_sequence(&self, timings: &mut [Timing<'m>]) {
+        let [before @ .., last] = &*timings else { return };
+        if !last.conjunction().is_empty() {
+            self.reader.note(last.next);
+        }
+        if before.iter().all(|timing| timing.conjunction().is_empty()) {
+            return;
+        }
+        let unclear = before.iter().find(|timing| !matches!(timing.conjunction(), "S" | "A" | ""));
+        if let Some(timing) = unclear {
+            self.refuse(Refusal::Value(timing.place.at(12)));
+            return;
+        }
+        let mut number = 1_u32;
+        for timing in timings {
+            timing.dosage.set("sequence", number);
+            number += u32::from(timing.conjunction() == "S");
+        }
     }
 
     /// How much is handed out at once, its unit, and how often again.
@@ -146,7 +235,7 @@ impl<'m> Mapper<'m> {
             let quantity = self.reader.quantity(segment.field(amount), segment.field(unit));
             dispense.put("quantity", quantity.map(Value::from));
         }
-        let repeats = self.reader.code(segment.field(again), count);
+        let repeats = self.reader.count(segment.field(again));
         dispense.put("numberOfRepeatsAllowed", repeats);
         request.put("dispenseRequest", dispense.some());
     }
@@ -164,21 +253,136 @@ impl<'m> Mapper<'m> {
             self.appointment_times(tq1.field(7), tq1.field(8));
             return;
         };
-        let mut repeat = Object::default();
-        repeat.put("boundsPeriod", self.reader.period(tq1.field(7), tq1.field(8)));
-        let count = self.reader.code(tq1.field(14), |text| count(text).filter(|count| *count > 0));
-        repeat.put("count", count);
-        let mut timing = Object::default();
-        timing.put("repeat", repeat.some());
-        timing.put("code", self.reader.tabled(tq1.field(3), "0335"));
+        let mut dosage = Object::default();
         let text = [10, 11].map(|field| self.reader.text(tq1.field(field)));
         let text: Vec<String> = text.into_iter().flatten().collect();
-        let priority = self.reader.code(tq1.field(9), table::priority);
-        let mut dosage = Object::default();
         dosage.put("text", (!text.is_empty()).then(|| text.join("\n")));
-        dosage.put("timing", timing.some());
-        self.order.timings.push(dosage);
-        self.entries.resource(handle).put("priority", priority);
+        let (timing, is_needed) = self.timing_of(tq1);
+        dosage.put("timing", timing);
+        let urgency = self.reader.code(tq1.field(9), |code| match code {
+            "PRN" => Some(None),
+            _ => table::priority(code).map(Some),
+        });
+        dosage.put("asNeededBoolean", (is_needed || urgency == Some(None)).then_some(true));
+        let dose = self.own_dose(tq1.field(2));
+        dosage.put("doseAndRate", dose.map(|dose| json!([{ "doseQuantity": dose }])));
+        let next = tq1.field(12);
+        self.reader.text(next);
+        self.order.timings.push(Timing { dosage, next, place: self.place });
+        self.entries.resource(handle).put("priority", urgency.flatten());
+    }
+
+    /// FHIR's `Timing`, and whether it is only as needed.
+    fn timing_of(&self, tq1: Segment<'m>) -> (Option<Value>, bool) {
+        let mut repeat = Object::default();
+        let bounds = self.reader.period(tq1.field(7), tq1.field(8));
+        if bounds.is_none() {
+            repeat.put("boundsDuration", self.duration(tq1.field(6)));
+        }
+        repeat.put("boundsPeriod", bounds);
+        repeat.put("count", self.reader.positive(tq1.field(14)));
+        for at in self.reader.all(tq1, 4, |reader, part| reader.clock(part).map(Value::from)) {
+            repeat.push("timeOfDay", Some(at));
+        }
+        let patterns: Vec<Part<'m>> = tq1.repetitions(3).collect();
+        let code = match patterns[..] {
+            [] => None,
+            [pattern] => self.pattern(pattern, &mut repeat),
+            // Each alone would be less than what is to be taken.
+            _ => {
+                let texts: Vec<String> =
+                    patterns.iter().filter_map(|pattern| pattern.whole()).collect();
+                Some(json!({ "text": texts.join("; ") }))
+            }
+        };
+        let is_needed = patterns.iter().any(|pattern| pattern.raw().trim().starts_with("PRN"));
+        let mut timing = Object::default();
+        timing.put("repeat", repeat.some());
+        timing.put("code", code);
+        (timing.some(), is_needed)
+    }
+
+    /// RPT: a code in subcomponents of its first component, or how long from one time to the next. A code says all
+    /// of it in FHIR, so what else is sent beside one is listed.
+    fn pattern(&self, pattern: Part<'m>, repeat: &mut Object) -> Option<Value> {
+        if let Some(code) = self.reader.tabled_component(pattern.component(1), "0335") {
+            return Some(code);
+        }
+        let length = pattern.component(5);
+        if length.is_empty() {
+            return None;
+        }
+        let unit = self.reader.code(pattern.component(6).subcomponent(1), table::period_unit)?;
+        if let Some(length) = self.length(length) {
+            repeat.set("frequency", 1);
+            repeat.set("period", Value::Number(length));
+            repeat.set("periodUnit", unit);
+        }
+        None
+    }
+
+    /// A number of units of time: more than none.
+    fn length(&self, part: Part<'m>) -> Option<Number> {
+        let length = self.reader.number(part)?;
+        let digits = length.to_string();
+        let is_some = !digits.starts_with('-') && digits.bytes().any(|d| matches!(d, b'1'..=b'9'));
+        if !is_some {
+            self.reader.note(part);
+        }
+        Some(length).filter(|_| is_some)
+    }
+
+    /// CQ of a time, in UCUM.
+    fn duration(&self, part: Part<'m>) -> Option<Value> {
+        if part.is_empty() {
+            return None;
+        }
+        let unit = self.reader.code(part.component(2).subcomponent(1), table::period_unit)?;
+        let length = self.length(part.component(1))?;
+        let system = table::system("UCUM", self.reception.namespace);
+        Some(json!({ "value": length, "unit": unit, "system": system, "code": unit }))
+    }
+
+    /// TQ1-2: how much at each of these times, where it is not what the order says. Without a unit, `1` is once the
+    /// order's amount; any other number might be times it, or instead of it.
+    fn own_dose(&self, amount: Part<'m>) -> Option<Value> {
+        if amount.is_empty() || amount.is_null() {
+            return None;
+        }
+        let dose = self.reader.composite_quantity(amount)?;
+        if dose.get("unit").is_some() {
+            return Some(dose);
+        }
+        let whole = Value::from(self.order.dosage.clone());
+        let ordered = whole.pointer("/doseAndRate/0/doseQuantity/value").map(plain);
+        let sent = dose.get("value").map(plain);
+        if sent.as_deref() != Some("1") && sent != ordered {
+            self.refuse(Refusal::Dose(self.place.at(2)));
+        }
+        None
+    }
+
+    /// RXC: what it is mixed of. FHIR has a strength of ingredients in a whole, and v2 an amount that is added to what
+    /// nobody says; so it is a note, without which an infusion would seem to be its base alone.
+    pub(super) fn component(&mut self, rxc: Segment<'m>) {
+        let Some(medication) = self.order.medication else { return };
+        let named = |part: Part<'m>| {
+            [1, 4].into_iter().find_map(|code| {
+                let name = self.reader.text(part.component(code + 1));
+                name.or_else(|| self.reader.text(part.component(code)))
+            })
+        };
+        let Some(what) = named(rxc.field(2)) else { return };
+        let kind = match self.reader.text(rxc.field(1)).as_deref() {
+            Some("B") => Some("Base:".to_string()),
+            Some("A") => Some("Additive:".to_string()),
+            other => other.map(|code| alloc::format!("{code}:")),
+        };
+        let amount = self.reader.text(rxc.field(3));
+        let unit = named(rxc.field(4));
+        let parts: Vec<String> = [kind, Some(what), amount, unit].into_iter().flatten().collect();
+        let note = json!({ "text": parts.join(" ") });
+        self.entries.resource(medication).push("note", Some(note));
     }
 
     /// RXR: how and where it is given. A second is another way, for which there is no place.
@@ -209,11 +413,11 @@ impl<'m> Mapper<'m> {
         let whose = ids.iter().flatten().last().map(key);
         let what = self.code_of(rxa.field(5));
         let when = self.reader.date_time(rxa.field(3));
-        let patient = self.patient_key.clone();
-        let known_by = match whose {
-            Some(_) => self.derived("RXA", whose.as_ref(), &[what, patient]),
-            None => self.derived("RXA", patient.as_ref(), &[what, when.clone()]),
+        let about = match whose {
+            Some(_) => [whose, what],
+            None => [what, when.clone()],
         };
+        let known_by = self.derived("RXA", &about);
         for field in [1, 2] {
             rxa.field(field).text();
         }
@@ -234,7 +438,7 @@ impl<'m> Mapper<'m> {
         let is_change = matches!(action.as_deref(), Some("U" | "D"));
         let existing = if is_change { Existing::Replace } else { Existing::Keep };
         let handle = self.entries.add(given, known_by.as_ref(), existing);
-        self.order.key = known_by.as_ref().map(key);
+        self.order.key = known_by.is_some().then(|| Vec::from(about));
         self.order.immunization = Some(handle);
         self.order.is_routed = false;
         self.noted = Some(handle);
@@ -305,6 +509,16 @@ impl<'m> Mapper<'m> {
         for reason in self.reader.all(rxa, 19, |reader, part| reader.concept(part)) {
             given.push("reasonCode", Some(reason));
         }
+    }
+}
+
+/// A number without zeros at the end of its fraction.
+fn plain(number: &Value) -> String {
+    let text = number.to_string();
+    match text.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole.to_string(),
+        Some(_) => text.trim_end_matches('0').to_string(),
+        None => text,
     }
 }
 

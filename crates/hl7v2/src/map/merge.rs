@@ -7,11 +7,14 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::cell::RefCell;
 
 use serde_json::Value;
 
-use super::{Reception, datatype::Reader};
+use super::{
+    Reception,
+    datatype::Reader,
+    person::{day, is_past, is_shared},
+};
 use crate::{
     message::{Message, Segment},
     refusal::{Path, Refusal},
@@ -31,7 +34,7 @@ pub struct Identifier {
 pub struct Merge {
     /// By which the patient is known from now on (PID-3).
     pub surviving: Vec<Identifier>,
-    /// By which nobody should be known any more (MRG-1, and MRG-4 before 2.7).
+    /// By which nobody should be known any more (MRG-1, and MRG-4 before 2.7): none of `surviving`.
     pub subsumed: Vec<Identifier>,
     /// Where the MRG stands.
     pub path: Path,
@@ -39,11 +42,8 @@ pub struct Merge {
 
 /// The merges of an A40, of which each has a PID and an MRG.
 pub(super) fn merges(message: &Message, reception: &Reception<'_>) -> Result<Vec<Merge>, Refusal> {
-    let reader = Reader {
-        namespace: reception.namespace,
-        zone: reception.zone,
-        malformed: RefCell::default(),
-    };
+    let reader = Reader::new(message, reception);
+    let today = day(message, reception);
     let mut merges = Vec::new();
     let mut surviving: Option<(Segment<'_>, u32)> = None;
     let mut patients = 0;
@@ -61,18 +61,15 @@ pub(super) fn merges(message: &Message, reception: &Reception<'_>) -> Result<Vec
                 let (pid, number) = surviving.take().ok_or(Refusal::NoSegment("PID"))?;
                 let number_of_merge = u32::try_from(merges.len() + 1).unwrap_or(u32::MAX);
                 let path = Path::segment("MRG", number_of_merge);
-                let merge = Merge {
-                    surviving: identifiers(&reader, pid, &[3, 2]),
-                    subsumed: identifiers(&reader, segment, &[1, 4]),
-                    path,
-                };
-                if merge.surviving.is_empty() {
-                    return Err(Refusal::Missing(Path::segment("PID", number).at(3)));
+                let at = Path::segment("PID", number).at(3);
+                let surviving = identifiers(&reader, pid, &[3, 2], Some(&today), at)?;
+                let mut subsumed = identifiers(&reader, segment, &[1, 4], None, path.at(1))?;
+                // Senders list what both had, such as a national number, which the patient keeps.
+                subsumed.retain(|identifier| !surviving.contains(identifier));
+                if subsumed.is_empty() {
+                    return Err(Refusal::SamePatient(path.at(1)));
                 }
-                if merge.subsumed.is_empty() {
-                    return Err(Refusal::Missing(path.at(1)));
-                }
-                merges.push(merge);
+                merges.push(Merge { surviving, subsumed, path });
             }
             _ => {}
         }
@@ -80,12 +77,24 @@ pub(super) fn merges(message: &Message, reception: &Reception<'_>) -> Result<Vec
     if surviving.is_some() { Err(Refusal::NoSegment("MRG")) } else { Ok(merges) }
 }
 
-/// Identifiers of the fields; those without an authority have the systems that PID-3 and PID-2 give them.
-fn identifiers(reader: &Reader<'_>, segment: Segment<'_>, fields: &[u16]) -> Vec<Identifier> {
+/// Identifiers of the fields; those without an authority have the systems that PID-3 and PID-2 give them. Only those
+/// that are one patient's own, and valid `today`: two patients who share an account are not one.
+fn identifiers(
+    reader: &Reader<'_>,
+    segment: Segment<'_>,
+    fields: &[u16],
+    today: Option<&String>,
+    path: Path,
+) -> Result<Vec<Identifier>, Refusal> {
     let mut found = Vec::new();
+    let mut is_sent = false;
     for (field, place) in fields.iter().zip(["PID-3", "PID-2"]) {
         for identifier in reader.all(segment, *field, |reader, part| reader.identifier(part, place))
         {
+            is_sent = true;
+            if is_shared(&identifier) || today.is_some_and(|today| is_past(&identifier, today)) {
+                continue;
+            }
             let part =
                 |name| identifier.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
             let identifier = Identifier { system: part("system"), value: part("value") };
@@ -94,5 +103,9 @@ fn identifiers(reader: &Reader<'_>, segment: Segment<'_>, fields: &[u16]) -> Vec
             }
         }
     }
-    found
+    match (found.is_empty(), is_sent) {
+        (false, _) => Ok(found),
+        (true, true) => Err(Refusal::NotThePatients(path)),
+        (true, false) => Err(Refusal::Missing(path)),
+    }
 }

@@ -9,13 +9,13 @@ use alloc::{
 use serde_json::{Value, json};
 
 use super::{
-    Mapper,
+    Mapper, Reception,
     datatype::{display, full_name},
     entries::{Existing, Object, key},
     table,
 };
 use crate::{
-    message::Segment,
+    message::{Message, Segment},
     refusal::{Path, Refusal},
     time::{Time, instant},
 };
@@ -52,17 +52,10 @@ impl<'m> Mapper<'m> {
     /// alternate numbers (PID-4) may be of a mother and her newborn, and numbers whose end is past be given again.
     fn own_number(&self, pid: Segment<'m>, mut listed: Vec<Value>) -> Option<Value> {
         listed.extend(self.reader.all(pid, 2, |reader, part| reader.identifier(part, "PID-2")));
-        let today = self.day();
+        let today = day(self.message, self.reception);
         listed.retain(|identifier| !is_past(identifier, &today) && !is_shared(identifier));
         let record = listed.iter().find(|identifier| is_record_number(identifier));
         record.or(listed.first()).cloned()
-    }
-
-    /// The day of the message (MSH-7), or of its reception.
-    fn day(&self) -> String {
-        let sent = self.message.segment("MSH").and_then(|header| header.field(7).text());
-        let sent = sent.and_then(|text| Time::parse(&text, None));
-        sent.map_or_else(|| instant(self.reception.received_ms), |time| time.date().to_string())
     }
 
     /// Why there is no patient to be known by a number.
@@ -136,20 +129,21 @@ impl<'m> Mapper<'m> {
             return;
         }
         // Of twins, who came first.
-        match self.reader.text(pid.field(25)).map(|order| order.parse::<u32>()) {
-            Some(Ok(order)) if order > 0 => patient.set("multipleBirthInteger", order),
-            Some(_) => self.reader.note(pid.field(25)),
+        match self.reader.positive(pid.field(25)) {
+            Some(order) => patient.set("multipleBirthInteger", order),
             None => patient.put("multipleBirthBoolean", is_multiple),
         }
     }
 
     fn death(&self, patient: &mut Object, pid: Segment<'m>) {
-        match self.reader.date_time(pid.field(29)) {
-            Some(at) => {
-                pid.field(30).text();
-                patient.set("deceasedDateTime", at);
+        let is_dead = self.reader.code(pid.field(30), yes_or_no);
+        match (self.reader.date_time(pid.field(29)), is_dead) {
+            // One of them is wrong, and nobody is dead by mistake.
+            (Some(_), Some(false)) => {
+                [29, 30].into_iter().for_each(|field| self.reader.note(pid.field(field)));
             }
-            None => patient.put("deceasedBoolean", self.reader.code(pid.field(30), yes_or_no)),
+            (Some(at), _) => patient.set("deceasedDateTime", at),
+            (None, is_dead) => patient.put("deceasedBoolean", is_dead),
         }
     }
 
@@ -198,7 +192,7 @@ impl<'m> Mapper<'m> {
         };
         nk1.field(1).text();
         let mut person = Object::of("RelatedPerson");
-        let known_by = self.derived("NK1", self.patient_key.as_ref(), &[Some(about)]);
+        let known_by = self.derived("NK1", &[Some(about)]);
         person.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         person.set("patient", patient);
         person.push("relationship", self.reader.tabled(nk1.field(3), "0063"));
@@ -227,13 +221,16 @@ impl<'m> Mapper<'m> {
         }
         in1.field(1).text();
         let mut coverage = Object::of("Coverage");
-        let known_by = self.derived("IN1", self.patient_key.as_ref(), &about);
+        let known_by = self.derived("IN1", &about);
         coverage.push("identifier", known_by.clone());
         coverage.set("status", "active");
         coverage.put("type", self.reader.tabled(in1.field(15), "0086"));
         coverage.put("subscriberId", subscriber);
         coverage.set("beneficiary", patient);
-        coverage.put("relationship", self.reader.tabled(in1.field(17), "0063"));
+        let relation = self.reader.code(in1.field(17), table::subscriber_relationship);
+        let relation =
+            relation.map(|code| table::concept(&table::hl7("subscriber-relationship"), code));
+        coverage.put("relationship", relation);
         coverage.put("period", self.reader.period(in1.field(12), in1.field(13)));
         coverage.push("payor", Some(self.payor(in1)));
         let classes = [
@@ -267,23 +264,52 @@ impl<'m> Mapper<'m> {
     }
 }
 
+/// The day of the message (MSH-7), or of its reception.
+pub(super) fn day(message: &Message, reception: &Reception<'_>) -> String {
+    let sent = message.segment("MSH").and_then(|header| header.field(7).text());
+    let sent = sent.and_then(|text| Time::parse(&text, None));
+    sent.map_or_else(|| instant(reception.received_ms), |time| time.date().to_string())
+}
+
 /// A number by which a hospital knows its patients, as opposed to a passport or an insurance card.
 fn is_record_number(identifier: &Value) -> bool {
     let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
     matches!(code, Some("MR" | "MRN" | "PI" | "PT"))
 }
 
-/// A number that may be of several people, or not of a patient: of an account, visit, family's insurance or employee.
-fn is_shared(identifier: &Value) -> bool {
+/// A number that may be of several people, or not of a patient: of an account, visit, family's insurance, guarantor,
+/// employee, specimen or order.
+pub(super) fn is_shared(identifier: &Value) -> bool {
     let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
     matches!(
         code,
-        Some("AN" | "ANC" | "AND" | "ANT" | "VN" | "SS" | "EI" | "EN" | "SN" | "MB" | "XX" | "BA")
+        Some(
+            "AN" | "ANC"
+                | "AND"
+                | "ANT"
+                | "VN"
+                | "SS"
+                | "EI"
+                | "EN"
+                | "SN"
+                | "MB"
+                | "XX"
+                | "BA"
+                | "GI"
+                | "GN"
+                | "WC"
+                | "NII"
+                | "NIIP"
+                | "ACSN"
+                | "FILL"
+                | "PLAC"
+                | "SID"
+        )
     )
 }
 
 /// The end (CX.8) is before `today`, as far as the end says.
-fn is_past(identifier: &Value, today: &str) -> bool {
+pub(super) fn is_past(identifier: &Value, today: &str) -> bool {
     let end = identifier.pointer("/period/end").and_then(Value::as_str).unwrap_or(today);
     let day = end.split('T').next().unwrap_or_default();
     day < today.get(..day.len()).unwrap_or(today)

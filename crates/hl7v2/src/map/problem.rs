@@ -172,8 +172,7 @@ impl<'m> Mapper<'m> {
             _ => None,
         };
         diagnosis.put("use", role.map(|role| table::concept(&table::hl7("diagnosis-role"), role)));
-        let rank = self.reader.text(dg1.field(15)).and_then(|rank| rank.parse::<u32>().ok());
-        diagnosis.put("rank", rank.filter(|rank| *rank > 0));
+        diagnosis.put("rank", self.reader.positive(dg1.field(15)));
         self.entries.resource(encounter).push("diagnosis", diagnosis.some());
     }
 
@@ -231,7 +230,7 @@ impl<'m> Mapper<'m> {
         about.iter().flatten().next()?;
         let about: Vec<Option<String>> =
             visit.cloned().map(Some).into_iter().chain(about.iter().cloned()).collect();
-        self.derived(segment, self.patient_key.as_ref(), &about)
+        self.derived(segment, &about)
     }
 
     /// Field of actions (table 0206 and 0323): what is deleted or updated is newer than what there is.

@@ -1,7 +1,12 @@
 //! ORC and OBR as ServiceRequest and DiagnosticReport, OBX as Observation, SPM as Specimen, NTE as a note.
 //!
 //! An OBX stands under the OBR, RXA, RXE or TXA before it, or under the patient where there is none. Lines of one text
-//! that were sent as an OBX each (TX, FT, with the same code and sub-id) are one Observation again.
+//! that were sent as an OBX each (TX, FT, with the same code and sub-id) are one Observation again. Results that were
+//! ordered for another (OBR-26) are derived from it, if it stands above in the same message and is the only one of its
+//! code and sub-id.
+//!
+//! Not here: what a result without a sub-id is once its own time (OBX-14) is another than before and than that of its
+//! order. It is a second result, as of a series, and the first keeps its status until its sender withdraws it.
 
 use alloc::{
     format,
@@ -17,6 +22,7 @@ use super::{
     Kind, Mapper,
     datatype::{display, number},
     entries::{Existing, Handle, Object, key},
+    person::yes_or_no,
     table,
 };
 use crate::{
@@ -47,12 +53,33 @@ impl<'m> Mapper<'m> {
         let filler = self.order_id(obr, 3, "FILL");
         let what = self.code_of(obr.field(4));
         let whose = filler.as_ref().or(placer.as_ref()).map(key);
-        self.order.key = whose.map(|whose| format!("{whose}|{}", what.clone().unwrap_or_default()));
+        self.order.key = whose.map(|whose| Vec::from([Some(whose), what, self.parent_key(obr)]));
+        self.order.parent = self.parent(obr);
         let ids: Vec<Value> = [placer, filler].into_iter().flatten().collect();
         self.service_request(obr, &ids);
         if self.kind == Kind::Result {
             self.report(obr, &ids);
         }
+    }
+
+    /// The result for which this was ordered (OBR-26), as susceptibilities are for one of several organisms. It tells
+    /// two orders apart that have the same number and code.
+    fn parent_key(&self, obr: Segment<'m>) -> Option<String> {
+        let parent = obr.field(26);
+        let is_told = !parent.is_empty() && !parent.is_null();
+        let (code, sub_id) = about_parent(parent.component(1), parent.component(2));
+        is_told.then(|| format!("{code}|{sub_id}"))
+    }
+
+    /// That result, where it stands above in this message.
+    fn parent(&self, obr: Segment<'m>) -> Option<Handle> {
+        self.parent_key(obr)?;
+        let parent = obr.field(26);
+        let about = about_parent(parent.component(1), parent.component(2));
+        let found = self.results.get(&about).copied().flatten()?;
+        // Its text (component 3) is that result's value.
+        parent.whole();
+        Some(found)
     }
 
     /// Of an OBR or RXE, or of the ORC before it.
@@ -68,7 +95,7 @@ impl<'m> Mapper<'m> {
 
     fn service_request(&mut self, obr: Segment<'m>, ids: &[Value]) {
         let mut request = Object::of("ServiceRequest");
-        let known_by = self.derived("OBR", self.order.key.as_ref(), &[Some("request".to_string())]);
+        let known_by = self.of_order("OBR", &[Some("request".to_string())]);
         request.list("identifier", ids.iter().cloned().chain(known_by.clone()).collect());
         request.set("status", self.order_status("unknown"));
         request.set("intent", "order");
@@ -109,7 +136,7 @@ impl<'m> Mapper<'m> {
 
     fn report(&mut self, obr: Segment<'m>, ids: &[Value]) {
         let mut report = Object::of("DiagnosticReport");
-        let known_by = self.derived("OBR", self.order.key.as_ref(), &[Some("report".to_string())]);
+        let known_by = self.of_order("OBR", &[Some("report".to_string())]);
         report.list("identifier", ids.iter().cloned().chain(known_by.clone()).collect());
         report.push("basedOn", self.refer(self.order.request));
         let status = self.reader.code(obr.field(25), table::report_status);
@@ -202,14 +229,19 @@ impl<'m> Mapper<'m> {
         if is_untold {
             self.reader.note(obx.field(11));
         }
-        let known_by = self.result_id(obx, when.as_ref());
+        let given = self.reader.entity(obx.field(21), "OBX-21", "");
+        let known_by = self.result_id(obx, given.as_ref(), when.as_ref());
         if is_untold && known_by.is_none() {
             return None;
         }
-        let observation = self.observation_of(obx, kind, known_by.clone(), when);
+        let ids = given.into_iter().chain(known_by.clone()).collect();
+        let observation = self.observation_of(obx, kind, ids, when);
         let existing = if is_untold { Existing::Keep } else { self.existing_result(obx) };
         let handle = self.entries.add(observation, known_by.as_ref(), existing);
         self.order.results.push(handle);
+        // Of two that are called the same, nobody knows which one is meant.
+        let about = about_parent(obx.field(3), obx.field(4));
+        self.results.entry(about).and_modify(|found| *found = None).or_insert(Some(handle));
         self.noted = Some(handle).filter(|_| !is_untold);
         Some(handle)
     }
@@ -226,32 +258,38 @@ impl<'m> Mapper<'m> {
         if self.kind == Kind::Result || is_change { Existing::Replace } else { Existing::Keep }
     }
 
-    /// By OBX-21, or by what was measured under which order; without a sub-id or an order by when, too.
-    fn result_id(&self, obx: Segment<'m>, when: Option<&String>) -> Option<Value> {
+    /// By OBX-21, or by what was measured under which order; without a sub-id or an order by when, too. The time of the
+    /// order itself (OBR-7) tells nothing apart: it is what an OBX-14 that is not sent says.
+    fn result_id(
+        &self,
+        obx: Segment<'m>,
+        given: Option<&Value>,
+        when: Option<&String>,
+    ) -> Option<Value> {
         let sub_id = self.reader.text(obx.field(4));
-        if let Some(given) = self.reader.entity(obx.field(21), "OBX-21", "") {
-            return Some(given);
+        if given.is_some() {
+            return self.numbered("OBX", given);
         }
         let is_ordered = self.order.key.is_some() || self.order.request.is_some();
         if !is_ordered && when.is_none() {
             return None;
         }
-        let by_time = when.filter(|_| sub_id.is_none() || !is_ordered).cloned();
-        let whose = if is_ordered { &self.order.key } else { &self.patient_key };
+        let is_of_order = is_ordered && when == self.order.collected.as_ref();
+        let by_time = when.filter(|_| !is_of_order && (sub_id.is_none() || !is_ordered)).cloned();
         let mut about = Vec::from([self.code_of(obx.field(3)), sub_id]);
         about.extend(by_time.map(Some));
-        self.derived("OBX", whose.as_ref(), &about)
+        if is_ordered { self.of_order("OBX", &about) } else { self.derived("OBX", &about) }
     }
 
     fn observation_of(
         &self,
         obx: Segment<'m>,
         kind: &str,
-        known_by: Option<Value>,
+        identifiers: Vec<Value>,
         when: Option<String>,
     ) -> Object {
         let mut observation = Object::of("Observation");
-        observation.push("identifier", known_by);
+        observation.list("identifier", identifiers);
         observation.push("basedOn", self.refer(self.order.request));
         observation.push("partOf", self.refer(self.order.immunization));
         let status = self.reader.code(obx.field(11), table::observation_status);
@@ -292,6 +330,7 @@ impl<'m> Mapper<'m> {
         let device = self.reader.entity(obx.field(18), "OBX-18", "");
         observation.put("device", device.map(|id| json!({ "type": "Device", "identifier": id })));
         observation.put("specimen", self.refer(self.order.specimen));
+        observation.push("derivedFrom", self.refer(self.order.parent));
     }
 
     /// `3.5-5.0` has two ends; whatever else it says is a text only.
@@ -326,7 +365,9 @@ impl<'m> Mapper<'m> {
         match <[(&str, Value); 1]>::try_from(values) {
             Ok([(key, value)]) => observation.set(key, value),
             Err(values) if values.is_empty() => {
-                observation.set("dataAbsentReason", table::unknown());
+                let is_asked = obx.field(11).raw().trim() != "N";
+                let why = if is_asked { "unknown" } else { "not-asked" };
+                observation.set("dataAbsentReason", table::absent(why));
             }
             // FHIR has one value; more than one are parts of it with the same code.
             Err(values) => {
@@ -515,15 +556,26 @@ impl<'m> Mapper<'m> {
         for condition in self.reader.all(spm, 24, |reader, part| reader.tabled(part, "0493")) {
             specimen.push("condition", Some(condition));
         }
+        self.specimen_status(&mut specimen, spm);
         for text in self.reader.all(spm, 14, |reader, part| reader.text(part).map(Value::from)) {
             specimen.push("note", Some(json!({ "text": text })));
         }
         // Its own identifiers are often of one patient's or one day's specimens; the order makes them one.
         let about = [specimen.first("identifier").map(key)];
-        let known_by = self.derived("SPM", self.order.key.as_ref(), &about);
+        let known_by = self.of_order("SPM", &about);
         specimen.push("identifier", known_by.clone());
         let handle = self.entries.add(specimen, known_by.as_ref(), Existing::Keep);
         self.of_specimen(handle);
+    }
+
+    /// SPM-20 and SPM-21: one that was rejected is not what results should be taken from.
+    fn specimen_status(&self, specimen: &mut Object, spm: Segment<'m>) {
+        let is_there = self.reader.code(spm.field(20), yes_or_no);
+        let is_there = is_there.map(|is| if is { "available" } else { "unavailable" });
+        let reasons = self.reader.all(spm, 21, |reader, part| reader.tabled(part, "0490"));
+        let status = if reasons.is_empty() { is_there } else { Some("unsatisfactory") };
+        specimen.put("status", status);
+        reasons.into_iter().for_each(|reason| specimen.push("condition", Some(reason)));
     }
 
     fn collection(&self, specimen: &mut Object, spm: Segment<'m>) {
@@ -580,6 +632,12 @@ impl<'m> Mapper<'m> {
         note.set("text", text);
         self.entries.resource(noted).push("note", note.some());
     }
+}
+
+/// Code and sub-id of a result, by which results of other orders are of it.
+fn about_parent(code: Part<'_>, sub_id: Part<'_>) -> (String, String) {
+    let text = |part: Part<'_>| part.raw().trim().to_string();
+    (text(code.component(1).subcomponent(1)), text(sub_id))
 }
 
 /// More values than are told apart, or several that would each repeat a long code or unit.

@@ -1,4 +1,30 @@
 //! v2's tables in FHIR: code systems, and codes that FHIR has its own for.
+//!
+//! They follow the concept maps of the published v2-to-FHIR guide. Compared line by line were 0001, 0002, 0004, 0038,
+//! 0063, 0078, 0085, 0119, 0123, 0127, 0128, 0190, 0200, 0201, 0272, 0278, 0322 and 0485. Where the guide has no
+//! target, a code is mapped here if its definition leaves no doubt. Otherwise they differ in
+//!
+//! ```text
+//! 0001  X          other, as it came after the guide
+//! 0002  T          stays v2's, instead of NAVU
+//! 0038  ER         unknown, not entered-in-error: an order that somebody does not find is none that never was
+//! 0063             v2's own codes instead of v3-RoleCode; in IN1-17 turned round, since FHIR asks what the patient is
+//!                  to the insured
+//! 0119  CA         revoked, not active: who asks to cancel it is who ordered it
+//! 0119  HD         on-hold, not active, for the same reason
+//! 0119  RQ         revoked, not active: the order that replaces it is another (RO)
+//! 0123  R          preliminary, not partial: nobody has verified what is there
+//! 0127  AA         environment, not biologic, which are preparations such as vaccines
+//! 0128             of a reaction its severity, and criticality only of an allergy without one
+//! 0272             v3-Confidentiality before v2's own code
+//! ```
+//!
+//! What a table here does not have is listed as unmapped, and refused where a default would be a claim about the
+//! patient (TXA-19, RXA-20, SCH-25 of S14). Codes of 0007, 0009, 0023, 0063 (NK1), 0069, 0074, 0086, 0092, 0099, 0112,
+//! 0114, 0131, 0162, 0163, 0165, 0182, 0203, 0217, 0230, 0270, 0276, 0277, 0296, 0335, 0443, 0487, 0488, 0490 and 0493
+//! stay v2's own, in their code systems.
+//!
+//! Not here: maps that a feed has of its own, and codes of newer releases of the tables than 2.8.2.
 
 use alloc::{
     format,
@@ -29,7 +55,12 @@ pub(super) fn concept(system: &str, code: &str) -> Value {
 
 /// What stands where FHIR requires a concept and none was sent.
 pub(super) fn unknown() -> Value {
-    concept(&hl7("data-absent-reason"), "unknown")
+    absent("unknown")
+}
+
+/// Why there is no value.
+pub(super) fn absent(why: &str) -> Value {
+    concept(&hl7("data-absent-reason"), why)
 }
 
 /// The URI of a coding system by its name in table 0396; one that is not in it is the feed's own.
@@ -77,10 +108,11 @@ pub(super) fn gender(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Table 0200: name type. An alias (`A`) hides nobody, and a tribal name (`T`) is for good: FHIR has no use for them.
+/// Table 0200: name type. FHIR has no use for an alias (`A`), which hides nobody, a tribal name (`T`), which is for
+/// good, and a name of birth (`B`) or adoption (`C`), which may be the legal one no more or not yet.
 pub(super) fn name_use(code: &str) -> Option<&'static str> {
     Some(match code {
-        "L" | "B" | "C" | "R" => "official",
+        "L" | "R" => "official",
         "D" => "usual",
         "M" => "maiden",
         "N" => "nickname",
@@ -94,7 +126,7 @@ pub(super) fn name_use(code: &str) -> Option<&'static str> {
 /// Table 0190: address type, as use.
 pub(super) fn address_use(code: &str) -> Option<&'static str> {
     Some(match code {
-        "H" | "P" | "L" => "home",
+        "H" | "P" => "home",
         "B" | "O" => "work",
         "C" | "V" => "temp",
         "BA" => "old",
@@ -237,30 +269,47 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
         "A" | "IP" | "SC" => return Some("active"),
         "CA" | "DC" | "RP" => return Some("revoked"),
         "CM" => return Some("completed"),
-        "ER" => return Some("entered-in-error"),
+        "ER" => return Some("unknown"),
         "HD" => return Some("on-hold"),
         _ => {}
     }
     Some(match control {
         // RO is the order that replaces another, and active as it.
-        "NW" | "OK" | "XO" | "SC" | "SN" | "RL" | "RE" | "XX" | "PA" | "CH" | "RF" | "RO"
-        | "AF" | "PR" | "PY" => "active",
+        "NW" | "OK" | "XO" | "SN" | "RL" | "XX" | "PA" | "CH" | "RO" | "AF" | "PR" | "PY" => {
+            "active"
+        }
         "CA" | "OC" | "CR" | "DC" | "OD" | "DR" | "RP" | "RU" | "RQ" | "UA" | "DF" => "revoked",
         "HD" | "OH" | "HR" => "on-hold",
-        "DE" => "entered-in-error",
         "" if order_status.is_empty() => return None,
+        // Also results to come (RE), of which nobody knows whether they are the last, and a status that changed (SC)
+        // to one that is not said.
         _ => "unknown",
     })
 }
 
-/// Tables 0027 and 0485: priority. Callback (`C`) tells whom to call, not how urgent it is.
+/// Tables 0027 and 0485: priority. Callback (`C`) tells whom to call, before an operation (`P`) and as needed (`PRN`)
+/// when, not how urgent it is.
 pub(super) fn priority(code: &str) -> Option<&'static str> {
     Some(match code {
         "S" => "stat",
         "A" => "asap",
-        "R" | "P" | "PRN" => "routine",
+        "R" => "routine",
         // Timing critical.
         "T" => "urgent",
+        _ => return None,
+    })
+}
+
+/// Units of time in RPT.6, in words of UCUM. `M` is minutes where it is part of a code (`Q90M`), and months to others.
+pub(super) fn period_unit(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "s" | "S" | "sec" => "s",
+        "min" => "min",
+        "h" | "H" | "hr" => "h",
+        "d" | "D" => "d",
+        "wk" | "W" => "wk",
+        "mo" | "L" => "mo",
+        "a" => "a",
         _ => return None,
     })
 }
@@ -271,6 +320,28 @@ pub(super) fn allergy_category(code: &str) -> Option<&'static str> {
         "DA" => "medication",
         "FA" => "food",
         "EA" | "AA" | "PA" | "LA" => "environment",
+        _ => return None,
+    })
+}
+
+/// Table 0063 in IN1-17, which is what the insured is to the patient, as what the patient is to the insured. Of other
+/// relatives FHIR has no code the other way round.
+pub(super) fn subscriber_relationship(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "SEL" => "self",
+        "SPO" => "spouse",
+        "PAR" | "FTH" | "MTH" => "child",
+        "CHD" | "NCH" | "SCH" => "parent",
+        _ => return None,
+    })
+}
+
+/// Table 0272: who may see a document, as v3-Confidentiality.
+pub(super) fn confidentiality(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "U" => "N",
+        "R" => "R",
+        "V" => "V",
         _ => return None,
     })
 }
@@ -304,9 +375,9 @@ pub(super) fn appointment_status(code: &str) -> Option<&'static str> {
         "BOOKED" | "OVERBOOK" => "booked",
         "STARTED" => "checked-in",
         "COMPLETE" => "fulfilled",
-        "CANCELLED" | "DC" | "BLOCKED" => "cancelled",
+        "CANCELLED" | "CANCELED" | "DC" | "DISCONTINUED" | "BLOCKED" => "cancelled",
         "DELETED" => "entered-in-error",
-        "NOSHOW" => "noshow",
+        "NOSHOW" | "NO SHOW" | "NO-SHOW" => "noshow",
         _ => return None,
     })
 }

@@ -1,8 +1,9 @@
 //! PV1 and PV2 as Encounter.
 //!
-//! Not here: a visit without a number outside ADT, which every message would make anew; and what an update (A08)
-//! without a discharge changes of a visit that is there already, since it does not say whether the visit is over and
-//! FHIR wants to be told. Both stand in the message that is attached.
+//! Not here: transfers (A02) and changes of class (A06, A07) as events, which are refused; a visit without a number
+//! outside ADT, which every message would make anew; and what an update (A08) without a discharge changes of a visit
+//! that is there already, since it does not say whether the visit is over and FHIR wants to be told. The last two stand
+//! in the message that is attached.
 
 use serde_json::{Value, json};
 
@@ -11,7 +12,10 @@ use super::{
     entries::{Existing, Object, key},
     table,
 };
-use crate::message::Segment;
+use crate::{
+    message::Segment,
+    refusal::{Path, Refusal},
+};
 
 /// Who takes part, by the field of PV1, in the code system that FHIR binds to.
 const PARTICIPANTS: [(u16, &str); 4] = [(7, "ATND"), (8, "REF"), (9, "CON"), (17, "ADM")];
@@ -19,11 +23,12 @@ const PARTICIPANTS: [(u16, &str); 4] = [(7, "ATND"), (8, "REF"), (9, "CON"), (17
 impl<'m> Mapper<'m> {
     pub(super) fn visit(&mut self, pv1: Segment<'m>) {
         let Some(patient) = self.refer(self.patient) else { return };
-        let Some(known_by) = self.visit_number(pv1) else { return };
+        let Some((given, known_by)) = self.visit_number(pv1) else { return };
         pv1.field(1).text();
         let class = self.reader.text(pv1.field(2));
         let mut encounter = Object::of("Encounter");
-        encounter.push("identifier", known_by.clone());
+        let ids = given.iter().cloned().chain(known_by.clone()).collect();
+        encounter.list("identifier", ids);
         encounter.set("status", self.visit_status(pv1, class.as_deref()));
         encounter.set("class", self.visit_class(pv1));
         encounter.push("type", self.reader.tabled(pv1.field(4), "0007"));
@@ -35,23 +40,22 @@ impl<'m> Mapper<'m> {
                 encounter.push("participant", Some(json!({ "type": [kind], "individual": who })));
             }
         }
-        encounter.put("period", self.reader.period(pv1.field(44), pv1.field(45)));
+        encounter.put("period", self.visit_period(pv1));
         encounter.put("hospitalization", self.hospitalization(pv1));
         self.places(&mut encounter, pv1);
         encounter
             .put("serviceProvider", self.reader.text(pv1.field(39)).map(super::datatype::display));
         // Of an update (A08) nobody knows how far the visit is: a replacement might begin again what is over.
         let is_told = is_over(pv1) && self.is_trigger(&["A08"]);
-        let existing =
-            if is_told || self.is_trigger(&["A03"]) { Existing::Replace } else { Existing::Keep };
-        self.visit_key = known_by.as_ref().map(key);
+        let is_newer = is_told || self.is_trigger(&["A03", "A11", "A13"]);
+        let existing = if is_newer { Existing::Replace } else { Existing::Keep };
+        self.visit_key = given.or(known_by.clone()).as_ref().map(key);
         self.encounter = Some(self.entries.add(encounter, known_by.as_ref(), existing));
     }
 
-    /// By what the visit is known: nothing where the segment is none, sent because the structure asks for one; and
-    /// `None` within where it is a visit that has no number.
-    #[expect(clippy::option_option, reason = "no visit, and a visit without a number")]
-    fn visit_number(&self, pv1: Segment<'m>) -> Option<Option<Value>> {
+    /// The visit's number, and by what it is found again; nothing where the segment is none, sent because the
+    /// structure asks for one.
+    fn visit_number(&self, pv1: Segment<'m>) -> Option<(Option<Value>, Option<Value>)> {
         let number = self.reader.identifier(pv1.field(19), "PV1-19");
         if number.is_none() && pv1.field(2).raw().trim() == "N" {
             // Read, and without a word.
@@ -61,19 +65,38 @@ impl<'m> Mapper<'m> {
         }
         let number = number.or_else(|| self.reader.identifier(pv1.field(50), "PV1-50"));
         if number.is_some() {
-            return Some(number);
+            let known_by = self.numbered("PV1", number.as_ref());
+            return Some((number, known_by));
         }
         // Elsewhere each message would make a visit anew: a result, or a change of what is not known by a number.
         if self.kind != Kind::Visit {
             return None;
         }
         let begun = self.reader.date_time(pv1.field(44));
-        let derived = self.derived("PV1", self.patient_key.as_ref(), &[begun]);
-        (derived.is_some() || self.is_trigger(&["A01", "A04"])).then_some(derived)
+        let derived = self.derived("PV1", &[begun]);
+        (derived.is_some() || self.is_trigger(&["A01", "A04"])).then_some((None, derived))
+    }
+
+    /// Without its end, where that is taken back (A13).
+    fn visit_period(&self, pv1: Segment<'m>) -> Option<Value> {
+        if !self.is_trigger(&["A13"]) {
+            return self.reader.period(pv1.field(44), pv1.field(45));
+        }
+        self.reader.note(pv1.field(45));
+        self.reader.date_time(pv1.field(44)).map(|start| json!({ "start": start }))
+    }
+
+    /// What is taken back (A11, A13) is taken back of one visit.
+    pub(super) fn check_cancelled(&self) {
+        if self.is_trigger(&["A11", "A13"]) && self.encounter.is_none() {
+            self.refuse(Refusal::Missing(Path::segment("PV1", 1).at(19)));
+        }
     }
 
     fn visit_status(&self, pv1: Segment<'m>, class: Option<&str>) -> &'static str {
         match class {
+            _ if self.is_trigger(&["A11"]) => "cancelled",
+            _ if self.is_trigger(&["A13"]) => "in-progress",
             _ if is_over(pv1) || self.is_trigger(&["A03"]) => "finished",
             Some("P") => "planned",
             // It may be over long since.
@@ -114,7 +137,10 @@ impl<'m> Mapper<'m> {
     fn places(&self, encounter: &mut Object, pv1: Segment<'m>) {
         let places =
             [(3, "active"), (6, "completed"), (42, "planned"), (11, "active"), (43, "completed")];
+        let is_over = matches!(encounter.text("status"), "finished" | "cancelled");
         for (field, status) in places {
+            // Nobody is in a bed after they have left.
+            let status = if is_over && status == "active" { "completed" } else { status };
             if let Some(place) = self.reader.location(pv1.field(field)) {
                 encounter.push("location", Some(json!({ "location": place, "status": status })));
             }
