@@ -13,7 +13,7 @@ use keepwell_fhir::{
         consent::{
             CONSENT_BYTES_MAX, Grant, NOTES_MAX, RULES_MAX, Read, Reading, Setting, read, write,
         },
-        label::Meanings,
+        security_label::Meanings,
     },
     header::{EntityTag, Prefer, TagList, http_date, instant, last_modified, parse_instant},
     interaction::{self, Id, Interaction, Method, ResourceType},
