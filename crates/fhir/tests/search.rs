@@ -270,6 +270,9 @@ fn references() {
         performer=https://b.example/fhir/Practitioner/x => yes
         performer=Practitioner/x                     => no
         performer=urn:uuid:ab                        => yes
+        performer=ab                                 => yes
+        performer=Practitioner/ab                    => yes
+        performer=b                                  => no
         performer=Organization/p1                    => yes
         performer=c                                  => no
         performer=#c                                 => an id

@@ -18,7 +18,7 @@ use super::{
     decimal::Decimal,
     path::{find, items},
     query::Prefix,
-    reference::Target,
+    reference::{Target, id_in},
     span::Span,
     table::{ID, Kind, Parameter},
     text,
@@ -367,13 +367,15 @@ impl Wanted {
     fn admits(&self, value: &Value, base: &str) -> bool {
         let Some((target, version)) = Target::of(value, base) else { return false };
         match (self, &target) {
-            (Self::Id(wanted), Target::Here(_, id)) => wanted == id,
-            (Self::Id(_), Target::Elsewhere(_)) => false,
+            (Self::Id(wanted), target) => target.id() == Some(wanted),
             (Self::Target { text, version: wanted }, _) => {
                 let is_version = wanted.is_none() || wanted.as_deref() == version;
                 let is_named = match &target {
                     Target::Here(..) => *text == target.text(),
-                    Target::Elsewhere(url) => is_canonical(text, url),
+                    Target::Elsewhere(url) => {
+                        is_canonical(text, url)
+                            || id_in(text).is_some_and(|id| target.id() == Some(id))
+                    }
                 };
                 is_version && is_named
             }

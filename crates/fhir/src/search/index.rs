@@ -3,7 +3,7 @@
 //! ```text
 //! token      code, system|code           Text, by text::code and text::normal, cut at KEY_BYTES_MAX
 //! string     each text, normal           Text
-//! reference  Type/id, id or URL          Text
+//! reference  Type/id and id, or URL      Text
 //! uri        the URI, without a version too
 //! date       first and last second       Seconds
 //! ```
@@ -25,7 +25,7 @@ use super::{
     criterion::{Criterion, Match, Wanted, texts, tokens, unversioned},
     pool::Entry,
     query::{Prefix, Query, Test},
-    reference::Target,
+    reference::{Target, id_in},
     span::Span,
     table::{ID, Kind, Parameter, parameters},
     text,
@@ -99,12 +99,12 @@ fn keys_of(parameter: &Parameter, value: &serde_json::Value, base: &str) -> Vec<
             .into_iter()
             .collect(),
         Kind::Reference => Target::of(value, base).map_or_else(Vec::new, |(target, _)| {
-            let text = target.text();
-            let other = match &target {
-                Target::Here(_, id) => *id,
-                Target::Elsewhere(url) => unversioned(url),
-            };
-            vec![Key::Text(cut(&text)), Key::Text(cut(other))]
+            let mut keys = vec![Key::Text(cut(&target.text()))];
+            if let Target::Elsewhere(url) = &target {
+                keys.push(Key::Text(cut(unversioned(url))));
+            }
+            keys.extend(target.id().map(|id| Key::Text(cut(id))));
+            keys
         }),
         Kind::String => {
             texts(value).into_iter().map(|it| Key::Text(cut(&text::normal(it)))).collect()
@@ -144,7 +144,8 @@ fn probe(criterion: &Criterion, now_ms: u64) -> Option<Probe> {
         Criterion::Id(id) => Some(Probe::Is(cut(id))),
         Criterion::IdentifierOfType { value, .. } => Some(Probe::Is(cut(value))),
         Criterion::Reference(Wanted::Id(text) | Wanted::Target { text, .. }) => {
-            Some(Probe::Is(cut(text)))
+            // By its id alone, under which it is also kept if it is referred to as in the Bundle in which it came.
+            Some(Probe::Is(cut(id_in(text).unwrap_or(text))))
         }
         Criterion::Text(Match::Exact, wanted) => Some(Probe::Is(cut(&text::normal(wanted)))),
         Criterion::Text(Match::Starts, wanted) if wanted.is_empty() => {

@@ -4,7 +4,7 @@
 //! Patient/7, Patient/7/_history/2          here
 //! BASE/Patient/7                           here, under the server's own address
 //! https://other.example/fhir/Patient/7     elsewhere, and equal only to itself
-//! urn:uuid:..                              elsewhere; its case does not count
+//! urn:uuid:..                              elsewhere, or what has that UUID as its id; its case does not count
 //! #p1                                      inside the resource: nothing that a search could name
 //! ```
 //!
@@ -70,6 +70,15 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// The id of what is here, if this is it: by its id, or by the UUID that it had in the Bundle in which it came and has
+    /// as its id, in small letters, since. Of what came sealed no reference is rewritten.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Here(_, id) => Some(id),
+            Self::Elsewhere(url) => url.strip_prefix("urn:uuid:"),
+        }
+    }
+
     /// A type and id, or the URL: as an index has it.
     pub(super) fn text(&self) -> Cow<'_, str> {
         match self {
@@ -77,6 +86,12 @@ impl<'a> Target<'a> {
             Self::Elsewhere(url) => Cow::Borrowed(url),
         }
     }
+}
+
+/// The id in `text`, if it is a type and id as [`Target::text`] writes them.
+pub(super) fn id_in(text: &str) -> Option<&str> {
+    let (kind, id) = text.split_once('/')?;
+    (is_type(kind) && !id.contains('/')).then_some(id)
 }
 
 /// The reference that `value` has, or is.
