@@ -404,10 +404,11 @@ fn checked_acknowledgement(
 
 /// Returns a while after the upload's end.
 async fn overdue(mut end: watch::Receiver<bool>) {
-    match end.wait_for(|ended| *ended).await {
-        Ok(_) => sleep(DURABLE).await,
-        Err(_) => std::future::pending().await,
+    let has_ended = end.wait_for(|ended| *ended).await.is_ok();
+    if !has_ended {
+        std::future::pending::<()>().await;
     }
+    sleep(DURABLE).await;
 }
 
 /// Hands each piece of a body to several uploads.

@@ -36,6 +36,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use keepwell_crypto::{
     hash,
+    index::IndexKey,
     keyfile::{About, Cost, KeyKind},
     keys::{ChartSecret, ClaimCode, EpochSeed, MemberSecret},
     seal::{SealingKey, SealingPublic},
@@ -823,6 +824,13 @@ impl OrganisationAgent {
     /// Writes what has changed.
     pub fn save(&self) -> Result<(), FileError> {
         self.vault.save(&index_key(&self.root), AGENT_INDEX_DOMAIN, &self.index)
+    }
+
+    /// The key of its organisation's gateway: of what that keeps, and of what it makes unique. It is the same of every
+    /// copy of the agent.
+    pub fn gateway_key(&self) -> IndexKey {
+        let seed = hash::digest("keepwell/client/gateway-key/v1", &[&self.root.0[..]]);
+        IndexKey::from_bytes(&Zeroizing::new(seed.0))
     }
 
     /// As whom it acts.

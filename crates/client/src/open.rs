@@ -418,6 +418,12 @@ impl Client {
         self.open_reading(&reading, decided).await
     }
 
+    /// Has an access decided to records that the reader has already, as from an index of its organisation: the same
+    /// entry and the same decision as [`Self::open`] makes, and nothing is fetched.
+    pub async fn note_access(&self, opening: &Opening<'_>) -> Result<Decided, ClientError> {
+        self.access(opening, &SealingKey::generate(&mut rng())).await
+    }
+
     /// Has the access decided; nothing is fetched yet.
     pub(crate) async fn begin<'a>(
         &self,
