@@ -14,6 +14,7 @@ use keepwell_client::{
     tls::KeyFault,
 };
 use keepwell_crypto::ceremony::CeremonyFault;
+use keepwell_gateway::{FollowError, auth::ClientKeyError, index::IndexError};
 use keepwell_merkle::{anchor::DocumentError, receipt::ReceiptError};
 use keepwell_node::{
     config::ConfigError, genesis::FoundError, keys::KeysError, run::NodeError, tls::TlsError,
@@ -62,6 +63,12 @@ pub(crate) enum Failure {
     Traces(#[from] TracesError),
     #[error(transparent)]
     Certificate(#[from] KeyFault),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    #[error(transparent)]
+    ClientKey(#[from] ClientKeyError),
     /// A file or folder of the user's.
     #[error("{path}: {source}; {}", advice(.source))]
     Path { path: PathBuf, source: io::Error },

@@ -11,7 +11,7 @@ use std::{env, fs, path::PathBuf, process::Command};
 use common::{Done, KEEPWELL};
 
 /// Every command, with its subcommands.
-const COMMANDS: [(&str, &[&str]); 37] = [
+const COMMANDS: [(&str, &[&str]); 38] = [
     ("pilot", &[]),
     ("genesis", &["keys", "draft", "show", "found", "check"]),
     ("node", &[]),
@@ -85,6 +85,7 @@ const COMMANDS: [(&str, &[&str]); 37] = [
     ("credential", &["issue", "list", "suspend", "reinstate", "revoke", "export", "ask", "import"]),
     ("emergency", &["prepare", "break", "second", "open", "close", "review", "list", "report"]),
     ("trustee", &["new", "run"]),
+    ("gateway", &["run", "rebuild", "client", "token"]),
     ("validator", &["keys", "change", "show", "vote-again"]),
     ("protocol", &["show", "upgrade", "call-off"]),
     ("match", &["evaluate", "share", "compare", "quota"]),

@@ -1,14 +1,14 @@
 //! What this organisation may read, kept so that it is found again: the gateway's index.
 //!
 //! ```text
-//! version   row  record  chart  name  kind  number  time_ms  ends  body        one row for each version of a resource
+//! version   row  record  chart  position  name  kind  number  time_ms  ends  body    one row for each version
 //! term      term  row                                                          what it is found by
 //! mark      chart  mark                                                        how far a chart's log was followed
 //! ```
 //!
 //! `name`, `kind` and `term` are terms under the organisation's key, and `body` is sealed with it
-//! ([`keepwell_crypto::index`]): who takes the database has numbers and equalities. Record, chart and time stand on the
-//! ledger anyway.
+//! ([`keepwell_crypto::index`]): who takes the database has numbers and equalities. Record, chart, position and time stand
+//! on the ledger anyway.
 //!
 //! Rows are numbered as they are written, and never changed but for `ends`, the number of the row that follows a
 //! version. So the index as it was when it had so many rows can be read at any time: a page is asked for
@@ -35,14 +35,13 @@ use keepwell_crypto::{
     seal::OpenError,
 };
 use keepwell_types::{
-    id::{ChartId, RecordId},
+    id::{ChartId, LogPosition, RecordId},
     time::BlockTime,
 };
 use rand_core::UnwrapErr;
 use sqlx::{
     AnyPool, AssertSqlSafe, Row as _,
-    any::{AnyArguments, AnyPoolOptions, AnyRow},
-    query::Query,
+    any::{AnyPoolOptions, AnyRow},
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -57,6 +56,8 @@ pub const ROWS_MAX: u32 = 1_000;
 const CONNECTIONS_MAX: u32 = 8;
 /// How long a question waits for a connection.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// What is read of a version.
+const COLUMNS: &str = "row, record, chart, position, name, number, time_ms, body";
 /// What ends a version that nothing follows yet.
 const CURRENT: i64 = i64::MAX;
 
@@ -109,7 +110,9 @@ pub struct NewVersion<'a> {
     pub record: RecordId,
     /// Its chart.
     pub chart: ChartId,
-    /// Its resource: whose it is, its type and its id. What two authors call the same is not the same.
+    /// Where it was added to the chart's log.
+    pub position: LogPosition,
+    /// Its resource, within the chart: whose it is, its type and its id. What two authors call the same is not the same.
     pub name: Term,
     /// Resources among which it is looked for, such as those of one type in one chart.
     pub kind: Term,
@@ -132,6 +135,10 @@ pub struct Version {
     pub record: RecordId,
     /// Its chart.
     pub chart: ChartId,
+    /// Where it was added to the chart's log.
+    pub position: LogPosition,
+    /// Its resource, within the chart.
+    pub name: Term,
     /// The version's number, from 1.
     pub number: u64,
     /// When it became final.
@@ -203,12 +210,14 @@ impl Index {
         for version in versions {
             let body = self.key.seal(&mut UnwrapErr(SysRng), &version.record, version.body);
             let row = sqlx::query(
-                "INSERT INTO version (record, chart, name, kind, number, time_ms, ends, body)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                "INSERT INTO version
+                 (record, chart, position, name, kind, number, time_ms, ends, body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                  ON CONFLICT DO NOTHING RETURNING row",
             )
             .bind(&version.record.0[..])
             .bind(&version.chart.0[..])
+            .bind(signed(version.position.0))
             .bind(&version.name[..])
             .bind(&version.kind[..])
             .bind(signed(version.number))
@@ -250,36 +259,68 @@ impl Index {
         Ok(found.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// The newest version of a resource.
-    pub async fn current(&self, name: &Term) -> Result<Option<Version>, IndexError> {
-        let query = sqlx::query(
-            "SELECT row, record, chart, number, time_ms, body FROM version
-             WHERE name = $1 AND ends = $2",
-        );
-        self.one(query.bind(&name[..]).bind(CURRENT)).await
+    /// The newest versions of the resources with any of these names, in the order of their rows: of one in each chart that
+    /// has one, [`ROWS_MAX`] at most.
+    pub async fn named(&self, names: &[Term]) -> Result<Vec<Version>, IndexError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        if names.len() > FIND_TERMS_MAX {
+            return Err(IndexError::TooManyTerms { given: names.len(), max: FIND_TERMS_MAX });
+        }
+        let places: Vec<_> = (3..).take(names.len()).map(|at| format!("${at}")).collect();
+        let mut query = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM version WHERE ends = $1 AND name IN ({}) ORDER BY row LIMIT $2",
+            places.join(", ")
+        )))
+        .bind(CURRENT)
+        .bind(i64::from(ROWS_MAX));
+        for name in names {
+            query = query.bind(&name[..]);
+        }
+        let rows = query.fetch_all(&self.pool).await?;
+        rows.iter().map(|row| self.read(row)).collect()
     }
 
     /// One version of a resource.
-    pub async fn version(&self, name: &Term, number: u64) -> Result<Option<Version>, IndexError> {
-        let query = sqlx::query(
-            "SELECT row, record, chart, number, time_ms, body FROM version
-             WHERE name = $1 AND number = $2",
-        );
-        self.one(query.bind(&name[..]).bind(signed(number))).await
+    pub async fn version(
+        &self,
+        (chart, name): (ChartId, &Term),
+        number: u64,
+    ) -> Result<Option<Version>, IndexError> {
+        let query = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM version WHERE name = $1 AND chart = $2 AND number = $3"
+        )));
+        let query = query.bind(&name[..]).bind(&chart.0[..]).bind(signed(number));
+        let found = query.fetch_optional(&self.pool).await?;
+        found.map(|row| self.read(&row)).transpose()
     }
 
     /// The versions of a resource below a number, the newest first, [`ROWS_MAX`] at most.
-    pub async fn history(&self, name: &Term, below: u64) -> Result<Vec<Version>, IndexError> {
-        let rows = sqlx::query(
-            "SELECT row, record, chart, number, time_ms, body FROM version
-             WHERE name = $1 AND number < $2 ORDER BY number DESC LIMIT $3",
-        )
+    pub async fn history(
+        &self,
+        (chart, name): (ChartId, &Term),
+        below: u64,
+    ) -> Result<Vec<Version>, IndexError> {
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM version WHERE name = $1 AND chart = $2 AND number < $3
+             ORDER BY number DESC LIMIT $4"
+        )))
         .bind(&name[..])
+        .bind(&chart.0[..])
         .bind(signed(below))
         .bind(i64::from(ROWS_MAX))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(|row| self.read(row)).collect()
+    }
+
+    /// Whether a record's version is here.
+    pub async fn has(&self, record: RecordId) -> Result<bool, IndexError> {
+        let found = sqlx::query("SELECT 1 FROM version WHERE record = $1")
+            .bind(&record.0[..])
+            .fetch_optional(&self.pool);
+        Ok(found.await?.is_some())
     }
 
     /// The versions that were current at a snapshot and have the terms, in the order of their rows.
@@ -318,17 +359,44 @@ impl Index {
         Ok(self.backend.clean(&self.pool).await?)
     }
 
+    /// Forgets a resource in all its versions, as where one of them was redacted: likewise.
+    pub async fn forget_resource(
+        &self,
+        chart: ChartId,
+        version: RecordId,
+    ) -> Result<(), IndexError> {
+        let mut transaction = self.backend.begin(&self.pool).await?;
+        let found = sqlx::query("SELECT name FROM version WHERE record = $1 AND chart = $2")
+            .bind(&version.0[..])
+            .bind(&chart.0[..])
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(found) = found else { return Ok(()) };
+        let name: Vec<u8> = found.try_get(0)?;
+        for statement in [
+            "DELETE FROM term WHERE row IN (SELECT row FROM version WHERE name = $1 AND chart = $2)",
+            "DELETE FROM version WHERE name = $1 AND chart = $2",
+        ] {
+            let statement = sqlx::query(statement).bind(&name[..]).bind(&chart.0[..]);
+            statement.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(self.backend.clean(&self.pool).await?)
+    }
+
+    /// The charts whose logs are followed.
+    pub async fn charts(&self) -> Result<Vec<ChartId>, IndexError> {
+        let rows = sqlx::query("SELECT chart FROM mark ORDER BY chart").fetch_all(&self.pool);
+        let chart = |row: &AnyRow| -> Result<ChartId, IndexError> {
+            let bytes: Vec<u8> = row.try_get(0)?;
+            Ok(ChartId(bytes.try_into().map_err(|_| IndexError::Damaged(0))?))
+        };
+        rows.await?.iter().map(chart).collect()
+    }
+
     /// The key of what is in it.
     pub const fn key(&self) -> &IndexKey {
         &self.key
-    }
-
-    async fn one(
-        &self,
-        query: Query<'_, sqlx::Any, AnyArguments>,
-    ) -> Result<Option<Version>, IndexError> {
-        let found = query.fetch_optional(&self.pool).await?;
-        found.map(|row| self.read(&row)).transpose()
     }
 
     fn read(&self, row: &AnyRow) -> Result<Version, IndexError> {
@@ -341,12 +409,15 @@ impl Index {
             let number: i64 = row.try_get(column)?;
             unsigned(number).map_err(|_| IndexError::Damaged(at))
         };
+        let name: Vec<u8> = row.try_get("name")?;
         let (record, body) = (RecordId(bytes("record")?), row.try_get::<Vec<u8>, _>("body")?);
         let body = self.key.open(&record, &body);
         Ok(Version {
             row: number("row")?,
             record,
             chart: ChartId(bytes("chart")?),
+            position: LogPosition(number("position")?),
+            name: name.try_into().map_err(|_| IndexError::Damaged(at))?,
             number: number("number")?,
             time: BlockTime(number("time_ms")?),
             body: body.map_err(|error| IndexError::Sealed { row: at, error })?,
@@ -360,20 +431,24 @@ async fn end(
     version: &NewVersion<'_>,
     row: i64,
 ) -> Result<(), IndexError> {
-    let later = sqlx::query("SELECT row FROM version WHERE name = $1 AND number > $2 LIMIT 1")
-        .bind(&version.name[..])
-        .bind(signed(version.number))
-        .fetch_optional(&mut **transaction)
-        .await?;
+    let later = sqlx::query(
+        "SELECT row FROM version WHERE name = $1 AND chart = $2 AND number > $3 LIMIT 1",
+    )
+    .bind(&version.name[..])
+    .bind(&version.chart.0[..])
+    .bind(signed(version.number))
+    .fetch_optional(&mut **transaction)
+    .await?;
     let statement = match later {
         // It was never the newest one here.
         Some(_) => sqlx::query("UPDATE version SET ends = $1 WHERE row = $1").bind(row),
-        None => {
-            sqlx::query("UPDATE version SET ends = $1 WHERE name = $2 AND ends = $3 AND row <> $1")
-                .bind(row)
-                .bind(&version.name[..])
-                .bind(CURRENT)
-        }
+        None => sqlx::query(
+            "UPDATE version SET ends = $1 WHERE name = $2 AND chart = $3 AND ends = $4 AND row <> $1",
+        )
+        .bind(row)
+        .bind(&version.name[..])
+        .bind(&version.chart.0[..])
+        .bind(CURRENT),
     };
     statement.execute(&mut **transaction).await?;
     Ok(())
@@ -399,7 +474,7 @@ fn question(find: &Find<'_>) -> String {
         .map(|terms| format!(" AND row IN (SELECT row FROM term WHERE term IN ({}))", list(terms)))
         .collect();
     format!(
-        "SELECT row, record, chart, number, time_ms, body FROM version
+        "SELECT {COLUMNS} FROM version
          WHERE row > $1 AND row <= $2 AND ends > $2 AND kind IN ({kinds}){terms}
          ORDER BY row LIMIT $3"
     )

@@ -1,12 +1,36 @@
 //! One organisation's FHIR interface, beside the systems that it has.
 //!
-//! A hospital does not replace its systems. Its gateway speaks their languages on one side and the ledger's on the other.
+//! ```text
+//! server    connections, who is asking (auth), what for (keepwell_fhir::interaction)
+//!   |
+//! Gateway   read, search, history -> index -> note: one access, in the name of whoever asks -> answer
+//!           create, update        -> sealed, at custodians, committed -> index -> answer
+//!   ^
+//! follow    the ledger's charts -> opened -> index
+//! ```
 //!
 //! # Invariants
 //!
 //! * What is kept here is derived from the ledger and the custodians, and sealed under the organisation's key.
+//! * Nobody is shown a resource before an access to it, in their name and for their purpose, is committed and allowed. What
+//!   the ledger refuses does not exist for them.
+//! * What is acknowledged as written is final and durable.
 //!
 //! Not here: rules of the ledger (`keepwell-ledger`), sealing and opening (`keepwell-client`), and what FHIR says of
 //! resources and searches (`keepwell-fhir`).
 
+pub mod answer;
+pub mod auth;
+pub mod capability;
+mod follow;
+mod gateway;
 pub mod index;
+mod note;
+mod read;
+mod search;
+pub mod server;
+mod terms;
+mod write;
+
+pub use follow::{FollowError, Followed};
+pub use gateway::{Asker, Gateway, NewCharts, Settings};

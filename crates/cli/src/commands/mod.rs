@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod config;
+pub(crate) mod gateway;
 pub(crate) mod genesis;
 pub(crate) mod node;
 pub(crate) mod protocol;

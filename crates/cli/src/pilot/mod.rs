@@ -7,6 +7,7 @@
 //! DIR/people/NAME/               profiles: agent, clinicians, officers, desk, licensor, patients' wallets
 //! DIR/trustees/NAME/             trustee.key, and what the trustee answered
 //! DIR/patients/                  letters of charts that are not claimed yet
+//! DIR/gateway/                   gateway.toml of the hospital's, and the key of a system that may ask it
 //! DIR/engine/                    the validators' blocks and states
 //! DIR/pilot.toml                 what was loaded
 //! ```
@@ -15,6 +16,7 @@
 //! pilot's own steps talk to them over HTTP as anyone would.
 
 mod founding;
+mod gateway;
 mod index;
 mod load;
 mod tour;
@@ -172,6 +174,7 @@ impl Pilot {
         if !founding::is_enrolled(&self.dir) {
             founding::enrol(&self.dir).await?;
         }
+        gateway::prepare(&self.dir, self.port)?;
         let mut loaded = Loaded::read(&self.dir)?;
         let source = match &self.bundles {
             Some(folder) => Source::Bundles(folder.clone()),
@@ -237,6 +240,8 @@ impl Pilot {
                 patient.name,
             ));
         }
+        let config = gateway::config(&self.dir);
+        output.say(&format!("  keepwell gateway run --config {}", config.display()));
         output.say("  keepwell --help\nCtrl-C stops it; nothing is lost.");
     }
 }

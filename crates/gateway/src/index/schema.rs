@@ -82,9 +82,9 @@ impl Backend {
             format!(
                 "CREATE TABLE IF NOT EXISTS version (
                     row {row}, record {bytes} NOT NULL UNIQUE, chart {bytes} NOT NULL,
-                    name {bytes} NOT NULL, kind {bytes} NOT NULL, number BIGINT NOT NULL,
-                    time_ms BIGINT NOT NULL, ends BIGINT NOT NULL, body {bytes} NOT NULL,
-                    UNIQUE (name, number))"
+                    position BIGINT NOT NULL, name {bytes} NOT NULL, kind {bytes} NOT NULL,
+                    number BIGINT NOT NULL, time_ms BIGINT NOT NULL, ends BIGINT NOT NULL,
+                    body {bytes} NOT NULL, UNIQUE (name, chart, number))"
             ),
             format!(
                 "CREATE TABLE IF NOT EXISTS term (

@@ -135,6 +135,7 @@ fn version(record: u8, name: &str, number: u64) -> NewVersion<'static> {
     NewVersion {
         record: RecordId([record; 32]),
         chart: chart(1),
+        position: LogPosition(u64::from(record)),
         name: term(name),
         kind: term("Observation"),
         number,
@@ -142,6 +143,13 @@ fn version(record: u8, name: &str, number: u64) -> NewVersion<'static> {
         body: b"{\"valueDecimal\":72.50}",
         terms: vec![term("code=a"), term(&format!("number={number}"))],
     }
+}
+
+/// The newest version of a name that one chart has.
+async fn current(index: &Index, name: &str) -> Option<Version> {
+    let mut found = index.named(&[term(name)]).await.unwrap();
+    assert!(found.len() < 2, "{found:?}");
+    found.pop()
 }
 
 async fn found(index: &Index, terms: &[&[&str]], at: Snapshot) -> Vec<u8> {
@@ -157,17 +165,17 @@ async fn found(index: &Index, terms: &[&[&str]], at: Snapshot) -> Vec<u8> {
 fn versions_come_back_as_they_were_sent() {
     check(async |index, _| {
         index.put(&[version(1, "a", 1), version(2, "a", 2)], None).await.unwrap();
-        let current = index.current(&term("a")).await.unwrap().unwrap();
-        assert_eq!((current.record.0[0], current.number, current.time.0), (2, 2, 2_000));
-        assert_eq!(*current.body, b"{\"valueDecimal\":72.50}");
-        assert_eq!(current.chart, chart(1));
-        let first = index.version(&term("a"), 1).await.unwrap().unwrap();
+        let newest = current(&index, "a").await.unwrap();
+        assert_eq!((newest.record.0[0], newest.number, newest.time.0), (2, 2, 2_000));
+        assert_eq!(*newest.body, b"{\"valueDecimal\":72.50}");
+        assert_eq!(newest.chart, chart(1));
+        let first = index.version((chart(1), &term("a")), 1).await.unwrap().unwrap();
         assert_eq!(first.record.0[0], 1);
-        let history = index.history(&term("a"), u64::MAX).await.unwrap();
+        let history = index.history((chart(1), &term("a")), u64::MAX).await.unwrap();
         assert_eq!(history.iter().map(|it| it.number).collect::<Vec<_>>(), [2, 1]);
-        assert_eq!(index.history(&term("a"), 2).await.unwrap().len(), 1);
-        assert!(index.current(&term("b")).await.unwrap().is_none());
-        assert!(index.version(&term("a"), 3).await.unwrap().is_none());
+        assert_eq!(index.history((chart(1), &term("a")), 2).await.unwrap().len(), 1);
+        assert!(current(&index, "b").await.is_none());
+        assert!(index.version((chart(1), &term("a")), 3).await.unwrap().is_none());
     });
 }
 
@@ -223,8 +231,8 @@ fn what_is_put_again_or_late_changes_nothing() {
         index.put(&[version(9, "a", 2)], None).await.unwrap();
         let now = index.now().await.unwrap();
         assert_eq!(found(&index, &[], now).await, [2]);
-        assert_eq!(index.current(&term("a")).await.unwrap().unwrap().record.0[0], 2);
-        assert_eq!(index.history(&term("a"), u64::MAX).await.unwrap().len(), 2);
+        assert_eq!(current(&index, "a").await.unwrap().record.0[0], 2);
+        assert_eq!(index.history((chart(1), &term("a")), u64::MAX).await.unwrap().len(), 2);
     });
 }
 
@@ -242,7 +250,39 @@ fn a_chart_is_forgotten_whole() {
         assert_eq!(index.mark(chart(2)).await.unwrap().unwrap(), b"three");
         // It may be granted again.
         index.put(&[version(1, "a", 1)], None).await.unwrap();
-        assert!(index.current(&term("a")).await.unwrap().is_some());
+        assert!(current(&index, "a").await.is_some());
+    });
+}
+
+#[test]
+fn charts_may_call_different_things_the_same() {
+    check(async |index, _| {
+        let other = NewVersion { chart: chart(2), ..version(2, "a", 1) };
+        index.put(&[version(1, "a", 1), other], None).await.unwrap();
+        index.put(&[version(3, "a", 2)], None).await.unwrap();
+        let named = index.named(&[term("a"), term("b")]).await.unwrap();
+        let named: Vec<_> = named.iter().map(|it| (it.chart, it.number)).collect();
+        assert_eq!(named, [(chart(2), 1), (chart(1), 2)]);
+        assert_eq!(index.history((chart(2), &term("a")), u64::MAX).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_resource_is_forgotten_in_all_its_versions() {
+    check(async |index, _| {
+        let other = NewVersion { chart: chart(2), ..version(4, "a", 1) };
+        index
+            .put(&[version(1, "a", 1), version(2, "a", 2), version(3, "b", 1), other], None)
+            .await
+            .unwrap();
+        index.forget_resource(chart(2), RecordId([1; 32])).await.unwrap();
+        assert_eq!(index.named(&[term("a")]).await.unwrap().len(), 2, "it is another chart's");
+        index.forget_resource(chart(1), RecordId([1; 32])).await.unwrap();
+        let left = index.named(&[term("a"), term("b")]).await.unwrap();
+        assert_eq!(left.iter().map(|it| it.record.0[0]).collect::<Vec<_>>(), [3, 4]);
+        assert!(index.history((chart(1), &term("a")), u64::MAX).await.unwrap().is_empty());
+        assert!(!index.has(RecordId([2; 32])).await.unwrap());
+        index.forget_resource(chart(1), RecordId([1; 32])).await.unwrap();
     });
 }
 
@@ -251,9 +291,9 @@ fn it_is_there_again_for_the_same_key_alone() {
     check(async |index, url| {
         index.put(&[version(1, "a", 1)], None).await.unwrap();
         let again = Index::open(&url, key()).await.unwrap();
-        assert!(again.current(&term("a")).await.unwrap().is_some());
+        assert!(current(&again, "a").await.is_some());
         let other = Index::open(&url, IndexKey::from_bytes(&[8; 32])).await.unwrap();
-        let refused = other.current(&term("a")).await.unwrap_err();
+        let refused = other.named(&[term("a")]).await.unwrap_err();
         assert!(matches!(refused, IndexError::Sealed { row: 1, .. }), "{refused}");
     });
 }

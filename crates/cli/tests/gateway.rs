@@ -1,0 +1,372 @@
+//! A hospital's gateway beside a pilot: what a system of the hospital sends is sealed and final, what it reads is an access
+//! that the patient sees, and what it may not see is not there.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{PATIENCE, Pilot, Place, Process, keepwell, scratch};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// A pilot with patients who have not claimed their charts, and one who has.
+fn pilot(home: &Path) -> Pilot {
+    Pilot::begin_with(&home.join("pilot"), &["--patients", "3"]).until_up()
+}
+
+/// A gateway of the pilot's hospital, and a system that asks it.
+struct Desk<'a> {
+    place: Place<'a>,
+    base: String,
+    config: String,
+    process: Process,
+    token: String,
+    http: Client,
+}
+
+impl<'a> Desk<'a> {
+    fn start(place: Place<'a>) -> Self {
+        let config = place.path("gateway/gateway.toml");
+        let base = place.toml("gateway/gateway.toml")["base"].as_str().unwrap().to_owned();
+        let again = ["gateway", "client", "--id", "ehr", "--to", &place.path("gateway/ehr")];
+        keepwell(&again).refused(&["name a folder, or a new one"]);
+        let folder = place.path("gateway/reader");
+        keepwell(&["gateway", "client", "--id", "reader", "--to", &folder]).ok();
+        let reader = "\n[[clients]]\nid = \"reader\"\nkeys = \"reader/keys.json\"\n\
+            member = \"../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/*.read\"]\n";
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace("[[clients]]", "follow_s = 1\n[[clients]]") + reader)
+            .unwrap();
+        let process = Self::run(&place, &config);
+        let mut desk =
+            Self { place, base, config, process, token: String::new(), http: Client::new() };
+        desk.token = desk.token_of("ehr");
+        desk
+    }
+
+    fn run(place: &Place<'_>, config: &str) -> Process {
+        let log = place.dir.join("gateway.log");
+        let mut process = Process::start(&["gateway", "run", "--config", config], &log);
+        process.wait_for("fhir: ");
+        process
+    }
+
+    fn token_of(&self, id: &str) -> String {
+        let key = self.place.path(&format!("gateway/{id}/key.pem"));
+        let asked = ["gateway", "token", "--base", &self.base, "--id", id, "--key", &key];
+        keepwell(&asked).ok().stdout.trim().to_owned()
+    }
+
+    fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}/{path}", self.base)
+        };
+        self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.ask(Method::GET, path).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &str) -> Response {
+        let ask = self.ask(method, path).header("content-type", "application/fhir+json");
+        ask.body(body.to_owned()).send().await.unwrap()
+    }
+}
+
+fn header(answer: &Response, name: &str) -> String {
+    answer.headers().get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap().to_owned()
+}
+
+/// Panics unless the answer is an OperationOutcome with this status that says this.
+async fn refused(answer: Response, status: u16, words: &str) {
+    let given = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!((given, &body["resourceType"]), (status, &json!("OperationOutcome")), "{body}");
+    assert!(body.to_string().contains(words), "nothing of {words:?}: {body}");
+}
+
+#[test]
+fn a_system_reads_and_writes_records_over_fhir() {
+    let home = scratch();
+    let mut pilot = pilot(home.path());
+    let dir = pilot.dir.clone();
+    let mut desk = Desk::start(Place { dir: &dir });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        strangers_get_nothing(&desk).await;
+        let patient = what_was_loaded_is_found(&desk).await;
+        let (own, observation) = what_is_sent_comes_back(&desk).await;
+        versions_follow_one_another(&desk, &observation).await;
+        what_is_there_is_not_made_twice(&desk).await;
+        what_cannot_be_is_refused(&desk, &patient, &own).await;
+    });
+    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
+
+    // The same, from the ledger and the custodians alone.
+    fs::remove_dir_all(dir.join("gateway/index")).unwrap();
+    desk.process = Desk::run(&desk.place, &desk.config);
+    desk.token = desk.token_of("ehr");
+    runtime.block_on(async {
+        let found = desk.get("Patient?identifier=urn:mrn|4711").await;
+        assert_eq!(found["entry"].as_array().unwrap().len(), 1, "{found}");
+        let id = found["entry"][0]["resource"]["id"].as_str().unwrap().to_owned();
+        let found =
+            desk.get(&format!("Observation?patient={id}&code=http://loinc.org|29463-7")).await;
+        assert_eq!(found["entry"].as_array().unwrap().len(), 1, "{found}");
+        assert_eq!(found["entry"][0]["resource"]["meta"]["versionId"], "3", "{found}");
+    });
+    let rebuild = ["gateway", "rebuild", "--config", &desk.config];
+    keepwell(&rebuild).refused(&["another program has it open"]);
+    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
+    let rebuilt = keepwell(&rebuild).ok();
+    assert!(!rebuilt.stdout.starts_with("0 "), "{rebuilt:?}");
+    // No path, no id and no query is in the log.
+    for word in ["Observation", "4711", "Patient/"] {
+        assert!(!desk.process.said().contains(word), "{}", desk.process.said());
+    }
+    assert!(pilot.process.interrupt().success());
+}
+
+async fn strangers_get_nothing(desk: &Desk<'_>) {
+    let open = Client::new();
+    let metadata: Value =
+        open.get(format!("{}/metadata", desk.base)).send().await.unwrap().json().await.unwrap();
+    assert_eq!(metadata["fhirVersion"], "4.0.1");
+    let smart = open.get(format!("{}/.well-known/smart-configuration", desk.base)).send().await;
+    let smart: Value = smart.unwrap().json().await.unwrap();
+    assert_eq!(smart["token_endpoint"], format!("{}/auth/token", desk.base));
+    for token in ["", "00", "not a token"] {
+        let url = format!("{}/Patient", desk.base);
+        let answer = open.get(url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(header(&answer, "www-authenticate"), "Bearer");
+        refused(answer, 401, "five minutes").await;
+    }
+    let reader = desk.token_of("reader");
+    let url = format!("{}/Patient", desk.base);
+    let answer = open.post(url).bearer_auth(reader).body("{}").send().await.unwrap();
+    refused(answer, 403, "scope").await;
+    let key = desk.place.path("gateway/reader/key.pem");
+    let other = ["gateway", "token", "--base", &desk.base, "--id", "ehr", "--key", &key];
+    keepwell(&other).refused(&["gives no token"]);
+}
+
+/// The pilot's patients, page by page; returns the id of one.
+async fn what_was_loaded_is_found(desk: &Desk<'_>) -> String {
+    let first = desk.get("Patient?_count=1&_sort=family").await;
+    assert_eq!(first["entry"].as_array().unwrap().len(), 1, "{first}");
+    let next = first["link"].as_array().unwrap().iter().find(|it| it["relation"] == "next");
+    assert!(next.is_some(), "{first}");
+    let second = desk.get(next.unwrap()["url"].as_str().unwrap()).await;
+    let ids = [&first, &second].map(|it| it["entry"][0]["resource"]["id"].as_str().unwrap());
+    assert_ne!(ids[0], ids[1]);
+    let id = ids[0].to_owned();
+    let found = desk.get(&format!("Observation?patient={id}&_sort=-date&_count=5")).await;
+    let entries = found["entry"].as_array().unwrap();
+    assert!(!entries.is_empty(), "{found}");
+    for entry in entries {
+        let url = entry["fullUrl"].as_str().unwrap();
+        assert_eq!(desk.get(url).await, entry["resource"]);
+        let subject = entry["resource"]["subject"]["reference"].as_str().unwrap();
+        assert!(subject.ends_with(&id), "{subject}");
+    }
+    id
+}
+
+/// A patient and a weight of theirs; returns their ids.
+async fn what_is_sent_comes_back(desk: &Desk<'_>) -> (String, String) {
+    let patient = r#"{ "resourceType": "Patient", "identifier": [{"system":"urn:mrn","value":"4711"}], "name": [{"family":"Grønn"}] }"#;
+    let answer = desk.send(Method::POST, "Patient", patient).await;
+    assert_eq!(answer.status(), 201);
+    assert_eq!(header(&answer, "etag"), "W/\"1\"");
+    let location = header(&answer, "location");
+    let url = location.strip_suffix("/_history/1").unwrap().to_owned();
+    let id = url.rsplit_once('/').unwrap().1.to_owned();
+    assert_eq!(desk.get(&url).await["name"][0]["family"], "Grønn");
+    for query in ["identifier=urn:mrn|4711", "family=Grø", "name:exact=Grønn", "_id=ID"] {
+        let found = desk.get(&format!("Patient?{}", query.replace("ID", &id))).await;
+        assert_eq!(found["entry"].as_array().map(Vec::len), Some(1), "{query}: {found}");
+    }
+
+    let weight = format!(
+        r#"{{"resourceType":"Observation","status":"final","code":{{"coding":[{{"system":"http://loinc.org","code":"29463-7"}}]}},"subject":{{"reference":"Patient/{id}"}},"effectiveDateTime":"2026-11-02","valueQuantity":{{"value":72.50,"unit":"kg"}}}}"#
+    );
+    let answer = desk.send(Method::POST, "Observation", &weight).await;
+    assert_eq!(answer.status(), 201);
+    let location = header(&answer, "location");
+    let observation = location.strip_suffix("/_history/1").unwrap().to_owned();
+    let text = desk.ask(Method::GET, &observation).send().await.unwrap().text().await.unwrap();
+    // Decimals and order come back as they were sent.
+    assert!(text.contains(r#""valueQuantity":{"value":72.50,"unit":"kg"}"#), "{text}");
+    let again = desk.ask(Method::GET, &observation).header("if-none-match", "W/\"1\"");
+    assert_eq!(again.send().await.unwrap().status(), 304);
+    (id, observation)
+}
+
+async fn versions_follow_one_another(desk: &Desk<'_>, url: &str) {
+    let first = desk.ask(Method::GET, url).send().await.unwrap().text().await.unwrap();
+    let second = first.replace("72.50", "73.0");
+    let put = |body: &str, tag: &str| {
+        desk.ask(Method::PUT, url).header("if-match", tag.to_owned()).body(body.to_owned()).send()
+    };
+    let answer = put(&second, "W/\"1\"").await.unwrap();
+    assert_eq!((answer.status().as_u16(), header(&answer, "etag")), (200, "W/\"2\"".into()));
+    refused(put(&first, "W/\"1\"").await.unwrap(), 412, "version 2 is the newest").await;
+    // Of two at once the ledger takes one.
+    let (one, two) = tokio::join!(put(&first, "W/\"2\""), put(&second, "W/\"2\""));
+    let mut statuses = [one, two].map(|it| it.unwrap().status().as_u16());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412]);
+
+    let old = desk.get(&format!("{url}/_history/1")).await;
+    assert_eq!(old["valueQuantity"]["value"].to_string(), "72.50");
+    let history = desk.get(&format!("{url}/_history")).await;
+    let versions: Vec<_> = history["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["resource"]["meta"]["versionId"].as_str().unwrap())
+        .collect();
+    assert_eq!(versions, ["3", "2", "1"]);
+    let answer = desk.ask(Method::GET, &format!("{url}/_history/9")).send().await.unwrap();
+    refused(answer, 404, "nothing is here that you may read").await;
+}
+
+/// Conditional creates, one after the other and two at once.
+async fn what_is_there_is_not_made_twice(desk: &Desk<'_>) {
+    let create = |value: &str| {
+        let body = json!({
+            "resourceType": "Patient", "identifier": [{ "system": "urn:mrn", "value": value }],
+        });
+        let condition = format!("identifier=urn:mrn|{value}");
+        desk.ask(Method::POST, "Patient")
+            .header("if-none-exist", condition)
+            .body(body.to_string())
+            .send()
+    };
+    assert_eq!(create("4711").await.unwrap().status(), 200);
+    let (one, two) = tokio::join!(create("4712"), create("4712"));
+    let mut statuses = [one, two].map(|it| it.unwrap().status().as_u16());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 201]);
+    let found = desk.get("Patient?identifier=urn:mrn|4712").await;
+    assert_eq!(found["entry"].as_array().unwrap().len(), 1, "{found}");
+}
+
+async fn what_cannot_be_is_refused(desk: &Desk<'_>, patient: &str, own: &str) {
+    let observation = |subject: &str| {
+        json!({ "resourceType": "Observation", "status": "final", "subject": { "reference": subject } })
+            .to_string()
+    };
+    for (path, body, status, words) in [
+        ("Observation", "{".to_owned(), 400, "complete"),
+        ("Observation", "{\"resourceType\":\"Patient\"}".into(), 400, "their type"),
+        ("Observation", observation("Patient/nobody"), 422, "create the Patient first"),
+        (
+            "Observation",
+            observation("https://elsewhere.example/Patient/1"),
+            422,
+            "create the Patient",
+        ),
+        ("Organization", "{\"resourceType\":\"Organization\"}".into(), 422, "names no patient"),
+        ("Nothing", "{}".into(), 404, "no resource type"),
+    ] {
+        refused(desk.send(Method::POST, path, &body).await, status, words).await;
+    }
+    for (path, status, words) in [
+        ("Observation?code=29463-7", 403, "name the patient"),
+        ("Observation?patient=1&nothing=1", 200, "nothing"),
+        ("Observation/no such id", 400, "an id has"),
+        ("Observation?_page=x", 400, "next links"),
+        ("Patient?birthdate=soon", 400, "a date such as"),
+        ("Patient/nobody", 404, "nothing is here that you may read"),
+        ("Patient?_summary=count", 400, "counted"),
+    ] {
+        let answer = desk.ask(Method::GET, path).send().await.unwrap();
+        let given = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        assert!(given == status && text.contains(words), "{path}: {given} {text}");
+    }
+    let strict = desk.ask(Method::GET, "Patient?nothing=1").header("prefer", "handling=strict");
+    refused(strict.send().await.unwrap(), 400, "nothing").await;
+    let answer = desk.ask(Method::DELETE, &format!("Patient/{own}")).send().await.unwrap();
+    refused(answer, 405, "redact").await;
+    let large =
+        format!("{{\"resourceType\":\"Patient\",\"x\":\"{}\"}}", "x".repeat(17 * 1024 * 1024));
+    refused(desk.send(Method::POST, "Patient", &large).await, 413, "parts").await;
+    let xml = desk
+        .ask(Method::GET, &format!("Patient/{patient}"))
+        .header("accept", "application/fhir+xml");
+    refused(xml.send().await.unwrap(), 406, "only JSON").await;
+}
+
+#[test]
+fn a_patient_sees_who_asked_and_takes_the_chart_away() {
+    let home = scratch();
+    let mut pilot = pilot(home.path());
+    let dir = pilot.dir.clone();
+    let desk = Desk::start(Place { dir: &dir });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let patient = runtime.block_on(async {
+        let found = desk.get("Patient?_count=1").await;
+        found["entry"][0]["resource"]["id"].as_str().unwrap().to_owned()
+    });
+    // Whose chart it is: the one whose log has the accesses of the physician.
+    let officer = desk.place.person("officer");
+    let pilots = desk.place.toml("pilot.toml");
+    let seen = |chart: &str| {
+        let audit = keepwell(&["audit", "--as", &officer, chart, "--json"]).ok();
+        audit.json().to_string().matches("TREAT").count()
+    };
+    let charts: Vec<_> = pilots["patients"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["chart"].as_str().unwrap().to_owned())
+        .collect();
+    let before: Vec<_> = charts.iter().map(|it| seen(it)).collect();
+    runtime.block_on(desk.get(&format!("Patient/{patient}")));
+    let after: Vec<_> = charts.iter().map(|it| seen(it)).collect();
+    let grown: usize = before.iter().zip(&after).map(|(before, after)| after - before).sum();
+    assert_eq!(grown, 1, "one read is one access: {before:?} {after:?}");
+
+    // The patient takes the chart over: the gateway forgets it.
+    let mine = before.iter().zip(&after).position(|(before, after)| before != after).unwrap();
+    let letter = &pilots["patients"][mine];
+    let (code, file) = (letter["code"].as_str().unwrap(), letter["letter"].as_str().unwrap());
+    claim(&desk.place, home.path(), (file, code));
+    let start = Instant::now();
+    while runtime.block_on(status_of(&desk, &patient)) != 404 {
+        assert!(start.elapsed() < PATIENCE, "{}", desk.process.said());
+        thread::sleep(Duration::from_millis(500));
+    }
+    drop(desk);
+    assert!(pilot.process.interrupt().success());
+}
+
+async fn status_of(desk: &Desk<'_>, patient: &str) -> u16 {
+    let answer = desk.ask(Method::GET, &format!("Patient/{patient}")).send().await.unwrap();
+    answer.status().as_u16()
+}
+
+/// A new wallet claims the chart of a letter.
+fn claim(place: &Place<'_>, home: &Path, (letter, code): (&str, &str)) {
+    let wallet = home.join("wallet");
+    let (wallet, like) = (wallet.to_str().unwrap(), place.person("agent"));
+    let operator = place.path("operator.key");
+    keepwell(&["wallet", "new", "--dir", wallet, "--like", &like, "--operator-file", &operator])
+        .ok();
+    keepwell(&["chart", "claim", "--as", wallet, "--letter", letter, "--code", code]).ok();
+}

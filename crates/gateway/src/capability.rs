@@ -1,0 +1,198 @@
+//! What is served, said once: the CapabilityStatement is made of it, and a request for anything else is refused by it.
+//!
+//! Not here: how it is served.
+
+use keepwell_fhir::{
+    interaction::{Id, Interaction, Query, ResourceType, Scope, Target, Within},
+    outcome::{IssueType, Outcome, Status},
+    search::table::{self, parameters},
+};
+use serde_json::{Value, json};
+
+/// An interaction that is served.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Served {
+    /// POST of a type; with a condition, as some clients send it.
+    Create(ResourceType, Query),
+    /// GET of an id.
+    Read(ResourceType, Id),
+    /// GET of a version.
+    VersionRead(ResourceType, Id, Id),
+    /// PUT of an id.
+    Update(ResourceType, Id),
+    /// GET of an id's versions.
+    History(ResourceType, Id, Query),
+    /// GET of a type, and POST of `_search`.
+    Search(ResourceType, Query),
+}
+
+/// The codes of all that is served, as `TypeRestfulInteraction` has them.
+pub const CODES: [&str; 6] =
+    ["create", "read", "vread", "update", "history-instance", "search-type"];
+
+impl Served {
+    /// Its code: one of [`CODES`].
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Create(..) => CODES[0],
+            Self::Read(..) => CODES[1],
+            Self::VersionRead(..) => CODES[2],
+            Self::Update(..) => CODES[3],
+            Self::History(..) => CODES[4],
+            Self::Search(..) => CODES[5],
+        }
+    }
+
+    /// What an interaction is, or why it is not served.
+    pub fn of(interaction: Interaction) -> Result<Self, Outcome> {
+        Ok(match interaction {
+            Interaction::Create(of, query) => Self::Create(of, query),
+            Interaction::Read(of, id) => Self::Read(of, id),
+            Interaction::VersionRead(of, id, version) => Self::VersionRead(of, id, version),
+            Interaction::Update(Target::Instance(of, id)) => Self::Update(of, id),
+            Interaction::Search(Within::Type(of), query) => Self::Search(of, query),
+            Interaction::History(Scope::Instance(of, id), query) => Self::History(of, id, query),
+            Interaction::Delete(_) => return Err(no_deletes()),
+            Interaction::Capabilities
+            | Interaction::Bundle
+            | Interaction::Update(Target::Matching(..))
+            | Interaction::Patch(_)
+            | Interaction::Search(Within::System | Within::Compartment(..), _)
+            | Interaction::History(Scope::System | Scope::Type(_), _)
+            | Interaction::Operation(..) => return Err(not_served()),
+        })
+    }
+}
+
+fn no_deletes() -> Outcome {
+    let text = "nothing is deleted here: mark it as entered in error with an update, or have it redacted by the patient, the chart's organisation and its author (keepwell record redact)";
+    Outcome::error(IssueType::NotSupported, text).with_status(Status::METHOD_NOT_ALLOWED)
+}
+
+fn not_served() -> Outcome {
+    let text = "this interaction is not served here; metadata lists those that are";
+    Outcome::error(IssueType::NotSupported, text).with_status(Status::METHOD_NOT_ALLOWED)
+}
+
+/// The resource types that are served: those that are about patients, since all that is kept is in a patient's chart.
+pub fn resource_types() -> impl Iterator<Item = &'static str> {
+    let is_about_patients = |of: &&str| {
+        *of == "Patient"
+            || parameters(of).any(|it| matches!(it.name, "patient" | "subject" | "beneficiary"))
+    };
+    table::resource_types().filter(is_about_patients)
+}
+
+/// The CapabilityStatement (R4, CapabilityStatement). `date` is a FHIR dateTime.
+pub fn statement(base: &str, date: &str) -> Value {
+    let interactions = CODES.map(|code| json!({ "code": code }));
+    let resources: Vec<_> = resource_types()
+        .map(|of| {
+            let params: Vec<_> = parameters(of)
+                .map(|it| {
+                    json!({
+                        "name": it.name, "type": it.kind.code(), "definition": it.definition(of),
+                        "documentation": it.documentation(),
+                    })
+                })
+                .collect();
+            json!({
+                "type": of, "interaction": interactions, "versioning": "versioned-update",
+                "readHistory": true, "updateCreate": false, "conditionalCreate": true,
+                "conditionalRead": "not-match", "conditionalUpdate": false,
+                "conditionalDelete": "not-supported", "referencePolicy": ["literal"],
+                "searchInclude": table::includes(of).collect::<Vec<_>>(),
+                "searchRevInclude": table::reverse_includes(of).collect::<Vec<_>>(),
+                "searchParam": params,
+            })
+        })
+        .collect();
+    json!({
+        "resourceType": "CapabilityStatement", "status": "active", "date": date,
+        "kind": "instance", "fhirVersion": "4.0.1", "format": ["json"],
+        "software": { "name": "Keepwell", "version": env!("CARGO_PKG_VERSION") },
+        "implementation": {
+            "description": "Sealed records on a permissioned ledger; each read is an entry that the patient sees",
+            "url": base,
+        },
+        "rest": [{
+            "mode": "server",
+            "security": {
+                "service": [{ "coding": [{
+                    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                    "code": "SMART-on-FHIR",
+                }] }],
+                "extension": [{
+                    "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+                    "extension": [{ "url": "token", "valueUri": format!("{base}/auth/token") }],
+                }],
+            },
+            "resource": resources,
+        }],
+    })
+}
+
+/// What SMART clients look for (SMART App Launch 2.2, section 9).
+pub fn smart_configuration(base: &str) -> Value {
+    json!({
+        "token_endpoint": format!("{base}/auth/token"),
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["ES384", "RS384"],
+        "scopes_supported": ["system/*.cruds"],
+        "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use keepwell_fhir::interaction::Method;
+
+    use super::*;
+
+    #[test]
+    fn all_that_is_told_is_served() {
+        let statement = statement("https://gateway.example/fhir", "2026-01-01");
+        let resources = statement["rest"][0]["resource"].as_array().unwrap();
+        assert!(resources.len() > 40, "{}", resources.len());
+        let told: Vec<_> = resources[0]["interaction"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["code"].as_str().unwrap())
+            .collect();
+        for (method, path, code) in [
+            (Method::Post, "Observation", "create"),
+            (Method::Get, "Observation/1", "read"),
+            (Method::Get, "Observation/1/_history/2", "vread"),
+            (Method::Put, "Observation/1", "update"),
+            (Method::Get, "Observation/1/_history", "history-instance"),
+            (Method::Get, "Observation", "search-type"),
+            (Method::Post, "Observation/_search", "search-type"),
+        ] {
+            let interaction = Interaction::parse(method, path, None).unwrap();
+            assert_eq!(Served::of(interaction).unwrap().code(), code);
+            assert!(told.contains(&code), "{code}");
+        }
+        assert_eq!(told.len(), CODES.len());
+    }
+
+    #[test]
+    fn what_is_not_told_is_refused_with_what_to_do() {
+        for (method, path) in [
+            (Method::Post, ""),
+            (Method::Get, ""),
+            (Method::Get, "_history"),
+            (Method::Get, "Observation/_history"),
+            (Method::Get, "Patient/1/Observation"),
+            (Method::Patch, "Observation/1"),
+            (Method::Get, "Patient/1/$everything"),
+        ] {
+            let interaction = Interaction::parse(method, path, None).unwrap();
+            let refused = Served::of(interaction).unwrap_err();
+            assert_eq!(refused.status(), Status::METHOD_NOT_ALLOWED);
+        }
+        let delete = Interaction::parse(Method::Delete, "Observation/1", None).unwrap();
+        assert!(Served::of(delete).unwrap_err().to_json().contains("redact"));
+    }
+}

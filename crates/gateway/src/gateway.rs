@@ -1,0 +1,189 @@
+//! What a gateway holds: the way to the ledger, the key agent of its organisation, and the index.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex as Lock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use keepwell_client::{
+    Client,
+    chart::Arrangement,
+    identity::{Actor, OrganisationAgent},
+};
+use keepwell_crypto::index::TERM_BYTES;
+use keepwell_fhir::{
+    interaction::{Id, ResourceType},
+    outcome::Outcome,
+};
+use keepwell_types::{
+    access::Purpose,
+    id::{ChartId, LogPosition, MemberId, OrganisationId, RecordId},
+    time::BlockTime,
+};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use crate::{
+    answer::{no_index, not_found},
+    index::{FIND_TERMS_MAX, Index, Version},
+    terms::Terms,
+};
+
+/// Whom the names of what patients write themselves are of: no organisation's id.
+pub(crate) const PATIENTS: OrganisationId = OrganisationId([0; OrganisationId::LEN]);
+
+/// Who asks, and what for.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The member in whose name accesses and records stand on the ledger.
+    pub actor: Actor,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// With what charts are opened for patients who are new.
+#[derive(Clone, Debug)]
+pub struct NewCharts {
+    /// The compartments by name, and whether each needs separate consent.
+    pub compartments: Vec<(&'static str, bool)>,
+    /// Who stores, and who else may author.
+    pub arrangement: Arrangement,
+    /// How long a patient has to claim the chart, in milliseconds.
+    pub claim_ms: u64,
+}
+
+/// What is chosen for a gateway.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its public address, without a slash at the end.
+    pub base: String,
+    /// Charts of new patients.
+    pub new_charts: NewCharts,
+}
+
+/// One organisation's gateway.
+pub struct Gateway {
+    pub(crate) client: Client,
+    pub(crate) agent: Mutex<OrganisationAgent>,
+    pub(crate) index: Index,
+    pub(crate) settings: Settings,
+    pub(crate) organisation: OrganisationId,
+    /// Whose member each author is, as far as it was asked.
+    pub(crate) authors: Lock<BTreeMap<MemberId, OrganisationId>>,
+    /// All organisations, as of the last time that the ledger was followed.
+    pub(crate) organisations: Lock<Vec<OrganisationId>>,
+    /// Charts that are left alone, until when, and how long that was.
+    pub(crate) resting: Lock<BTreeMap<ChartId, (Instant, Duration)>>,
+    /// Held by whoever creates on a condition: of two at once here, the second finds what the first made.
+    pub(crate) conditional: Mutex<()>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("organisation", &self.organisation).finish_non_exhaustive()
+    }
+}
+
+/// A resource of the index, read.
+pub(crate) struct Found {
+    pub(crate) version: Version,
+    pub(crate) resource: Value,
+}
+
+impl Found {
+    /// Nothing if what is kept is no resource.
+    pub(crate) fn of(version: Version) -> Option<Self> {
+        let resource = serde_json::from_slice(&version.body).ok()?;
+        Some(Self { version, resource })
+    }
+
+    /// What was just written, before the index is asked for it.
+    pub(crate) fn written(
+        chart: ChartId,
+        record: RecordId,
+        (number, time): (u64, BlockTime),
+        json: &str,
+    ) -> Self {
+        let resource = serde_json::from_str(json).unwrap_or_default();
+        let (row, position, name) = (0, LogPosition(0), [0; TERM_BYTES]);
+        let body = Zeroizing::new(json.as_bytes().to_vec());
+        let version = Version { row, record, chart, position, name, number, time, body };
+        Self { version, resource }
+    }
+
+    pub(crate) fn resource_type(&self) -> &str {
+        self.resource.get("resourceType").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.resource.get("id").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> &str {
+        std::str::from_utf8(&self.version.body).unwrap_or_default()
+    }
+
+    /// Its path below the base.
+    pub(crate) fn path(&self) -> String {
+        format!("{}/{}", self.resource_type(), self.id())
+    }
+}
+
+impl Gateway {
+    /// A gateway over these. `index` is under the agent's key ([`OrganisationAgent::gateway_key`]).
+    pub fn new(client: Client, agent: OrganisationAgent, index: Index, settings: Settings) -> Self {
+        let organisation = agent.identity().organisation();
+        Self {
+            client,
+            agent: Mutex::new(agent),
+            index,
+            settings,
+            organisation,
+            authors: Lock::default(),
+            organisations: Lock::default(),
+            resting: Lock::default(),
+            conditional: Mutex::default(),
+        }
+    }
+
+    /// Its public address.
+    pub fn base(&self) -> &str {
+        &self.settings.base
+    }
+
+    pub(crate) fn terms(&self) -> Terms<'_> {
+        Terms(self.index.key())
+    }
+
+    /// Who may have written what is here, this organisation first: a name that two of them use is this one's.
+    fn authors(&self) -> Vec<OrganisationId> {
+        let all = self.organisations.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = all.iter().copied().filter(|it| *it != self.organisation);
+        [self.organisation, PATIENTS].into_iter().chain(others).collect()
+    }
+
+    /// What has this type and id, what this organisation wrote first.
+    pub(crate) async fn named(&self, of: ResourceType, id: &Id) -> Result<Vec<Found>, Outcome> {
+        let name = |author| self.terms().name(author, of.as_str(), id.as_str());
+        let names: Vec<_> = self.authors().into_iter().map(name).collect();
+        let mut found = Vec::new();
+        for names in names.chunks(FIND_TERMS_MAX) {
+            found.extend(self.index.named(names).await.map_err(|error| no_index(&error))?);
+        }
+        found.sort_by_key(|it| names.iter().position(|name| *name == it.name));
+        Ok(found.into_iter().filter_map(Found::of).collect())
+    }
+
+    /// The chart of a patient of this organisation.
+    pub(crate) async fn chart_of(&self, patient: &Id) -> Result<ChartId, Outcome> {
+        let of: ResourceType = "Patient".parse().expect("R4 has it");
+        let found = self.named(of, patient).await?;
+        match found.as_slice() {
+            [] => Err(not_found()),
+            [one, ..] => Ok(one.version.chart),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Accesses: before anything of the index is shown, the ledger decides that it may be, and keeps that it was.
+//!
+//! # Invariants
+//!
+//! * An access is in the name of the member who asks, for the purpose for which it asks, and names what is shown.
+//! * What an access was refused for is not shown. The refusal stands on the ledger as well, where the patient sees it.
+//!
+//! Not here: accesses that are committed after the answer, and several in one entry.
+
+use std::collections::BTreeMap;
+
+use keepwell_client::{
+    ClientError,
+    error::LedgerError,
+    identity::Seeds,
+    open::{Opening, What},
+};
+use keepwell_fhir::outcome::Outcome;
+use keepwell_types::{access::RecordName, id::ChartId, limits::ACCESS_RECORDS_MAX};
+
+use crate::{
+    answer::refused,
+    gateway::{Asker, Gateway},
+    index::Version,
+};
+
+impl Gateway {
+    /// Has accesses to these versions decided, one for each chart or more, and says of each whether it may be shown.
+    pub(crate) async fn may_show(
+        &self,
+        asker: &Asker,
+        versions: &[&Version],
+    ) -> Result<Vec<bool>, Outcome> {
+        let mut by_chart: BTreeMap<ChartId, Vec<usize>> = BTreeMap::new();
+        for (at, version) in versions.iter().enumerate() {
+            by_chart.entry(version.chart).or_default().push(at);
+        }
+        let mut shown = vec![false; versions.len()];
+        for (chart, places) in by_chart {
+            let mut waiting: Vec<_> =
+                places.chunks(ACCESS_RECORDS_MAX).rev().map(<[usize]>::to_vec).collect();
+            while let Some(mut some) = waiting.pop() {
+                if self.note(asker, chart, versions, &some).await? {
+                    some.iter().for_each(|at| shown[*at] = true);
+                } else if some.len() > 1 {
+                    // An access is allowed whole or not at all: each half is asked for alone.
+                    let second = some.split_off(some.len() / 2);
+                    waiting.extend([second, some]);
+                }
+            }
+        }
+        Ok(shown)
+    }
+
+    async fn note(
+        &self,
+        asker: &Asker,
+        chart: ChartId,
+        versions: &[&Version],
+        places: &[usize],
+    ) -> Result<bool, Outcome> {
+        let name = |at: &usize| RecordName {
+            position: versions[*at].position,
+            record: versions[*at].record,
+        };
+        let what = What::Records(places.iter().map(name).collect());
+        let (actor, purpose, seeds) = (&asker.actor, asker.purpose, &Seeds::default());
+        let opening = Opening { actor, chart, what: &what, purpose, seeds };
+        match self.client.note_access(&opening).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Ledger(LedgerError::Rejected { .. })) => Ok(false),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+}

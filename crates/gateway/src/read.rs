@@ -1,0 +1,154 @@
+//! Reading: a resource, one of its versions, its history (R4 RESTful API, 3.1.0.2 and following).
+//!
+//! Not here: histories of a type or of all.
+
+use keepwell_fhir::{
+    header::{TagList, instant},
+    interaction::{Id, Method, ResourceType},
+    outcome::{Outcome, Status},
+    response::{self, Link, Response},
+    splice,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    answer::{Answer, no_index, not_found},
+    gateway::{Asker, Found, Gateway},
+};
+
+/// Versions of one page of a history.
+const HISTORY_MAX: usize = 100;
+
+impl Gateway {
+    /// The newest version of a resource. `none_match` is `If-None-Match`.
+    pub async fn read(
+        &self,
+        asker: &Asker,
+        (of, id): (ResourceType, &Id),
+        none_match: Option<&TagList>,
+    ) -> Result<Answer, Outcome> {
+        let found = self.one(asker, of, id).await?;
+        let mut answer = answer_of(&found);
+        if none_match.is_some_and(|tags| tags.matches(Some(found.version.number))) {
+            (answer.status, answer.body) = (Status::NOT_MODIFIED, None);
+        }
+        Ok(answer)
+    }
+
+    /// One version of a resource.
+    pub async fn read_version(
+        &self,
+        asker: &Asker,
+        (of, id): (ResourceType, &Id),
+        version: &Id,
+    ) -> Result<Answer, Outcome> {
+        let number = version.version().ok_or_else(not_found)?;
+        for newest in self.named(of, id).await? {
+            let (chart, name) = (newest.version.chart, newest.version.name);
+            let version = self.index.version((chart, &name), number).await;
+            let version = version.map_err(|error| no_index(&error))?;
+            if let Some(found) = version.and_then(Found::of)
+                && self.may_show(asker, &[&found.version]).await? == [true]
+            {
+                return Ok(answer_of(&found));
+            }
+        }
+        Err(not_found())
+    }
+
+    /// The versions of a resource that whoever asks may see, the newest first, below a number.
+    pub async fn history(
+        &self,
+        asker: &Asker,
+        (of, id): (ResourceType, &Id),
+        (below, count): (Option<u64>, Option<usize>),
+    ) -> Result<Answer, Outcome> {
+        let count = count.unwrap_or(HISTORY_MAX).min(HISTORY_MAX);
+        let mut found = None;
+        for newest in self.named(of, id).await? {
+            let (chart, name) = (newest.version.chart, newest.version.name);
+            let versions = self.index.history((chart, &name), below.unwrap_or(u64::MAX)).await;
+            let versions = versions.map_err(|error| no_index(&error))?;
+            let more = versions.len() > count;
+            let page: Vec<_> = versions.into_iter().take(count).filter_map(Found::of).collect();
+            let shown: Vec<_> = page.iter().map(|it| &it.version).collect();
+            let shown = self.may_show(asker, &shown).await?;
+            if shown.contains(&true) {
+                let last = page.last().map_or(0, |it| it.version.number);
+                let page = page.into_iter().zip(shown);
+                let page: Vec<_> = page.filter_map(|(it, shown)| shown.then_some(it)).collect();
+                found = Some((page, more.then_some(last)));
+                break;
+            }
+        }
+        let (page, next) = found.ok_or_else(not_found)?;
+
+        let url = format!("{}/{}/{}", self.base(), of.as_str(), id.as_str());
+        let next = next.map(|last| format!("{url}/_history?_count={count}&_below={last}"));
+        let itself = format!("{url}/_history");
+        let mut links = vec![Link { relation: "self", url: &itself }];
+        links.extend(next.iter().map(|url| Link { relation: "next", url }));
+        let bodies: Vec<_> = page.iter().map(shown_of).collect();
+        let entries: Vec<_> = page
+            .iter()
+            .zip(&bodies)
+            .map(|(found, body)| {
+                let (method, target) = match found.version.number {
+                    1 => (Method::Post, of.as_str()),
+                    _ => (Method::Put, &url[self.base().len() + 1..]),
+                };
+                let response = Response {
+                    version: Some(found.version.number),
+                    last_modified_ms: Some(found.version.time.0),
+                    ..Response::of(if method == Method::Post {
+                        Status::CREATED
+                    } else {
+                        Status::OK
+                    })
+                };
+                response::Version {
+                    full_url: &url,
+                    resource: Some(body),
+                    method,
+                    url: target,
+                    response,
+                }
+            })
+            .collect();
+        Ok(Answer::of(Status::OK, response::history(&links, None, &entries)))
+    }
+
+    /// The newest version of a resource, once an access to it is allowed. Where two are called the same, the first that
+    /// may be seen.
+    pub(crate) async fn one(
+        &self,
+        asker: &Asker,
+        of: ResourceType,
+        id: &Id,
+    ) -> Result<Found, Outcome> {
+        for found in self.named(of, id).await? {
+            if self.may_show(asker, &[&found.version]).await? == [true] {
+                return Ok(found);
+            }
+        }
+        Err(not_found())
+    }
+}
+
+/// A resource as it is shown: its bytes, with version and time of what the ledger has.
+pub(crate) fn shown_of(found: &Found) -> Box<RawValue> {
+    let version = &found.version;
+    let edited = splice::with_meta(found.json(), version.number, &instant(version.time.0));
+    // What is in the index was read strictly when it was put there.
+    let json = edited.map_or_else(|_| found.json().to_owned(), |it| it.json);
+    RawValue::from_string(json).expect("a resource is JSON")
+}
+
+/// An answer that shows a resource.
+pub(crate) fn answer_of(found: &Found) -> Answer {
+    Answer {
+        version: Some(found.version.number),
+        last_modified_ms: Some(found.version.time.0),
+        ..Answer::of(Status::OK, shown_of(found).get().to_owned())
+    }
+}

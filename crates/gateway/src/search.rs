@@ -1,0 +1,329 @@
+//! Search: the index narrows, `keepwell_fhir::search` decides, and the ledger allows what is shown.
+//!
+//! A page is of a snapshot: its `next` link names how many rows the index had, and how many matches were looked at, so that
+//! nothing that is written meanwhile moves it. Matches that whoever asks may not see are passed over, and the page is
+//! filled with the next ones.
+//!
+//! # Invariants
+//!
+//! * A search that is confined to no patient is refused, but for one that finds patients.
+//! * The resources of a search are bounded ([`POOL_MAX`]); one that needs more is refused, never cut.
+//!
+//! Not here: searches in all types or in a compartment; `_total`, which would count what whoever asks may not see.
+
+use std::collections::BTreeSet;
+
+use keepwell_fhir::{
+    header::instant,
+    interaction::Id,
+    outcome::{Issue, IssueType, Outcome, Severity, Status},
+    response::{self, Link, SearchMode},
+    search::{
+        Entry, Pool, Query, SearchError,
+        shape::{self, Shape},
+    },
+};
+use keepwell_types::id::ChartId;
+use serde_json::value::RawValue;
+
+use crate::{
+    answer::{Answer, no_index},
+    gateway::{Asker, Found, Gateway},
+    index::{Find, ROWS_MAX, Snapshot},
+    read::shown_of,
+};
+
+/// Resources among which one search looks.
+pub const POOL_MAX: usize = 20_000;
+/// Bytes of them.
+const POOL_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Matches of a page, unless the client says.
+const COUNT: usize = 20;
+/// And at most.
+const COUNT_MAX: usize = 200;
+/// Patients to whom one search may be confined, or whose records it may look at.
+const CHARTS_MAX: usize = 50;
+/// The parameter by which a page goes on: rows of the index, a dot, matches looked at.
+pub const PAGE: &str = "_page";
+
+/// Where a page begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Page {
+    at: Snapshot,
+    offset: usize,
+}
+
+impl Page {
+    /// Reads what a `next` link has.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (rows, offset) = text.split_once('.')?;
+        Some(Self { at: Snapshot(rows.parse().ok()?), offset: offset.parse().ok()? })
+    }
+}
+
+impl Gateway {
+    /// A page of what a query finds.
+    pub async fn search(
+        &self,
+        asker: &Asker,
+        query: &Query,
+        page: Option<Page>,
+    ) -> Result<Answer, Outcome> {
+        if query.shape == Shape::Count {
+            let text = "nothing is counted here: a number would count what you may not see; ask without _summary=count";
+            return Err(Outcome::error(IssueType::NotSupported, text));
+        }
+        let now = self.index.now().await.map_err(|error| no_index(&error))?;
+        let page = page.unwrap_or(Page { at: now, offset: 0 });
+        // A page of an index that was built again since would be another one.
+        if page.at > now {
+            let text = "the page is of an index that is not there any more; search again";
+            return Err(Outcome::error(IssueType::Expired, text).with_status(Status::GONE));
+        }
+        let found = self.pool(query, page.at).await?;
+        let times: Vec<_> = found.iter().map(|it| instant(it.version.time.0)).collect();
+        let entries = found.iter().zip(&times);
+        // What came in Bundles may refer to each other as those called them.
+        let entries = entries
+            .map(|(it, time)| {
+                let as_sent = format!("urn:uuid:{}", it.id());
+                Entry::new(&it.resource, it.id(), time).with_full_url(&as_sent)
+            })
+            .collect();
+        let pool = Pool::new(entries);
+        let mut matches = query.select(&pool);
+        query.sort(&pool, &mut matches, |at| found[at].version.row);
+
+        let count = query.count.map_or(COUNT, |it| (it as usize).min(COUNT_MAX));
+        let (shown, next) = self.fill(asker, &found, &matches, page.offset, count).await?;
+        let included = query.include(&pool, &shown).entries;
+        let allowed: Vec<_> = included.iter().map(|at| &found[*at].version).collect();
+        let allowed = self.may_show(asker, &allowed).await?;
+        let included: Vec<_> =
+            included.into_iter().zip(allowed).filter_map(|(at, may)| may.then_some(at)).collect();
+        let next = next.map(|offset| Page { offset, ..page });
+        Ok(self.searchset(query, &found, (&shown, &included), next))
+    }
+
+    /// What the index has now that a query finds in a chart, or among the Patients, whoever may see it: for conditions.
+    pub(crate) async fn matching(
+        &self,
+        query: &Query,
+        chart: Option<ChartId>,
+    ) -> Result<Vec<Found>, Outcome> {
+        let at = self.index.now().await.map_err(|error| no_index(&error))?;
+        let mut found = Vec::new();
+        match chart {
+            Some(chart) => {
+                let types = BTreeSet::from([query.resource_type]);
+                self.load_chart(&mut found, query, (chart, &types), at).await?;
+            }
+            None => found = self.pool(query, at).await?,
+        }
+        found.retain(|it| {
+            query.matches(&Entry::new(&it.resource, it.id(), &instant(it.version.time.0)))
+        });
+        Ok(found)
+    }
+
+    /// All resources that a query has to look at.
+    async fn pool(&self, query: &Query, at: Snapshot) -> Result<Vec<Found>, Outcome> {
+        let mut pool = Vec::new();
+        let mut types = query.types();
+        let charts = match query.patients() {
+            Some(patients) => {
+                let mut charts = BTreeSet::new();
+                for patient in patients {
+                    // Nobody's patient has no records: nothing is found.
+                    if let Ok(id) = patient.parse::<Id>()
+                        && let Ok(chart) = self.chart_of(&id).await
+                    {
+                        charts.insert(chart);
+                    }
+                }
+                charts
+            }
+            None if query.resource_type == "Patient" => {
+                let groups = self.terms().of_query(None, query);
+                self.load(&mut pool, self.terms().patients(), &groups, at).await?;
+                types.remove("Patient");
+                match types.is_empty() {
+                    true => BTreeSet::new(),
+                    false => pool.iter().map(|it: &Found| it.version.chart).collect(),
+                }
+            }
+            None => return Err(unconfined()),
+        };
+        if charts.len() > CHARTS_MAX {
+            return Err(too_costly());
+        }
+        for chart in charts {
+            self.load_chart(&mut pool, query, (chart, &types), at).await?;
+        }
+        Ok(pool)
+    }
+
+    async fn load_chart(
+        &self,
+        pool: &mut Vec<Found>,
+        query: &Query,
+        (chart, types): (ChartId, &BTreeSet<&str>),
+        at: Snapshot,
+    ) -> Result<(), Outcome> {
+        for resource_type in types {
+            let kind = self.terms().kind_of(chart, resource_type);
+            let mut groups = match *resource_type == query.resource_type {
+                true => self.terms().of_query(Some(chart), query),
+                false => Vec::new(),
+            };
+            if *resource_type == "Patient" {
+                groups.push(vec![self.terms().patient_of(chart)]);
+            }
+            self.load(pool, kind, &groups, at).await?;
+        }
+        Ok(())
+    }
+
+    async fn load(
+        &self,
+        pool: &mut Vec<Found>,
+        kind: keepwell_crypto::index::Term,
+        terms: &[Vec<keepwell_crypto::index::Term>],
+        at: Snapshot,
+    ) -> Result<(), Outcome> {
+        let mut after = 0;
+        loop {
+            let find = Find { kinds: &[kind], terms, at, after, rows_max: ROWS_MAX };
+            let rows = self.index.find(&find).await.map_err(|error| no_index(&error))?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.row;
+            pool.extend(rows.into_iter().filter_map(Found::of));
+            let bytes: usize = pool.iter().map(|it| it.version.body.len()).sum();
+            if pool.len() > POOL_MAX || bytes > POOL_BYTES_MAX {
+                return Err(too_costly());
+            }
+        }
+    }
+
+    /// Matches from `offset` on, as many as a page has, that whoever asks may see; and where the next page begins.
+    async fn fill(
+        &self,
+        asker: &Asker,
+        found: &[Found],
+        matches: &[usize],
+        mut offset: usize,
+        count: usize,
+    ) -> Result<(Vec<usize>, Option<usize>), Outcome> {
+        let mut shown = Vec::new();
+        while shown.len() < count && offset < matches.len() {
+            let until = matches.len().min(offset + count - shown.len());
+            let some = &matches[offset..until];
+            let versions: Vec<_> = some.iter().map(|at| &found[*at].version).collect();
+            let may = self.may_show(asker, &versions).await?;
+            shown.extend(some.iter().zip(may).filter_map(|(at, may)| may.then_some(*at)));
+            offset = until;
+        }
+        Ok((shown, (count > 0 && offset < matches.len()).then_some(offset)))
+    }
+
+    fn searchset(
+        &self,
+        query: &Query,
+        found: &[Found],
+        (shown, included): (&[usize], &[usize]),
+        next: Option<Page>,
+    ) -> Answer {
+        let url = format!("{}/{}", self.base(), query.resource_type);
+        let canonical = query.canonical();
+        let itself = match canonical.as_str() {
+            "" => url.clone(),
+            some => format!("{url}?{some}"),
+        };
+        let next = next.map(|it| {
+            let and = if canonical.is_empty() { "?" } else { "&" };
+            format!("{itself}{and}{PAGE}={}.{}", it.at.0, it.offset)
+        });
+        let mut links = vec![Link { relation: "self", url: &itself }];
+        links.extend(next.iter().map(|url| Link { relation: "next", url }));
+
+        let mut entries: Vec<(Option<String>, Box<RawValue>, SearchMode)> = Vec::new();
+        for (at, mode) in shown
+            .iter()
+            .map(|at| (*at, SearchMode::Match))
+            .chain(included.iter().map(|at| (*at, SearchMode::Include)))
+        {
+            let whole = shown_of(&found[at]);
+            let part = match mode {
+                SearchMode::Match => shape::shape(whole.get(), &query.shape).ok().flatten(),
+                SearchMode::Include | SearchMode::Outcome => Some(whole.get().to_owned()),
+            };
+            let part = part.and_then(|json| RawValue::from_string(json).ok());
+            if let Some(part) = part {
+                let full_url = format!("{}/{}", self.base(), found[at].path());
+                entries.push((Some(full_url), part, mode));
+            }
+        }
+        if let Some(outcome) = told(&query.ignored) {
+            let json = RawValue::from_string(outcome.to_json()).expect("an outcome is JSON");
+            entries.push((None, json, SearchMode::Outcome));
+        }
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(url, resource, mode)| response::Found {
+                full_url: url.as_deref(),
+                resource,
+                mode: *mode,
+            })
+            .collect();
+        Answer::of(Status::OK, response::searchset(&links, None, &entries))
+    }
+}
+
+/// What was left out of a query, as the answer tells it.
+fn told(ignored: &[SearchError]) -> Option<Outcome> {
+    let mut issues = ignored
+        .iter()
+        .map(|it| Issue::new(Severity::Warning, IssueType::NotSupported, &it.to_string()));
+    let mut outcome = Outcome::new(issues.next()?);
+    issues.for_each(|issue| outcome.push(issue));
+    Some(outcome)
+}
+
+fn unconfined() -> Outcome {
+    Outcome::error(
+        IssueType::TooCostly,
+        "this would look into the records of all patients, whose keys nobody has granted; name the patient (patient=ID), find patients with a search for Patient first, or ask for a research cohort with their consent",
+    )
+}
+
+fn too_costly() -> Outcome {
+    Outcome::error(
+        IssueType::TooCostly,
+        "too many resources would have to be looked at; name a patient, a code or a day as well",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_of_which_index_it_is_and_where_it_begins() {
+        let page = Page { at: Snapshot(12), offset: 40 };
+        assert_eq!(Page::parse("12.40"), Some(page));
+        for bad in [
+            "",
+            "12",
+            ".",
+            "12.",
+            ".40",
+            "-1.0",
+            "1.2.3",
+            "a.b",
+            "12.40 ",
+            "99999999999999999999.1",
+        ] {
+            assert_eq!(Page::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! The interface: requests in, answers out, and who may ask.
+//!
+//! ```text
+//! BASE/metadata, BASE/.well-known/smart-configuration, BASE/auth/token     anyone
+//! BASE/...                                                                 whoever shows a token that is good for it
+//! ```
+//!
+//! # Invariants
+//!
+//! * Every answer to a FHIR request that fails is an OperationOutcome.
+//! * No log line and no metric has an id, a query or a body.
+//! * A body has at most [`BODY_BYTES_MAX`](crate::follow::BODY_BYTES_MAX) bytes; a request takes at most [`TIME_MAX`].
+//!
+//! Not here: TLS, and keeping slow clients and floods away, which are the work of the proxy on the same computer; XML.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{
+            ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, IF_MATCH,
+            IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+        },
+    },
+    response::{IntoResponse as _, Response},
+};
+use keepwell_fhir::{
+    header::{self, Prefer, Return, TagList},
+    interaction::{Interaction, Method, Query as RawQuery, ResourceType},
+    outcome::{Issue, IssueType, Outcome, Severity, Status},
+    search::{Handling, Options, Query, form},
+};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
+
+use crate::{
+    answer::Answer,
+    auth::{Session, Sessions, TokenError},
+    capability::{Served, smart_configuration, statement},
+    follow::BODY_BYTES_MAX,
+    gateway::{Asker, Gateway},
+    search::{PAGE, Page},
+};
+
+/// How long a request may take, its body included.
+pub const TIME_MAX: Duration = Duration::from_secs(120);
+/// How long after a refusal that may pass a client should wait, in seconds.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
+const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Bytes of a form.
+const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// A gateway and its clients.
+#[derive(Debug)]
+struct Service {
+    gateway: Arc<Gateway>,
+    sessions: Sessions,
+    /// The path of the base, without a slash at the end.
+    path: String,
+}
+
+/// Serves a gateway at its base until it is told to stop. The listener is of this computer alone.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    sessions: Sessions,
+    mut stopping: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let path = path_of(gateway.base()).to_owned();
+    let service = Arc::new(Service { gateway, sessions, path });
+    let router = Router::new().fallback(answer).with_state(service);
+    let stopped = async move {
+        // Whoever could tell is gone: it stops as well.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+}
+
+/// The path of an address, without a slash at the end: `/fhir` of `https://gateway.example/fhir`.
+pub fn path_of(base: &str) -> &str {
+    let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| rest[at..].trim_end_matches('/'))
+}
+
+/// Where tokens are asked for: the audience of assertions.
+pub fn token_endpoint(base: &str) -> String {
+    format!("{base}/auth/token")
+}
+
+async fn answer(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let answered = timeout(TIME_MAX, service.answer(request)).await;
+    answered.unwrap_or_else(|_| {
+        let text = "it took too long; ask for less at once, or again in a while";
+        of_outcome(&Outcome::error(IssueType::Timeout, text))
+    })
+}
+
+impl Service {
+    async fn answer(&self, request: Request) -> Response {
+        let path = request.uri().path().to_owned();
+        let Some(below) = path.strip_prefix(self.path.as_str()) else {
+            let text = format!("nothing is here; the FHIR interface is at {}", self.gateway.base());
+            let outcome = Outcome::error(IssueType::NotFound, &text);
+            return of_outcome(&outcome);
+        };
+        match below {
+            "/.well-known/smart-configuration" => {
+                json(StatusCode::OK, &smart_configuration(self.gateway.base()).to_string())
+            }
+            "/auth/token" => self.token(request).await,
+            below => match self.fhir(below, request).await {
+                Ok(answer) => of_answer(answer),
+                Err(outcome) => of_outcome(&outcome),
+            },
+        }
+    }
+
+    async fn token(&self, request: Request) -> Response {
+        let form = match to_bytes(request.into_body(), FORM_BYTES_MAX).await {
+            Ok(body) => std::str::from_utf8(&body).ok().and_then(|it| form::decode(it).ok()),
+            Err(_) => None,
+        };
+        let granted = form.ok_or(TokenError::InvalidRequest);
+        let granted = granted.and_then(|form| self.sessions.grant(&form, now_ms() / 1_000));
+        let mut response = match granted {
+            Ok(granted) => json(StatusCode::OK, &serde_json::json!(granted).to_string()),
+            Err(error) => {
+                let status = match error {
+                    TokenError::InvalidClient => StatusCode::UNAUTHORIZED,
+                    TokenError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                    TokenError::InvalidRequest
+                    | TokenError::UnsupportedGrantType
+                    | TokenError::InvalidScope => StatusCode::BAD_REQUEST,
+                };
+                let body = serde_json::json!({
+                    "error": error.code(), "error_description": error.to_string(),
+                });
+                json(status, &body.to_string())
+            }
+        };
+        // RFC 6749, section 5.1.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    async fn fhir(&self, below: &str, request: Request) -> Result<Answer, Outcome> {
+        let method: Method = request.method().as_str().parse()?;
+        let interaction = Interaction::parse(method, below, request.uri().query())?;
+        let base = self.gateway.base();
+        if interaction == Interaction::Capabilities {
+            let date = header::instant(now_ms());
+            return Ok(Answer::of(Status::OK, statement(base, &date).to_string()));
+        }
+        let session = self.session(request.headers())?;
+        if !session.may(&interaction) {
+            let text = "the token is not good for this; ask for one with a scope that is, such as system/Observation.rs";
+            return Err(Outcome::error(IssueType::Forbidden, text));
+        }
+        acceptable(request.headers())?;
+        let served = Served::of(interaction)?;
+        let (parts, body) = request.into_parts();
+        let body = body_of(body).await?;
+        let headers = Headers::read(&parts.headers)?;
+        let prefer = headers.prefer.returned;
+        let answer = self.serve(&session.asker, served, &headers, &body).await?;
+        Ok(as_preferred(answer, prefer))
+    }
+
+    async fn serve(
+        &self,
+        asker: &Asker,
+        served: Served,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<Answer, Outcome> {
+        let gateway = &self.gateway;
+        match served {
+            Served::Read(of, id) => {
+                gateway.read(asker, (of, &id), headers.none_match.as_ref()).await
+            }
+            Served::VersionRead(of, id, version) => {
+                gateway.read_version(asker, (of, &id), &version).await
+            }
+            Served::History(of, id, query) => {
+                gateway.history(asker, (of, &id), history_page(&query)?).await
+            }
+            Served::Search(of, query) => self.search(asker, of, &query, headers, body).await,
+            Served::Create(of, query) => {
+                let condition = headers.condition(of)?;
+                // Some clients send the condition of a create as a query.
+                let condition = condition.or_else(|| query.is_condition().then_some(query));
+                gateway.create(asker, of, body, condition.as_ref()).await
+            }
+            Served::Update(of, id) => {
+                gateway.update(asker, (of, &id), body, headers.matches.as_ref()).await
+            }
+        }
+    }
+
+    async fn search(
+        &self,
+        asker: &Asker,
+        of: ResourceType,
+        query: &RawQuery,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<Answer, Outcome> {
+        let mut pairs = form::decode(query.as_str()).map_err(of_search)?;
+        if !body.is_empty() {
+            let text = std::str::from_utf8(body).map_err(|_| not_a_form())?;
+            pairs.extend(form::decode(text).map_err(of_search)?);
+        }
+        let mut page = None;
+        pairs.retain(|(name, value)| {
+            if name == PAGE {
+                page = Some(Page::parse(value));
+            }
+            name != PAGE
+        });
+        let page = match page {
+            Some(None) => {
+                let text = "the page is none of this gateway's; follow its next links as they are";
+                return Err(Outcome::error(IssueType::Value, text));
+            }
+            Some(page) => page,
+            None => None,
+        };
+        let handling = match headers.prefer.handling {
+            Some(header::Handling::Strict) => Handling::Strict,
+            Some(header::Handling::Lenient) | None => Handling::Lenient,
+        };
+        let options = Options { base: self.gateway.base(), now_ms: now_ms(), handling };
+        let query = Query::parse(of.as_str(), &pairs, options).map_err(|errors| {
+            let mut issues = errors
+                .into_iter()
+                .map(|error| Issue::new(Severity::Error, IssueType::Value, &error.to_string()));
+            let first = issues.next().unwrap_or_else(|| {
+                Issue::new(Severity::Error, IssueType::Value, "the search cannot be read")
+            });
+            let mut outcome = Outcome::new(first);
+            issues.for_each(|issue| outcome.push(issue));
+            outcome
+        })?;
+        self.gateway.search(asker, &query, page).await
+    }
+
+    fn session(&self, headers: &HeaderMap) -> Result<Session, Outcome> {
+        let header = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
+        header.and_then(|it| self.sessions.of_header(it)).ok_or_else(|| {
+            let text = "who asks? Send a token of this gateway as Authorization: Bearer ..; .well-known/smart-configuration says where tokens are given, and each is good for five minutes";
+            Outcome::error(IssueType::Login, text)
+        })
+    }
+}
+
+/// The headers that say something of a FHIR request.
+struct Headers {
+    matches: Option<TagList>,
+    none_match: Option<TagList>,
+    none_exist: Option<String>,
+    prefer: Prefer,
+}
+
+impl Headers {
+    fn read(headers: &HeaderMap) -> Result<Self, Outcome> {
+        let text = |name: &HeaderName| {
+            let values: Vec<_> =
+                headers.get_all(name).iter().filter_map(|it| it.to_str().ok()).collect();
+            (!values.is_empty()).then(|| values.join(", "))
+        };
+        let tags = |header: &HeaderName, name| {
+            text(header).map(|it| TagList::parse(name, &it)).transpose()
+        };
+        let prefer = text(&PREFER).map(|it| Prefer::parse(&it)).transpose()?;
+        Ok(Self {
+            matches: tags(&IF_MATCH, "If-Match")?,
+            none_match: tags(&IF_NONE_MATCH, "If-None-Match")?,
+            none_exist: text(&IF_NONE_EXIST),
+            prefer: prefer.unwrap_or_default(),
+        })
+    }
+
+    fn condition(&self, of: ResourceType) -> Result<Option<RawQuery>, Outcome> {
+        let condition = self.none_exist.as_deref();
+        Ok(condition.map(|it| RawQuery::if_none_exist(of, it)).transpose()?)
+    }
+}
+
+/// Which versions of a history are asked for: below a number, and how many.
+fn history_page(query: &RawQuery) -> Result<(Option<u64>, Option<usize>), Outcome> {
+    let (mut below, mut count) = (None, None);
+    for (name, value) in query.parameters() {
+        let bad = || {
+            let text = format!(
+                "{} of a history is a number",
+                if name == "_below" { "_below" } else { "_count" }
+            );
+            Outcome::error(IssueType::Value, &text)
+        };
+        match name.as_str() {
+            "_below" => below = Some(value.parse().map_err(|_| bad())?),
+            "_count" => count = Some(value.parse().ok().filter(|it| *it > 0).ok_or_else(bad)?),
+            "_format" => {}
+            _ => {
+                let text = "a history is asked for with _count alone";
+                return Err(Outcome::error(IssueType::NotSupported, text));
+            }
+        }
+    }
+    Ok((below, count))
+}
+
+/// Refuses whoever takes nothing but what is not served.
+fn acceptable(headers: &HeaderMap) -> Result<(), Outcome> {
+    let Some(accept) = headers.get(ACCEPT).and_then(|it| it.to_str().ok()) else { return Ok(()) };
+    let is_served = |it: &str| {
+        let kind = it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        matches!(
+            kind.as_str(),
+            "*/*"
+                | "application/*"
+                | "application/json"
+                | "application/fhir+json"
+                | "json"
+                | "text/json"
+        )
+    };
+    if accept.split(',').any(is_served) {
+        return Ok(());
+    }
+    let text = "only JSON is served; accept application/fhir+json";
+    Err(Outcome::error(IssueType::NotSupported, text).with_status(Status::NOT_ACCEPTABLE))
+}
+
+async fn body_of(body: Body) -> Result<axum::body::Bytes, Outcome> {
+    let bytes_max = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
+    to_bytes(body, bytes_max).await.map_err(|_| {
+        let text = format!(
+            "the body did not come whole, or has more than {BODY_BYTES_MAX} bytes; send it in parts"
+        );
+        Outcome::error(IssueType::TooLong, &text)
+    })
+}
+
+fn not_a_form() -> Outcome {
+    Outcome::error(
+        IssueType::Value,
+        "the body of a search is a form, application/x-www-form-urlencoded",
+    )
+}
+
+fn of_search(error: keepwell_fhir::search::SearchError) -> Outcome {
+    Outcome::error(IssueType::Value, &error.to_string())
+}
+
+/// What a client prefers to see of what it wrote.
+fn as_preferred(answer: Answer, prefer: Option<Return>) -> Answer {
+    match prefer {
+        Some(Return::Minimal) if answer.location.is_some() => Answer { body: None, ..answer },
+        Some(Return::OperationOutcome) if answer.location.is_some() => {
+            let text = "it is final, and stored by its custodians";
+            let done = Issue::new(Severity::Information, IssueType::Informational, text);
+            Answer { body: Some(Outcome::new(done).to_json()), ..answer }
+        }
+        Some(Return::Minimal | Return::OperationOutcome | Return::Representation) | None => answer,
+    }
+}
+
+fn of_outcome(outcome: &Outcome) -> Response {
+    let status = outcome.status();
+    let mut response = of_answer(Answer::of(status, outcome.to_json()));
+    let headers = response.headers_mut();
+    match status {
+        Status::UNAVAILABLE | Status::TOO_MANY_REQUESTS => {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_S);
+        }
+        // What is left of the body is not read: the connection is good for nothing more.
+        Status::CONTENT_TOO_LARGE => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Status::UNAUTHORIZED => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        _ => {}
+    }
+    response
+}
+
+fn of_answer(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status.code());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let tag = answer.tag();
+    let modified = answer.last_modified_ms.map(header::last_modified);
+    let mut response = match answer.body {
+        Some(body) => (status, [(CONTENT_TYPE, FHIR_JSON)], body).into_response(),
+        None => status.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [(ETAG, tag), (LAST_MODIFIED, modified), (LOCATION, answer.location)] {
+        if let Some(value) = value.and_then(|it| HeaderValue::from_str(&it).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    // What is read is the patient's: no cache keeps it.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn json(status: StatusCode, body: &str) -> Response {
+    (status, [(CONTENT_TYPE, JSON)], body.to_owned()).into_response()
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_has_a_path_or_none() {
+        for (base, path) in [
+            ("http://127.0.0.1:7480/fhir", "/fhir"),
+            ("https://fhir.example.org", ""),
+            ("https://fhir.example.org/", ""),
+            ("https://example.org/a/b/", "/a/b"),
+        ] {
+            assert_eq!(path_of(base), path, "{base}");
+        }
+    }
+
+    #[test]
+    fn a_history_is_asked_for_by_numbers() {
+        let page = |text: &str| history_page(&RawQuery::parse(text).unwrap());
+        assert_eq!(page("").unwrap(), (None, None));
+        assert_eq!(page("_count=5&_below=9&_format=json").unwrap(), (Some(9), Some(5)));
+        for bad in ["_count=0", "_count=x", "_below=-1", "_since=2026", "_count=1e9"] {
+            assert!(page(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn json_is_served_to_whoever_takes_it() {
+        for (accept, is_served) in [
+            ("application/fhir+json", true),
+            ("text/html, application/xhtml+xml, */*;q=0.1", true),
+            ("APPLICATION/JSON; charset=utf-8", true),
+            ("application/fhir+xml", false),
+            ("", false),
+            ("text/html,,", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(acceptable(&headers).is_ok(), is_served, "{accept}");
+        }
+        assert!(acceptable(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn conditions_are_read_from_headers() {
+        let header = |name: HeaderName, value: &'static str| {
+            HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+        };
+        let of: ResourceType = "Patient".parse().unwrap();
+        let none_exist = Headers::read(&header(IF_NONE_EXIST, "identifier=a|b")).unwrap();
+        assert_eq!(none_exist.condition(of).unwrap().unwrap().as_str(), "identifier=a|b");
+        let empty = Headers::read(&header(IF_NONE_EXIST, "_format=json")).unwrap();
+        assert!(empty.condition(of).is_err());
+        let tags = Headers::read(&header(IF_MATCH, "W/\"3\"")).unwrap().matches.unwrap();
+        assert!(tags.matches(Some(3)) && !tags.matches(Some(4)));
+        assert!(Headers::read(&header(IF_MATCH, "three")).is_err());
+    }
+}

@@ -1,0 +1,287 @@
+//! What resources are found by in the index, as terms under the organisation's key.
+//!
+//! ```text
+//! name        author, type, id                       a resource, to whoever asks for it by its URL
+//! kind        chart, type                            where a search looks that is confined to patients
+//!             Patient                                where one looks that finds patients
+//! text, day   chart, type, parameter, value          a key of a search, of anything but a Patient
+//!             parameter, value                       of a Patient: identifiers, names, a day of birth, ways to reach it
+//! beginning   parameter, three to eight characters   of a Patient's names
+//! any         as text, without a value               more keys than are kept
+//! chart       chart                                  its Patient
+//! ```
+//!
+//! # Invariants
+//!
+//! * What has few values is a term with its chart, so that nobody counts patients by it. Of Patients, which are looked for
+//!   over all charts, only what has many values is a term: no gender, no marital status. Whoever has the database alone
+//!   still sees how many Patients share a name or a day of birth.
+//! * A resource that matches a query has, for each of the query's groups of terms, one of them: what [`search::keys`] and
+//!   [`Query::probes`] say of keys holds of their terms, and a group that has none here narrows nothing.
+//!
+//! Not here: numbers, words within words, and all dates but one day's, which are decided on the opened resource.
+
+use keepwell_crypto::index::{IndexKey, Term};
+use keepwell_fhir::search::{
+    self, Entry, Key, Probe, Query,
+    table::{Kind, parameters},
+};
+use keepwell_types::id::{ChartId, OrganisationId};
+
+use crate::index::FIND_TERMS_MAX;
+
+/// Characters by which the beginning of a name is found, at least: fewer have few values.
+const BEGINNING_CHARS_MIN: usize = 3;
+/// And at most.
+const BEGINNING_CHARS_MAX: usize = 8;
+/// The seconds of a day after its first.
+const DAY_S: i64 = 86_399;
+/// Parameters of a Patient that are terms.
+const OF_PATIENTS: [&str; 9] =
+    ["_id", "birthdate", "email", "family", "given", "identifier", "name", "phone", "telecom"];
+const PATIENT: &str = "Patient";
+
+/// Makes terms.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a>(pub &'a IndexKey);
+
+impl Terms<'_> {
+    /// A resource by whom it is from, its type and its id.
+    pub fn name(&self, author: OrganisationId, resource_type: &str, id: &str) -> Term {
+        self.0.term(&[b"name", &author.0, resource_type.as_bytes(), id.as_bytes()])
+    }
+
+    /// The resources of a type in a chart.
+    pub fn kind(&self, chart: ChartId, resource_type: &str) -> Term {
+        self.0.term(&[b"kind", &chart.0, resource_type.as_bytes()])
+    }
+
+    /// The Patients of all charts.
+    pub fn patients(&self) -> Term {
+        self.0.term(&[b"patients"])
+    }
+
+    /// The kind that a resource is kept as.
+    pub fn kind_of(&self, chart: ChartId, resource_type: &str) -> Term {
+        if resource_type == PATIENT { self.patients() } else { self.kind(chart, resource_type) }
+    }
+
+    /// What a resource of a chart is found by. `base` is the gateway's public address.
+    pub fn of_entry(&self, chart: ChartId, entry: &Entry<'_>, base: &str) -> Vec<Term> {
+        let space = Space::of(chart, entry.resource_type());
+        let mut terms = Vec::new();
+        for (parameter, key) in search::keys(entry, base) {
+            if !space.has(parameter) {
+                continue;
+            }
+            match key {
+                Key::Text(text) => {
+                    terms.push(self.text(&space, parameter, &text));
+                    if space.has_beginnings(parameter) {
+                        terms.extend(self.beginnings(&space, parameter, &text));
+                    }
+                }
+                Key::Seconds(first, last) if last - first == DAY_S => {
+                    terms.push(self.day(&space, parameter, first));
+                }
+                Key::Seconds(..) | Key::Any => terms.push(self.any(&space, parameter)),
+            }
+        }
+        if matches!(space, Space::Patients) {
+            terms.push(self.patient_of(chart));
+        }
+        terms.sort_unstable();
+        terms.dedup();
+        terms
+    }
+
+    /// The Patient of a chart.
+    pub fn patient_of(&self, chart: ChartId) -> Term {
+        self.0.term(&[b"chart", &chart.0])
+    }
+
+    /// What to ask the index: one of each of these lists. Of a query that looks in several charts, for one of them.
+    pub fn of_query(&self, chart: Option<ChartId>, query: &Query) -> Vec<Vec<Term>> {
+        let space = match chart {
+            Some(chart) => Space::of(chart, query.resource_type),
+            None => Space::Patients,
+        };
+        let mut left = FIND_TERMS_MAX / 2;
+        let mut groups = Vec::new();
+        for (parameter, probes) in query.probes() {
+            if !space.has(parameter) {
+                continue;
+            }
+            let terms = probes.iter().map(|probe| self.probe(&space, parameter, probe));
+            let Some(mut terms) = terms.collect::<Option<Vec<_>>>() else { continue };
+            terms.push(self.any(&space, parameter));
+            // What is left out narrows less, and hides nothing.
+            if terms.len() <= left {
+                left -= terms.len();
+                groups.push(terms);
+            }
+        }
+        groups
+    }
+
+    fn probe(&self, space: &Space, parameter: &str, probe: &Probe) -> Option<Term> {
+        match probe {
+            Probe::Is(text) => Some(self.text(space, parameter, text)),
+            Probe::Begins(text) if space.has_beginnings(parameter) => {
+                let end = ends(text).last()?;
+                Some(self.beginning(space, parameter, &text[..end]))
+            }
+            Probe::Touches(first, last) if *last - *first == DAY_S => {
+                Some(self.day(space, parameter, *first))
+            }
+            Probe::Begins(_) | Probe::Touches(..) => None,
+        }
+    }
+
+    fn beginnings(&self, space: &Space, parameter: &str, text: &str) -> Vec<Term> {
+        ends(text).map(|end| self.beginning(space, parameter, &text[..end])).collect()
+    }
+
+    fn beginning(&self, space: &Space, parameter: &str, text: &str) -> Term {
+        self.in_space(space, b"beginning", parameter, text.as_bytes())
+    }
+
+    fn text(&self, space: &Space, parameter: &str, text: &str) -> Term {
+        self.in_space(space, b"text", parameter, text.as_bytes())
+    }
+
+    fn day(&self, space: &Space, parameter: &str, first: i64) -> Term {
+        self.in_space(space, b"day", parameter, &first.to_be_bytes())
+    }
+
+    fn any(&self, space: &Space, parameter: &str) -> Term {
+        self.in_space(space, b"any", parameter, b"")
+    }
+
+    fn in_space(&self, space: &Space, what: &[u8], parameter: &str, value: &[u8]) -> Term {
+        match space {
+            Space::Patients => self.0.term(&[what, b"", b"", parameter.as_bytes(), value]),
+            Space::Chart { chart, resource_type } => {
+                let resource_type = resource_type.as_bytes();
+                self.0.term(&[what, &chart.0, resource_type, parameter.as_bytes(), value])
+            }
+        }
+    }
+}
+
+/// Where the beginnings of a text end.
+fn ends(text: &str) -> impl Iterator<Item = usize> {
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    ends.take(BEGINNING_CHARS_MAX).skip(BEGINNING_CHARS_MIN - 1)
+}
+
+/// Among what a term tells resources apart.
+enum Space {
+    Patients,
+    Chart { chart: ChartId, resource_type: String },
+}
+
+impl Space {
+    fn of(chart: ChartId, resource_type: &str) -> Self {
+        match resource_type {
+            PATIENT => Self::Patients,
+            other => Self::Chart { chart, resource_type: other.to_owned() },
+        }
+    }
+
+    fn has(&self, parameter: &str) -> bool {
+        match self {
+            Self::Patients => OF_PATIENTS.contains(&parameter),
+            Self::Chart { .. } => true,
+        }
+    }
+
+    fn has_beginnings(&self, parameter: &str) -> bool {
+        let is_string =
+            |name: &str| parameters(PATIENT).any(|it| it.name == name && it.kind == Kind::String);
+        matches!(self, Self::Patients) && is_string(parameter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keepwell_fhir::search::{Handling, Options};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const BASE: &str = "https://gateway.example/fhir";
+    const CHART: ChartId = ChartId([3; 32]);
+
+    fn key() -> IndexKey {
+        IndexKey::from_bytes(&[7; 32])
+    }
+
+    fn query(resource_type: &str, text: &str) -> Query {
+        let pairs = search::form::decode(text).unwrap();
+        let options = Options { base: BASE, now_ms: 0, handling: Handling::Strict };
+        Query::parse(resource_type, &pairs, options).unwrap()
+    }
+
+    /// Whether the index would find the resource, and whether it narrows the search at all.
+    fn found(resource: &Value, text: &str) -> (bool, bool) {
+        let (key, resource_type) = (key(), resource["resourceType"].as_str().unwrap());
+        let entry = Entry::new(resource, "1", "2026-01-01T00:00:00Z");
+        let terms = Terms(&key).of_entry(CHART, &entry, BASE);
+        let chart = (resource_type != PATIENT).then_some(CHART);
+        let groups = Terms(&key).of_query(chart, &query(resource_type, text));
+        let is_hit = |group: &Vec<Term>| group.iter().any(|term| terms.contains(term));
+        (groups.iter().all(is_hit), !groups.is_empty())
+    }
+
+    #[test]
+    fn patients_are_found_by_who_they_are() {
+        let patient = json!({
+            "resourceType": "Patient",
+            "identifier": [{ "system": "urn:mrn", "value": "12" }],
+            "name": [{ "family": "Sørensen-Łukasiewicz", "given": ["Ana"] }],
+            "birthDate": "1980-02-29", "gender": "female",
+        });
+        for (text, is_narrow) in [
+            ("identifier=urn:mrn|12", true),
+            ("identifier=12", true),
+            ("family=sør", true),
+            ("family=Sørensen-Łuk", true),
+            ("name:exact=Ana", true),
+            ("birthdate=1980-02-29", true),
+            ("given=ana&gender=female", true),
+            ("gender=female", false),
+            ("birthdate=ge1980", false),
+            ("birthdate=1980", false),
+            ("family:contains=ren", false),
+            ("family=sø", false),
+        ] {
+            assert_eq!(found(&patient, text), (true, is_narrow), "{text}");
+        }
+        for text in ["identifier=urn:mrn|13", "family=sørx", "birthdate=1980-03-01", "_id=2"] {
+            assert_eq!(found(&patient, text), (false, true), "{text}");
+        }
+    }
+
+    #[test]
+    fn less_than_a_day_is_found_by_any_day() {
+        let patient = json!({ "resourceType": "Patient", "birthDate": "1980" });
+        assert_eq!(found(&patient, "birthdate=1980-02-29"), (true, true));
+    }
+
+    #[test]
+    fn terms_of_one_chart_are_none_of_another() {
+        let (key, other) = (key(), ChartId([4; 32]));
+        let observation = json!({
+            "resourceType": "Observation", "status": "final",
+            "code": { "coding": [{ "system": "http://loinc.org", "code": "8867-4" }] },
+            "subject": { "reference": "Patient/1" },
+        });
+        assert_eq!(found(&observation, "code=http://loinc.org|8867-4&patient=1"), (true, true));
+        assert_eq!(found(&observation, "code=8867-5"), (false, true));
+        let entry = Entry::new(&observation, "1", "2026-01-01T00:00:00Z");
+        let here = Terms(&key).of_entry(CHART, &entry, BASE);
+        let there = Terms(&key).of_entry(other, &entry, BASE);
+        assert!(!here.is_empty() && here.iter().all(|term| !there.contains(term)));
+    }
+}
