@@ -48,7 +48,10 @@ const HOUSE: [(&str, &[&str]); 13] = [
     ("client", &["types", "crypto", "merkle", "ledger", "fhir"]),
     ("gateway", &["types", "crypto", "merkle", "ledger", "fhir", "hl7v2", "client"]),
     ("sim", &["types", "crypto", "merkle", "ledger", "fhir", "engine", "node", "client"]),
-    ("cli", &["types", "crypto", "merkle", "ledger", "fhir", "engine", "node", "client"]),
+    (
+        "cli",
+        &["types", "crypto", "merkle", "ledger", "fhir", "engine", "node", "client", "gateway"],
+    ),
     (
         "fuzz-targets",
         &["types", "crypto", "merkle", "ledger", "fhir", "hl7v2", "engine", "node", "client"],
