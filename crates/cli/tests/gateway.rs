@@ -336,6 +336,9 @@ fn a_patient_sees_who_asked_and_takes_the_chart_away() {
         .iter()
         .map(|it| it["chart"].as_str().unwrap().to_owned())
         .collect();
+    // The gateway's own reading is the key agent's, and says so.
+    let audit = keepwell(&["audit", "--as", &officer, &charts[charts.len() - 1]]).ok().stdout;
+    assert!(audit.contains("HOPERAT") && !audit.contains("by the patient"), "{audit}");
     let before: Vec<_> = charts.iter().map(|it| seen(it)).collect();
     runtime.block_on(desk.get(&format!("Patient/{patient}")));
     let after: Vec<_> = charts.iter().map(|it| seen(it)).collect();

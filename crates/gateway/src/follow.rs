@@ -162,7 +162,7 @@ impl Gateway {
         if !new.is_empty() {
             let holder = self.agent.lock().await.holder(chart).map_err(ClientError::from)?;
             for some in new.chunks(ACCESS_RECORDS_MAX) {
-                self.open(&holder, &entry, some, &mut kept).await?;
+                self.open((actor, &holder), &entry, some, &mut kept).await?;
             }
         }
         followed.left_out += new.len() - kept.bodies.len();
@@ -176,19 +176,18 @@ impl Gateway {
     /// Opens some records, and reads them. What the ledger refuses is left out: nobody reads it any more.
     async fn open(
         &self,
-        holder: &ChartHolder,
+        (actor, holder): (&Actor, &ChartHolder),
         entry: &Chart,
         facts: &[RecordFacts],
         kept: &mut Kept,
     ) -> Result<(), FollowError> {
-        let actor = holder.actor();
         let compartments: CompartmentSet = facts.iter().map(|it| it.compartment).collect();
         let seeds = holder.seeds(entry, compartments);
         let mut waiting = vec![facts];
         while let Some(some) = waiting.pop() {
             let what = What::Records(some.iter().map(|it| it.name).collect());
             let (chart, purpose) = (holder.chart(), Purpose::Operations);
-            let opening = Opening { actor: &actor, chart, what: &what, purpose, seeds: &seeds };
+            let opening = Opening { actor, chart, what: &what, purpose, seeds: &seeds };
             match self.client.open(&opening).await {
                 // One of them may not be read by anyone any more: the others still are.
                 Err(ClientError::Ledger(LedgerError::Rejected { .. })) => {
@@ -197,7 +196,7 @@ impl Gateway {
                         waiting.extend([second, first]);
                     }
                 }
-                opened => self.take(&actor, &opened?, kept).await?,
+                opened => self.take(actor, &opened?, kept).await?,
             }
         }
         Ok(())
