@@ -9,6 +9,9 @@
 //! * Each stretch of a log that has something new costs one access for every 32 records, by the key agent, for the purpose
 //!   of operations; what this gateway wrote itself costs none.
 //!
+//! Each chart's log is asked for in turn: a look at the ledger takes a request for each chart, whether it has anything new or
+//! not.
+//!
 //! Not here: charts that their patients control, which need grants to the key agent; records that are no FHIR resources
 //! in JSON, or of more than [`BODY_BYTES_MAX`].
 
@@ -145,9 +148,9 @@ impl Gateway {
         }
         let entry = self.client.chart(actor, chart).await?;
         if entry.claimed {
-            if mark != LogMark::START {
-                self.index.forget(chart).await?;
-            }
+            self.index.forget(chart).await?;
+            // Its log is not read from the start each time.
+            self.index.put(&[], Some((chart, &keepwell_types::encode(&log.mark())))).await?;
             followed.forgotten += 1;
             return Ok(());
         }

@@ -64,58 +64,53 @@ impl Gateway {
         (below, count): (Option<u64>, Option<usize>),
     ) -> Result<Answer, Outcome> {
         let count = count.unwrap_or(HISTORY_MAX).min(HISTORY_MAX);
-        let mut found = None;
+        let below = below.unwrap_or(u64::MAX);
+        let (page, next) = self.versions(asker, (of, id), (below, count)).await?;
+        let path = format!("{of}/{id}");
+        let url = format!("{}/{path}", self.base());
+        let next = next.map(|last| format!("{url}/_history?_count={count}&_below={last}"));
+        let itself = format!("{url}/_history");
+        let mut links = vec![Link { relation: "self", url: &itself }];
+        links.extend(next.iter().map(|url| Link { relation: "next", url }));
+        let bodies: Vec<_> = page.iter().map(shown_of).collect();
+        let entries = page.iter().zip(&bodies).map(|(found, body)| {
+            let is_first = found.version.number == 1;
+            let response = Response {
+                version: Some(found.version.number),
+                last_modified_ms: Some(found.version.time.0),
+                ..Response::of(if is_first { Status::CREATED } else { Status::OK })
+            };
+            let (method, target) =
+                if is_first { (Method::Post, of.as_str()) } else { (Method::Put, path.as_str()) };
+            let resource = Some(&**body);
+            response::Version { full_url: &url, resource, method, url: target, response }
+        });
+        let entries: Vec<_> = entries.collect();
+        Ok(Answer::of(Status::OK, response::history(&links, None, &entries)))
+    }
+
+    /// Some versions of a resource, and below which number the next ones are, if there are more.
+    async fn versions(
+        &self,
+        asker: &Asker,
+        (of, id): (ResourceType, &Id),
+        (below, count): (u64, usize),
+    ) -> Result<(Vec<Found>, Option<u64>), Outcome> {
         for newest in self.named(of, id).await? {
             let (chart, name) = (newest.version.chart, newest.version.name);
-            let versions = self.index.history((chart, &name), below.unwrap_or(u64::MAX)).await;
+            let versions = self.index.history((chart, &name), below).await;
             let versions = versions.map_err(|error| no_index(&error))?;
             let more = versions.len() > count;
             let page: Vec<_> = versions.into_iter().take(count).filter_map(Found::of).collect();
             let shown: Vec<_> = page.iter().map(|it| &it.version).collect();
             let shown = self.may_show(asker, &shown).await?;
             if shown.contains(&true) {
-                let last = page.last().map_or(0, |it| it.version.number);
+                let last = page.last().map(|it| it.version.number).filter(|_| more);
                 let page = page.into_iter().zip(shown);
-                let page: Vec<_> = page.filter_map(|(it, shown)| shown.then_some(it)).collect();
-                found = Some((page, more.then_some(last)));
-                break;
+                return Ok((page.filter_map(|(it, shown)| shown.then_some(it)).collect(), last));
             }
         }
-        let (page, next) = found.ok_or_else(not_found)?;
-
-        let url = format!("{}/{}/{}", self.base(), of.as_str(), id.as_str());
-        let next = next.map(|last| format!("{url}/_history?_count={count}&_below={last}"));
-        let itself = format!("{url}/_history");
-        let mut links = vec![Link { relation: "self", url: &itself }];
-        links.extend(next.iter().map(|url| Link { relation: "next", url }));
-        let bodies: Vec<_> = page.iter().map(shown_of).collect();
-        let entries: Vec<_> = page
-            .iter()
-            .zip(&bodies)
-            .map(|(found, body)| {
-                let (method, target) = match found.version.number {
-                    1 => (Method::Post, of.as_str()),
-                    _ => (Method::Put, &url[self.base().len() + 1..]),
-                };
-                let response = Response {
-                    version: Some(found.version.number),
-                    last_modified_ms: Some(found.version.time.0),
-                    ..Response::of(if method == Method::Post {
-                        Status::CREATED
-                    } else {
-                        Status::OK
-                    })
-                };
-                response::Version {
-                    full_url: &url,
-                    resource: Some(body),
-                    method,
-                    url: target,
-                    response,
-                }
-            })
-            .collect();
-        Ok(Answer::of(Status::OK, response::history(&links, None, &entries)))
+        Err(not_found())
     }
 
     /// The newest version of a resource, once an access to it is allowed. Where two are called the same, the first that
