@@ -260,8 +260,11 @@ async fn run(config: GatewayConfig, output: &Output) -> Result<(), Failure> {
     let sessions = config.sessions()?;
     let gateway = Arc::new(config.open().await?);
     output.say("Bringing the index to where the ledger is ...");
-    let followed = gateway.follow().await?;
-    output.say(&told(&followed));
+    match gateway.follow().await {
+        Ok(followed) => output.say(&told(&followed)),
+        // What is in the index is served, and each access asks the ledger anyway.
+        Err(error) => output.warn(&format!("not all came, and it is tried again: {error}")),
+    }
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(Failure::at(config.listen.to_string()))?;
     let (stop, stopping) = watch::channel(false);
