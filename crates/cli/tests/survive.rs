@@ -108,5 +108,7 @@ fn killed_nodes_come_back_to_one_history() {
     // One of them alone: no block comes, and what is asked is answered from where it was.
     let alone = Node::start(&place, SLUGS[0]);
     let (tip, _) = alone.tip().expect("it answers as soon as it serves");
-    assert!(tip >= height, "{tip} < {height}");
+    assert!(tip > 0, "it begins anew");
+    // The last blocks may have been on their way to the disk; it has them, and nobody else is there.
+    wait_until(|| alone.tip().is_some_and(|(tip, _)| tip >= height));
 }
