@@ -4,13 +4,7 @@
 
 mod common;
 
-use std::{
-    fs,
-    io::Write as _,
-    net::{Ipv4Addr, TcpListener},
-    path::Path,
-    time::Instant,
-};
+use std::{fs, io::Write as _, path::Path, time::Instant};
 
 use common::{
     Done, PATIENCE, Pilot, Place, Process, keepwell,
@@ -18,6 +12,7 @@ use common::{
     scratch, wait_until,
     writer::Writer,
 };
+use keepwell_node::ports;
 use serde_json::Value;
 
 /// What the administrators of a pilot do, and what they see.
@@ -45,8 +40,7 @@ fn text(value: &Value, pointer: &str) -> String {
 
 /// An address that nobody has now.
 fn free_address() -> String {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", ports::free(1).unwrap()[0])
 }
 
 impl Offices<'_> {

@@ -14,6 +14,7 @@
 //! checks a node's answers (`keepwell-client`).
 
 pub mod clock;
+pub mod ports;
 pub mod random;
 
 pub mod config;

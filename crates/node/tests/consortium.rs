@@ -4,12 +4,7 @@
 
 mod common;
 
-use std::{
-    io,
-    net::{Ipv4Addr, TcpListener},
-    sync::Mutex,
-    time::Duration,
-};
+use std::{io, net::Ipv4Addr, sync::Mutex, time::Duration};
 
 use base64::{
     Engine as _,
@@ -38,7 +33,7 @@ use keepwell_merkle::{
     receipt::{CertifiedHeader, Receipt},
 };
 use keepwell_node::{
-    config::NodeConfig, custody::store::RecordObject, folder::FolderError, keys::NodeKeys,
+    config::NodeConfig, custody::store::RecordObject, folder::FolderError, keys::NodeKeys, ports,
     run::NodeError,
 };
 use keepwell_types::{
@@ -1014,9 +1009,7 @@ fn a_node_that_was_cut_down_comes_back_and_catches_up() {
         let wrong_keys = NodeConfig { keys: world.consortium.config(CLINIC).keys, ..elsewhere };
         let mut mixed = wrong_keys.clone();
         mixed.peers.pop();
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        mixed.listen_peers = free.local_addr().unwrap();
-        drop(free);
+        mixed.listen_peers = (Ipv4Addr::LOCALHOST, ports::free(1).unwrap()[0]).into();
         let error = world.consortium.try_start_with(mixed).await.err();
         assert!(matches!(error, Some(NodeError::Config(_))), "{error:?}");
 

@@ -9,7 +9,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -26,6 +26,7 @@ use keepwell_node::{
     clock::Clock,
     genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found},
     keys::{NodeKeys, Unlock},
+    ports,
     random::rng,
 };
 use keepwell_types::{
@@ -121,7 +122,7 @@ impl Fleet {
         fs::write(scratch.path().join("genesis.cbor"), genesis.encode())?;
 
         let chain = chain_id(&genesis);
-        let ports = free_ports(2 * (count + 1))?;
+        let ports = ports::free(2 * (count + 1))?;
         let (peer_ports, client_ports) = ports.split_at(count + 1);
         let mut relays = Vec::new();
         let mut reached = Vec::with_capacity(count);
@@ -411,13 +412,6 @@ fn peers(nodes: impl Iterator<Item = (PublicKey, SocketAddr)>) -> String {
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
-}
-
-/// Ports that were free a moment ago: all are held until all are known.
-fn free_ports(count: usize) -> Result<Vec<u16>, BenchError> {
-    let held: Vec<_> =
-        (0..count).map(|_| TcpListener::bind(loopback(0))).collect::<Result<_, _>>()?;
-    Ok(held.iter().map(|it| it.local_addr().map(|at| at.port())).collect::<Result<_, _>>()?)
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

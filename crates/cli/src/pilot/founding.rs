@@ -22,6 +22,7 @@ use keepwell_node::{
     config::Operator,
     genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found as make},
     keys::Unlock as NodeUnlock,
+    ports,
     random::rng,
 };
 use keepwell_types::{
@@ -240,17 +241,17 @@ const PORTS: u16 = 2 * ORGANISATIONS.len() as u16 + TRUSTEES.len() as u16;
 
 /// As many ports as the pilot needs: those from `first` on, or free ones if that is 0.
 fn ports(first: u16) -> Result<Vec<u16>, Failure> {
-    // All are held at once, so that no two are the same, and tried before anything is founded on them.
-    let held: Vec<_> = (0..PORTS)
-        .map(|at| {
-            let wanted = if first == 0 { Some(0) } else { first.checked_add(at) };
-            let wanted = wanted.ok_or_else(|| no_port(u16::MAX, "it is the last one there is"))?;
-            TcpListener::bind(loopback(wanted))
-                .and_then(|it| Ok((it.local_addr()?.port(), it)))
-                .map_err(|error| no_port(wanted, error))
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(held.into_iter().map(|(port, _)| port).collect())
+    if first == 0 {
+        return ports::free(PORTS.into()).map_err(|error| no_port(0, error));
+    }
+    // Each is tried before anything is founded on them.
+    let wanted = (0..PORTS).map(|at| {
+        let wanted = first.checked_add(at);
+        let wanted = wanted.ok_or_else(|| no_port(u16::MAX, "it is the last one there is"))?;
+        TcpListener::bind(loopback(wanted)).map_err(|error| no_port(wanted, error))?;
+        Ok(wanted)
+    });
+    wanted.collect()
 }
 
 fn no_port(port: u16, reason: impl std::fmt::Display) -> Failure {

@@ -7,9 +7,10 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
 };
+
+use keepwell_node::ports;
 
 use super::{founding::PHYSICIAN, organisation_id, person_folder};
 use crate::{commands::gateway::write_client, failure::Failure, founding::write_durably};
@@ -35,7 +36,10 @@ pub(super) fn prepare(dir: &Path, port: u16) -> Result<(), Failure> {
     if !folder.join(SYSTEM).join("keys.json").exists() {
         write_client(SYSTEM, &folder.join(SYSTEM))?;
     }
-    let port = if port == 0 { free_port()? } else { PORT };
+    let port = match port {
+        0 => ports::free(1).map_err(Failure::at("a free port on loopback"))?[0],
+        _ => PORT,
+    };
     let (hospital, laboratory) =
         (organisation_id(dir, "hospital")?, organisation_id(dir, "laboratory")?);
     let [agent, member] = ["agent", PHYSICIAN].map(|it| person_folder(Path::new(".."), it));
@@ -57,9 +61,4 @@ scopes = ["system/*.cruds"]
         member.display(),
     );
     write_durably(&path, text.as_bytes()).map_err(Failure::at(path))
-}
-
-fn free_port() -> Result<u16, Failure> {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
-    Ok(port.map_err(Failure::at("a free port on loopback"))?.port())
 }

@@ -2,10 +2,12 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
+
+use keepwell_node::ports;
 
 use super::{Done, KEEPWELL, Process, keepwell};
 
@@ -36,12 +38,10 @@ pub struct Founders {
 impl Founders {
     /// All on this machine's loopback, with keys.
     pub fn on_loopback(home: &Path) -> Self {
-        // Ports that nobody has now.
-        let held: Vec<_> =
-            (0..8).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-        let free: Vec<_> = held.iter().map(|it| it.local_addr().unwrap()).collect();
+        let free = ports::free(8).unwrap();
+        let at = |port: usize| (Ipv4Addr::LOCALHOST, free[port]).into();
         let host =
-            |place: usize| Host { peers: free[place], clients: free[4 + place], namespace: None };
+            |place: usize| Host { peers: at(place), clients: at(4 + place), namespace: None };
         Self::with_keys(home, (0..4).map(host).collect())
     }
 

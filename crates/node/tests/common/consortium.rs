@@ -1,7 +1,7 @@
 //! A consortium of four nodes in one process, and people who talk to it over HTTP.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,7 @@ use keepwell_node::{
     config::{CustodyConfig, CustodyLimits, KeysConfig, NodeConfig, PeerConfig},
     genesis::{DEMONSTRATION_PARAMETERS, Demonstration, Founder, found},
     keys::{KeyFiles, Unlock},
+    ports,
     random::rng,
     run::{Known, NodeError, RunningNode, start},
 };
@@ -108,7 +109,9 @@ impl Consortium {
         say_more(&mut genesis);
         let genesis_path = folder.join("genesis.cbor");
         std::fs::write(&genesis_path, genesis.encode()).unwrap();
-        let ports = free_addresses(nodes.len());
+        let ports = ports::free(nodes.len()).unwrap();
+        let ports: Vec<_> =
+            ports.into_iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
         let peers: Vec<_> = nodes
             .iter()
             .zip(&ports)
@@ -341,12 +344,6 @@ impl Consortium {
 /// What locks the key files of the tests.
 pub fn unlock() -> Unlock {
     Unlock::Operator(Zeroizing::new([7; 32]))
-}
-
-/// Addresses on loopback that were free a moment ago.
-fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
 
 /// The error in an answer.
