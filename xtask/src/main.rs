@@ -16,6 +16,7 @@ mod deny;
 mod fuzz;
 mod pilot;
 mod process;
+mod programs;
 mod purity;
 mod results;
 mod sbom;

@@ -72,6 +72,19 @@ impl Call {
         Err(Failure::new(format!("`{}` failed ({status})", self.line)))
     }
 
+    /// Prints the call, makes it, and returns what it printed on its standard output; fails if it does.
+    pub(crate) fn read(mut self) -> Result<String, Failure> {
+        println!("  $ {}", self.line);
+        let output =
+            self.command.stderr(Stdio::inherit()).output().map_err(|error| {
+                Failure::new(format!("`{}` could not start: {error}", self.line))
+            })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(Failure::new(format!("`{}` failed ({})", self.line, output.status)))
+    }
+
     /// Makes the call and returns what it printed, or nothing if it failed.
     pub(crate) fn output(mut self) -> Option<String> {
         let output = self.command.stdin(Stdio::null()).output().ok()?;

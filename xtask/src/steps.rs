@@ -6,7 +6,7 @@ use crate::{
     arguments::Grammar,
     deny,
     process::{Call, Failure},
-    purity, tools, tour,
+    programs, purity, tools, tour,
 };
 
 const GRAMMAR: Grammar = Grammar {
@@ -70,7 +70,8 @@ fn clippy() -> Result<Done, Failure> {
 }
 
 fn tests() -> Result<Done, Failure> {
-    passed(Call::cargo().args(["test", "--locked", "--workspace"]).run())
+    programs::run()?;
+    passed(Call::cargo().args(["test", "--locked", "--workspace", "--doc"]).run())
 }
 
 fn passed(result: Result<(), Failure>) -> Result<Done, Failure> {
