@@ -36,13 +36,20 @@ impl<'a> Desk<'a> {
         let base = place.toml("gateway/gateway.toml")["base"].as_str().unwrap().to_owned();
         let again = ["gateway", "client", "--id", "ehr", "--to", &place.path("gateway/ehr")];
         keepwell(&again).refused(&["name a folder, or a new one"]);
-        let folder = place.path("gateway/reader");
-        keepwell(&["gateway", "client", "--id", "reader", "--to", &folder]).ok();
+        for id in ["reader", "research"] {
+            let folder = place.path(&format!("gateway/{id}"));
+            keepwell(&["gateway", "client", "--id", id, "--to", &folder]).ok();
+        }
+        let research = "\n[[clients]]\nid = \"research\"\nkeys = \"research/keys.json\"\n\
+            member = \"../people/physician\"\npurpose = \"HRESCH\"\nscopes = [\"system/*.cruds\"]\n";
         let reader = "\n[[clients]]\nid = \"reader\"\nkeys = \"reader/keys.json\"\n\
             member = \"../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/*.read\"]\n";
         let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, text.replace("[[clients]]", "follow_s = 1\n[[clients]]") + reader)
-            .unwrap();
+        fs::write(
+            &config,
+            text.replace("[[clients]]", "follow_s = 1\n[[clients]]") + reader + research,
+        )
+        .unwrap();
         let process = Self::run(&place, &config);
         let mut desk =
             Self { place, base, config, process, token: String::new(), http: Client::new() };
@@ -280,7 +287,8 @@ async fn what_cannot_be_is_refused(desk: &Desk<'_>, patient: &str, own: &str) {
             422,
             "create the Patient",
         ),
-        ("Organization", "{\"resourceType\":\"Organization\"}".into(), 422, "names no patient"),
+        ("Organization", "{\"resourceType\":\"Organization\"}".into(), 404, "about no patient"),
+        ("Observation", "{\"resourceType\":\"Observation\"}".into(), 422, "names no patient"),
         ("Nothing", "{}".into(), 404, "no resource type"),
     ] {
         refused(desk.send(Method::POST, path, &body).await, status, words).await;
@@ -317,7 +325,7 @@ fn a_patient_sees_who_asked_and_takes_the_chart_away() {
     let home = scratch();
     let mut pilot = pilot(home.path());
     let dir = pilot.dir.clone();
-    let desk = Desk::start(Place { dir: &dir });
+    let mut desk = Desk::start(Place { dir: &dir });
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let patient = runtime.block_on(async {
         let found = desk.get("Patient?_count=1").await;
@@ -344,6 +352,32 @@ fn a_patient_sees_who_asked_and_takes_the_chart_away() {
     let after: Vec<_> = charts.iter().map(|it| seen(it)).collect();
     let grown: usize = before.iter().zip(&after).map(|(before, after)| after - before).sum();
     assert_eq!(grown, 1, "one read is one access: {before:?} {after:?}");
+
+    // What the ledger refuses is not there, whatever the index has, and the refusal is kept.
+    let research = desk.token_of("research");
+    let treats = std::mem::replace(&mut desk.token, research);
+    runtime.block_on(async {
+        for path in ["Patient/ID", "Patient/ID/_history/1", "Patient/ID/_history"] {
+            let path = path.replace("ID", &patient);
+            let answer = desk.ask(Method::GET, &path).send().await.unwrap();
+            refused(answer, 404, "nothing is here that you may read").await;
+        }
+        for query in ["Patient?_id=ID", "Observation?patient=ID&_count=3", "Patient"] {
+            let found = desk.get(&query.replace("ID", &patient)).await;
+            assert_eq!(found["entry"], Value::Null, "{found}");
+            assert_eq!(found["link"].as_array().unwrap().len(), 1, "{found}");
+        }
+        let put = json!({ "resourceType": "Patient", "id": patient }).to_string();
+        refused(
+            desk.send(Method::PUT, &format!("Patient/{patient}"), &put).await,
+            404,
+            "may change",
+        )
+        .await;
+    });
+    let audit = charts.iter().map(|it| keepwell(&["audit", "--as", &officer, it]).ok().stdout);
+    assert!(audit.collect::<String>().matches("HRESCH").count() > 5);
+    desk.token = treats;
 
     // The patient takes the chart over: the gateway forgets it.
     let mine = before.iter().zip(&after).position(|(before, after)| before != after).unwrap();

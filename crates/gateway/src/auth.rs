@@ -15,6 +15,8 @@
 //! * A token is 256 random bits, and only its digest is here.
 //!
 //! Not here: people who sign in (SMART launches, OpenID Connect), and scopes that are narrowed by a search (`?category=`).
+//! Which assertions were taken is not kept over a restart: for five minutes after one, whoever had read an assertion on its
+//! way could use it again, which TLS prevents.
 
 use std::{
     collections::BTreeMap,

@@ -45,7 +45,7 @@ impl Served {
 
     /// What an interaction is, or why it is not served.
     pub fn of(interaction: Interaction) -> Result<Self, Outcome> {
-        Ok(match interaction {
+        let served = match interaction {
             Interaction::Create(of, query) => Self::Create(of, query),
             Interaction::Read(of, id) => Self::Read(of, id),
             Interaction::VersionRead(of, id, version) => Self::VersionRead(of, id, version),
@@ -60,7 +60,19 @@ impl Served {
             | Interaction::Search(Within::System | Within::Compartment(..), _)
             | Interaction::History(Scope::System | Scope::Type(_), _)
             | Interaction::Operation(..) => return Err(not_served()),
-        })
+        };
+        if is_served(served.resource_type().as_str()) { Ok(served) } else { Err(no_such_type()) }
+    }
+
+    const fn resource_type(&self) -> ResourceType {
+        match self {
+            Self::Create(of, _)
+            | Self::Read(of, _)
+            | Self::VersionRead(of, _, _)
+            | Self::Update(of, _)
+            | Self::History(of, _, _)
+            | Self::Search(of, _) => *of,
+        }
     }
 }
 
@@ -74,16 +86,23 @@ fn not_served() -> Outcome {
     Outcome::error(IssueType::NotSupported, text).with_status(Status::METHOD_NOT_ALLOWED)
 }
 
-/// The resource types that are served: those that are about patients, since all that is kept is in a patient's chart.
-pub fn resource_types() -> impl Iterator<Item = &'static str> {
-    let is_about_patients = |of: &&str| {
-        *of == "Patient"
-            || parameters(of).any(|it| matches!(it.name, "patient" | "subject" | "beneficiary"))
-    };
-    table::resource_types().filter(is_about_patients)
+fn no_such_type() -> Outcome {
+    let text = "resources of this type are not kept here, since they are about no patient; metadata lists the types that are";
+    Outcome::error(IssueType::NotSupported, text).with_status(Status::NOT_FOUND)
 }
 
-/// The CapabilityStatement (R4, CapabilityStatement). `date` is a FHIR dateTime.
+/// Whether resources of a type are about patients: all that is kept is in a patient's chart.
+fn is_served(of: &str) -> bool {
+    let names_patients = |name| matches!(name, "patient" | "subject" | "beneficiary");
+    of == "Patient" || parameters(of).any(|it| names_patients(it.name))
+}
+
+/// The resource types that are served.
+pub fn resource_types() -> impl Iterator<Item = &'static str> {
+    table::resource_types().filter(|of| is_served(of))
+}
+
+/// The CapabilityStatement (R4, CapabilityStatement). `date` is since when it is served: a FHIR dateTime.
 pub fn statement(base: &str, date: &str) -> Value {
     let interactions = CODES.map(|code| json!({ "code": code }));
     let resources: Vec<_> = resource_types()
@@ -101,6 +120,7 @@ pub fn statement(base: &str, date: &str) -> Value {
                 "readHistory": true, "updateCreate": false, "conditionalCreate": true,
                 "conditionalRead": "not-match", "conditionalUpdate": false,
                 "conditionalDelete": "not-supported", "referencePolicy": ["literal"],
+                "documentation": "A create is conditional on one identifier alone (If-None-Exist: identifier=system|value). A search names a patient, or finds Patients.",
                 "searchInclude": table::includes(of).collect::<Vec<_>>(),
                 "searchRevInclude": table::reverse_includes(of).collect::<Vec<_>>(),
                 "searchParam": params,
@@ -191,6 +211,11 @@ mod tests {
             let interaction = Interaction::parse(method, path, None).unwrap();
             let refused = Served::of(interaction).unwrap_err();
             assert_eq!(refused.status(), Status::METHOD_NOT_ALLOWED);
+        }
+        for of in ["Organization", "Practitioner", "Location"] {
+            let interaction = Interaction::parse(Method::Get, of, None).unwrap();
+            assert_eq!(Served::of(interaction).unwrap_err().status(), Status::NOT_FOUND);
+            assert!(!resource_types().any(|it| it == of));
         }
         let delete = Interaction::parse(Method::Delete, "Observation/1", None).unwrap();
         assert!(Served::of(delete).unwrap_err().to_json().contains("redact"));

@@ -13,7 +13,8 @@
 //! not.
 //!
 //! Not here: charts that their patients control, which need grants to the key agent; records that are no FHIR resources
-//! in JSON, or of more than [`BODY_BYTES_MAX`].
+//! about a patient in JSON, have no id, or have more than [`BODY_BYTES_MAX`]; of two records in a chart with one author, type
+//! and id, the second.
 
 use std::{
     sync::PoisonError,
@@ -27,12 +28,13 @@ use keepwell_client::{
     open::{Opened, Opening, RecordFacts, What, records_in},
     verify::{LogMark, VerifiedLog},
 };
+use keepwell_crypto::body::sealed_len;
 use keepwell_fhir::{bundle, header::instant, search::Entry};
 use keepwell_ledger::state::Chart;
 use keepwell_types::{
     access::{Purpose, RecordName},
     command::{Entry as LedgerEntry, Payload},
-    id::{ChartId, OrganisationId},
+    id::{ChartId, OrganisationId, RecordId},
     limits::ACCESS_RECORDS_MAX,
     member::Party,
     set::CompartmentSet,
@@ -80,6 +82,8 @@ pub enum FollowError {
 pub(crate) struct Incoming<'a> {
     pub(crate) chart: ChartId,
     pub(crate) record: RecordName,
+    /// The version that it amends.
+    pub(crate) follows: Option<RecordId>,
     pub(crate) number: u64,
     pub(crate) time: BlockTime,
     pub(crate) author: OrganisationId,
@@ -157,23 +161,31 @@ impl Gateway {
         followed.charts += 1;
         let mut new = Vec::new();
         for facts in records_in(&log) {
-            if !self.index.has(facts.name.record).await? {
+            if facts.sealed_bytes > sealed_len(BODY_BYTES_MAX) {
+                followed.left_out += 1;
+            } else if !self.index.has(facts.name.record).await? {
                 new.push(facts);
             }
         }
-        let mut kept = Kept::default();
+        let mut closed = 0;
         if !new.is_empty() {
             let holder = self.agent.lock().await.holder(chart).map_err(ClientError::from)?;
+            // So many at once are in memory.
             for some in new.chunks(ACCESS_RECORDS_MAX) {
-                self.open((actor, &holder), &entry, some, &mut kept).await?;
+                let kept = self.open((actor, &holder), &entry, some).await?;
+                self.keep(chart, &kept).await?;
+                closed += kept.closed;
+                followed.versions += kept.bodies.len();
+                followed.left_out += some.len() - kept.bodies.len();
             }
         }
-        followed.left_out += new.len() - kept.bodies.len();
-        followed.versions += kept.bodies.len();
         // Before the mark moves on: whoever is stopped in between comes by the redactions again.
         self.forget_redacted(actor, &log).await?;
-        self.rest(chart, kept.closed == 0);
-        self.keep(chart, &kept, &log).await
+        self.rest(chart, closed == 0);
+        if closed == 0 {
+            self.index.put(&[], Some((chart, &keepwell_types::encode(&log.mark())))).await?;
+        }
+        Ok(())
     }
 
     /// Opens some records, and reads them. What the ledger refuses is left out: nobody reads it any more.
@@ -182,8 +194,8 @@ impl Gateway {
         (actor, holder): (&Actor, &ChartHolder),
         entry: &Chart,
         facts: &[RecordFacts],
-        kept: &mut Kept,
-    ) -> Result<(), FollowError> {
+    ) -> Result<Kept, FollowError> {
+        let mut kept = Kept::default();
         let compartments: CompartmentSet = facts.iter().map(|it| it.compartment).collect();
         let seeds = holder.seeds(entry, compartments);
         let mut waiting = vec![facts];
@@ -199,10 +211,10 @@ impl Gateway {
                         waiting.extend([second, first]);
                     }
                 }
-                opened => self.take(actor, &opened?, kept).await?,
+                opened => self.take(actor, &opened?, &mut kept).await?,
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Reads what was opened.
@@ -215,12 +227,9 @@ impl Gateway {
         kept.closed += opened.withheld.len();
         for record in &opened.records {
             let facts = record.facts();
-            if facts.sealed_bytes > BODY_BYTES_MAX {
-                continue;
-            }
             let mut body = Zeroizing::new(Vec::new());
             self.client.read(actor, record, &mut *body).await?;
-            if is_resource(&body) {
+            if resource_in(&body).is_some() {
                 let author = self.organisation_of(actor, facts.author).await?;
                 kept.bodies.push((facts.clone(), author, body));
             }
@@ -245,39 +254,25 @@ impl Gateway {
         Ok(organisation)
     }
 
-    async fn keep(
-        &self,
-        chart: ChartId,
-        kept: &Kept,
-        log: &VerifiedLog,
-    ) -> Result<(), FollowError> {
-        let incoming: Vec<_> = kept
-            .bodies
-            .iter()
-            .filter_map(|(facts, author, body)| {
-                Some(Incoming {
-                    chart,
-                    record: facts.name,
-                    number: facts.version.0.into(),
-                    time: facts.time,
-                    author: *author,
-                    json: std::str::from_utf8(body).ok()?,
-                })
+    async fn keep(&self, chart: ChartId, kept: &Kept) -> Result<(), IndexError> {
+        let incoming = kept.bodies.iter().filter_map(|(facts, author, body)| {
+            Some(Incoming {
+                chart,
+                record: facts.name,
+                follows: facts.amends.map(|it| it.record),
+                number: facts.version.0.into(),
+                time: facts.time,
+                author: *author,
+                json: resource_in(body)?,
             })
-            .collect();
-        let mark = keepwell_types::encode(&log.mark());
-        let is_whole = kept.closed == 0;
-        Ok(self.put(&incoming, is_whole.then_some((chart, &mark[..]))).await?)
+        });
+        self.put(&incoming.collect::<Vec<_>>()).await
     }
 
     /// Keeps versions, with what they are found by.
-    pub(crate) async fn put(
-        &self,
-        incoming: &[Incoming<'_>],
-        mark: Option<(ChartId, &[u8])>,
-    ) -> Result<(), IndexError> {
+    pub(crate) async fn put(&self, incoming: &[Incoming<'_>]) -> Result<(), IndexError> {
         let versions: Vec<_> = incoming.iter().filter_map(|it| self.version_of(it)).collect();
-        self.index.put(&versions, mark).await
+        self.index.put(&versions, None).await
     }
 
     fn version_of<'a>(&self, incoming: &Incoming<'a>) -> Option<NewVersion<'a>> {
@@ -289,6 +284,7 @@ impl Gateway {
             record: incoming.record.record,
             chart: incoming.chart,
             position: incoming.record.position,
+            follows: incoming.follows,
             name: terms.name(incoming.author, entry.resource_type(), &id),
             kind: terms.kind_of(incoming.chart, entry.resource_type()),
             number: incoming.number,
@@ -329,12 +325,10 @@ struct Kept {
     bodies: Vec<(RecordFacts, OrganisationId, Zeroizing<Vec<u8>>)>,
 }
 
-/// Whether these are the bytes of one resource with an id.
-fn is_resource(body: &[u8]) -> bool {
-    let split = bundle::split(body, body.len());
-    split.is_ok_and(|bundle| {
-        bundle.bundle_type.is_none() && bundle.resources.iter().all(|it| it.id.is_some())
-    })
+/// The one resource with an id that these are the bytes of.
+fn resource_in(body: &[u8]) -> Option<&str> {
+    let bundle = bundle::split(body, body.len()).ok().filter(|it| it.bundle_type.is_none())?;
+    bundle.resources.first().filter(|it| it.id.is_some()).map(|it| it.json)
 }
 
 /// The record that a line of the log approves to be redacted.

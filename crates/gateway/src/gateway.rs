@@ -12,22 +12,19 @@ use keepwell_client::{
     chart::Arrangement,
     identity::{Actor, OrganisationAgent},
 };
-use keepwell_crypto::index::TERM_BYTES;
 use keepwell_fhir::{
     interaction::{Id, ResourceType},
     outcome::Outcome,
 };
 use keepwell_types::{
     access::Purpose,
-    id::{ChartId, LogPosition, MemberId, OrganisationId, RecordId},
-    time::BlockTime,
+    id::{ChartId, MemberId, OrganisationId},
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
-use zeroize::Zeroizing;
 
 use crate::{
-    answer::{no_index, not_found},
+    answer::{ambiguous, no_index},
     index::{FIND_TERMS_MAX, Index, Version},
     terms::Terms,
 };
@@ -77,6 +74,8 @@ pub struct Gateway {
     pub(crate) organisations: Lock<Vec<OrganisationId>>,
     /// Charts that are left alone, until when, and how long that was.
     pub(crate) resting: Lock<BTreeMap<ChartId, (Instant, Duration)>>,
+    /// Charts that were opened for Patients whom the ledger then refused: the next ones get them.
+    pub(crate) spare: Lock<Vec<ChartId>>,
     /// Held by whoever creates on a condition: of two at once here, the second finds what the first made.
     pub(crate) conditional: Mutex<()>,
 }
@@ -98,20 +97,6 @@ impl Found {
     pub(crate) fn of(version: Version) -> Option<Self> {
         let resource = serde_json::from_slice(&version.body).ok()?;
         Some(Self { version, resource })
-    }
-
-    /// What was just written, before the index is asked for it.
-    pub(crate) fn written(
-        chart: ChartId,
-        record: RecordId,
-        (number, time): (u64, BlockTime),
-        json: &str,
-    ) -> Self {
-        let resource = serde_json::from_str(json).unwrap_or_default();
-        let (row, position, name) = (0, LogPosition(0), [0; TERM_BYTES]);
-        let body = Zeroizing::new(json.as_bytes().to_vec());
-        let version = Version { row, record, chart, position, name, number, time, body };
-        Self { version, resource }
     }
 
     pub(crate) fn resource_type(&self) -> &str {
@@ -145,6 +130,7 @@ impl Gateway {
             authors: Lock::default(),
             organisations: Lock::default(),
             resting: Lock::default(),
+            spare: Lock::default(),
             conditional: Mutex::default(),
         }
     }
@@ -165,7 +151,8 @@ impl Gateway {
         [self.organisation, PATIENTS].into_iter().chain(others).collect()
     }
 
-    /// What has this type and id, what this organisation wrote first.
+    /// What has this type and id: what this organisation wrote, or else what others did. It may be more than one, in charts
+    /// that were filled from files: then nobody can say which is meant.
     pub(crate) async fn named(&self, of: ResourceType, id: &Id) -> Result<Vec<Found>, Outcome> {
         let name = |author| self.terms().name(author, of.as_str(), id.as_str());
         let names: Vec<_> = self.authors().into_iter().map(name).collect();
@@ -173,17 +160,24 @@ impl Gateway {
         for names in names.chunks(FIND_TERMS_MAX) {
             found.extend(self.index.named(names).await.map_err(|error| no_index(&error))?);
         }
-        found.sort_by_key(|it| names.iter().position(|name| *name == it.name));
+        if found.iter().any(|it| it.name == names[0]) {
+            found.retain(|it| it.name == names[0]);
+        }
         Ok(found.into_iter().filter_map(Found::of).collect())
     }
 
-    /// The chart of a patient of this organisation.
-    pub(crate) async fn chart_of(&self, patient: &Id) -> Result<ChartId, Outcome> {
-        let of: ResourceType = "Patient".parse().expect("R4 has it");
-        let found = self.named(of, patient).await?;
-        match found.as_slice() {
-            [] => Err(not_found()),
-            [one, ..] => Ok(one.version.chart),
+    /// The one resource with this type and id, if there is one.
+    pub(crate) async fn only(&self, of: ResourceType, id: &Id) -> Result<Option<Found>, Outcome> {
+        let mut found = self.named(of, id).await?;
+        if found.len() > 1 {
+            return Err(ambiguous());
         }
+        Ok(found.pop())
+    }
+
+    /// The chart of a patient of this organisation.
+    pub(crate) async fn chart_of(&self, patient: &Id) -> Result<Option<ChartId>, Outcome> {
+        let of: ResourceType = "Patient".parse().expect("R4 has it");
+        Ok(self.only(of, patient).await?.map(|it| it.version.chart))
     }
 }

@@ -1,7 +1,7 @@
 //! What this organisation may read, kept so that it is found again: the gateway's index.
 //!
 //! ```text
-//! version   row  record  chart  position  name  kind  number  time_ms  ends  body    one row for each version
+//! version   row  record  chart  position  follows  name  kind  number  time_ms  ends  body    one row for each version
 //! term      term  row                                                          what it is found by
 //! mark      chart  mark                                                        how far a chart's log was followed
 //! ```
@@ -112,6 +112,8 @@ pub struct NewVersion<'a> {
     pub chart: ChartId,
     /// Where it was added to the chart's log.
     pub position: LogPosition,
+    /// The version that it amends, if it is not the first.
+    pub follows: Option<RecordId>,
     /// Its resource, within the chart: whose it is, its type and its id. What two authors call the same is not the same.
     pub name: Term,
     /// Resources among which it is looked for, such as those of one type in one chart.
@@ -196,7 +198,7 @@ impl Index {
     }
 
     /// Keeps versions, and how far their chart's log was followed if it is said; a version that is there already stays as
-    /// it is. A version with a higher number follows the one before it of the same name.
+    /// it is. A version with a higher number follows the one before it of the same name, and the one that it amends.
     pub async fn put(
         &self,
         versions: &[NewVersion<'_>],
@@ -211,13 +213,14 @@ impl Index {
             let body = self.key.seal(&mut UnwrapErr(SysRng), &version.record, version.body);
             let row = sqlx::query(
                 "INSERT INTO version
-                 (record, chart, position, name, kind, number, time_ms, ends, body)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                 (record, chart, position, follows, name, kind, number, time_ms, ends, body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                  ON CONFLICT DO NOTHING RETURNING row",
             )
             .bind(&version.record.0[..])
             .bind(&version.chart.0[..])
             .bind(signed(version.position.0))
+            .bind(version.follows.map(|it| it.0.to_vec()))
             .bind(&version.name[..])
             .bind(&version.kind[..])
             .bind(signed(version.number))
@@ -425,17 +428,20 @@ impl Index {
     }
 }
 
-/// Ends the version before a new one, or the new one at once if a later one came first.
+/// Ends the version before a new one, or the new one at once if a later one came first. An amendment ends what it amends
+/// also where it is called otherwise: what was put right is not shown as if it were the newest.
 async fn end(
     transaction: &mut sqlx::Transaction<'_, sqlx::Any>,
     version: &NewVersion<'_>,
     row: i64,
 ) -> Result<(), IndexError> {
     let later = sqlx::query(
-        "SELECT row FROM version WHERE name = $1 AND chart = $2 AND number > $3 LIMIT 1",
+        "SELECT row FROM version
+         WHERE chart = $1 AND (follows = $2 OR (name = $3 AND number > $4)) LIMIT 1",
     )
-    .bind(&version.name[..])
     .bind(&version.chart.0[..])
+    .bind(&version.record.0[..])
+    .bind(&version.name[..])
     .bind(signed(version.number))
     .fetch_optional(&mut **transaction)
     .await?;
@@ -443,12 +449,14 @@ async fn end(
         // It was never the newest one here.
         Some(_) => sqlx::query("UPDATE version SET ends = $1 WHERE row = $1").bind(row),
         None => sqlx::query(
-            "UPDATE version SET ends = $1 WHERE name = $2 AND chart = $3 AND ends = $4 AND row <> $1",
+            "UPDATE version SET ends = $1
+             WHERE chart = $2 AND ends = $3 AND row <> $1 AND (name = $4 OR record = $5)",
         )
         .bind(row)
-        .bind(&version.name[..])
         .bind(&version.chart.0[..])
-        .bind(CURRENT),
+        .bind(CURRENT)
+        .bind(&version.name[..])
+        .bind(version.follows.map(|it| it.0.to_vec())),
     };
     statement.execute(&mut **transaction).await?;
     Ok(())

@@ -3,7 +3,7 @@
 //! ```text
 //! server    connections, who is asking (auth), what for (keepwell_fhir::interaction)
 //!   |
-//! Gateway   read, search, history -> index -> note: one access, in the name of whoever asks -> answer
+//! Gateway   read, search, history -> index -> an access, in the name of whoever asks -> answer
 //!           create, update        -> sealed, at custodians, committed -> index -> answer
 //!   ^
 //! follow    the ledger's charts -> opened -> index
@@ -19,18 +19,19 @@
 //! Not here: rules of the ledger (`keepwell-ledger`), sealing and opening (`keepwell-client`), and what FHIR says of
 //! resources and searches (`keepwell-fhir`).
 
+mod access;
 pub mod answer;
 pub mod auth;
 pub mod capability;
 mod follow;
 mod gateway;
 pub mod index;
-mod note;
 mod read;
 mod search;
 pub mod server;
 mod terms;
 mod write;
 
+pub use answer::without_ids;
 pub use follow::{FollowError, Followed};
 pub use gateway::{Asker, Gateway, NewCharts, Settings};

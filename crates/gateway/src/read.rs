@@ -9,6 +9,7 @@ use keepwell_fhir::{
     response::{self, Link, Response},
     splice,
 };
+use keepwell_types::time::BlockTime;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -43,17 +44,15 @@ impl Gateway {
         version: &Id,
     ) -> Result<Answer, Outcome> {
         let number = version.version().ok_or_else(not_found)?;
-        for newest in self.named(of, id).await? {
-            let (chart, name) = (newest.version.chart, newest.version.name);
-            let version = self.index.version((chart, &name), number).await;
-            let version = version.map_err(|error| no_index(&error))?;
-            if let Some(found) = version.and_then(Found::of)
-                && self.may_show(asker, &[&found.version]).await? == [true]
-            {
-                return Ok(answer_of(&found));
-            }
+        let newest = self.only(of, id).await?.ok_or_else(not_found)?;
+        let (chart, name) = (newest.version.chart, newest.version.name);
+        let version = self.index.version((chart, &name), number).await;
+        let version = version.map_err(|error| no_index(&error))?;
+        let found = version.and_then(Found::of).ok_or_else(not_found)?;
+        match self.may_show(asker, &[&found.version]).await?.as_slice() {
+            [true] => Ok(answer_of(&found)),
+            _ => Err(not_found()),
         }
-        Err(not_found())
     }
 
     /// The versions of a resource that whoever asks may see, the newest first, below a number.
@@ -96,54 +95,52 @@ impl Gateway {
         (of, id): (ResourceType, &Id),
         (below, count): (u64, usize),
     ) -> Result<(Vec<Found>, Option<u64>), Outcome> {
-        for newest in self.named(of, id).await? {
-            let (chart, name) = (newest.version.chart, newest.version.name);
-            let versions = self.index.history((chart, &name), below).await;
-            let versions = versions.map_err(|error| no_index(&error))?;
-            let more = versions.len() > count;
-            let page: Vec<_> = versions.into_iter().take(count).filter_map(Found::of).collect();
-            let shown: Vec<_> = page.iter().map(|it| &it.version).collect();
-            let shown = self.may_show(asker, &shown).await?;
-            if shown.contains(&true) {
-                let last = page.last().map(|it| it.version.number).filter(|_| more);
-                let page = page.into_iter().zip(shown);
-                return Ok((page.filter_map(|(it, shown)| shown.then_some(it)).collect(), last));
-            }
+        let newest = self.only(of, id).await?.ok_or_else(not_found)?;
+        let (chart, name) = (newest.version.chart, newest.version.name);
+        let versions = self.index.history((chart, &name), below).await;
+        let versions = versions.map_err(|error| no_index(&error))?;
+        let more = versions.len() > count;
+        let page: Vec<_> = versions.into_iter().take(count).filter_map(Found::of).collect();
+        let shown: Vec<_> = page.iter().map(|it| &it.version).collect();
+        let shown = self.may_show(asker, &shown).await?;
+        if !shown.contains(&true) {
+            return Err(not_found());
         }
-        Err(not_found())
+        let last = page.last().map(|it| it.version.number).filter(|_| more);
+        let page = page.into_iter().zip(shown).filter_map(|(it, shown)| shown.then_some(it));
+        Ok((page.collect(), last))
     }
 
-    /// The newest version of a resource, once an access to it is allowed. Where two are called the same, the first that
-    /// may be seen.
+    /// The newest version of a resource, once an access to it is allowed.
     pub(crate) async fn one(
         &self,
         asker: &Asker,
         of: ResourceType,
         id: &Id,
     ) -> Result<Found, Outcome> {
-        for found in self.named(of, id).await? {
-            if self.may_show(asker, &[&found.version]).await? == [true] {
-                return Ok(found);
-            }
+        let found = self.only(of, id).await?.ok_or_else(not_found)?;
+        match self.may_show(asker, &[&found.version]).await?.as_slice() {
+            [true] => Ok(found),
+            _ => Err(not_found()),
         }
-        Err(not_found())
     }
 }
 
 /// A resource as it is shown: its bytes, with version and time of what the ledger has.
-pub(crate) fn shown_of(found: &Found) -> Box<RawValue> {
-    let version = &found.version;
-    let edited = splice::with_meta(found.json(), version.number, &instant(version.time.0));
-    // What is in the index was read strictly when it was put there.
-    let json = edited.map_or_else(|_| found.json().to_owned(), |it| it.json);
+pub(crate) fn shown(json: &str, number: u64, time: BlockTime) -> Box<RawValue> {
+    let edited = splice::with_meta(json, number, &instant(time.0));
+    // What is here was read strictly when it came.
+    let json = edited.map_or_else(|_| json.to_owned(), |it| it.json);
     RawValue::from_string(json).expect("a resource is JSON")
+}
+
+/// What was found, as it is shown.
+pub(crate) fn shown_of(found: &Found) -> Box<RawValue> {
+    shown(found.json(), found.version.number, found.version.time)
 }
 
 /// An answer that shows a resource.
 pub(crate) fn answer_of(found: &Found) -> Answer {
-    Answer {
-        version: Some(found.version.number),
-        last_modified_ms: Some(found.version.time.0),
-        ..Answer::of(Status::OK, shown_of(found).get().to_owned())
-    }
+    let (number, time) = (found.version.number, found.version.time);
+    Answer::shows(Status::OK, found.json(), (number, time))
 }

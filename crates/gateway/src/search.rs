@@ -36,11 +36,13 @@ use crate::{
 /// Resources among which one search looks.
 pub const POOL_MAX: usize = 20_000;
 /// Bytes of them.
-const POOL_BYTES_MAX: usize = 256 * 1024 * 1024;
+const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Matches of a page, unless the client says.
 const COUNT: usize = 20;
 /// And at most.
 const COUNT_MAX: usize = 200;
+/// Matches of a page that may not be shown, before it is given up: each was refused by an entry, which the patient sees.
+const HIDDEN_MAX: usize = 200;
 /// Patients to whom one search may be confined, or whose records it may look at.
 const CHARTS_MAX: usize = 50;
 /// The parameter by which a page goes on: rows of the index, a dot, matches looked at.
@@ -134,11 +136,9 @@ impl Gateway {
             Some(patients) => {
                 let mut charts = BTreeSet::new();
                 for patient in patients {
-                    // Nobody's patient has no records: nothing is found.
-                    if let Ok(id) = patient.parse::<Id>()
-                        && let Ok(chart) = self.chart_of(&id).await
-                    {
-                        charts.insert(chart);
+                    // Of whom nobody knows there are no records, and nothing is found.
+                    if let Ok(id) = patient.parse::<Id>() {
+                        charts.extend(self.chart_of(&id).await?);
                     }
                 }
                 charts
@@ -214,12 +214,16 @@ impl Gateway {
         mut offset: usize,
         count: usize,
     ) -> Result<(Vec<usize>, Option<usize>), Outcome> {
-        let mut shown = Vec::new();
+        let (mut shown, mut hidden) = (Vec::new(), 0);
         while shown.len() < count && offset < matches.len() {
+            if hidden > HIDDEN_MAX {
+                return Err(hardly_any());
+            }
             let until = matches.len().min(offset + count - shown.len());
             let some = &matches[offset..until];
             let versions: Vec<_> = some.iter().map(|at| &found[*at].version).collect();
             let may = self.may_show(asker, &versions).await?;
+            hidden += may.iter().filter(|may| !**may).count();
             shown.extend(some.iter().zip(may).filter_map(|(at, may)| may.then_some(*at)));
             offset = until;
         }
@@ -293,6 +297,13 @@ fn unconfined() -> Outcome {
     Outcome::error(
         IssueType::TooCostly,
         "this would look into the records of all patients, whose keys nobody has granted; name the patient (patient=ID), find patients with a search for Patient first, or ask for a research cohort with their consent",
+    )
+}
+
+fn hardly_any() -> Outcome {
+    Outcome::error(
+        IssueType::TooCostly,
+        "hardly anything of what this looks at may be shown, and each refusal is kept for the patient; ask for a grant, or name what was granted",
     )
 }
 

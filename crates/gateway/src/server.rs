@@ -9,7 +9,8 @@
 //!
 //! * Every answer to a FHIR request that fails is an OperationOutcome.
 //! * No log line and no metric has an id, a query or a body.
-//! * A body has at most [`BODY_BYTES_MAX`](crate::follow::BODY_BYTES_MAX) bytes; a request takes at most [`TIME_MAX`].
+//! * A body has at most [`BODY_BYTES_MAX`](crate::follow::BODY_BYTES_MAX) bytes; a request takes at most [`TIME_MAX`]; so
+//!   many are worked on at once that memory is bounded, and others wait.
 //!
 //! Not here: TLS, and keeping slow clients and floods away, which are the work of the proxy on the same computer; XML.
 
@@ -37,7 +38,11 @@ use keepwell_fhir::{
     outcome::{Issue, IssueType, Outcome, Severity, Status},
     search::{Handling, Options, Query, form},
 };
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 use crate::{
     answer::Answer,
@@ -56,6 +61,9 @@ const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json; 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Searches at once, and other requests.
+const SEARCHES_MAX: usize = 4;
+const OTHERS_MAX: usize = 32;
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
@@ -66,6 +74,11 @@ struct Service {
     sessions: Sessions,
     /// The path of the base, without a slash at the end.
     path: String,
+    /// Since when it serves.
+    since: String,
+    /// Places for searches, each of which may hold many resources, and for the rest, each of which may hold a body.
+    searches: Semaphore,
+    others: Semaphore,
 }
 
 /// Serves a gateway at its base until it is told to stop. The listener is of this computer alone.
@@ -76,7 +89,9 @@ pub async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let path = path_of(gateway.base()).to_owned();
-    let service = Arc::new(Service { gateway, sessions, path });
+    let (searches, others) = (Semaphore::new(SEARCHES_MAX), Semaphore::new(OTHERS_MAX));
+    let since = header::instant(now_ms());
+    let service = Arc::new(Service { gateway, sessions, path, since, searches, others });
     let router = Router::new().fallback(answer).with_state(service);
     let stopped = async move {
         // Whoever could tell is gone: it stops as well.
@@ -157,8 +172,7 @@ impl Service {
         let interaction = Interaction::parse(method, below, request.uri().query())?;
         let base = self.gateway.base();
         if interaction == Interaction::Capabilities {
-            let date = header::instant(now_ms());
-            return Ok(Answer::of(Status::OK, statement(base, &date).to_string()));
+            return Ok(Answer::of(Status::OK, statement(base, &self.since).to_string()));
         }
         let session = self.session(request.headers())?;
         if !session.may(&interaction) {
@@ -167,6 +181,16 @@ impl Service {
         }
         acceptable(request.headers())?;
         let served = Served::of(interaction)?;
+        let places = match served {
+            Served::Search(..) => &self.searches,
+            Served::Create(..)
+            | Served::Read(..)
+            | Served::VersionRead(..)
+            | Served::Update(..)
+            | Served::History(..) => &self.others,
+        };
+        // It is never closed; whoever waits too long is told so.
+        let _place = places.acquire().await;
         let (parts, body) = request.into_parts();
         let body = body_of(body).await?;
         let headers = Headers::read(&parts.headers)?;

@@ -34,8 +34,8 @@ use crate::index::FIND_TERMS_MAX;
 const BEGINNING_CHARS_MIN: usize = 3;
 /// And at most.
 const BEGINNING_CHARS_MAX: usize = 8;
-/// The seconds of a day after its first.
-const DAY_S: i64 = 86_399;
+/// Seconds of a day.
+const DAY_S: i64 = 86_400;
 /// Parameters of a Patient that are terms.
 const OF_PATIENTS: [&str; 9] =
     ["_id", "birthdate", "email", "family", "given", "identifier", "name", "phone", "telecom"];
@@ -81,7 +81,7 @@ impl Terms<'_> {
                         terms.extend(self.beginnings(&space, parameter, &text));
                     }
                 }
-                Key::Seconds(first, last) if last - first == DAY_S => {
+                Key::Seconds(first, last) if is_day(first, last) => {
                     terms.push(self.day(&space, parameter, first));
                 }
                 Key::Seconds(..) | Key::Any => terms.push(self.any(&space, parameter)),
@@ -131,7 +131,7 @@ impl Terms<'_> {
                 let end = ends(text).last()?;
                 Some(self.beginning(space, parameter, &text[..end]))
             }
-            Probe::Touches(first, last) if *last - *first == DAY_S => {
+            Probe::Touches(first, last) if is_day(*first, *last) => {
                 Some(self.day(space, parameter, *first))
             }
             Probe::Begins(_) | Probe::Touches(..) => None,
@@ -167,6 +167,11 @@ impl Terms<'_> {
             }
         }
     }
+}
+
+/// Whether these are the first and last second of one day, as dates are counted: two of those touch only if they are one.
+fn is_day(first: i64, last: i64) -> bool {
+    first.rem_euclid(DAY_S) == 0 && last.checked_sub(first) == Some(DAY_S - 1)
 }
 
 /// Where the beginnings of a text end.
@@ -205,10 +210,11 @@ impl Space {
 
 #[cfg(test)]
 mod tests {
-    use keepwell_fhir::search::{Handling, Options};
+    use keepwell_fhir::search::{Handling, Options, table};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::index::ROW_TERMS_MAX;
 
     const BASE: &str = "https://gateway.example/fhir";
     const CHART: ChartId = ChartId([3; 32]);
@@ -267,6 +273,38 @@ mod tests {
     fn less_than_a_day_is_found_by_any_day() {
         let patient = json!({ "resourceType": "Patient", "birthDate": "1980" });
         assert_eq!(found(&patient, "birthdate=1980-02-29"), (true, true));
+    }
+
+    #[test]
+    fn a_stretch_as_long_as_a_day_is_none() {
+        let observation = json!({
+            "resourceType": "Observation",
+            "effectivePeriod": {
+                "start": "2026-01-01T12:00:00Z", "end": "2026-01-02T11:59:59Z",
+            },
+        });
+        for day in ["2026-01-01", "2026-01-02", "2026-01-03"] {
+            assert!(found(&observation, &format!("date={day}")).0, "{day}");
+        }
+        assert!(!is_day(i64::MIN, i64::MAX) && !is_day(1, DAY_S) && is_day(-DAY_S, -1));
+        // One that never began, and one before 1970 that never ends.
+        for period in [json!({ "end": "2026-01-02" }), json!({ "start": "1950-01-01" })] {
+            let open = json!({ "resourceType": "Observation", "effectivePeriod": period });
+            assert!(found(&open, "date=2026-01-01").0);
+        }
+    }
+
+    /// So no resource, whoever made it, has more terms than a row takes, and what follows it in its chart comes in.
+    #[test]
+    fn no_resource_has_too_many_terms() {
+        for of in table::resource_types() {
+            let beginnings = BEGINNING_CHARS_MAX - BEGINNING_CHARS_MIN + 1;
+            let space = Space::of(CHART, of);
+            let has = parameters(of).filter(|it| space.has(it.name));
+            let of_one = has.map(|it| 1 + usize::from(space.has_beginnings(it.name)) * beginnings);
+            let terms = of_one.sum::<usize>() * search::KEYS_MAX + 1;
+            assert!(terms <= ROW_TERMS_MAX, "{of}: {terms}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@
 //! whether a resource is one by its profile.
 
 use getrandom::SysRng;
+use std::sync::PoisonError;
+
 use keepwell_client::{
     ClientError,
     author::{AddedRecord, NewRecord},
@@ -33,7 +35,7 @@ use keepwell_fhir::{
 };
 use keepwell_types::{
     access::RecordName,
-    id::{ChartId, UniquenessTag, Version as Number},
+    id::{ChartId, RecordId, UniquenessTag, Version as Number},
     outcome::Rejection,
     record::{Amended, RecordKind},
     time::BlockTime,
@@ -41,10 +43,10 @@ use keepwell_types::{
 use rand_core::{Rng as _, UnwrapErr};
 
 use crate::{
-    answer::{Answer, not_found, refused},
+    answer::{Answer, not_found, refused, without_ids},
     follow::{BODY_BYTES_MAX, Incoming},
-    gateway::{Asker, Found, Gateway},
-    read::{answer_of, shown_of},
+    gateway::{Asker, Gateway},
+    read::answer_of,
 };
 
 /// A resource that was sent, read strictly.
@@ -79,7 +81,8 @@ impl Gateway {
                 return Ok(answer);
             }
         }
-        let json = splice::with_id(&sent.json, &random_id());
+        let id = random_id();
+        let json = splice::with_id(&sent.json, &id);
         sent.json = json.map_err(|error| not_a_resource(&error.to_string()))?.json;
         let chart = match known {
             Some(chart) => chart,
@@ -87,8 +90,12 @@ impl Gateway {
         };
         let added = self.add(asker, chart, &sent, (uniqueness, None)).await;
         drop(alone);
+        if known.is_none() && matches!(added, Err(Refusal::Ledger(_))) {
+            // Nothing is in it, and nothing ever will be of what was refused.
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(chart);
+        }
         match (added, condition) {
-            (Ok(found), _) => Ok(self.written(of, &found, Status::CREATED)),
+            (Ok(version), _) => Ok(self.written((of, &id), &sent, version, Status::CREATED)),
             (Err(Refusal::Ledger(Rejection::TagTaken(_))), Some(condition)) => {
                 self.lost_race(asker, (of, known), condition).await
             }
@@ -131,7 +138,7 @@ impl Gateway {
         let version = u32::try_from(number + 1).map_err(|_| not_found())?;
         let amended = Amended { record, version: Number(version) };
         match self.add(asker, chart, &sent, (None, Some(amended))).await {
-            Ok(found) => Ok(self.written(of, &found, Status::OK)),
+            Ok(version) => Ok(self.written((of, id), &sent, version, Status::OK)),
             Err(refusal @ Refusal::Ledger(Rejection::NotNewest { .. })) if matches.is_none() => {
                 Err(refusal.outcome().with_status(Status::CONFLICT))
             }
@@ -176,7 +183,7 @@ impl Gateway {
         condition: &Condition,
     ) -> Result<Answer, Outcome> {
         if let Err(error) = self.follow().await {
-            tracing::warn!(%error, "the ledger could not be followed");
+            tracing::warn!(error = without_ids(&error), "the ledger could not be followed");
         }
         self.existing(asker, among, condition).await?.ok_or_else(taken)
     }
@@ -190,6 +197,10 @@ impl Gateway {
 
     /// Opens a chart for a patient who is new.
     async fn open_chart(&self) -> Result<ChartId, Outcome> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(spare) = spare {
+            return Ok(spare);
+        }
         let new = &self.settings.new_charts;
         let mut agent = self.agent.lock().await;
         let now = self.client.tip().await.map_err(|error| refused(&error))?.header().time;
@@ -220,17 +231,17 @@ impl Gateway {
             Outcome::error(IssueType::BusinessRule, text)
         };
         let id: Id = id.and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
-        self.chart_of(&id).await.map_err(|_| unknown())
+        self.chart_of(&id).await?.ok_or_else(unknown)
     }
 
-    /// Seals, stores and commits a resource, and keeps it in the index.
+    /// Seals, stores and commits a resource, and keeps it in the index: its number, and when it became final.
     async fn add(
         &self,
         asker: &Asker,
         chart: ChartId,
         sent: &Sent,
         (uniqueness, amends): (Option<UniquenessTag>, Option<Amended>),
-    ) -> Result<Found, Refusal> {
+    ) -> Result<(u64, BlockTime), Refusal> {
         let compartment = {
             let agent = self.agent.lock().await;
             let known = agent.chart(chart).map_err(ClientError::from)?;
@@ -239,42 +250,53 @@ impl Gateway {
         let new = NewRecord { uniqueness, amends, ..NewRecord::new(compartment, sent.kind) };
         let authoring = self.client.authoring(&asker.actor, chart).await?;
         let content = (sent.json.as_bytes(), sent.json.len() as u64);
-        let added = self.client.add_record(&asker.actor, &authoring, &new, content).await?;
-        let number = added.label.version.0.into();
-        Ok(self.keep_own(&asker.actor, (chart, &added), (number, &sent.json)).await)
+        let added = self.client.add_record(&asker.actor, &authoring, &new, content).await;
+        let added = added.map_err(Refusal::of_command)?;
+        let follows = amends.map(|it| it.record.record);
+        self.keep_own(&asker.actor, chart, (&added, follows), &sent.json).await;
+        Ok((added.label.version.0.into(), added.decided.outcome().time))
     }
 
     /// Keeps what is final in the index. Where that fails the ledger is followed to it later.
     async fn keep_own(
         &self,
         actor: &Actor,
-        (chart, added): (ChartId, &AddedRecord),
-        (number, json): (u64, &str),
-    ) -> Found {
-        let (time, author) = (added.decided.outcome().time, self.organisation);
-        match self.client.position(actor, chart, &added.decided).await {
-            Ok(position) => {
-                let record = RecordName { position, record: added.record };
-                let incoming = Incoming { chart, record, number, time, author, json };
-                if let Err(error) = self.put(&[incoming], None).await {
-                    tracing::error!(%error, "what was written is final, and not in the index yet");
-                }
-            }
+        chart: ChartId,
+        (added, follows): (&AddedRecord, Option<RecordId>),
+        json: &str,
+    ) {
+        let position = match self.client.position(actor, chart, &added.decided).await {
+            Ok(position) => position,
             Err(error) => {
-                tracing::warn!(%error, "what was written is final, and not in the index yet")
+                let error = without_ids(&error);
+                tracing::warn!(error, "what was written is final, and not in the index yet");
+                return;
             }
+        };
+        let incoming = Incoming {
+            chart,
+            record: RecordName { position, record: added.record },
+            follows,
+            number: added.label.version.0.into(),
+            time: added.decided.outcome().time,
+            author: self.organisation,
+            json,
+        };
+        if let Err(error) = self.put(&[incoming]).await {
+            let error = without_ids(&error);
+            tracing::error!(error, "what was written is final, and not in the index yet");
         }
-        Found::written(chart, added.record, (number, time), json)
     }
 
-    fn written(&self, of: ResourceType, found: &Found, status: Status) -> Answer {
-        let (base, number) = (self.base(), found.version.number);
-        Answer {
-            version: Some(number),
-            last_modified_ms: Some(found.version.time.0),
-            location: Some(format!("{base}/{}/{}/_history/{number}", of.as_str(), found.id())),
-            ..Answer::of(status, shown_of(found).get().to_owned())
-        }
+    fn written(
+        &self,
+        (of, id): (ResourceType, &Id),
+        sent: &Sent,
+        version: (u64, BlockTime),
+        status: Status,
+    ) -> Answer {
+        let location = format!("{}/{of}/{id}/_history/{}", self.base(), version.0);
+        Answer { location: Some(location), ..Answer::shows(status, &sent.json, version) }
     }
 }
 
@@ -317,6 +339,17 @@ impl Refusal {
         match self {
             Self::Ledger(rejection) => crate::answer::of_rejection(&rejection),
             Self::Other(outcome) => outcome,
+        }
+    }
+
+    /// Of a command that was sent: where no answer came, it may have been decided all the same.
+    fn of_command(error: ClientError) -> Self {
+        match Self::from(error) {
+            Self::Other(outcome) if outcome.status() == Status::UNAVAILABLE => {
+                let text = "the ledger or a custodian stopped answering, and whether this was written is not known; look for it before you send it again (a create on a condition may simply be repeated)";
+                Self::Other(Outcome::error(IssueType::Transient, text))
+            }
+            refusal @ (Self::Ledger(_) | Self::Other(_)) => refusal,
         }
     }
 }

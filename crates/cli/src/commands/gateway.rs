@@ -15,6 +15,7 @@ use keepwell_gateway::{
     auth::{ClientKey, Registration, Scope, Sessions, assertion},
     index::Index,
     server::{serve, token_endpoint},
+    without_ids,
 };
 use keepwell_types::{access::Purpose, id::OrganisationId};
 use serde::Deserialize;
@@ -212,6 +213,14 @@ impl GatewayConfig {
     }
 
     fn sessions(&self) -> Result<Sessions, Failure> {
+        let mut ids: Vec<_> = self.clients.iter().map(|it| it.id.as_str()).collect();
+        ids.sort_unstable();
+        if let Some(twice) = ids.windows(2).find(|it| it[0] == it[1]) {
+            return Err(Failure::Misused(format!(
+                "two clients are called {:?}; give each purpose of a system an id of its own",
+                twice[0]
+            )));
+        }
         let clients = self.clients.iter().map(ClientConfig::register);
         let clients = clients.collect::<Result<_, _>>()?;
         Ok(Sessions::new(clients, token_endpoint(&self.base)))
@@ -293,7 +302,8 @@ async fn follow(gateway: &Service, pause: Duration) -> std::convert::Infallible 
             Ok(followed) if followed.charts > 0 => tracing::info!(?followed, "followed the ledger"),
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(%error, "the ledger could not be followed; it is tried again")
+                let error = without_ids(&error);
+                tracing::warn!(error, "the ledger could not be followed; it is tried again")
             }
         }
     }

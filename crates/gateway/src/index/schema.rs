@@ -72,7 +72,7 @@ impl Backend {
         Ok(())
     }
 
-    fn tables(self) -> [String; 6] {
+    fn tables(self) -> [String; 7] {
         let (row, bytes, rest) = match self {
             Self::Sqlite => ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB", " WITHOUT ROWID"),
             Self::Postgres => ("BIGSERIAL PRIMARY KEY", "BYTEA", ""),
@@ -82,9 +82,9 @@ impl Backend {
             format!(
                 "CREATE TABLE IF NOT EXISTS version (
                     row {row}, record {bytes} NOT NULL UNIQUE, chart {bytes} NOT NULL,
-                    position BIGINT NOT NULL, name {bytes} NOT NULL, kind {bytes} NOT NULL,
-                    number BIGINT NOT NULL, time_ms BIGINT NOT NULL, ends BIGINT NOT NULL,
-                    body {bytes} NOT NULL, UNIQUE (name, chart, number))"
+                    position BIGINT NOT NULL, follows {bytes}, name {bytes} NOT NULL,
+                    kind {bytes} NOT NULL, number BIGINT NOT NULL, time_ms BIGINT NOT NULL,
+                    ends BIGINT NOT NULL, body {bytes} NOT NULL, UNIQUE (name, chart, number))"
             ),
             format!(
                 "CREATE TABLE IF NOT EXISTS term (
@@ -95,6 +95,7 @@ impl Backend {
             ),
             "CREATE INDEX IF NOT EXISTS version_by_kind ON version (kind, row)".into(),
             "CREATE INDEX IF NOT EXISTS version_by_chart ON version (chart)".into(),
+            "CREATE INDEX IF NOT EXISTS version_by_follows ON version (follows)".into(),
         ]
     }
 }

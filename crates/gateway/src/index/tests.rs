@@ -136,6 +136,7 @@ fn version(record: u8, name: &str, number: u64) -> NewVersion<'static> {
         record: RecordId([record; 32]),
         chart: chart(1),
         position: LogPosition(u64::from(record)),
+        follows: None,
         name: term(name),
         kind: term("Observation"),
         number,
@@ -264,6 +265,24 @@ fn charts_may_call_different_things_the_same() {
         let named: Vec<_> = named.iter().map(|it| (it.chart, it.number)).collect();
         assert_eq!(named, [(chart(2), 1), (chart(1), 2)]);
         assert_eq!(index.history((chart(2), &term("a")), u64::MAX).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn an_amendment_ends_what_it_amends_whatever_it_is_called() {
+    let amended = || NewVersion { follows: Some(RecordId([1; 32])), ..version(2, "b", 2) };
+    check(async |index, _| {
+        index.put(&[version(1, "a", 1), version(3, "c", 1)], None).await.unwrap();
+        index.put(&[amended()], None).await.unwrap();
+        assert!(current(&index, "a").await.is_none());
+        assert_eq!(current(&index, "b").await.unwrap().number, 2);
+        assert!(current(&index, "c").await.is_some());
+    });
+    check(async |index, _| {
+        index.put(&[amended()], None).await.unwrap();
+        index.put(&[version(1, "a", 1)], None).await.unwrap();
+        assert!(current(&index, "a").await.is_none(), "it came late");
+        assert_eq!(current(&index, "b").await.unwrap().number, 2);
     });
 }
 

@@ -40,7 +40,7 @@ impl Gateway {
             let mut waiting: Vec<_> =
                 places.chunks(ACCESS_RECORDS_MAX).rev().map(<[usize]>::to_vec).collect();
             while let Some(mut some) = waiting.pop() {
-                if self.note(asker, chart, versions, &some).await? {
+                if self.access(asker, chart, versions, &some).await? {
                     some.iter().for_each(|at| shown[*at] = true);
                 } else if some.len() > 1 {
                     // An access is allowed whole or not at all: each half is asked for alone.
@@ -52,7 +52,7 @@ impl Gateway {
         Ok(shown)
     }
 
-    async fn note(
+    async fn access(
         &self,
         asker: &Asker,
         chart: ChartId,
