@@ -48,8 +48,8 @@ pub(crate) const INLINE_LABEL: &str =
     "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
 
 /// The elements that say whom a resource is about, over all R4 types.
-pub(crate) const PATIENT_ELEMENTS: [&str; 6] =
-    ["subject", "patient", "beneficiary", "for", "individual", "actor"];
+pub(crate) const PATIENT_ELEMENTS: [&str; 8] =
+    ["subject", "patient", "beneficiary", "for", "individual", "actor", "candidate", "deliverTo"];
 /// The elements by which a resource belongs to whom another resource belongs to (Provenance, Binary).
 const FOLLOWED_ELEMENTS: [&str; 2] = ["target", "securityContext"];
 

@@ -233,6 +233,9 @@ fn whom_a_resource_belongs_to() {
             r#""subject":{"reference":"Patient/p"},"patient":{"reference":"Patient/q"}"#,
             Owner::Several,
         ),
+        (r#""candidate":{"reference":"Patient/p"}"#, Owner::Here(0)),
+        (r#""deliverTo":{"reference":"Patient/p"}"#, Owner::Here(0)),
+        (r#""deliverTo":{"reference":"Location/p"}"#, Owner::Nobody),
         (r#""performer":[{"reference":"Patient/p"}]"#, Owner::Nobody),
     ] {
         let entry = format!(r#"{{"resource":{{"resourceType":"Observation",{element}}}}}"#);
