@@ -553,9 +553,11 @@ pub(crate) fn collect_meta(meta: &Tree, labels: &mut Vec<SecurityLabel>) {
     labels.extend(meta.items_of("security").iter().filter_map(label));
 }
 
+/// A coding without a code is a label too, if it names its system: of one that restricts, it is an unknown one.
 fn label(coding: &Tree) -> Option<SecurityLabel> {
-    let code = coding.text_of("code")?.to_owned();
-    Some(SecurityLabel { system: coding.text_of("system").map(ToOwned::to_owned), code })
+    let system = coding.text_of("system").map(ToOwned::to_owned);
+    let code = coding.text_of("code").or_else(|| system.as_ref().map(|_| ""))?.to_owned();
+    Some(SecurityLabel { system, code })
 }
 
 /// How resources are named inside the Bundle.

@@ -298,6 +298,19 @@ fn labels_count_wherever_they_stand() {
             format!(r#""resourceType":"DocumentReference","securityLabel":[{{"coding":[{PSY}]}}]"#),
             Sensitivity::Psychiatry,
         ),
+        // Whoever left out the code had one in mind.
+        (
+            format!(
+                r#""resourceType":"Flag","meta":{{"security":[{}]}}"#,
+                PSY.replace("code", "display")
+            ),
+            Sensitivity::Restricted,
+        ),
+        (
+            r#""resourceType":"Flag","meta":{"security":[{"system":"urn:x"},{"display":"HIV"},7]}"#
+                .to_string(),
+            Sensitivity::Normal,
+        ),
         (
             r#""resourceType":"Composition","confidentiality":"V""#.to_string(),
             Sensitivity::Restricted,
