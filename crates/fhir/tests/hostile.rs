@@ -383,6 +383,66 @@ fn a_long_name_gives_way_to_the_value() {
     assert_eq!(line.chars().count(), LINE_CHARS_MAX);
 }
 
+/// A line without them would say that what was ruled out is there, or that less than 5 is 5.
+#[test]
+fn what_turns_a_meaning_round_stands_in_the_line() {
+    for (resource, line) in [
+        (
+            json!({"resourceType": "MedicationRequest", "status": "active", "doNotPerform": true,
+                "authoredOn": "2024-05-01", "medicationCodeableConcept": {"text": "Warfarin"}}),
+            "MedicationRequest  2024-05-01  do not perform  Warfarin",
+        ),
+        (
+            json!({"resourceType": "ServiceRequest", "status": "revoked", "doNotPerform": true,
+                "code": {"text": "Transfusion"}}),
+            "ServiceRequest  revoked  Transfusion",
+        ),
+        (
+            json!({"resourceType": "MedicationRequest", "status": "active", "doNotPerform": false,
+                "medicationCodeableConcept": {"text": "Warfarin"}}),
+            "MedicationRequest  Warfarin",
+        ),
+        (
+            json!({"resourceType": "Immunization", "status": "not-done", "vaccineCode": {"text": "MMR"}}),
+            "Immunization  not-done  MMR",
+        ),
+        (
+            json!({"resourceType": "MedicationStatement", "status": "not-taken",
+                "medicationCodeableConcept": {"text": "Aspirin"}}),
+            "MedicationStatement  not-taken  Aspirin",
+        ),
+        (
+            json!({"resourceType": "Observation", "status": "entered-in-error",
+                "effectiveDateTime": "2024-05-01", "code": {"text": "Weight"},
+                "valueQuantity": {"value": 71, "unit": "kg"}}),
+            "Observation  2024-05-01  entered-in-error  Weight 71 kg",
+        ),
+        (
+            json!({"resourceType": "Condition", "code": {"text": "Asthma"}, "verificationStatus":
+                {"coding": [{"system": "urn:x", "code": "y"}, {"code": "refuted"}]}}),
+            "Condition  refuted  Asthma",
+        ),
+        (
+            json!({"resourceType": "AllergyIntolerance", "code": {"text": "Nuts"},
+                "verificationStatus": {"coding": [{"code": "entered-in-error"}]}}),
+            "AllergyIntolerance  entered-in-error  Nuts",
+        ),
+        (
+            json!({"resourceType": "Observation", "status": "final", "code": {"text": "Troponin"},
+                "valueQuantity": {"comparator": "<", "value": 5, "unit": "ng/L"}}),
+            "Observation  Troponin < 5 ng/L",
+        ),
+    ] {
+        assert_eq!(one_line(resource.to_string().as_bytes()), line);
+    }
+    let (kind, long) = ("A".repeat(100), "n".repeat(500));
+    let json = json!({ "resourceType": kind, "status": "entered-in-error", "date": long.clone(),
+        "code": {"text": long.clone()}, "valueString": long });
+    let line = one_line(json.to_string().as_bytes());
+    assert!(line.contains("  entered-in-error  …"), "{line}");
+    assert_eq!(line.chars().count(), LINE_CHARS_MAX);
+}
+
 #[test]
 fn a_truncated_bundle_is_refused_wherever_it_ends() {
     let json = Synthetic::new(7).patient(0, NOW_MS).to_string();
