@@ -244,6 +244,45 @@ fn whom_a_resource_belongs_to() {
     }
 }
 
+/// R4, Bundle, "Resolving references": what is relative is below the server of the entry that says it.
+#[test]
+fn a_relative_reference_is_below_its_own_server() {
+    const A: &str = r#""fullUrl":"https://a.example/fhir/Flag/1","#;
+    let elsewhere = |reference: &str| Owner::Elsewhere(reference.to_string());
+    for (patient, flag, reference, owner) in [
+        ("https://a.example/fhir/Patient/p", A, "Patient/p", Owner::Here(0)),
+        (
+            "https://b.example/fhir/Patient/p",
+            A,
+            "Patient/p",
+            elsewhere("https://a.example/fhir/Patient/p"),
+        ),
+        (
+            "https://b.example/fhir/Patient/p",
+            A,
+            "Patient/p/_history/2",
+            elsewhere("https://a.example/fhir/Patient/p"),
+        ),
+        ("https://b.example/fhir/Patient/p", A, "https://b.example/fhir/Patient/p", Owner::Here(0)),
+        // Where one of the two says no server, its id is all that there is.
+        ("urn:uuid:p", A, "Patient/p", Owner::Here(0)),
+        ("https://b.example/fhir/Patient/p", "", "Patient/p", Owner::Here(0)),
+        ("urn:uuid:p", A, "Patient/q", elsewhere("https://a.example/fhir/Patient/q")),
+    ] {
+        let json = format!(
+            r#"{{"resourceType":"Bundle","entry":[
+                {{"fullUrl":"{patient}","resource":{{"resourceType":"Patient","id":"p"}}}},
+                {{{flag}"resource":{{"resourceType":"Flag","subject":{{"reference":"{reference}"}}}}}}]}}"#
+        );
+        let bundle = parse(&json).expect("it is a Bundle");
+        assert_eq!(bundle.resources[1].owner, owner, "{patient} {flag} {reference}");
+    }
+    let long = format!("https://a.example/{}", "x".repeat(1_024));
+    let json =
+        with_patient(&format!(r#"{{"fullUrl":"{long}","resource":{{"resourceType":"Flag"}}}}"#));
+    assert!(matches!(parse(&json), Err(BundleError::WrongType { element: "fullUrl", .. })));
+}
+
 #[test]
 fn what_is_odd_is_kept_with_a_warning() {
     let json = with_patient(
@@ -367,22 +406,6 @@ fn a_line_moves_no_cursor() {
     assert!(!line.chars().any(char::is_control));
 }
 
-#[test]
-fn a_long_name_gives_way_to_the_value() {
-    let json = json!({
-        "resourceType": "Observation",
-        "effectiveDateTime": "2024-05-01T08:30:00Z",
-        "code": { "text": "n".repeat(500) },
-        "valueQuantity": { "value": 71, "unit": "kg" },
-    });
-    let line = one_line(json.to_string().as_bytes());
-    assert!(
-        line.starts_with("Observation  2024-05-01  nnn") && line.ends_with("n… 71 kg"),
-        "{line}"
-    );
-    assert_eq!(line.chars().count(), LINE_CHARS_MAX);
-}
-
 /// A line without them would say that what was ruled out is there, or that less than 5 is 5.
 #[test]
 fn what_turns_a_meaning_round_stands_in_the_line() {
@@ -440,6 +463,22 @@ fn what_turns_a_meaning_round_stands_in_the_line() {
         "code": {"text": long.clone()}, "valueString": long });
     let line = one_line(json.to_string().as_bytes());
     assert!(line.contains("  entered-in-error  …"), "{line}");
+    assert_eq!(line.chars().count(), LINE_CHARS_MAX);
+}
+
+#[test]
+fn a_long_name_gives_way_to_the_value() {
+    let json = json!({
+        "resourceType": "Observation",
+        "effectiveDateTime": "2024-05-01T08:30:00Z",
+        "code": { "text": "n".repeat(500) },
+        "valueQuantity": { "value": 71, "unit": "kg" },
+    });
+    let line = one_line(json.to_string().as_bytes());
+    assert!(
+        line.starts_with("Observation  2024-05-01  nnn") && line.ends_with("n… 71 kg"),
+        "{line}"
+    );
     assert_eq!(line.chars().count(), LINE_CHARS_MAX);
 }
 
