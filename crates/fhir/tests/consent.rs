@@ -873,6 +873,19 @@ fn a_consent_of_ours_that_was_changed_is_refused() {
     assert_eq!(reading(&without).unwrap_err(), "Consent.provision Contradiction");
     let nested = text.replacen("\"valueString\":\"0\"", "\"valueString\":\"99\"", 1);
     assert_eq!(reading(&nested).unwrap_err(), "Consent.provision Malformed");
+    // Which of two grants is to be revoked, nobody has said.
+    let two = |other: &str| {
+        let mut consent = consent.clone();
+        let own = consent["identifier"][0].clone();
+        let mut second = own.clone();
+        second["value"] = json!(other);
+        consent["identifier"] = json!([own, second]);
+        consent["status"] = json!("inactive");
+        reading(&consent.to_string())
+    };
+    let (this, other) = (GrantId([9; 16]), GrantId([8; 16]).to_string());
+    assert_eq!(two(&this.to_string()), Ok(Read::Ended { grant: Some(this) }));
+    assert_eq!(two(&other).unwrap_err(), "Consent.identifier[1] Contradiction");
 }
 
 fn any_grantee() -> impl Strategy<Value = Grantee> {
