@@ -587,6 +587,30 @@ fn a_bare_patient_is_no_group() {
     }
 }
 
+/// A code without a system beside it is of its value set's, whichever way a query writes it.
+#[test]
+fn a_code_that_stands_alone_has_the_system_of_its_value_set() {
+    const HL7: &str = "http://hl7.org/fhir";
+    const V3: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+    let home = json!([{"use": "home"}]);
+    for kind in ["Location", "Organization", "Patient", "Practitioner", "RelatedPerson"] {
+        let resource = json!({"resourceType": kind, "address": home});
+        check(&resource, &format!("address-use={HL7}/address-use|home => yes"));
+        check(&resource, &format!("address-use={HL7}/name-use|home => no"));
+        check(&resource, "address-use=home => yes");
+    }
+    let composition = json!({"resourceType": "Composition", "confidentiality": "R"});
+    check(&composition, &format!("confidentiality={V3}|R => yes"));
+    check(&composition, "confidentiality=|R => no");
+    let task = json!({"resourceType": "Task", "intent": "order"});
+    check(&task, &format!("intent={HL7}/request-intent|order => yes"));
+    let attachment = json!({"contentType": "text/plain", "language": "de"});
+    let document =
+        json!({"resourceType": "DocumentReference", "content": [{"attachment": attachment}]});
+    check(&document, "contenttype=urn:ietf:bcp:13|text/plain => yes");
+    check(&document, "language=urn:ietf:bcp:47|de => yes");
+}
+
 #[test]
 fn a_part_of_a_composite_has_the_system_of_its_value_set() {
     check(
