@@ -700,6 +700,36 @@ fn a_long_text_is_normalised_once() {
     }
 }
 
+/// Long values that would take a minute if they were read again for each alternative.
+#[test]
+fn a_long_value_is_read_once() {
+    const DIGITS: usize = 2_000_000;
+    let number = format!("1.{}", "0".repeat(DIGITS));
+    let number: Value = serde_json::from_str(&number).expect("it is a number");
+    let uuid = "A".repeat(DIGITS);
+    let resource = json!({
+        "resourceType": "Observation",
+        "valueQuantity": {"value": number},
+        "subject": {"reference": format!("urn:uuid:{uuid}")},
+        "encounter": {"reference": format!("Encounter/{uuid}")},
+        "effectiveDateTime": format!("2024-05-01T08:00:00.{}Z", "1".repeat(DIGITS)),
+    });
+    let entry = Entry::new(&resource, "a1", "2024-05-01");
+    for (name, other, own) in [
+        ("value-quantity", "7", None),
+        ("subject", "urn:uuid:7", None),
+        ("encounter", "Encounter/7", None),
+        ("date", "2024-05-02", Some("2024-05-01")),
+    ] {
+        let many = vec![other; 1_000].join(",");
+        for (own, is_match) in [(None, false), (own, own.is_some())] {
+            let value = own.map_or(many.clone(), |own| format!("{many},{own}"));
+            let query = parse("Observation", &format!("{name}={value}"), Handling::Strict);
+            assert_eq!(query.expect("it is right").matches(&entry), is_match, "{name}");
+        }
+    }
+}
+
 #[test]
 fn rings_and_wide_chains_end() {
     let ring: Vec<_> = (0..200)
