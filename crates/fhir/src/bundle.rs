@@ -33,12 +33,13 @@ use thiserror::Error;
 
 use crate::{
     classify::{CONFIDENTIALITY, Classification, SecurityLabel, Sensitivity, classify, kind_of},
+    transaction::{is_absolute, restful},
     tree::{Fields, Tree, offset, too_deep},
 };
 
 /// How many objects and lists may stand inside each other.
 pub const DEPTH_MAX: usize = 64;
-/// Bytes of a reference or identifier by which a resource says whom it belongs to. Other resources may
+/// Bytes of a reference, identifier or full URL by which a resource says whom it belongs to. Other resources may
 /// come to share it, so a long one would make a small input large.
 const REFERENCE_BYTES_MAX: usize = 1_024;
 /// Characters of a resource type or id (FHIR's limit on ids).
@@ -48,8 +49,8 @@ pub(crate) const INLINE_LABEL: &str =
     "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
 
 /// The elements that say whom a resource is about, over all R4 types.
-pub(crate) const PATIENT_ELEMENTS: [&str; 6] =
-    ["subject", "patient", "beneficiary", "for", "individual", "actor"];
+pub(crate) const PATIENT_ELEMENTS: [&str; 8] =
+    ["subject", "patient", "beneficiary", "for", "individual", "actor", "candidate", "deliverTo"];
 /// The elements by which a resource belongs to whom another resource belongs to (Provenance, Binary).
 const FOLLOWED_ELEMENTS: [&str; 2] = ["target", "securityContext"];
 
@@ -94,6 +95,11 @@ pub struct Resource<'a> {
 }
 
 impl Resource<'_> {
+    /// The server that its full URL stands on, below which its relative references are.
+    fn server(&self) -> Option<&str> {
+        Some(restful(self.full_url.as_deref()?)?.0)
+    }
+
     /// Its record kind and sensitivity.
     pub fn classify(&self) -> Classification {
         let own = classify(&self.resource_type, &self.labels);
@@ -106,7 +112,8 @@ impl Resource<'_> {
 pub enum Owner {
     /// The Patient at this place among the Bundle's resources.
     Here(usize),
-    /// A patient who is not in the Bundle: the reference as written, or `system|value`.
+    /// A patient who is not in the Bundle: the reference, with the server that it is relative to if that is known, or
+    /// `system|value`.
     Elsewhere(String),
     /// More than one patient: it must not go into one patient's chart unread.
     Several,
@@ -484,6 +491,9 @@ fn read<'a>(
     warnings: &mut Vec<Warning>,
 ) -> Result<(Resource<'a>, Links), BundleError> {
     let at = source.at(raw);
+    if full_url.as_ref().is_some_and(|it| it.len() > REFERENCE_BYTES_MAX) {
+        return Err(BundleError::WrongType { at, element: "fullUrl" });
+    }
     let tree: Tree = source.parse(raw)?;
     let resource_type = match tree.text_of("resourceType") {
         Some(name) if is_type_name(name) => name.to_owned(),
@@ -553,9 +563,11 @@ pub(crate) fn collect_meta(meta: &Tree, labels: &mut Vec<SecurityLabel>) {
     labels.extend(meta.items_of("security").iter().filter_map(label));
 }
 
+/// A coding without a code is a label too, if it names its system: of one that restricts, it is an unknown one.
 fn label(coding: &Tree) -> Option<SecurityLabel> {
-    let code = coding.text_of("code")?.to_owned();
-    Some(SecurityLabel { system: coding.text_of("system").map(ToOwned::to_owned), code })
+    let system = coding.text_of("system").map(ToOwned::to_owned);
+    let code = coding.text_of("code").or_else(|| system.as_ref().map(|_| ""))?.to_owned();
+    Some(SecurityLabel { system, code })
 }
 
 /// How resources are named inside the Bundle.
@@ -593,9 +605,29 @@ impl Names {
         Ok(names)
     }
 
-    fn find(&self, reference: &str) -> Option<usize> {
+    /// The place of what `reference` names in a resource of `server`, if it is known where that stands (R4, Bundle,
+    /// "Resolving references in Bundles"). What is relative is never another server's.
+    fn find(
+        &self,
+        resources: &[Resource<'_>],
+        server: Option<&str>,
+        reference: &str,
+    ) -> Option<usize> {
         let reference = unversioned(reference);
-        self.full_urls.get(normal(reference).as_ref()).or_else(|| self.ids.get(reference)).copied()
+        let named = self.full_urls.get(normal(&absolute(server, reference)).as_ref());
+        let is_there = |at: &&usize| match (server, resources[**at].server()) {
+            (Some(server), Some(other)) => server == other,
+            (Some(_) | None, _) => true,
+        };
+        named.or_else(|| self.ids.get(reference).filter(is_there)).copied()
+    }
+}
+
+/// `reference` below `server`, if it is relative to one.
+fn absolute<'r>(server: Option<&str>, reference: &'r str) -> Cow<'r, str> {
+    match server {
+        Some(server) if !is_absolute(reference) => Cow::Owned(format!("{server}/{reference}")),
+        Some(_) | None => Cow::Borrowed(reference),
     }
 }
 
@@ -622,7 +654,11 @@ fn assign_owners(bundle: &mut Bundle<'_>, links: &[Links], names: &Names) {
     // Now that each has an owner, those who belong to another's owner can be told.
     for (index, links) in links.iter().enumerate() {
         if bundle.resources[index].owner == Owner::Nobody {
-            let followed = links.followed.iter().filter_map(|reference| names.find(reference));
+            let resources = &bundle.resources;
+            let server = resources[index].server();
+            let followed = links.followed.iter();
+            let followed =
+                followed.filter_map(|reference| names.find(resources, server, reference));
             let followed: BTreeSet<_> = followed.collect();
             let owners = followed.into_iter().map(|other| bundle.resources[other].owner.clone());
             bundle.resources[index].owner = one_owner(owners.collect());
@@ -636,7 +672,8 @@ fn assign_owners(bundle: &mut Bundle<'_>, links: &[Links], names: &Names) {
 }
 
 fn owner_by_links(bundle: &mut Bundle<'_>, index: usize, links: &Links, names: &Names) -> Owner {
-    let at = bundle.resources[index].at;
+    let (at, resources) = (bundle.resources[index].at, &bundle.resources);
+    let server = resources[index].server();
     let mut owners = BTreeSet::new();
     for link in &links.patients {
         let reference = match link {
@@ -650,8 +687,8 @@ fn owner_by_links(bundle: &mut Bundle<'_>, index: usize, links: &Links, names: &
                 continue;
             }
         };
-        if let Some(other) = names.find(reference) {
-            if bundle.resources[other].resource_type == "Patient" {
+        if let Some(other) = names.find(resources, server, reference) {
+            if resources[other].resource_type == "Patient" {
                 owners.insert(Owner::Here(other));
             }
         } else if normal(reference).starts_with("urn:uuid:") {
@@ -660,7 +697,8 @@ fn owner_by_links(bundle: &mut Bundle<'_>, index: usize, links: &Links, names: &
             owners.insert(Owner::Elsewhere(reference.clone()));
             bundle.warnings.push(Warning::DanglingReference { at, reference });
         } else if names_patient(reference) {
-            owners.insert(Owner::Elsewhere(unversioned(reference).to_owned()));
+            let reference = absolute(server, unversioned(reference));
+            owners.insert(Owner::Elsewhere(reference.into_owned()));
         }
     }
     one_owner(owners)

@@ -208,7 +208,8 @@ fn act_code(code: &str) -> Option<Sensitivity> {
 fn confidentiality(code: &str) -> Option<Sensitivity> {
     match code {
         "U" | "L" | "M" | "N" => Some(Sensitivity::Normal),
-        "R" | "V" => Some(Sensitivity::Restricted),
+        // In small letters it is no code; whoever wrote it without its system meant to restrict.
+        "R" | "V" | "r" | "v" => Some(Sensitivity::Restricted),
         _ => None,
     }
 }

@@ -2,7 +2,8 @@
 //! desks that write one person down in their own ways make the same.
 //!
 //! ```text
-//! identifier              system|value              of a national or insurance identifier, not a record number
+//! identifier              system|value              of a national or insurance identifier, not a record number;
+//!                                                   of the social security number only if it is whole
 //! last_four_and_birth     4321|1980-02-29           of the social security number
 //! sound_and_birth         b620|1980-02-29|female    Soundex of the family name
 //! name_birth_and_postal   brown|maryann|1980-02-29|02139
@@ -110,9 +111,11 @@ impl Demographics {
     /// Its keys, none twice.
     pub fn keys(&self) -> Vec<MatchKey> {
         let identifiers = self.identifiers.iter().take(IDENTIFIERS_MAX).map(|(system, value)| {
+            let is_one = !SSN_SYSTEMS.contains(&system.as_str()) || is_ones_own(&digits(value));
             let value = letters(value);
             let text = || format!("{system}|{value}");
-            (MatchRule::Identifier, (!value.is_empty() && !system.is_empty()).then(text))
+            let is_whole = is_one && !value.is_empty() && !system.is_empty();
+            (MatchRule::Identifier, is_whole.then(text))
         });
         let others = [
             (MatchRule::LastFourAndBirth, self.last_four_and_birth()),
@@ -130,16 +133,12 @@ impl Demographics {
     }
 
     fn last_four_and_birth(&self) -> Option<String> {
-        let digits: String = self.ssn.chars().filter(char::is_ascii_digit).collect();
+        let digits = digits(&self.ssn);
         let last = match digits.len() {
-            4 => &digits[..],
-            9 => &digits[5..],
+            4 if digits != "0000" => &digits[..],
+            9 if is_ones_own(&digits) => &digits[5..],
             _ => return None,
         };
-        // The Social Security Administration issues no number that ends in four zeros.
-        if last == "0000" {
-            return None;
-        }
         Some(format!("{last}|{}", self.born()?))
     }
 
@@ -181,6 +180,22 @@ impl Demographics {
             && (1..=31).contains(&number(8..10).unwrap_or_default());
         whole.then_some(&self.birth_date)
     }
+}
+
+fn digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// Whether these are the nine digits of one person: the Social Security Administration issues no number with a group of
+/// zeros, and desks that do not know a number write one digit nine times. Areas from 900 on are taxpayers' numbers,
+/// each as much one person's.
+fn is_ones_own(digits: &str) -> bool {
+    let [Some(area), Some(group), Some(serial)] = [0..3, 3..5, 5..9].map(|range| digits.get(range))
+    else {
+        return false;
+    };
+    let is_filler = digits.bytes().all(|it| digits.starts_with(char::from(it)));
+    digits.len() == 9 && !is_filler && area != "000" && group != "00" && serial != "0000"
 }
 
 /// The official name, or the first.
@@ -438,6 +453,34 @@ mod tests {
             ),
         ] {
             assert_eq!(rules(change), expected);
+        }
+    }
+
+    /// The last four digits, and what stands where nobody knows the number, are those of many.
+    #[test]
+    fn what_is_no_whole_social_security_number_is_no_identifier() {
+        for (ssn, expected) in [
+            ("123-45-4321", "identifier last_four_and_birth"),
+            ("4321", "last_four_and_birth"),
+            ("12345", ""),
+            ("***-**-4321", "last_four_and_birth"),
+            ("XXX-XX-4321", "last_four_and_birth"),
+            ("000-00-0000", ""),
+            ("000-45-4321", ""),
+            ("999-99-9999", ""),
+            ("111111111", ""),
+            ("999-45-4321", "identifier last_four_and_birth"),
+            ("123-00-4321", ""),
+            ("123-45-0000", ""),
+        ] {
+            for system in SSN_SYSTEMS {
+                let json = format!(
+                    r#"{{"resourceType":"Patient","birthDate":"1980-02-29","identifier":[{{"system":"{system}","value":"{ssn}"}}]}}"#
+                );
+                let keys = keys(json.as_bytes()).unwrap();
+                let rules: Vec<_> = keys.iter().map(|key| key.rule.as_str()).collect();
+                assert_eq!(rules.join(" "), expected, "{ssn}");
+            }
         }
     }
 

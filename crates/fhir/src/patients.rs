@@ -46,7 +46,7 @@ pub struct Names {
 
 impl Names {
     /// What `bundle` calls `owner`, who is one of its patients. Of a Patient resource without id and full
-    /// URL it says nothing.
+    /// URL it says nothing, and neither of one by an identifier without a system.
     pub fn of(bundle: &Bundle<'_>, owner: &Owner) -> Self {
         match owner {
             Owner::Here(index) => Self::of_resource(&bundle.resources[*index]),
@@ -76,12 +76,13 @@ impl Names {
             Some((_, identifier)) => Some(identifier),
             None => Some(reference).filter(|it| it.contains('|')),
         };
-        // Without its system an identifier could be anyone's.
         match identifier.filter(|it| !it.starts_with('|')) {
             Some(identifier) => Self {
                 names: BTreeSet::new(),
                 identifiers: BTreeSet::from([identifier.to_string()]),
             },
+            // Without its system an identifier could be anyone's; as a condition it is one patient's all the same.
+            None if reference.starts_with('|') => Self::default(),
             None => Self {
                 names: BTreeSet::from([normal(unversioned(reference)).into_owned()]),
                 identifiers: BTreeSet::new(),
@@ -291,6 +292,9 @@ mod tests {
             urn:ssn|9                             => 5
             urn:mrn|3                             => 7
             |2                                    => 8
+            |2                                    => 9
+            Patient?identifier=|2                 => 10
+            Patient?identifier=|2                 => 10
             ",
         );
     }

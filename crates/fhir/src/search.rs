@@ -46,7 +46,7 @@ mod reference;
 pub mod shape;
 mod span;
 pub mod table;
-mod text;
+pub(crate) mod text;
 
 pub use error::SearchError;
 pub use index::{KEY_BYTES_MAX, KEYS_MAX, Key, Probe, keys};

@@ -1,10 +1,12 @@
-//! One line that tells a person what a resource is: its type, day, name and value.
+//! One line that tells a person what a resource is: its type, day, name and value, and what turns them round.
 //!
 //! # Invariants
 //!
 //! * Any bytes give a line; it never holds a control or direction-changing character, so what a sender
 //!   wrote cannot move a terminal's cursor or disguise the line.
 //! * A line has at most [`LINE_CHARS_MAX`] characters.
+//! * What was ruled out, not done, withdrawn or not to be done does not look as if it were: the line says so before
+//!   the name, where nothing is cut.
 //!
 //! Not here: the narrative, which is for a browser.
 
@@ -57,6 +59,18 @@ const CONCEPTS: [&str; 8] = [
     "class",
 ];
 
+/// Words of a status by which what is named is not so, or is void.
+const TURNED: [&str; 8] = [
+    "entered-in-error",
+    "refuted",
+    "not-done",
+    "not-taken",
+    "cancelled",
+    "declined",
+    "rejected",
+    "revoked",
+];
+
 /// A line about the resource in `json`, such as `Observation  2024-05-01  Body weight 71.3 kg`.
 pub fn one_line(json: &[u8]) -> String {
     let tree: Option<Tree> = match too_deep(json, DEPTH_MAX) {
@@ -72,7 +86,13 @@ pub fn one_line(json: &[u8]) -> String {
         let day = date.get(..DAY_CHARS).unwrap_or(date);
         line = format!("{line}  {}", printable(day, DAY_CHARS));
     }
-    let value = value(&tree).map(|value| format!(" {}", printable(&value, VALUE_CHARS_MAX)));
+    if let Some(words) = turned(&tree) {
+        line = format!("{line}  {words}");
+    }
+    // There is room for the name, be it one character.
+    let room = LINE_CHARS_MAX.saturating_sub(line.chars().count() + 4);
+    let value =
+        value(&tree).map(|value| format!(" {}", printable(&value, VALUE_CHARS_MAX.min(room))));
     let value = value.unwrap_or_default();
     if let Some(name) = person_name(&tree).or_else(|| concept_name(&tree)) {
         // A long name gives way to the value: the value is what the reader looks for.
@@ -80,6 +100,17 @@ pub fn one_line(json: &[u8]) -> String {
         line = format!("{line}  {}", printable(&name, LINE_CHARS_MAX.saturating_sub(taken)));
     }
     line + &value
+}
+
+/// What turns the meaning of the rest round, if anything does.
+fn turned(tree: &Tree) -> Option<&'static str> {
+    let plain = ["status", "lifecycleStatus"].iter().filter_map(|name| tree.text_of(name));
+    let codings = tree.items_of("verificationStatus").iter().flat_map(|it| it.items_of("coding"));
+    let codes = plain.chain(codings.filter_map(|coding| coding.text_of("code")));
+    // An order not to do something may itself be void.
+    let is_not_to_be = matches!(tree.field("doNotPerform"), Some(Tree::Bool(true)));
+    let void = codes.into_iter().find_map(|code| TURNED.into_iter().find(|word| *word == code));
+    void.or_else(|| is_not_to_be.then_some("do not perform"))
 }
 
 /// The official name of a Patient, or the plain name of an Organization.
@@ -125,7 +156,10 @@ fn single_value(tree: &Tree) -> Option<String> {
     if let Some(quantity) = tree.field("valueQuantity").or_else(|| tree.field("total")) {
         let Tree::Number(digits) = quantity.field("value")? else { return None };
         let unit = ["unit", "code", "currency"].iter().find_map(|name| quantity.text_of(name));
-        return Some(format!("{digits} {}", unit.unwrap_or_default()).trim_end().to_string());
+        let value = format!("{digits} {}", unit.unwrap_or_default());
+        // Less than 5 is not 5.
+        let comparator = quantity.text_of("comparator").map(|it| format!("{it} "));
+        return Some(comparator.unwrap_or_default() + value.trim_end());
     }
     if let Some(words) = tree.field("valueCodeableConcept").and_then(concept) {
         return Some(words);

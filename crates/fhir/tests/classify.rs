@@ -41,6 +41,10 @@ fn one_label() {
         OLD:PSY       => psychiatry
         -:PSY         => psychiatry
         -:V           => restricted
+        -:v           => restricted
+        -:r           => restricted
+        C:r           => restricted
+        C:n           => restricted
         -:whatever    => normal
         other:PSY     => normal
         A:ETH         => substance-use

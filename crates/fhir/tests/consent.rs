@@ -772,12 +772,21 @@ fn what_fhir_cannot_say_is_told_and_must_not_be_skipped() {
     let kinds = KindSet::all().without([RecordKind::Result].into_iter().collect());
     let terms =
         GrantTerms { compartments: set(&[0, 1, 4, 12]), kinds, accesses_max: Some(3), ..terms() };
+    let below_treatment: PurposeSet = [
+        Purpose::EmergencyTreatment,
+        Purpose::BreakGlass,
+        Purpose::Coordination,
+        Purpose::ClinicalTrial,
+    ]
+    .into_iter()
+    .collect();
     let (consent, unexpressed) = written(&grant(&terms)).unwrap();
     assert_eq!(
         unexpressed,
         [
             Unexpressed::Compartments(set(&[4, 12])),
             Unexpressed::HighWaterMark,
+            Unexpressed::Purposes(below_treatment),
             Unexpressed::Kinds(kinds),
             Unexpressed::AccessesMax(3),
         ]
@@ -788,14 +797,22 @@ fn what_fhir_cannot_say_is_told_and_must_not_be_skipped() {
         [
             "2 compartments that no security label of PCF names",
             "that R is one compartment, and not everything up to R",
+            "that it is not for 4 purposes that HL7 has below those named",
             "that it is for 15 kinds of records only",
             "that it is for 3 accesses at most",
         ]
     );
     let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();
     assert_eq!(modifiers.len(), 3, "compartments, kinds and count: {modifiers:?}");
+    let whole = GrantTerms {
+        purposes: below_treatment.with(Purpose::Treatment),
+        compartments: set(&[0]),
+        ..self::terms()
+    };
+    assert_eq!(written(&grant(&whole)).unwrap().1, [], "nothing below it is left out");
     let denied = GrantTerms { effect: Effect::Deny, ..terms };
-    let (consent, _) = written(&grant(&denied)).unwrap();
+    let (consent, unexpressed) = written(&grant(&denied)).unwrap();
+    assert!(!unexpressed.iter().any(|it| matches!(it, Unexpressed::Purposes(_))));
     let modifiers = consent["provision"]["modifierExtension"].as_array().unwrap();
     assert_eq!(modifiers.len(), 1, "compartments: {modifiers:?}");
 }
@@ -873,6 +890,19 @@ fn a_consent_of_ours_that_was_changed_is_refused() {
     assert_eq!(reading(&without).unwrap_err(), "Consent.provision Contradiction");
     let nested = text.replacen("\"valueString\":\"0\"", "\"valueString\":\"99\"", 1);
     assert_eq!(reading(&nested).unwrap_err(), "Consent.provision Malformed");
+    // Which of two grants is to be revoked, nobody has said.
+    let two = |other: &str| {
+        let mut consent = consent.clone();
+        let own = consent["identifier"][0].clone();
+        let mut second = own.clone();
+        second["value"] = json!(other);
+        consent["identifier"] = json!([own, second]);
+        consent["status"] = json!("inactive");
+        reading(&consent.to_string())
+    };
+    let (this, other) = (GrantId([9; 16]), GrantId([8; 16]).to_string());
+    assert_eq!(two(&this.to_string()), Ok(Read::Ended { grant: Some(this) }));
+    assert_eq!(two(&other).unwrap_err(), "Consent.identifier[1] Contradiction");
 }
 
 fn any_grantee() -> impl Strategy<Value = Grantee> {

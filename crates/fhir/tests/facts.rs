@@ -223,6 +223,7 @@ fn a_redaction_destroys_and_says_why_and_who() {
     };
     let redacted = provenance::redacted(&origin(), &redacted);
     assert_eq!(code(&redacted, "/activity/coding/0/code"), "destroy");
+    assert_eq!(code(&redacted, "/target/0/reference"), "Observation/o", "no version is left");
     assert_eq!(code(&redacted, "/reason/0/coding/0/code"), "order");
     assert_eq!(code(&redacted, "/agent/0/who/reference"), "Patient/ana");
     assert_eq!(code(&redacted, "/agent/2/type/coding/0/code"), "custodian");

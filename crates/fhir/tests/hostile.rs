@@ -233,12 +233,54 @@ fn whom_a_resource_belongs_to() {
             r#""subject":{"reference":"Patient/p"},"patient":{"reference":"Patient/q"}"#,
             Owner::Several,
         ),
+        (r#""candidate":{"reference":"Patient/p"}"#, Owner::Here(0)),
+        (r#""deliverTo":{"reference":"Patient/p"}"#, Owner::Here(0)),
+        (r#""deliverTo":{"reference":"Location/p"}"#, Owner::Nobody),
         (r#""performer":[{"reference":"Patient/p"}]"#, Owner::Nobody),
     ] {
         let entry = format!(r#"{{"resource":{{"resourceType":"Observation",{element}}}}}"#);
         let json = with_patient(&entry);
         assert_eq!(parse(&json).unwrap().resources[1].owner, owner, "{element}");
     }
+}
+
+/// R4, Bundle, "Resolving references": what is relative is below the server of the entry that says it.
+#[test]
+fn a_relative_reference_is_below_its_own_server() {
+    const A: &str = r#""fullUrl":"https://a.example/fhir/Flag/1","#;
+    let elsewhere = |reference: &str| Owner::Elsewhere(reference.to_string());
+    for (patient, flag, reference, owner) in [
+        ("https://a.example/fhir/Patient/p", A, "Patient/p", Owner::Here(0)),
+        (
+            "https://b.example/fhir/Patient/p",
+            A,
+            "Patient/p",
+            elsewhere("https://a.example/fhir/Patient/p"),
+        ),
+        (
+            "https://b.example/fhir/Patient/p",
+            A,
+            "Patient/p/_history/2",
+            elsewhere("https://a.example/fhir/Patient/p"),
+        ),
+        ("https://b.example/fhir/Patient/p", A, "https://b.example/fhir/Patient/p", Owner::Here(0)),
+        // Where one of the two says no server, its id is all that there is.
+        ("urn:uuid:p", A, "Patient/p", Owner::Here(0)),
+        ("https://b.example/fhir/Patient/p", "", "Patient/p", Owner::Here(0)),
+        ("urn:uuid:p", A, "Patient/q", elsewhere("https://a.example/fhir/Patient/q")),
+    ] {
+        let json = format!(
+            r#"{{"resourceType":"Bundle","entry":[
+                {{"fullUrl":"{patient}","resource":{{"resourceType":"Patient","id":"p"}}}},
+                {{{flag}"resource":{{"resourceType":"Flag","subject":{{"reference":"{reference}"}}}}}}]}}"#
+        );
+        let bundle = parse(&json).expect("it is a Bundle");
+        assert_eq!(bundle.resources[1].owner, owner, "{patient} {flag} {reference}");
+    }
+    let long = format!("https://a.example/{}", "x".repeat(1_024));
+    let json =
+        with_patient(&format!(r#"{{"fullUrl":"{long}","resource":{{"resourceType":"Flag"}}}}"#));
+    assert!(matches!(parse(&json), Err(BundleError::WrongType { element: "fullUrl", .. })));
 }
 
 #[test]
@@ -295,6 +337,19 @@ fn labels_count_wherever_they_stand() {
             format!(r#""resourceType":"DocumentReference","securityLabel":[{{"coding":[{PSY}]}}]"#),
             Sensitivity::Psychiatry,
         ),
+        // Whoever left out the code had one in mind.
+        (
+            format!(
+                r#""resourceType":"Flag","meta":{{"security":[{}]}}"#,
+                PSY.replace("code", "display")
+            ),
+            Sensitivity::Restricted,
+        ),
+        (
+            r#""resourceType":"Flag","meta":{"security":[{"system":"urn:x"},{"display":"HIV"},7]}"#
+                .to_string(),
+            Sensitivity::Normal,
+        ),
         (
             r#""resourceType":"Composition","confidentiality":"V""#.to_string(),
             Sensitivity::Restricted,
@@ -349,6 +404,66 @@ fn a_line_moves_no_cursor() {
     assert!(line.ends_with('…'));
     assert_eq!(line.chars().count(), LINE_CHARS_MAX);
     assert!(!line.chars().any(char::is_control));
+}
+
+/// A line without them would say that what was ruled out is there, or that less than 5 is 5.
+#[test]
+fn what_turns_a_meaning_round_stands_in_the_line() {
+    for (resource, line) in [
+        (
+            json!({"resourceType": "MedicationRequest", "status": "active", "doNotPerform": true,
+                "authoredOn": "2024-05-01", "medicationCodeableConcept": {"text": "Warfarin"}}),
+            "MedicationRequest  2024-05-01  do not perform  Warfarin",
+        ),
+        (
+            json!({"resourceType": "ServiceRequest", "status": "revoked", "doNotPerform": true,
+                "code": {"text": "Transfusion"}}),
+            "ServiceRequest  revoked  Transfusion",
+        ),
+        (
+            json!({"resourceType": "MedicationRequest", "status": "active", "doNotPerform": false,
+                "medicationCodeableConcept": {"text": "Warfarin"}}),
+            "MedicationRequest  Warfarin",
+        ),
+        (
+            json!({"resourceType": "Immunization", "status": "not-done", "vaccineCode": {"text": "MMR"}}),
+            "Immunization  not-done  MMR",
+        ),
+        (
+            json!({"resourceType": "MedicationStatement", "status": "not-taken",
+                "medicationCodeableConcept": {"text": "Aspirin"}}),
+            "MedicationStatement  not-taken  Aspirin",
+        ),
+        (
+            json!({"resourceType": "Observation", "status": "entered-in-error",
+                "effectiveDateTime": "2024-05-01", "code": {"text": "Weight"},
+                "valueQuantity": {"value": 71, "unit": "kg"}}),
+            "Observation  2024-05-01  entered-in-error  Weight 71 kg",
+        ),
+        (
+            json!({"resourceType": "Condition", "code": {"text": "Asthma"}, "verificationStatus":
+                {"coding": [{"system": "urn:x", "code": "y"}, {"code": "refuted"}]}}),
+            "Condition  refuted  Asthma",
+        ),
+        (
+            json!({"resourceType": "AllergyIntolerance", "code": {"text": "Nuts"},
+                "verificationStatus": {"coding": [{"code": "entered-in-error"}]}}),
+            "AllergyIntolerance  entered-in-error  Nuts",
+        ),
+        (
+            json!({"resourceType": "Observation", "status": "final", "code": {"text": "Troponin"},
+                "valueQuantity": {"comparator": "<", "value": 5, "unit": "ng/L"}}),
+            "Observation  Troponin < 5 ng/L",
+        ),
+    ] {
+        assert_eq!(one_line(resource.to_string().as_bytes()), line);
+    }
+    let (kind, long) = ("A".repeat(100), "n".repeat(500));
+    let json = json!({ "resourceType": kind, "status": "entered-in-error", "date": long.clone(),
+        "code": {"text": long.clone()}, "valueString": long });
+    let line = one_line(json.to_string().as_bytes());
+    assert!(line.contains("  entered-in-error  …"), "{line}");
+    assert_eq!(line.chars().count(), LINE_CHARS_MAX);
 }
 
 #[test]

@@ -587,6 +587,30 @@ fn a_bare_patient_is_no_group() {
     }
 }
 
+/// A code without a system beside it is of its value set's, whichever way a query writes it.
+#[test]
+fn a_code_that_stands_alone_has_the_system_of_its_value_set() {
+    const HL7: &str = "http://hl7.org/fhir";
+    const V3: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+    let home = json!([{"use": "home"}]);
+    for kind in ["Location", "Organization", "Patient", "Practitioner", "RelatedPerson"] {
+        let resource = json!({"resourceType": kind, "address": home});
+        check(&resource, &format!("address-use={HL7}/address-use|home => yes"));
+        check(&resource, &format!("address-use={HL7}/name-use|home => no"));
+        check(&resource, "address-use=home => yes");
+    }
+    let composition = json!({"resourceType": "Composition", "confidentiality": "R"});
+    check(&composition, &format!("confidentiality={V3}|R => yes"));
+    check(&composition, "confidentiality=|R => no");
+    let task = json!({"resourceType": "Task", "intent": "order"});
+    check(&task, &format!("intent={HL7}/request-intent|order => yes"));
+    let attachment = json!({"contentType": "text/plain", "language": "de"});
+    let document =
+        json!({"resourceType": "DocumentReference", "content": [{"attachment": attachment}]});
+    check(&document, "contenttype=urn:ietf:bcp:13|text/plain => yes");
+    check(&document, "language=urn:ietf:bcp:47|de => yes");
+}
+
 #[test]
 fn a_part_of_a_composite_has_the_system_of_its_value_set() {
     check(
@@ -673,6 +697,36 @@ fn a_long_text_is_normalised_once() {
     ] {
         let query = parse("Observation", &query, Handling::Strict).expect("it is right");
         assert_eq!(query.matches(&entry), is_match);
+    }
+}
+
+/// Long values that would take a minute if they were read again for each alternative.
+#[test]
+fn a_long_value_is_read_once() {
+    const DIGITS: usize = 2_000_000;
+    let number = format!("1.{}", "0".repeat(DIGITS));
+    let number: Value = serde_json::from_str(&number).expect("it is a number");
+    let uuid = "A".repeat(DIGITS);
+    let resource = json!({
+        "resourceType": "Observation",
+        "valueQuantity": {"value": number},
+        "subject": {"reference": format!("urn:uuid:{uuid}")},
+        "encounter": {"reference": format!("Encounter/{uuid}")},
+        "effectiveDateTime": format!("2024-05-01T08:00:00.{}Z", "1".repeat(DIGITS)),
+    });
+    let entry = Entry::new(&resource, "a1", "2024-05-01");
+    for (name, other, own) in [
+        ("value-quantity", "7", None),
+        ("subject", "urn:uuid:7", None),
+        ("encounter", "Encounter/7", None),
+        ("date", "2024-05-02", Some("2024-05-01")),
+    ] {
+        let many = vec![other; 1_000].join(",");
+        for (own, is_match) in [(None, false), (own, own.is_some())] {
+            let value = own.map_or(many.clone(), |own| format!("{many},{own}"));
+            let query = parse("Observation", &format!("{name}={value}"), Handling::Strict);
+            assert_eq!(query.expect("it is right").matches(&entry), is_match, "{name}");
+        }
     }
 }
 

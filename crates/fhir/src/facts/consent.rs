@@ -9,7 +9,7 @@
 //!                  and `compartments`                    less, and what would look otherwise it must not act on
 //! kinds            `kinds`                               a permission it must not act on; of a prohibition more
 //! records          provision.data, `instance`            the same
-//! purposes         provision.purpose; none for all       the same
+//! purposes         provision.purpose; none for all       the same; with what HL7 has below them, to who looks there
 //! window           provision.period                      the same
 //! accesses_max     `accesses-max`                        a permission it must not act on
 //! onward           `onward`                              that nobody passes it on
@@ -69,6 +69,7 @@ use keepwell_types::{
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use clause::comprised;
 pub use error::{Fault, ReadError};
 pub use explain::in_words;
 pub use note::{Narrowing, Note};
@@ -139,6 +140,9 @@ pub enum Unexpressed {
     HighWaterMark,
     /// PCF has no classes; the kinds are in an extension.
     Kinds(KindSet),
+    /// These are below the purposes of a permission in HL7's code system, and the permission is not for them; who takes
+    /// a code with those below it takes it for them too.
+    Purposes(PurposeSet),
     /// Consent counts nothing; the number is in an extension.
     AccessesMax(u32),
     /// Consent does not say that a grantee may pass it on; an extension does.
@@ -157,6 +161,11 @@ impl fmt::Display for Unexpressed {
                 f.write_str("that R is one compartment, and not everything up to R")
             }
             Self::Kinds(kinds) => write!(f, "that it is for {} kinds of records only", kinds.len()),
+            Self::Purposes(purposes) => write!(
+                f,
+                "that it is not for {} purposes that HL7 has below those named",
+                purposes.len()
+            ),
             Self::AccessesMax(max) => write!(f, "that it is for {max} accesses at most"),
             Self::Onward => f.write_str("that the grantee may pass it on"),
             Self::PassedFrom(grant) => write!(f, "that it was passed on from grant {grant}"),
@@ -348,6 +357,11 @@ impl Provision {
         if terms.purposes != PurposeSet::all() {
             let purposes = terms.purposes.iter().map(|it| coding(ACT_REASON, it.as_str()));
             self.fields.insert("purpose".into(), purposes.collect());
+        }
+        let below: PurposeSet = terms.purposes.iter().flat_map(comprised).copied().collect();
+        let below = below.without(terms.purposes);
+        if self.is_allowing && !below.is_empty() {
+            self.unexpressed.push(Unexpressed::Purposes(below));
         }
         if !terms.records.is_empty() {
             let data = terms.records.iter().map(|name| {

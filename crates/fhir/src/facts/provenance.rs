@@ -4,7 +4,8 @@
 //! a record was added       originate   agent: author and its organisation; entity: what it was imported from
 //! a version of it          amend       entity: the version before it, as revision
 //! it was signed            attest      signature: ASTM E1762 type for the meaning, when, who
-//! it was redacted          destroy     agents: who approved, and custodians that erased it; reason: the ground
+//! it was redacted          destroy     agents: who approved, and custodians that erased it; reason: the ground;
+//!                                      target: the record in all its versions
 //! ```
 //!
 //! # Invariants
@@ -137,6 +138,8 @@ pub fn redacted(origin: &Origin<'_>, it: &Redacted<'_>) -> Value {
         .map(|custodian| agent("custodian", reference(&organisation_reference(*custodian)), None));
     let agents: Vec<_> = approvals.chain(custodians).collect();
     let mut provenance = provenance(origin, "destroy", &agents, &[]);
+    // With a version it would say that the others are left.
+    provenance["target"][0]["reference"] = json!(origin.target);
     provenance["reason"] = json!([own_concept("redaction-ground", it.ground.as_str())]);
     provenance
 }

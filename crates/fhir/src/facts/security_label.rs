@@ -147,7 +147,8 @@ pub enum LabelError {
 }
 
 /// `json`, a resource of a compartment of this sensitivity, with the labels in `meta.security` that it lacks to say
-/// so. A resource whose tags there say so already comes back as it is; labels of its parts say it of them alone.
+/// so, or to say what its tags there say beyond it: those of [`labels_of`], since others know no other spelling and may
+/// heed confidentiality alone. What is normal comes back as it is; labels of its parts say it of them alone.
 pub fn with_labels(json: &str, sensitivity: Sensitivity) -> Result<String, LabelError> {
     let tree = parse(json)?;
     let resource_type = tree.text_of("resourceType").ok_or(LabelError::NotAResource)?;
@@ -156,15 +157,20 @@ pub fn with_labels(json: &str, sensitivity: Sensitivity) -> Result<String, Label
     if let Some(meta) = tree.field("meta") {
         collect_meta(meta, &mut labels);
     }
-    if classify(resource_type, &labels).sensitivity >= sensitivity {
-        return Ok(json.into());
-    }
+    let sensitivity = classify(resource_type, &labels).sensitivity.max(sensitivity);
     let missing: Vec<_> = labels_of(sensitivity)
         .into_iter()
-        .filter(|label| !labels.contains(label))
+        .filter(|label| sensitivity != Sensitivity::Normal && !labels.contains(label))
+        // V is above R, and beside it R would let in whom R alone lets in.
+        .filter(|label| {
+            label.system.as_deref() != Some(CONFIDENTIALITY) || !labels.iter().any(is_v)
+        })
         .map(|label| json!({ "system": label.system, "code": label.code }))
         .map(|coding| format!("{coding}"))
         .collect();
+    if missing.is_empty() {
+        return Ok(json.into());
+    }
     let missing = missing.join(",");
     let fields: Fields<'_> = serde_json::from_str(json).map_err(|_| LabelError::NotAResource)?;
     let Some(meta) = fields.raw("meta") else {
@@ -179,6 +185,10 @@ pub fn with_labels(json: &str, sensitivity: Sensitivity) -> Result<String, Label
             insert(json, security, &missing)
         }
     }
+}
+
+fn is_v(label: &SecurityLabel) -> bool {
+    label.system.as_deref() == Some(CONFIDENTIALITY) && label.code == "V"
 }
 
 fn parse(json: &str) -> Result<Tree, LabelError> {
@@ -249,6 +259,56 @@ mod tests {
                 let mut rest = out.chars();
                 assert!(json.chars().all(|c| rest.any(|other| other == c)), "{out}");
             }
+        }
+    }
+
+    /// [`classify`] knows more spellings than others do, and whoever heeds confidentiality alone sees no category.
+    #[test]
+    fn whoever_reads_the_codes_of_the_table_alone_is_told_too() {
+        let both = |code: &str| ["R", code].map(String::from).to_vec();
+        for (tag, sensitivity, added) in [
+            (r#"{"code":"HIV"}"#.into(), Sensitivity::Hiv, both("HIV")),
+            (format!(r#"{{"system":"{ACT_CODE}","code":"hiv"}}"#), Sensitivity::Hiv, both("HIV")),
+            (
+                r#"{"system":"http://hl7.org/fhir/v3/ActCode","code":"PSY"}"#.into(),
+                Sensitivity::Psychiatry,
+                both("PSY"),
+            ),
+            (
+                format!(r#"{{"system":"{ACT_CODE}","code":"STD"}}"#),
+                Sensitivity::SexualReproductive,
+                both("SEX"),
+            ),
+            (
+                format!(r#"{{"system":"{ACT_CODE}","code":"PSY"}}"#),
+                Sensitivity::Psychiatry,
+                vec!["R".into()],
+            ),
+            // Its own tags say more than its compartment does.
+            (
+                format!(r#"{{"system":"{ACT_CODE}","code":"PSYTHPN"}}"#),
+                Sensitivity::Normal,
+                vec!["R".into()],
+            ),
+            (
+                format!(r#"{{"system":"{CONFIDENTIALITY}","code":"V"}}"#),
+                Sensitivity::Restricted,
+                vec![],
+            ),
+            (
+                format!(r#"{{"system":"{CONFIDENTIALITY}","code":"L"}}"#),
+                Sensitivity::Normal,
+                vec![],
+            ),
+        ] {
+            let json = format!(r#"{{"resourceType":"Flag","meta":{{"security":[{tag}]}}}}"#);
+            let out = with_labels(&json, sensitivity).unwrap();
+            let tree = parse(&out).unwrap();
+            let security = tree.at(&["meta", "security"]).map_or(&[][..], Tree::items);
+            let new = security[..security.len() - 1].iter();
+            let new: Vec<_> = new.filter_map(|it| it.text_of("code")).collect();
+            assert_eq!(new, added, "{out}");
+            assert_eq!(with_labels(&out, sensitivity).unwrap(), out);
         }
     }
 

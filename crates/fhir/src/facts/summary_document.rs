@@ -48,6 +48,7 @@ use crate::{
     classify::{Sensitivity, classify, kind_of},
     splice::{strings, text_of},
     summary::one_line,
+    transaction::is_absolute,
     tree::{Tree, too_deep},
 };
 
@@ -307,13 +308,7 @@ fn check(material: &Material<'_>) -> Result<(), SummaryError> {
 /// Whether a sender may call a resource so: by a URL that is absolute, so that it stands for one thing, and none of
 /// those under which resources are served here, or it would redirect what others refer to.
 fn is_alias(text: &str, base: &str) -> bool {
-    let is_scheme = |it: &str| {
-        it.starts_with(|c: char| c.is_ascii_alphabetic())
-            && it.bytes().all(|it| it.is_ascii_alphanumeric() || b"+-.".contains(&it))
-    };
-    let is_absolute = text.split_once(':').is_some_and(|(scheme, rest)| {
-        is_scheme(scheme) && !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_graphic())
-    });
+    let is_absolute = is_absolute(text) && text.bytes().all(|it| it.is_ascii_graphic());
     let is_here = text.strip_prefix(base).is_some_and(|it| it.is_empty() || it.starts_with('/'));
     text.len() <= URL_BYTES_MAX && is_absolute && !is_here
 }

@@ -190,7 +190,7 @@ impl Criterion {
                 .zip(&found.parts)
                 .all(|(part, found)| found.iter().any(|it| part.admits(it, parameter, context))),
             Self::Date(prefix, span) => {
-                Span::of(value).is_some_and(|it| span.admits(*prefix, it, context.now_ms))
+                found.span.is_some_and(|it| span.admits(*prefix, it, context.now_ms))
             }
             Self::Id(id) => value.as_str() == Some(id),
             Self::Identifier(token) => {
@@ -200,13 +200,13 @@ impl Criterion {
                 is_identifier_of(value, system, code, wanted)
             }
             Self::Number(prefix, number) => {
-                Interval::of(value).is_some_and(|it| it.is(*prefix, *number))
+                found.interval.is_some_and(|it| it.is(*prefix, *number))
             }
             Self::Quantity { prefix, value: number, system, code } => {
                 has_unit(value, system, code)
-                    && Interval::of(value).is_some_and(|it| it.is(*prefix, *number))
+                    && found.interval.is_some_and(|it| it.is(*prefix, *number))
             }
-            Self::Reference(wanted) => wanted.admits(value, context.base),
+            Self::Reference(wanted) => found.target.as_ref().is_some_and(|it| wanted.admits(it)),
             Self::Text(kind, wanted) => is_text_of(*kind, wanted),
             Self::Token(token) => token.admits(value, parameter.system),
             Self::TokenText(wanted) => is_text_of(Match::Starts, wanted),
@@ -221,24 +221,40 @@ struct Found<'v> {
     value: &'v Value,
     /// What a search in texts looks at, and each text normalised.
     texts: Vec<(&'v str, String)>,
+    /// Of a date, when it is.
+    span: Option<Span>,
+    /// Of a number or quantity, what it is.
+    interval: Option<Interval>,
+    /// Of a reference, what it names, and which version.
+    target: Option<(Target<'v>, Option<&'v str>)>,
     /// Of a composite, what each of its parts is.
     parts: Vec<Vec<Self>>,
 }
 
 impl<'v> Found<'v> {
-    fn of(value: &'v Value, criteria: &[Criterion], parameter: &Parameter) -> Self {
-        let is_token_text = matches!(criteria.first(), Some(Criterion::TokenText(_)));
-        let texts = match is_token_text {
-            true => normalised(token_texts(value)),
-            false => texts_of(value, parameter.kind),
-        };
+    fn of(value: &'v Value, criteria: &[Criterion], parameter: &Parameter, base: &str) -> Self {
         let part = |(kind, paths): &(Kind, &str)| {
-            let found = find(paths, value).into_iter();
-            found
-                .map(|it| Self { value: it, texts: texts_of(it, *kind), parts: Vec::new() })
-                .collect()
+            find(paths, value).into_iter().map(|it| Self::read(it, *kind, base)).collect()
         };
-        Self { value, texts, parts: parameter.components.iter().map(part).collect() }
+        let mut found = Self::read(value, parameter.kind, base);
+        found.parts = parameter.components.iter().map(part).collect();
+        if matches!(criteria.first(), Some(Criterion::TokenText(_))) {
+            found.texts = normalised(token_texts(value));
+        }
+        found
+    }
+
+    fn read(value: &'v Value, kind: Kind, base: &str) -> Self {
+        let is = |it: Kind| (it == kind).then_some(value);
+        let is_number = is(Kind::Number).or_else(|| is(Kind::Quantity));
+        Self {
+            value,
+            texts: texts_of(value, kind),
+            span: is(Kind::Date).and_then(Span::of),
+            interval: is_number.and_then(Interval::of),
+            target: is(Kind::Reference).and_then(|it| Target::of(it, base)),
+            parts: Vec::new(),
+        }
     }
 }
 
@@ -257,7 +273,7 @@ pub(super) fn any_admits(
     parameter: &Parameter,
     context: Context<'_>,
 ) -> bool {
-    let found = Found::of(value, criteria, parameter);
+    let found = Found::of(value, criteria, parameter, context.base);
     criteria.iter().any(|it| it.admits(&found, parameter, context))
 }
 
@@ -364,14 +380,13 @@ impl Wanted {
         Ok(Self::Target { text, version: version.map(ToOwned::to_owned) })
     }
 
-    fn admits(&self, value: &Value, base: &str) -> bool {
-        let Some((target, version)) = Target::of(value, base) else { return false };
-        match (self, &target) {
-            (Self::Id(wanted), target) => target.id() == Some(wanted),
-            (Self::Target { text, version: wanted }, _) => {
-                let is_version = wanted.is_none() || wanted.as_deref() == version;
-                let is_named = match &target {
-                    Target::Here(..) => *text == target.text(),
+    fn admits(&self, (target, version): &(Target<'_>, Option<&str>)) -> bool {
+        match self {
+            Self::Id(wanted) => target.id() == Some(wanted),
+            Self::Target { text, version: wanted } => {
+                let is_version = wanted.is_none() || wanted.as_deref() == *version;
+                let is_named = match target {
+                    Target::Here(kind, id) => text.split_once('/') == Some((*kind, *id)),
                     Target::Elsewhere(url) => {
                         is_canonical(text, url)
                             || id_in(text).is_some_and(|id| target.id() == Some(id))
@@ -401,7 +416,8 @@ fn typed_reference(kind: &str, value: &str, base: &str) -> Result<Criterion, &'s
 
 /// A canonical URL without a version stands for each of its versions.
 fn is_canonical(wanted: &str, url: &str) -> bool {
-    wanted == url || (!wanted.contains('|') && unversioned(url) == wanted)
+    let version = url.strip_prefix(wanted);
+    version.is_some_and(|it| it.is_empty() || (it.starts_with('|') && !wanted.contains('|')))
 }
 
 /// A canonical URL without its version.
@@ -470,6 +486,7 @@ fn has_unit(value: &Value, system: &str, code: &str) -> bool {
 }
 
 /// A number, or the numbers between two; a side that is not said is open.
+#[derive(Clone, Copy)]
 struct Interval {
     low: Option<Decimal>,
     high: Option<Decimal>,

@@ -47,7 +47,7 @@ fn is_accent(mark: char) -> bool {
 
 /// A code without case: R4 asks for it where nobody knows whether a code system tells cases apart (Search,
 /// "token").
-pub(super) fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
 

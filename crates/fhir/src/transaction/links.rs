@@ -44,6 +44,7 @@ use crate::{
     bundle::{BundleError, normal},
     interaction::{Id, Query, ResourceType},
     outcome::{IssueType, Outcome, Status},
+    search::text::code,
     splice::{Edited, Outline, Place, quoted, strings, text_of},
     tree::Tree,
 };
@@ -218,7 +219,8 @@ pub fn conditions(
 }
 
 /// The identifiers of what a Bundle sends. Conditions are resolved after everything else was carried out
-/// (R4, 3.1.0.11.2, step 5), so one may mean a resource that the same Bundle makes.
+/// (R4, 3.1.0.11.2, step 5), so one may mean a resource that the same Bundle makes. Values are compared without case,
+/// as a search does: what it would find must not be passed over for what is stored.
 #[derive(Clone, Debug, Default)]
 pub struct Sent(BTreeMap<(ResourceType, String, String), BTreeSet<usize>>);
 
@@ -233,7 +235,7 @@ impl Sent {
             for identifier in identifiers {
                 let Some(value) = identifier.text_of("value") else { continue };
                 let system = identifier.text_of("system").unwrap_or_default();
-                let name = (body.resource_type, system.to_owned(), value.to_owned());
+                let name = (body.resource_type, system.to_owned(), code(value));
                 sent.0.entry(name).or_default().insert(entry.index);
             }
         }
@@ -244,8 +246,9 @@ impl Sent {
     /// that it is ambiguous, before anything stored is looked at.
     pub fn matching(&self, condition: &Condition) -> impl Iterator<Item = usize> {
         let identifier = condition.query.identifier();
-        let found = identifier
-            .and_then(|(system, value)| self.0.get(&(condition.resource_type, system, value)));
+        let found = identifier.and_then(|(system, value)| {
+            self.0.get(&(condition.resource_type, system, code(&value)))
+        });
         found.into_iter().flatten().copied()
     }
 }

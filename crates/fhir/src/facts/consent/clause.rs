@@ -535,7 +535,7 @@ impl Reader<'_, '_> {
 }
 
 /// The purposes that a purpose comprises in HL7's code system.
-const fn comprised(purpose: Purpose) -> &'static [Purpose] {
+pub(super) const fn comprised(purpose: Purpose) -> &'static [Purpose] {
     match purpose {
         Purpose::Treatment => &[
             Purpose::EmergencyTreatment,

@@ -103,7 +103,8 @@ pub enum Fault {
         "this exception would lose against the permission around it; name the same actors in both"
     )]
     ExceptionWouldLose,
-    /// What stands in the extension is not what stands beside it, or the policy's rule is both to allow and to deny.
+    /// What stands in the extension is not what stands beside it, the policy's rule is both to allow and to deny, or it
+    /// is said to be of two grants.
     #[error(
         "contradicts itself; write one or the other, or take the Consent from the ledger again"
     )]

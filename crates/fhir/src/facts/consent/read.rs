@@ -418,16 +418,19 @@ fn effect_of(provision: &Element<'_>) -> Result<Option<Effect>, ReadError> {
     }
 }
 
-/// The grant that a Consent was written from, by its identifier.
+/// The grant that a Consent was written from, by its identifier: there is but one.
 fn grant_of(root: &Element<'_>) -> Result<Option<GrantId>, ReadError> {
+    let mut found = None;
     for identifier in root.list("identifier", PROVISIONS_MAX)? {
-        if identifier.tree.text_of("system") == Some(own("grant").as_str()) {
-            let value = identifier.needed("value")?;
-            return match value.text()?.parse() {
-                Ok(grant) => Ok(Some(grant)),
-                Err(_) => value.fail(Fault::Malformed),
-            };
+        if identifier.tree.text_of("system") != Some(own("grant").as_str()) {
+            continue;
         }
+        let value = identifier.needed("value")?;
+        let Ok(grant) = value.text()?.parse() else { return value.fail(Fault::Malformed) };
+        if found.is_some_and(|other| other != grant) {
+            return identifier.fail(Fault::Contradiction);
+        }
+        found = Some(grant);
     }
-    Ok(None)
+    Ok(found)
 }
