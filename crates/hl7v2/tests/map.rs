@@ -312,7 +312,11 @@ fn local_identifiers_are_the_feeds_own_and_known_ones_are_everybodys() {
         ("7^^^HOSP^MR", "urn:x/HOSP", "7"),
         ("7^^^HOSP&1.2.3&ISO^MR", "urn:oid:1.2.3", "7"),
         ("7^^^&1.2.x&ISO", "urn:x/1.2.x", "7"),
-        ("7^^^&A1B2&GUID", "urn:uuid:a1b2", "7"),
+        (
+            "7^^^&0A1B2C3D-0000-4000-8000-00000000000F&GUID",
+            "urn:uuid:0a1b2c3d-0000-4000-8000-00000000000f",
+            "7",
+        ),
         ("7^^^&https://a.example/mrn&URI", "https://a.example/mrn", "7"),
         ("7^^^A B", "urn:x/A%20B", "7"),
         ("X^^^^AN~7^^^H^MR", "urn:x/PID-3/AN", "X"),
@@ -1160,4 +1164,34 @@ fn a_specimen_is_known_by_its_number_alone() {
     let record = record("ORU^R01", segments);
     let identifiers = &resources(&record, "Specimen")[0]["identifier"];
     assert_eq!((&identifiers[0]["value"], &identifiers[1]["value"]), (&"S1".into(), &"S2".into()));
+}
+
+/// An authority is known everywhere only by a name that nobody else can have: `1` is a universal id of many.
+#[test]
+fn numbers_of_authorities_that_are_none_are_the_feeds_own() {
+    let table = [
+        ("7^^^&1&ISO", "urn:x/1"),
+        ("7^^^&01.2.3&ISO", "urn:x/01.2.3"),
+        ("7^^^&3.1.2&ISO", "urn:x/3.1.2"),
+        ("7^^^H&9.9&ISO", "urn:x/H"),
+        ("7^^^&1.2.3&ISO", "urn:oid:1.2.3"),
+        ("7^^^&2.16.840.1&ISO", "urn:oid:2.16.840.1"),
+        ("7^^^&1&UUID", "urn:x/1"),
+        (
+            "7^^^&A5E1C0DE-0000-4000-8000-00000000000F&GUID",
+            "urn:uuid:a5e1c0de-0000-4000-8000-00000000000f",
+        ),
+        ("7^^^&hosp&DNS", "urn:x/hosp"),
+        ("7^^^H&localhost.&DNS", "urn:x/H"),
+        ("7^^^H&10.0.0.1&DNS", "urn:x/H"),
+        ("7^^^H&adt.Local&DNS", "urn:x/H"),
+        ("7^^^&Hosp.example&DNS", "http://hosp.example"),
+        ("7^^^&a:b&URI", "urn:x/a%3Ab"),
+        ("7^^^&urn:oid:1.2.3&URI", "urn:oid:1.2.3"),
+    ];
+    for (field, system) in table {
+        let record = record("ADT^A28", &format!("PID|||{field}"));
+        let identifier = &resources(&record, "Patient")[0]["identifier"][0];
+        assert_eq!(identifier["system"], system, "{field}");
+    }
 }
