@@ -1195,3 +1195,19 @@ fn numbers_of_authorities_that_are_none_are_the_feeds_own() {
         assert_eq!(identifier["system"], system, "{field}");
     }
 }
+
+/// Of a family, of an insurance, of a bank, of a doctor, or given again tomorrow.
+#[test]
+fn numbers_that_others_may_have_tell_no_patient() {
+    let kinds = [
+        "MC", "MRT", "PNT", "AM", "BC", "DI", "DS", "MS", "VS", "DN", "MD", "NPI", "UPIN", "PRN",
+        "DEA", "FI", "NE", "NH", "LACSN", "MCR", "MCD", "ESN", "WCN", "an", "Vn",
+    ];
+    for kind in kinds {
+        let refusal = mapped("ADT^A28", &format!("PID|||5^^^H^{kind}")).expect_err(kind);
+        assert!(matches!(refusal, Refusal::NotThePatients(_)), "{kind}: {refusal}");
+        let found =
+            requests(&record("ADT^A28", &format!("PID|||5^^^H^{kind}~7^^^H^MR")), "Patient");
+        assert_eq!(found, ["POST identifier=urn%3Ax%2FH%7C7"], "{kind}");
+    }
+}

@@ -23,6 +23,21 @@ use crate::{
 const SSN: &str = "http://hl7.org/fhir/sid/us-ssn";
 const BIRTH_TIME: &str = "http://hl7.org/fhir/StructureDefinition/patient-birthTime";
 
+/// Types of numbers (table 0203) by which no patient is known.
+#[rustfmt::skip]
+const SHARED: &[&str] = &[
+    // Accounts, visits, and what is given again: temporary numbers.
+    "AN", "ANC", "AND", "ANT", "VN", "MRT", "PNT",
+    // Of a family, a guarantor, an insurance, a card that pays or an employment. Medicare's is a family's in Australia.
+    "SS", "MC", "MB", "SN", "GI", "GN", "EI", "EN", "WC", "WCN", "NII", "NIIP", "NH", "XV", "BA", "BC", "AM", "DI",
+    "DS", "MS", "VS",
+    // Of those who treat, and where.
+    "DDS", "DEA", "DFN", "DN", "DO", "DPM", "ESN", "FI", "LANR", "LN", "MCD", "MCR", "MD", "NBSNR", "NE", "NP", "NPI",
+    "OD", "PA", "PPIN", "PRN", "RI", "RN", "RPH", "SL", "TRL", "UPIN", "XX",
+    // Of orders, specimens and things.
+    "ACSN", "LACSN", "FILL", "PLAC", "SID", "USID", "ASID", "SNO", "SNBSN", "STN", "UDI", "GL",
+];
+
 impl<'m> Mapper<'m> {
     pub(super) fn patient(&mut self, pid: Segment<'m>) {
         let mut patient = Object::of("Patient");
@@ -277,35 +292,10 @@ fn is_record_number(identifier: &Value) -> bool {
     matches!(code, Some("MR" | "MRN" | "PI" | "PT"))
 }
 
-/// A number that may be of several people, or not of a patient: of an account, visit, family's insurance, guarantor,
-/// employee, specimen or order.
+/// A number that may be of several people, or not of a patient (table 0203).
 pub(super) fn is_shared(identifier: &Value) -> bool {
     let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
-    matches!(
-        code,
-        Some(
-            "AN" | "ANC"
-                | "AND"
-                | "ANT"
-                | "VN"
-                | "SS"
-                | "EI"
-                | "EN"
-                | "SN"
-                | "MB"
-                | "XX"
-                | "BA"
-                | "GI"
-                | "GN"
-                | "WC"
-                | "NII"
-                | "NIIP"
-                | "ACSN"
-                | "FILL"
-                | "PLAC"
-                | "SID"
-        )
-    )
+    code.is_some_and(|code| SHARED.contains(&code.to_ascii_uppercase().as_str()))
 }
 
 /// The end (CX.8) is before `today`, as far as the end says.
