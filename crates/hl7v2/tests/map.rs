@@ -1211,3 +1211,31 @@ fn numbers_that_others_may_have_tell_no_patient() {
         assert_eq!(found, ["POST identifier=urn%3Ax%2FH%7C7"], "{kind}");
     }
 }
+
+/// Who asks to end an order says what became of it before they asked (ORC-5).
+#[test]
+fn an_order_that_ends_is_not_active_whatever_it_was() {
+    let table = [
+        ("DC", "IP", "stopped"),
+        ("OD", "SC", "stopped"),
+        ("DR", "A", "stopped"),
+        ("CA", "IP", "cancelled"),
+        ("OC", "SC", "cancelled"),
+        ("CR", "A", "cancelled"),
+        ("RP", "IP", "cancelled"),
+        ("OH", "IP", "on-hold"),
+        ("HD", "IP", "on-hold"),
+        ("HR", "SC", "on-hold"),
+        ("CA", "CM", "completed"),
+        ("UC", "IP", "active"),
+        ("UD", "IP", "active"),
+        ("UH", "IP", "active"),
+    ];
+    for (control, status, expected) in table {
+        let segments =
+            format!("PID|||7\nORC|{control}|P|F||{status}\nRXE||A^Amoxicillin^L|500||mg");
+        let record = record("RDE^O11", &segments);
+        let found = &resources(&record, "MedicationRequest")[0]["status"];
+        assert_eq!(found, expected, "{control} {status}");
+    }
+}
