@@ -227,6 +227,8 @@ struct Mapper<'m> {
     results: BTreeMap<(String, String), Option<Handle>>,
     /// How often each identifier was made.
     derived: RefCell<BTreeMap<String, u32>>,
+    /// Order numbers of medicines so far, and what was said under them.
+    medicines: BTreeSet<(String, medicine::Role)>,
     /// The segment that is read.
     place: Path,
     /// Why the message is refused after all.
@@ -284,6 +286,7 @@ impl<'m> Mapper<'m> {
             text_line: None,
             results: BTreeMap::new(),
             derived: RefCell::default(),
+            medicines: BTreeSet::new(),
             place: Path::segment("MSH", 1),
             refusal: RefCell::default(),
         }

@@ -236,6 +236,11 @@ pub enum Refusal {
         "the amount in {0} is neither 1 nor the order's and has no unit; send the unit, or no amount"
     )]
     Dose(Path),
+
+    /// Two medicines of a message have one order number: what is said of one later would be said of both.
+    #[error("{0} has the order number of another medicine; send a number for each")]
+    SameOrder(Path),
+
     /// A merge gives up no number: all that it names are those of the patient who remains.
     #[error("{0} names no number but those in its PID-3; send the number that is given up")]
     SamePatient(Path),
@@ -255,6 +260,7 @@ impl Refusal {
             | Self::NoSegment(_)
             | Self::SeveralPatients(_) => ErrorCode::SegmentSequence,
             Self::Missing(_) | Self::NotThePatients(_) => ErrorCode::RequiredField,
+            Self::SameOrder(_) => ErrorCode::DuplicateKey,
             Self::TooLarge { .. }
             | Self::TooLong(_)
             | Self::Dose(_)
@@ -285,6 +291,7 @@ impl Refusal {
             | Self::Value(path)
             | Self::TooLong(path)
             | Self::Dose(path)
+            | Self::SameOrder(path)
             | Self::SamePatient(path)
             | Self::SeveralPatients(path) => Some(*path),
             Self::NoSegment(name) => Some(Path::segment(name, 1)),

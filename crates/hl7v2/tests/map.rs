@@ -1239,3 +1239,14 @@ fn an_order_that_ends_is_not_active_whatever_it_was() {
         assert_eq!(found, expected, "{control} {status}");
     }
 }
+
+/// A later message about one of them would be taken for the other.
+#[test]
+fn two_medicines_of_one_number_are_refused() {
+    let segments =
+        "PID|||7\nORC|NW|P|F\nRXE||A^Amoxicillin^L|500||mg\nORC|NW|P|F\nRXE||B^Digoxin^L|62||ug";
+    let refusal = mapped("RDE^O11", segments).expect_err("which is P?");
+    assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("RXE[2]"));
+    let two = segments.replacen("ORC|NW|P|F", "ORC|NW|Q|G", 1);
+    assert_eq!(resources(&record("RDE^O11", &two), "MedicationRequest").len(), 2);
+}

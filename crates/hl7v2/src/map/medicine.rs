@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// What an order of a medicine is.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Role {
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Role {
     /// As it was asked for.
     Original,
     /// As the pharmacy has it.
@@ -141,6 +141,12 @@ impl<'m> Mapper<'m> {
 
     fn add_medication(&mut self, mut request: Object, role: Role, dosage: Object) -> Handle {
         self.close_medication();
+        // What a later message says of one would be said of the other.
+        let key = self.order.key.iter().flatten().flatten().next();
+        let is_first = key.is_none_or(|key| self.medicines.insert((key.clone(), role)));
+        if !is_first {
+            self.refuse(Refusal::SameOrder(self.place));
+        }
         let known_by = self.of_order("RXE", &[Some(role.name().to_string())]);
         request.push("identifier", known_by.clone());
         let is_new = matches!(self.control(), "NW" | "");
