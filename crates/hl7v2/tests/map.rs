@@ -1250,3 +1250,18 @@ fn two_medicines_of_one_number_are_refused() {
     let two = segments.replacen("ORC|NW|P|F", "ORC|NW|Q|G", 1);
     assert_eq!(resources(&record("RDE^O11", &two), "MedicationRequest").len(), 2);
 }
+
+#[test]
+fn an_order_of_which_nothing_more_is_said_is_listed() {
+    let first = "PID|||7\nORC|NW|P|F\nRXE||A^Amoxicillin^L|500||mg\n";
+    let record = record("RDE^O11", &format!("{first}ORC|DC|Q|G||DC\nORC|CA|R|H"));
+    for (nth, fields) in [(1, 0), (2, 1), (3, 1)] {
+        let path = format!("ORC[{nth}]");
+        let count =
+            record.unmapped.iter().filter(|u| u.path.to_string().starts_with(&path)).count();
+        assert_eq!(count, fields, "{path}");
+    }
+    let record =
+        self::record("RDE^O11", "PID|||7\nORC|NW|P|F\nRXR|IV\nRXE||A^Amoxicillin^L|500||mg");
+    assert!(told(&record, "RXR[1]"));
+}

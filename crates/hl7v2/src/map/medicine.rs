@@ -119,6 +119,7 @@ impl<'m> Mapper<'m> {
     }
 
     fn medication_request(&mut self, segment: Segment<'m>, code: u16, role: Role) -> Object {
+        self.read_common();
         let ids = [self.order_id(segment, 0, "PLAC"), self.order_id(segment, 0, "FILL")];
         let what = self.code_of(segment.field(code));
         let whose = ids.iter().flatten().next().map(key);
@@ -393,6 +394,9 @@ impl<'m> Mapper<'m> {
 
     /// RXR: how and where it is given. A second is another way, for which there is no place.
     pub(super) fn route(&mut self, rxr: Segment<'m>) {
+        if self.order.immunization.is_none() && self.order.medication.is_none() {
+            return;
+        }
         if mem::replace(&mut self.order.is_routed, true) {
             return;
         }
@@ -412,6 +416,7 @@ impl<'m> Mapper<'m> {
 
     /// RXA: what was given. In the messages taken here it is a vaccine.
     pub(super) fn administration(&mut self, rxa: Segment<'m>) {
+        self.read_common();
         let ids = [self.order_id(rxa, 0, "PLAC"), self.order_id(rxa, 0, "FILL")];
         // 9999 stands in ORC-3 of refusals and of what others gave: everybody's number, and so nobody's.
         let is_own = |id: &Value| id.get("value").is_none_or(|value| value != "9999");

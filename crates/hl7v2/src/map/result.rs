@@ -38,8 +38,12 @@ impl<'m> Mapper<'m> {
         self.close_order();
         self.noted = None;
         self.order.common = Some(orc);
+    }
+
+    /// What stands in ORC is said of what follows it. Where nothing does, none of it is read, and so it is listed.
+    pub(super) fn read_common(&self) {
         for field in [1, 2, 3, 5] {
-            orc.field(field).text();
+            self.order.common.into_iter().for_each(|orc| _ = orc.field(field).text());
         }
     }
 
@@ -49,6 +53,7 @@ impl<'m> Mapper<'m> {
             self.close_order();
         }
         obr.field(1).text();
+        self.read_common();
         let placer = self.order_id(obr, 2, "PLAC");
         let filler = self.order_id(obr, 3, "FILL");
         let what = self.code_of(obr.field(4));
