@@ -231,9 +231,10 @@ pub enum Refusal {
     #[error("an identifier, code or dosage of {0} is too long to be one; send a shorter one")]
     TooLong(Path),
 
-    /// The amount at a time is another than the order's, and without a unit: it may be times it, or instead of it.
+    /// The amount at a time is no amount, or another than the order's and without a unit: it may be times it, or
+    /// instead of it.
     #[error(
-        "the amount in {0} is neither 1 nor the order's and has no unit; send the unit, or no amount"
+        "the amount in {0} is no number, or neither 1 nor the order's and has no unit; send number and unit, or neither"
     )]
     Dose(Path),
 

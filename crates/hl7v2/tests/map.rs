@@ -602,9 +602,11 @@ fn infusions_are_more_than_their_base() {
 
 #[test]
 fn amounts_that_may_be_two_doses_are_refused() {
-    let segments = "PID|||7\nORC|NW|P|F\nRXE||A^x^L|250||mg\nTQ1|1|2|BID";
-    let refusal = mapped("RDE^O11", segments).expect_err("250 mg, 500 mg or 2 mg");
-    assert!(matches!(refusal, Refusal::Dose(_)), "{refusal}");
+    for amount in ["2", "1,5", "1,5^mg", "-1^mg", "half^tab"] {
+        let segments = format!("PID|||7\nORC|NW|P|F\nRXE||A^x^L|250||mg\nTQ1|1|{amount}|BID");
+        let refusal = mapped("RDE^O11", &segments).expect_err("250 mg, 500 mg or 2 mg");
+        assert!(matches!(refusal, Refusal::Dose(_)), "{amount}: {refusal}");
+    }
 }
 
 /// Asking to give something once more is no order, and denying it ends none.
@@ -1264,4 +1266,32 @@ fn an_order_of_which_nothing_more_is_said_is_listed() {
     let record =
         self::record("RDE^O11", "PID|||7\nORC|NW|P|F\nRXR|IV\nRXE||A^Amoxicillin^L|500||mg");
     assert!(told(&record, "RXR[1]"));
+}
+
+/// `RXE-3|RXE-4|RXE-5 => dose`
+#[test]
+fn an_end_of_a_dose_is_not_the_dose() {
+    let table = r#"
+        1|2|mg    => {"doseRange":{"low":{"value":1,"unit":"mg"},"high":{"value":2,"unit":"mg"}}}
+        1||mg     => {"doseQuantity":{"value":1,"unit":"mg"}}
+        |2|mg     => {"doseRange":{"high":{"value":2,"unit":"mg"}}}
+        ""|2|mg   => {"doseRange":{"high":{"value":2,"unit":"mg"}}}
+        ,5|2|mg   => {"doseRange":{"high":{"value":2,"unit":"mg"}}}
+        1|1,5|mg  => {"doseRange":{"low":{"value":1,"unit":"mg"}}}
+        1|""|mg   => {"doseQuantity":{"value":1,"unit":"mg"}}
+        -1||mg    => -
+        2|1|mg    => -
+        2|2.0|mg  => {"doseRange":{"low":{"value":2,"unit":"mg"},"high":{"value":2.0,"unit":"mg"}}}
+    "#;
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (fields, expected) = line.split_once("=>").expect("fields => dose");
+        let rxe = format!("PID|||7\nORC|NW|P|F\nRXE||A^x^L|{}||with food", fields.trim());
+        let record = record("RDE^O11", &rxe);
+        let dosage = &resources(&record, "MedicationRequest")[0]["dosageInstruction"][0];
+        let found = dosage.pointer("/doseAndRate/0").map_or("-".to_string(), ToString::to_string);
+        assert_eq!(found, expected.trim(), "{line}");
+        let is_told = told(&record, "RXE[1]-3") || told(&record, "RXE[1]-4");
+        let is_wrong = fields.contains(',') || expected.trim() == "-";
+        assert_eq!(is_told, is_wrong, "{line}");
+    }
 }

@@ -161,7 +161,8 @@ impl<'m> Mapper<'m> {
         handle
     }
 
-    /// The least and most of what is given at once, and its unit.
+    /// The least and most of what is given at once, and its unit. Where one of them cannot be read, the other is still
+    /// only an end; where they are in the wrong order, nobody knows which of them is wrong.
     fn dosage(
         &self,
         texts: Vec<Value>,
@@ -170,19 +171,36 @@ impl<'m> Mapper<'m> {
     ) -> Object {
         let mut dosage = Object::default();
         texts.iter().filter_map(Value::as_str).for_each(|text| dosage.append("text", text));
-        let amount = |field: u16| {
-            let part = segment.field(field);
-            if part.is_empty() { None } else { self.reader.quantity(part, segment.field(unit)) }
-        };
-        let dose = match (amount(least), amount(most)) {
-            (Some(low), Some(high)) => {
-                json!({ "doseRange": { "low": Value::from(low), "high": Value::from(high) } })
+        let amount = |field: u16| self.amount(segment.field(field), segment.field(unit));
+        let (mut low, mut high) = (amount(least), amount(most));
+        if is_above(low.as_ref(), high.as_ref()) {
+            [least, most].into_iter().for_each(|field| self.reader.note(segment.field(field)));
+            (low, high) = (None, None);
+        }
+        let is_whole = segment.field(most).is_empty() || segment.field(most).is_null();
+        let dose = match low {
+            Some(dose) if is_whole => Some(json!({ "doseQuantity": Value::from(dose) })),
+            low => {
+                let mut range = Object::default();
+                range.put("low", low);
+                range.put("high", high);
+                range.some().map(|range| json!({ "doseRange": range }))
             }
-            (Some(dose), None) | (None, Some(dose)) => json!({ "doseQuantity": Value::from(dose) }),
-            (None, None) => return dosage,
         };
-        dosage.push("doseAndRate", Some(dose));
+        dosage.push("doseAndRate", dose);
         dosage
+    }
+
+    /// A number and its unit. Nothing is given or handed out in less than none.
+    fn amount(&self, number: Part<'m>, unit: Part<'m>) -> Option<Object> {
+        if number.is_empty() {
+            return None;
+        }
+        if number.raw().trim().starts_with('-') {
+            self.reader.note(number);
+            return None;
+        }
+        self.reader.quantity(number, unit)
     }
 
     /// Gives an order its dosage: one for each timing, each of them whole, since it is read by itself.
@@ -238,10 +256,7 @@ impl<'m> Mapper<'m> {
         [amount, unit, again]: [u16; 3],
     ) {
         let mut dispense = Object::default();
-        if !segment.field(amount).is_empty() {
-            let quantity = self.reader.quantity(segment.field(amount), segment.field(unit));
-            dispense.put("quantity", quantity.map(Value::from));
-        }
+        dispense.put("quantity", self.amount(segment.field(amount), segment.field(unit)));
         let repeats = self.reader.count(segment.field(again));
         dispense.put("numberOfRepeatsAllowed", repeats);
         request.put("dispenseRequest", dispense.some());
@@ -356,7 +371,12 @@ impl<'m> Mapper<'m> {
         if amount.is_empty() || amount.is_null() {
             return None;
         }
-        let dose = self.reader.composite_quantity(amount)?;
+        let dose = self.reader.composite_quantity(amount);
+        // The order's own amount would stand for one that cannot be read.
+        let Some(dose) = dose.filter(|_| !amount.raw().trim().starts_with('-')) else {
+            self.refuse(Refusal::Dose(self.place.at(2)));
+            return None;
+        };
         if dose.get("unit").is_some() {
             return Some(dose);
         }
@@ -498,11 +518,10 @@ impl<'m> Mapper<'m> {
 
     fn vaccine(&self, given: &mut Object, rxa: Segment<'m>) {
         // 999 is "not known" in the immunization guides.
-        if rxa.field(6).raw().trim() != "999" && !rxa.field(6).is_empty() {
-            let dose = self.reader.quantity(rxa.field(6), rxa.field(7));
-            given.put("doseQuantity", dose.map(Value::from));
-        } else {
+        if rxa.field(6).raw().trim() == "999" {
             rxa.field(6).text();
+        } else {
+            given.put("doseQuantity", self.amount(rxa.field(6), rxa.field(7)));
         }
         for who in self.reader.all(rxa, 10, |reader, part| reader.practitioner(part)) {
             let role = table::concept(&table::v2("0443"), "AP");
@@ -521,6 +540,17 @@ impl<'m> Mapper<'m> {
             given.push("reasonCode", Some(reason));
         }
     }
+}
+
+/// Of two amounts that are not negative, the first is more.
+fn is_above(low: Option<&Object>, high: Option<&Object>) -> bool {
+    let parts = |amount: &Object| {
+        let number = amount.value("value").map(plain).unwrap_or_default();
+        let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
+        // Without zeros in front, the longer is more; without zeros behind, fractions are in the order of their text.
+        (whole.len(), whole.to_string(), fraction.to_string())
+    };
+    low.zip(high).is_some_and(|(low, high)| parts(low) > parts(high))
 }
 
 /// A number without zeros at the end of its fraction.
