@@ -1295,3 +1295,31 @@ fn an_end_of_a_dose_is_not_the_dose() {
         assert_eq!(is_told, is_wrong, "{line}");
     }
 }
+
+/// A counter of each message's results is no number of theirs.
+#[test]
+fn results_of_two_orders_are_two_whatever_their_number() {
+    let of = |filler: &str, code: &str, given: &str| {
+        let obx = format!("OBX|1|NM|{code}^y^LN||5||||||F||||||||||{given}");
+        requests(
+            &record("ORU^R01", &format!("PID|||7\nOBR|1|P|{filler}|1^x^LN\n{obx}")),
+            "Observation",
+        )
+    };
+    assert_ne!(of("F", "2", "1"), of("G", "2", "1"));
+    assert_ne!(of("F", "2", "1"), of("F", "3", "1"));
+    assert_eq!(of("F", "2", "1"), of("F", "2", "1"));
+    assert_ne!(of("F", "2", "1"), of("F", "2", "2"));
+    // Of a known authority it is.
+    assert_eq!(of("F", "2", "1^^1.2.3^ISO"), of("G", "2", "1^^1.2.3^ISO"));
+}
+
+#[test]
+fn an_allergy_is_never_replaced_by_another() {
+    let of = |code: &str| {
+        let iam = format!("PID|||7\nIAM|1|DA|{code}^x^L|||U|1");
+        requests(&record("ADT^A08", &iam), "AllergyIntolerance")
+    };
+    assert_ne!(of("P"), of("Q"));
+    assert_eq!(of("P"), of("P"));
+}

@@ -135,7 +135,7 @@ impl<'m> Mapper<'m> {
     pub(super) fn lone_attachment(&mut self, obx: Segment<'m>, attachment: Value) {
         let mut document = Object::of("DocumentReference");
         let given = self.reader.entity(obx.field(21), "OBX-21", "");
-        let known_by = self.numbered("OBX", given.as_ref());
+        let known_by = self.numbered_result(obx, given.as_ref());
         document.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         let status = if self.is_withdrawn(obx) { "entered-in-error" } else { "current" };
         document.set("status", status);

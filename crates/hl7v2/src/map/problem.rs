@@ -26,8 +26,9 @@ impl<'m> Mapper<'m> {
     pub(super) fn adverse_reaction(&mut self, iam: Segment<'m>) {
         let Some(code) = self.coded(iam) else { return };
         let given = self.reader.entity(iam.field(7), "IAM-7", "");
-        let about = given.as_ref().map(key).or_else(|| code_key(&code));
-        let known_by = self.own("IAM", None, &[about]);
+        // Where a number is given to another allergy, both are told: one too many harms less than one too few.
+        let about = [given.as_ref().map(key), code_key(&code)];
+        let known_by = self.own("IAM", None, &about);
         let ids = given.into_iter().chain(known_by.clone()).collect();
         let mut allergy = self.allergy_of(iam, code, ids);
         let action = self.reader.text(iam.field(6));

@@ -273,7 +273,7 @@ impl<'m> Mapper<'m> {
     ) -> Option<Value> {
         let sub_id = self.reader.text(obx.field(4));
         if given.is_some() {
-            return self.numbered("OBX", given);
+            return self.numbered_result(obx, given);
         }
         let is_ordered = self.order.key.is_some() || self.order.request.is_some();
         if !is_ordered && when.is_none() {
@@ -284,6 +284,19 @@ impl<'m> Mapper<'m> {
         let mut about = Vec::from([self.code_of(obx.field(3)), sub_id]);
         about.extend(by_time.map(Some));
         if is_ordered { self.of_order("OBX", &about) } else { self.derived("OBX", &about) }
+    }
+
+    /// By OBX-21. Without an authority it is often a counter of each message, and of one code in one order at most.
+    pub(super) fn numbered_result(&self, obx: Segment<'m>, given: Option<&Value>) -> Option<Value> {
+        let given = given?;
+        if [2, 3, 4].iter().any(|part| !obx.field(21).component(*part).is_empty()) {
+            return self.numbered("OBX", Some(given));
+        }
+        let about = [Some(key(given)), self.code_of(obx.field(3))];
+        match self.order.key {
+            Some(_) => self.of_order("OBX", &about),
+            None => self.derived("OBX", &about),
+        }
     }
 
     fn observation_of(
