@@ -27,7 +27,7 @@
 //! * Of identifiers and codes that many parts of a chart are made of, none is longer than a small limit, so that a
 //!   Bundle is a small multiple of its message and of how many segments that has, and grows as they do.
 //! * What has no place here is listed ([`Record::unmapped`]) by segment, field, repetition and component; what is of
-//!   the wrong form is listed and left out. What the sender empties (`""`) is never a value; it is listed too.
+//!   the wrong form is listed and left out, or is a text. What the sender empties (`""`) is never a value; it is listed too.
 //!
 //! In v2 a field without a value says nothing of what was there before. A replacement (`PUT`) therefore is the newest
 //! *saying* about a resource; who keeps earlier ones may complete it by what is not in [`Record::emptied`].
@@ -467,16 +467,18 @@ impl Report {
         for part in segment.parts().filter(|part| !part.is_empty()) {
             let (number, field, repetition, _) = part.place();
             let whole = (number, field, repetition, 0);
+            let last = (number, field, repetition, u16::MAX);
             let path = path.at(field).repeated(repetition);
             if segment.name() == "MSH" && field == 2 {
                 continue;
             }
             if part.is_null() {
                 self.empty(path);
-            } else if malformed.contains(&whole) {
-                self.add(path, Why::Form);
             } else if !seen.contains(&whole) {
                 self.components(&part, path, seen, malformed);
+            } else if malformed.range(whole..=last).next().is_some() {
+                // It stands there as it was written, and not as what it should be.
+                self.add(path, Why::Form);
             }
         }
     }

@@ -667,8 +667,12 @@ impl<'m> Part<'m> {
 
     /// All of it as one text: what was meant for a separator was text after all.
     pub fn whole(&self) -> Option<String> {
+        self.decoded_whole().map(|decoded| decoded.text)
+    }
+
+    pub(crate) fn decoded_whole(&self) -> Option<Decoded> {
         self.mark();
-        self.decode().map(|decoded| decoded.text)
+        self.decode()
     }
 
     /// It as it was written.

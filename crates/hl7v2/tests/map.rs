@@ -1323,3 +1323,22 @@ fn an_allergy_is_never_replaced_by_another() {
     assert_ne!(of("P"), of("Q"));
     assert_eq!(of("P"), of("P"));
 }
+
+#[test]
+fn escapes_that_are_not_known_are_told_wherever_they_stand() {
+    let segments = "PID|||7\nOBR|1|P|F|1^x^LN\nNTE|1||\\Z1\\note\nOBX|1|TX|2^y^LN||a \\C2842\\ b||||||F\n\
+                    OBX|2|ST|3^y^LN||whole\\T\\||||||F";
+    let record = record("ORU^R01", segments);
+    assert!(told(&record, "OBX[1]-5") && told(&record, "NTE[1]-3") && !told(&record, "OBX[2]-5"));
+    assert_eq!(resources(&record, "Observation")[0]["valueString"], "a \\C2842\\ b");
+}
+
+#[test]
+fn a_time_of_the_message_that_is_none_is_told() {
+    let text = "MSH|^~\\&|APP|FAC|||yesterday||ADT^A28|1|P|2.5.1\rPID|||7";
+    let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
+    let name = |number: u32| [number.to_le_bytes()[0]; 16];
+    let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+    let Ok(Mapped::Record(record)) = map(&message, &reception) else { panic!("it is a record") };
+    assert!(told(&record, "MSH[1]-7"));
+}

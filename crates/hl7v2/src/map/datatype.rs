@@ -58,6 +58,15 @@ impl<'m> Reader<'m> {
         Some(decoded.text)
     }
 
+    /// All of a part as one text; an escape sequence that is not known is noted.
+    pub(super) fn whole(&self, part: Part<'_>) -> Option<String> {
+        let decoded = part.decoded_whole()?;
+        if !decoded.is_whole {
+            self.note(part);
+        }
+        Some(decoded.text)
+    }
+
     /// A code that FHIR has its own for; one that is not in the table is noted.
     pub(super) fn code<T>(&self, part: Part<'_>, table: impl Fn(&str) -> Option<T>) -> Option<T> {
         let code = part.text()?;

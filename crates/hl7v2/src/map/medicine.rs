@@ -313,7 +313,7 @@ impl<'m> Mapper<'m> {
             // Each alone would be less than what is to be taken.
             _ => {
                 let texts: Vec<String> =
-                    patterns.iter().filter_map(|pattern| pattern.whole()).collect();
+                    patterns.iter().filter_map(|pattern| self.reader.whole(*pattern)).collect();
                 Some(json!({ "text": texts.join("; ") }))
             }
         };

@@ -409,7 +409,7 @@ impl<'m> Mapper<'m> {
     ) -> Option<(&'static str, Value)> {
         self.typed_value(obx, part, kind).or_else(|| {
             let is_said = part.components().any(|piece| !piece.is_empty() && !piece.is_null());
-            part.whole().filter(|_| is_said).map(|text| ("valueString", text.into()))
+            self.reader.whole(part).filter(|_| is_said).map(|text| ("valueString", text.into()))
         })
     }
 
@@ -473,7 +473,8 @@ impl<'m> Mapper<'m> {
 
     /// The lines of a text, which TX and FT send as repetitions.
     pub(super) fn lines(&self, obx: Segment<'m>) -> Option<String> {
-        let lines: Vec<String> = obx.repetitions(5).filter_map(|part| part.whole()).collect();
+        let lines: Vec<String> =
+            obx.repetitions(5).filter_map(|part| self.reader.whole(part)).collect();
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
@@ -632,7 +633,8 @@ impl<'m> Mapper<'m> {
     /// NTE: a note to what stands before it.
     pub(super) fn note(&mut self, nte: Segment<'m>) {
         let Some(noted) = self.noted else { return };
-        let lines: Vec<String> = nte.repetitions(3).filter_map(|part| part.whole()).collect();
+        let lines: Vec<String> =
+            nte.repetitions(3).filter_map(|part| self.reader.whole(part)).collect();
         if lines.is_empty() {
             return;
         }
