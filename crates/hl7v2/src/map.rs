@@ -218,7 +218,7 @@ struct Mapper<'m> {
     visit_key: Option<String>,
     order: Order<'m>,
     schedule: Option<Handle>,
-    document: Option<document::Document>,
+    document: Option<document::Document<'m>>,
     /// What a note is about.
     noted: Option<Handle>,
     /// What is only text so far: an observation to which the next line may belong.

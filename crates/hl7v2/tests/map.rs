@@ -1342,3 +1342,23 @@ fn a_time_of_the_message_that_is_none_is_told() {
     let Ok(Mapped::Record(record)) = map(&message, &reception) else { panic!("it is a record") };
     assert!(told(&record, "MSH[1]-7"));
 }
+
+/// A document that was finished or withdrawn since it was first told is so in the chart.
+#[test]
+fn documents_are_what_was_last_said_of_them() {
+    let of = |status: &str, available: &str, content: &str| {
+        let txa = format!("TXA|1|CN|TX|||||||||D1|||||{status}||{available}");
+        let record = record("MDM^T02", &format!("PID|||7\n{txa}\n{content}"));
+        requests(&record, "DocumentReference")[0].split(' ').next().unwrap_or_default().to_string()
+    };
+    let text = "OBX|1|TX|T||text||||||F";
+    assert_eq!(of("DI", "AV", text), "POST");
+    assert_eq!(of("", "", text), "POST");
+    assert_eq!(of("AU", "AV", text), "PUT");
+    assert_eq!(of("LA", "", text), "PUT");
+    assert_eq!(of("AU", "AV", ""), "POST");
+    assert_eq!(of("AU", "CA", ""), "PUT");
+    assert_eq!(of("DI", "AV", "OBX|1|TX|T||of another||||||W"), "PUT");
+    assert_eq!(of("DI", "AV", "OBX|1|ED|T||^text^plain^A^x||||||D"), "PUT");
+    assert_eq!(of("DI", "OB", text), "PUT");
+}

@@ -484,6 +484,7 @@ impl<'m> Mapper<'m> {
         self.noted = None;
         let is_part = self.document.is_some() || self.order.report.is_some();
         if is_part && self.is_withdrawn(obx) {
+            self.document.iter_mut().for_each(|document| document.is_withdrawn = true);
             return;
         }
         let attachment = match kind {
