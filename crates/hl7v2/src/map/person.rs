@@ -26,8 +26,8 @@ const BIRTH_TIME: &str = "http://hl7.org/fhir/StructureDefinition/patient-birthT
 /// Types of numbers (table 0203) by which no patient is known.
 #[rustfmt::skip]
 const SHARED: &[&str] = &[
-    // Accounts, visits, and what is given again: temporary numbers.
-    "AN", "ANC", "AND", "ANT", "VN", "MRT", "PNT",
+    // Accounts and visits. Temporary numbers (MRT, PNT) stay: they are of those whom nobody knows yet, until a merge.
+    "AN", "ANC", "AND", "ANT", "VN",
     // Of a family, a guarantor, an insurance, a card that pays or an employment. Medicare's is a family's in Australia.
     "SS", "MC", "MB", "SN", "GI", "GN", "EI", "EN", "WC", "WCN", "NII", "NIIP", "NH", "XV", "BA", "BC", "AM", "DI",
     "DS", "MS", "VS",
