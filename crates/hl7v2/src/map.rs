@@ -74,7 +74,9 @@ pub use merge::{Identifier, Merge};
 /// What the receiver adds to a message.
 #[derive(Clone, Copy)]
 pub struct Reception<'a> {
-    /// An absolute URI, without a slash at its end, under which the feed's own identifiers and codes stand.
+    /// An absolute URI, without a slash at its end, under which the feed's own identifiers and codes stand. It is of
+    /// one sender of numbers: where a connection carries several hospitals (MSH-4), each has its own, since a number
+    /// without an authority is taken for one patient's wherever this is the same.
     pub namespace: &'a str,
     /// When it was received, in milliseconds since 1970.
     pub received_ms: u64,
@@ -167,7 +169,8 @@ impl Kind {
     }
 }
 
-/// What `message` is in FHIR.
+/// What `message` is in FHIR, whatever it is for: only what is for production ([`Message::processing`]) belongs in a
+/// chart, which the caller sees to.
 ///
 /// # Errors
 ///
