@@ -965,6 +965,21 @@ fn a_patient_is_known_by_a_number_of_their_own() {
     }
 }
 
+/// What stands where a number is missing would be the number of all who have none.
+#[test]
+fn no_number_is_no_number() {
+    for value in ["0", "000-00-0000", "-", "...", "UNKNOWN", "unk", "None", "N/A", "NULL", "n.a."] {
+        let refusal = mapped("ADT^A28", &format!("PID|||{value}^^^H^MR")).expect_err(value);
+        assert!(matches!(refusal, Refusal::NotThePatients(_)), "{value}: {refusal}");
+        let merge = format!("PID|||1^^^H^MR\nMRG|{value}^^^H^MR");
+        let refusal = mapped("ADT^A40", &merge).expect_err(value);
+        assert!(matches!(refusal, Refusal::NotThePatients(_)), "{value}: {refusal}");
+    }
+    for value in ["0A", "10", "N1", "NONE1"] {
+        assert!(mapped("ADT^A28", &format!("PID|||{value}^^^H^MR")).is_ok(), "{value}");
+    }
+}
+
 #[test]
 fn nothing_is_no_problem() {
     let table = [

@@ -292,10 +292,20 @@ fn is_record_number(identifier: &Value) -> bool {
     matches!(code, Some("MR" | "MRN" | "PI" | "PT"))
 }
 
-/// A number that may be of several people, or not of a patient (table 0203).
+/// A number that may be of several people, or not of a patient (table 0203), or that is none.
 pub(super) fn is_shared(identifier: &Value) -> bool {
     let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
-    code.is_some_and(|code| SHARED.contains(&code.to_ascii_uppercase().as_str()))
+    let is_of_others =
+        code.is_some_and(|code| SHARED.contains(&code.to_ascii_uppercase().as_str()));
+    is_of_others || identifier.get("value").and_then(Value::as_str).is_none_or(is_no_number)
+}
+
+/// What senders write where there is no number.
+fn is_no_number(value: &str) -> bool {
+    let letters = value.chars().filter(|letter| letter.is_alphanumeric());
+    let plain: String = letters.map(|letter| letter.to_ascii_uppercase()).collect();
+    let is_word = matches!(plain.as_str(), "UNKNOWN" | "UNK" | "NONE" | "NULL" | "NA");
+    is_word || plain.chars().all(|letter| letter == '0')
 }
 
 /// The end (CX.8) is before `today`, as far as the end says.
