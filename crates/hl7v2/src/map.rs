@@ -254,6 +254,8 @@ struct Order<'m> {
     sampled: usize,
     /// The order's identifier, what was ordered, and whatever else tells it from the patient's other orders.
     key: Option<Vec<Option<String>>>,
+    /// The other of a medicine's order numbers, as `system|value`.
+    other_number: Option<String>,
     collected: Option<String>,
     /// The result that it was ordered for.
     parent: Option<Handle>,
@@ -267,6 +269,13 @@ struct Order<'m> {
     /// An RXR said how the medication or vaccine is given.
     is_routed: bool,
     immunization: Option<Handle>,
+}
+
+impl Order<'_> {
+    /// The order's identifier, as `system|value`.
+    fn number(&self) -> Option<&String> {
+        self.key.as_ref()?.first()?.as_ref()
+    }
 }
 
 impl<'m> Mapper<'m> {

@@ -981,6 +981,43 @@ fn no_number_is_no_number() {
 }
 
 #[test]
+fn what_has_no_number_is_found_by_none() {
+    let found = |event: &str, segments: &str, resource_type: &str| {
+        requests(&record(event, &format!("PID|||7\n{segments}")), resource_type)
+    };
+    let obr = "OBR|1|0|0|1^x^LN\nOBX|1|NM|2^y^LN||5||||||F";
+    assert_eq!(found("ORU^R01", obr, "DiagnosticReport"), ["POST"]);
+    assert_eq!(found("ORU^R01", obr, "Observation"), ["POST"]);
+    let filler = found("ORU^R01", &obr.replace("|0|0|", "|0|F|"), "DiagnosticReport");
+    assert!(filler[0].starts_with("PUT identifier="), "{filler:?}");
+    let rxe = "ORC|NW|0|0\nRXE||A^x^L|250||mg";
+    assert_eq!(found("RDE^O11", rxe, "MedicationRequest"), ["POST"]);
+    let visit = format!("PV1||I{}0", "|".repeat(17));
+    assert_eq!(found("ADT^A01", &visit, "Encounter"), ["POST"]);
+}
+
+/// The order that a pharmacy ends by its own number is the one that was placed by another.
+#[test]
+fn a_medicine_is_known_by_either_number() {
+    let of = |placer: &str, filler: &str, control: &str| {
+        let segments = format!("PID|||7\nORC|{control}|{placer}|{filler}\nRXE||A^x^L|250||mg");
+        record("RDE^O11", &segments)
+    };
+    let order = of("P", "F", "NW");
+    let derived = |record: &Record| {
+        let ids = resources(record, "MedicationRequest")[0]["identifier"].clone();
+        let ids = ids.as_array().expect("it is a list").clone();
+        let own = ids.into_iter().filter(|id| id["system"] == "urn:x/RXE");
+        own.map(|id| id["value"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(requests(&of("P", "", "DC"), "MedicationRequest").len(), 1);
+    let [placed, filled] = &derived(&order)[..] else { panic!("two numbers") };
+    assert_eq!([placed.clone()], derived(&of("P", "", "DC"))[..]);
+    assert_eq!([filled.clone()], derived(&of("", "F", "DC"))[..]);
+    assert_eq!(derived(&of("P^^1.2^ISO", "P^^1.2^ISO", "NW")).len(), 1);
+}
+
+#[test]
 fn nothing_is_no_problem() {
     let table = [
         ("AllergyIntolerance", "AL1|1||\"\"|SV"),

@@ -14,6 +14,7 @@ use serde_json::{Number, Value, json};
 use super::{
     Mapper,
     entries::{Existing, Handle, Object, key},
+    person::is_no_number,
     table,
 };
 use crate::{
@@ -122,8 +123,9 @@ impl<'m> Mapper<'m> {
         self.read_common();
         let ids = [self.order_id(segment, 0, "PLAC"), self.order_id(segment, 0, "FILL")];
         let what = self.code_of(segment.field(code));
-        let whose = ids.iter().flatten().next().map(key);
-        self.order.key = whose.map(|whose| Vec::from([Some(whose)]));
+        let mut numbers = ids.iter().flatten().filter(|id| !is_no_number(id)).map(key);
+        self.order.key = numbers.next().map(|whose| Vec::from([Some(whose)]));
+        self.order.other_number = numbers.next().filter(|other| Some(other) != self.order.number());
         let mut request = Object::of("MedicationRequest");
         request.list("identifier", ids.into_iter().flatten().collect());
         request.set("status", self.status_of(role));
@@ -143,13 +145,18 @@ impl<'m> Mapper<'m> {
     fn add_medication(&mut self, mut request: Object, role: Role, dosage: Object) -> Handle {
         self.close_medication();
         // What a later message says of one would be said of the other.
-        let key = self.order.key.iter().flatten().flatten().next();
-        let is_first = key.is_none_or(|key| self.medicines.insert((key.clone(), role)));
+        let number = self.order.number().cloned();
+        let is_first = number.is_none_or(|number| self.medicines.insert((number, role)));
         if !is_first {
             self.refuse(Refusal::SameOrder(self.place));
         }
         let known_by = self.of_order("RXE", &[Some(role.name().to_string())]);
         request.push("identifier", known_by.clone());
+        // A pharmacy that ends it may send its own number only.
+        let other = self.order.other_number.clone();
+        let also = other
+            .and_then(|other| self.derived("RXE", &[Some(other), Some(role.name().to_string())]));
+        request.push("identifier", also);
         let is_new = matches!(self.control(), "NW" | "");
         let is_of_another = role == Role::Original && self.is_refill();
         let existing = if is_new || is_of_another { Existing::Keep } else { Existing::Replace };

@@ -297,11 +297,12 @@ pub(super) fn is_shared(identifier: &Value) -> bool {
     let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
     let is_of_others =
         code.is_some_and(|code| SHARED.contains(&code.to_ascii_uppercase().as_str()));
-    is_of_others || identifier.get("value").and_then(Value::as_str).is_none_or(is_no_number)
+    is_of_others || is_no_number(identifier)
 }
 
 /// What senders write where there is no number.
-fn is_no_number(value: &str) -> bool {
+pub(super) fn is_no_number(identifier: &Value) -> bool {
+    let value = identifier.get("value").and_then(Value::as_str).unwrap_or_default();
     let letters = value.chars().filter(|letter| letter.is_alphanumeric());
     let plain: String = letters.map(|letter| letter.to_ascii_uppercase()).collect();
     let is_word = matches!(plain.as_str(), "UNKNOWN" | "UNK" | "NONE" | "NULL" | "NA");

@@ -24,7 +24,7 @@ use super::{
     Kind, Mapper,
     datatype::{display, number},
     entries::{Existing, Handle, Object, key},
-    person::yes_or_no,
+    person::{is_no_number, yes_or_no},
     table,
 };
 use crate::{
@@ -59,7 +59,7 @@ impl<'m> Mapper<'m> {
         let placer = self.order_id(obr, 2, "PLAC");
         let filler = self.order_id(obr, 3, "FILL");
         let what = self.code_of(obr.field(4));
-        let whose = filler.as_ref().or(placer.as_ref()).map(key);
+        let whose = [&filler, &placer].into_iter().flatten().find(|id| !is_no_number(id)).map(key);
         self.order.key = whose.map(|whose| Vec::from([Some(whose), what, self.parent_key(obr)]));
         self.order.parent = self.parent(obr);
         let ids: Vec<Value> = [placer, filler].into_iter().flatten().collect();

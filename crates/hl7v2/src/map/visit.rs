@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Kind, Mapper,
     entries::{Existing, Object, key},
+    person::is_no_number,
     table,
 };
 use crate::{
@@ -64,6 +65,7 @@ impl<'m> Mapper<'m> {
             return None;
         }
         let number = number.or_else(|| self.reader.identifier(pv1.field(50), "PV1-50"));
+        let number = number.filter(|number| !is_no_number(number));
         if number.is_some() {
             let known_by = self.numbered("PV1", number.as_ref());
             return Some((number, known_by));
