@@ -439,6 +439,10 @@ fn appointments_have_both_times_or_none() {
     }
     let ais = format!("{}AIS|1|A|X^Y^L||||20|min", segments(&format!("||{start}")));
     assert!(of("S12", &ais).0.ends_with("23:50:00+02:00"));
+    let two = format!("{ais}\nAIS|2|A|Z^Y^L||||40|min");
+    let (times, record) = of("S12", &two);
+    assert!(times.ends_with("23:50:00+02:00"));
+    assert!(told(&record, "AIS[2]-7") && !told(&record, "AIS[1]-7"));
     let deleted = format!("{}AIP|1|D|9^Doe^Jo|DOC", segments(&format!("20|min|{start}")));
     let (_, record) = of("S13", &deleted);
     let participants = &resources(&record, "Appointment")[0]["participant"];
@@ -641,6 +645,29 @@ fn a_result_is_the_one_that_was_preliminary_at_the_time_of_its_order() {
     assert_eq!(of("P", ""), of("F", "20260430080000"));
     assert_eq!(of("P", "202604300800"), of("F", ""));
     assert_ne!(of("F", ""), of("F", "202604300900"));
+}
+
+/// `5.4` of glucose is well or deadly by its unit, for which a text has no place.
+#[test]
+fn a_text_keeps_its_unit() {
+    let table = [
+        ("NM|2^y^LN||<0.01|ng/mL", "\"Unit: ng/mL\""),
+        ("ST|2^y^LN||5.4|mmol/L^millimole per litre^UCUM", "\"Unit: mmol/L\""),
+        ("SN|2^y^LN||<^trace|^milligram", "\"Unit: milligram\""),
+        ("|2^y^LN||5.4|mg", "\"Unit: mg\""),
+        ("ST|2^y^LN||negative|", "null"),
+        ("ST|2^y^LN||5|\"\"", "null"),
+        ("NM|2^y^LN||5|mg", "null"),
+        ("NM|2^y^LN|||mg", "null"),
+    ];
+    for (obx, note) in table {
+        let segments = format!("PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|{obx}|||||F");
+        let record = record("ORU^R01", &segments);
+        let observation = resources(&record, "Observation")[0];
+        let found = observation.pointer("/note/0/text").cloned().unwrap_or_default();
+        assert_eq!(found.to_string(), note, "{obx}");
+        assert!(!told(&record, "OBX[1]-6[1].1"), "{obx}");
+    }
 }
 
 #[test]

@@ -124,8 +124,14 @@ impl<'m> Mapper<'m> {
             "AIS" => {
                 let service = self.reader.concept(ai.field(3));
                 let minutes = self.minutes(ai, 7, 8);
-                self.entries.resource(handle).push("serviceType", service);
-                self.entries.resource(handle).fill("minutesDuration", minutes);
+                let appointment = self.entries.resource(handle);
+                appointment.push("serviceType", service);
+                appointment.fill("minutesDuration", minutes);
+                // Of several services, nobody says whether they are one after the other.
+                let whole = appointment.value("minutesDuration").and_then(Value::as_u64);
+                if minutes.map(u64::from) != whole && minutes.is_some() {
+                    self.reader.note(ai.field(7));
+                }
                 None
             }
             "AIL" => self.reader.location(ai.field(3)).map(|place| (place, role(4))),

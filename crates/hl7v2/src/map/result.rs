@@ -383,7 +383,12 @@ impl<'m> Mapper<'m> {
             _ => obx.repetitions(5).filter_map(|part| self.value_of(obx, part, kind)).collect(),
         };
         match <[(&str, Value); 1]>::try_from(values) {
-            Ok([(key, value)]) => observation.set(key, value),
+            Ok([(key, value)]) => {
+                observation.set(key, value);
+                if key == "valueString" {
+                    observation.push("note", self.unit_of_text(obx));
+                }
+            }
             Err(values) if values.is_empty() => {
                 let is_asked = obx.field(11).raw().trim() != "N";
                 let why = if is_asked { "unknown" } else { "not-asked" };
@@ -400,6 +405,13 @@ impl<'m> Mapper<'m> {
                 }
             }
         }
+    }
+
+    /// Texts have no unit in FHIR, and numbers that cannot be read are texts.
+    fn unit_of_text(&self, obx: Segment<'m>) -> Option<Value> {
+        let code = self.reader.text(obx.field(6));
+        let unit = code.or_else(|| self.reader.text(obx.field(6).component(2)))?;
+        Some(json!({ "text": format!("Unit: {unit}") }))
     }
 
     /// A value of its type; what is none, as it was written.
