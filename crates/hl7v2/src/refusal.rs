@@ -109,6 +109,17 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// It is of the message's type, event, processing id or version, before anything else of it.
+    pub const fn is_of_kind(self) -> bool {
+        matches!(
+            self,
+            Self::UnsupportedType
+                | Self::UnsupportedEvent
+                | Self::UnsupportedProcessing
+                | Self::UnsupportedVersion
+        )
+    }
+
     /// The code and its name in table 0357.
     pub const fn parts(self) -> (&'static str, &'static str) {
         match self {
@@ -310,24 +321,10 @@ impl Refusal {
 
     /// It is the kind of message that is refused (`AR`), not what stands in this one (`AE`).
     pub const fn is_rejection(&self) -> bool {
-        match self.code() {
-            ErrorCode::UnsupportedType
-            | ErrorCode::UnsupportedEvent
-            | ErrorCode::UnsupportedProcessing
-            | ErrorCode::UnsupportedVersion => true,
-            ErrorCode::SegmentSequence
-            | ErrorCode::RequiredField
-            | ErrorCode::DataType
-            | ErrorCode::TableValue
-            | ErrorCode::UnknownKey
-            | ErrorCode::DuplicateKey
-            | ErrorCode::RecordLocked
-            | ErrorCode::Internal => {
-                matches!(
-                    self,
-                    Self::NoHeader | Self::Batch | Self::Separators | Self::TooLarge { .. }
-                )
-            }
-        }
+        self.code().is_of_kind()
+            || matches!(
+                self,
+                Self::NoHeader | Self::Batch | Self::Separators | Self::TooLarge { .. }
+            )
     }
 }
