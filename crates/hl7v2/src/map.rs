@@ -420,7 +420,7 @@ impl<'m> Mapper<'m> {
 
     /// By the number that its sender gave it, among the patient's.
     fn numbered(&self, segment: &str, given: Option<&Value>) -> Option<Value> {
-        self.derived(segment, &[Some(entries::key(given?))])
+        self.derived(segment, &[Some(entries::key(given.filter(|it| !person::is_no_number(it))?))])
     }
 
     fn of_order(&self, segment: &str, about: &[Option<String>]) -> Option<Value> {

@@ -1019,6 +1019,20 @@ fn what_has_no_number_is_found_by_none() {
     assert!(filler[0].starts_with("PUT identifier="), "{filler:?}");
     let rxe = "ORC|NW|0|0\nRXE||A^x^L|250||mg";
     assert_eq!(found("RDE^O11", rxe, "MedicationRequest"), ["POST"]);
+    for (segment, resource_type) in [
+        ("DG1|1||{}^x^I10|||||||||||||||||0", "Condition"),
+        ("PR1|1||{}^x^I10||||||||||||||||0", "Procedure"),
+        ("NK1|1|{}^JO|||||||||||||||||||||||||||||||0", "RelatedPerson"),
+    ] {
+        let of = |what: &str| {
+            let segment = segment.replace("{}", what);
+            found("ADT^A08", &format!("PV1||I|||||||||||||||||9\n{segment}"), resource_type)
+        };
+        assert_ne!(of("A"), of("B"), "{segment}");
+        assert_eq!(of("A"), of("A"), "{segment}");
+    }
+    let txa = "TXA|1|CN|TX|||||||||N/A|||||AU\nOBX|1|TX|T||text||||||F";
+    assert_eq!(found("MDM^T02", txa, "DocumentReference")[0], "POST");
     let visit = format!("PV1||I{}0", "|".repeat(17));
     assert_eq!(found("ADT^A01", &visit, "Encounter"), ["POST"]);
 }

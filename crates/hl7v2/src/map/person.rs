@@ -200,7 +200,8 @@ impl<'m> Mapper<'m> {
         let called = names.first().and_then(full_name);
         let given = self.reader.all(nk1, 33, |reader, part| reader.identifier(part, "NK1-33"));
         // Their number may be that of kin of several patients, each of whom has them apart.
-        let Some(about) = given.first().map(key).or(called) else {
+        let number = given.iter().find(|number| !is_no_number(number));
+        let Some(about) = number.map(key).or(called) else {
             self.reader.note(nk1.field(2));
             self.reader.note(nk1.field(33));
             return;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Mapper,
     entries::{Existing, Object, key},
+    person::is_no_number,
     table,
 };
 use crate::message::{Part, Segment};
@@ -213,7 +214,7 @@ impl<'m> Mapper<'m> {
         code: &Value,
         when: Option<String>,
     ) -> [Option<String>; 3] {
-        match given.map(key) {
+        match given.filter(|given| !is_no_number(given)).map(key) {
             Some(given) if self.visit_key.is_some() => [Some(given), None, None],
             given => [given, code_key(code), when],
         }
