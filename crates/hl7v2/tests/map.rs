@@ -256,6 +256,23 @@ fn results_without_sub_id_are_told_apart_by_time() {
     assert_ne!(request(&both, "Observation", 0), request(&second, "Observation", 0));
 }
 
+/// What is measured before anything was ordered belongs to no report.
+#[test]
+fn results_of_no_order_are_of_none() {
+    let segments = "PID|||7\nOBX|1|TX|9^height^LN||tall||||||F\nOBR|1|P|F|1^x^LN\nOBX|1|TX|9^height^LN||small||||||F";
+    let of = |segments: &str| record("ORU^R01", segments);
+    let record = of(segments);
+    let texts: Vec<&Value> =
+        resources(&record, "Observation").iter().map(|o| &o["valueString"]).collect();
+    assert_eq!(texts, ["tall", "small"]);
+    let results = &resources(&record, "DiagnosticReport")[0]["result"];
+    assert_eq!(results.as_array().map(Vec::len), Some(1));
+    assert_eq!(resources(&record, "Observation")[0].get("basedOn"), None);
+    // Nothing was told of its own results: those that there are stay.
+    let (untold, _) = segments.rsplit_once('\n').expect("the last is of the order");
+    assert_eq!(request(&of(untold), "DiagnosticReport", 0)["method"], "POST");
+}
+
 #[test]
 fn notes_are_of_what_stands_before_them() {
     let segments = "PID|||7\nORC|RE|P|F\nOBR|1|P|F|1^x^LN\nNTE|1||of the order\nOBX|1|NM|2^y^LN||5||||||F\n\
@@ -443,6 +460,8 @@ fn appointments_have_both_times_or_none() {
     let (times, record) = of("S12", &two);
     assert!(times.ends_with("23:50:00+02:00"));
     assert!(told(&record, "AIS[2]-7") && !told(&record, "AIS[1]-7"));
+    let aip = format!("{ais}\nAIP|1|A|9^Doe^Jo|DOC||20270101100000+0200");
+    assert!(told(&of("S12", &aip).1, "AIP[1]-6"));
     let deleted = format!("{}AIP|1|D|9^Doe^Jo|DOC", segments(&format!("20|min|{start}")));
     let (_, record) = of("S13", &deleted);
     let participants = &resources(&record, "Appointment")[0]["participant"];

@@ -117,8 +117,8 @@ impl<'m> Mapper<'m> {
             _ => (6, 12),
         };
         let said = self.reader.text(ai.field(status));
-        let start = ai.field(start);
-        let start = if start.is_empty() { None } else { self.reader.instant(start) };
+        let sent = ai.field(start);
+        let start = if sent.is_empty() { None } else { self.reader.instant(sent) };
         let role = |field| self.reader.tabled(ai.field(field), "0182");
         let added = match ai.name() {
             "AIS" => {
@@ -139,7 +139,11 @@ impl<'m> Mapper<'m> {
             _ => self.device(ai.field(3)).map(|device| (device, role(4))),
         };
         let appointment = self.entries.resource(handle);
-        appointment.fill("start", start);
+        appointment.fill("start", start.clone());
+        // Who comes later, or begins before, has a time of their own, for which there is no place.
+        if start.is_some_and(|start| appointment.text("start") != start) {
+            self.reader.note(sent);
+        }
         if let Some((actor, role)) = added {
             let mut participant = participant(actor, said.as_deref());
             if let (Some(role), Some(fields)) = (role, participant.as_object_mut()) {

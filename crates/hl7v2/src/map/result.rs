@@ -51,7 +51,8 @@ impl<'m> Mapper<'m> {
 
     /// An OBR begins an order unless the ORC before it did.
     pub(super) fn observation_request(&mut self, obr: Segment<'m>) {
-        if self.order.request.is_some() {
+        let is_after_results = self.order.common.is_none() && self.order.has_results;
+        if self.order.request.is_some() || is_after_results {
             self.close_order();
         }
         obr.field(1).text();
