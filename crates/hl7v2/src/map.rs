@@ -257,6 +257,8 @@ struct Order<'m> {
     /// The other of a medicine's order numbers, as `system|value`.
     other_number: Option<String>,
     collected: Option<String>,
+    /// The same, as what tells it from other times.
+    collected_key: Option<String>,
     /// The result that it was ordered for.
     parent: Option<Handle>,
     original: Option<Handle>,

@@ -273,6 +273,35 @@ fn results_of_no_order_are_of_none() {
     assert_eq!(request(&of(untold), "DiagnosticReport", 0)["method"], "POST");
 }
 
+/// Without a zone FHIR has the day only; a second result of the day is none the less another.
+#[test]
+fn two_times_of_a_day_are_two_where_no_zone_is_known() {
+    let of = |event: &str, segments: &str, resource_type: &str| {
+        let text =
+            format!("MSH|^~\\&|APP|FAC|||20260430120000||{event}|1|P|2.5.1\rPID|||7\r{segments}");
+        let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
+        let name = |number: u32| [number.to_le_bytes()[0]; 16];
+        let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+        let Ok(Mapped::Record(record)) = map(&message, &reception) else {
+            panic!("it is a record")
+        };
+        requests(&record, resource_type)
+    };
+    let ordered = |at: &str| {
+        let obr = "OBR|1|P|F|1^x^LN|||202604300700\r";
+        of("ORU^R01", &format!("{obr}OBX|1|NM|2^y^LN||5||||||F|||{at}"), "Observation")
+    };
+    assert_ne!(ordered("202604300800"), ordered("202604302000"));
+    assert_ne!(ordered("202604300700"), ordered("202604302000"));
+    assert_eq!(ordered("202604300800"), ordered("20260430080000"));
+    assert_eq!(ordered("202604300700"), ordered(""));
+    let measured =
+        |at: &str| of("ADT^A01", &format!("OBX|1|NM|2^y^LN||5||||||F|||{at}"), "Observation");
+    assert_ne!(measured("202604300800"), measured("202604302000"));
+    let visit = |at: &str| of("ADT^A04", &format!("PV1||O{}{at}", "|".repeat(42)), "Encounter");
+    assert_ne!(visit("202604300800"), visit("202604302000"));
+}
+
 #[test]
 fn notes_are_of_what_stands_before_them() {
     let segments = "PID|||7\nORC|RE|P|F\nOBR|1|P|F|1^x^LN\nNTE|1||of the order\nOBX|1|NM|2^y^LN||5||||||F\n\

@@ -96,6 +96,11 @@ impl<'m> Reader<'m> {
         instant
     }
 
+    /// DTM, TS, DT as what tells it from other times.
+    pub(super) fn time_key(&self, part: Part<'_>) -> Option<String> {
+        self.time(part).map(|time| time.told_apart())
+    }
+
     pub(super) fn time(&self, part: Part<'_>) -> Option<Time> {
         // Of a TS within another type, the first subcomponent; the second was its precision.
         let text = part.subcomponent(1).text()?;

@@ -3,6 +3,10 @@
 //! A merge joins two charts, which nobody may do unasked. So it is told, not carried out: who remains, and who was
 //! the same person all along.
 //!
+//! What [`super::map`] makes of a patient is found again by identifiers that begin with the patient's. Who joins two
+//! charts therefore gives what is in the subsumed one those of the surviving too: a correction under the new number
+//! would else stand beside what it corrects.
+//!
 //! Not here: whatever else the message says of them (names, addresses, visits), and its attachment: it is neither
 //! mapped nor listed, and the caller keeps [`Message::bytes`]. Numbers that may be of several people are left out.
 

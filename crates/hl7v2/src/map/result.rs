@@ -154,6 +154,7 @@ impl<'m> Mapper<'m> {
         report.put("subject", self.refer(self.patient));
         report.put("encounter", self.refer(self.encounter));
         self.order.collected = self.reader.date_time(obr.field(7));
+        self.order.collected_key = self.reader.time_key(obr.field(7));
         if obr.field(8).is_empty() {
             report.put("effectiveDateTime", self.order.collected.clone());
         } else {
@@ -238,7 +239,7 @@ impl<'m> Mapper<'m> {
             self.reader.note(obx.field(11));
         }
         let given = self.reader.entity(obx.field(21), "OBX-21", "");
-        let known_by = self.result_id(obx, given.as_ref(), when.as_ref());
+        let known_by = self.result_id(obx, given.as_ref(), self.reader.time_key(obx.field(14)));
         if is_untold && known_by.is_none() {
             return None;
         }
@@ -272,7 +273,7 @@ impl<'m> Mapper<'m> {
         &self,
         obx: Segment<'m>,
         given: Option<&Value>,
-        when: Option<&String>,
+        when: Option<String>,
     ) -> Option<Value> {
         let sub_id = self.reader.text(obx.field(4));
         if given.is_some() {
@@ -282,8 +283,8 @@ impl<'m> Mapper<'m> {
         if !is_ordered && when.is_none() {
             return None;
         }
-        let is_of_order = is_ordered && when == self.order.collected.as_ref();
-        let by_time = when.filter(|_| !is_of_order && (sub_id.is_none() || !is_ordered)).cloned();
+        let is_of_order = is_ordered && when == self.order.collected_key;
+        let by_time = when.filter(|_| !is_of_order && (sub_id.is_none() || !is_ordered));
         let mut about = Vec::from([self.code_of(obx.field(3)), sub_id]);
         about.extend(by_time.map(Some));
         if is_ordered { self.of_order("OBX", &about) } else { self.derived("OBX", &about) }

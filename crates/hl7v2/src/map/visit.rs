@@ -74,7 +74,7 @@ impl<'m> Mapper<'m> {
         if self.kind != Kind::Visit {
             return None;
         }
-        let begun = self.reader.date_time(pv1.field(44));
+        let begun = self.reader.time_key(pv1.field(44));
         let derived = self.derived("PV1", &[begun]);
         (derived.is_some() || self.is_trigger(&["A01", "A04"])).then_some((None, derived))
     }
