@@ -740,6 +740,48 @@ fn specimens_that_were_rejected_say_so() {
     }
 }
 
+/// What is read for a decision, and says something that no element says.
+#[test]
+fn what_decides_nothing_is_told() {
+    let oru = "OBR|1|P|F|1^x^LN\n";
+    let rxa = "ORC|{}|P|F\nRXA|0|1|20260430||03^MMR^CVX|999||||||||||||||CP|";
+    let table = [
+        ("ORU^R01", format!("{oru}OBX|1|ED|D||^text^plain^A^x||||||P"), "OBX[1]-11", true),
+        ("ORU^R01", format!("{oru}OBX|1|ED|D||^text^plain^A^x||||||F"), "OBX[1]-11", false),
+        ("ORU^R01", format!("{oru}OBX|1|ED|D||^text^plain^B64^eA==||||||F"), "OBX[1]-5[1].4", true),
+        ("ORU^R01", format!("{oru}NTE|1|L|text|GI"), "NTE[1]-2", true),
+        ("ORU^R01", format!("{oru}NTE|1|L|text|GI"), "NTE[1]-4", true),
+        (
+            "ORU^R01",
+            format!("{oru}OBX|1|NM|2^y^LN|7|5||||||F||||||||||9^^1.2^ISO"),
+            "OBX[1]-4",
+            true,
+        ),
+        ("ORU^R01", format!("{oru}OBX|1|NM|2^y^LN|7|5||||||F"), "OBX[1]-4", false),
+        ("ORU^R01", format!("ORC|RE|Q|F\n{oru}"), "ORC[1]-2", true),
+        ("ORU^R01", format!("ORC|RE|P|F\n{oru}"), "ORC[1]", false),
+        ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||43^mg/hr".to_string(), "RXE[1]-5[1].1", true),
+        ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||43^mg/hr".to_string(), "RXE[1]-5[1].2", false),
+        ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||mg^mg^UCUM".to_string(), "RXE[1]-5", false),
+        ("VXU^V04", format!("{}A", rxa.replace("{}", "RE")), "ORC[1]", false),
+        ("VXU^V04", format!("{}A", rxa.replace("{}", "OC")), "ORC[1]-1", true),
+        ("VXU^V04", format!("{}Z", rxa.replace("{}", "RE")), "RXA[1]-21", true),
+        ("ADT^A01", "DG1|1||I10^x^I10||||||||||||||||||Z".to_string(), "DG1[1]-21", true),
+        ("ADT^A01", "PR1|1||P^x^L|||||||||||||||||Z".to_string(), "PR1[1]-20", true),
+        ("ADT^A01", "IAM|1|DA|P^x^L|||Z".to_string(), "IAM[1]-6", true),
+        ("ADT^A01", "IAM|1|DA|P^x^L|||A".to_string(), "IAM[1]-6", false),
+        ("ADT^A01", "NK1|1|DOE^JO|||^PRN^Internet^jo".to_string(), "NK1[1]-5", true),
+        ("SIU^S12", "SCH|1|2\nAIS|1|A|X^Y^L|||||||Canceled".to_string(), "AIS[1]-10", true),
+    ];
+    for (event, segments, path, is_told) in table {
+        let record = record(event, &format!("PID|||7\n{segments}"));
+        assert_eq!(told(&record, path), is_told, "{segments} {path}");
+    }
+    let data = record("ORU^R01", &format!("PID|||7\n{oru}OBX|1|ED|D||^text^plain^B64^eA==||||||F"));
+    let form = &resources(&data, "DiagnosticReport")[0]["presentedForm"][0];
+    assert_eq!(form.get("data"), None);
+}
+
 /// However far behind it stands, and however short it is.
 #[test]
 fn nothing_is_lost_unsaid() {

@@ -116,7 +116,8 @@ impl<'m> Mapper<'m> {
             "AIG" => (8, 14),
             _ => (6, 12),
         };
-        let said = self.reader.text(ai.field(status));
+        // A service takes no part, and has no status.
+        let said = if ai.name() == "AIS" { None } else { self.reader.text(ai.field(status)) };
         let sent = ai.field(start);
         let start = if sent.is_empty() { None } else { self.reader.instant(sent) };
         let role = |field| self.reader.tabled(ai.field(field), "0182");

@@ -168,7 +168,10 @@ impl<'m> Reader<'m> {
 
     /// Code, name and coding system.
     fn unit_of(&self, quantity: &mut Object, parts: [Part<'_>; 3]) {
-        let [code, name, system] = parts.map(|part| self.text(part));
+        let [code, name, system] = parts;
+        let (name, system) = (self.text(name), self.text(system));
+        // A code without a system has no place beside a name, and is listed.
+        let code = if system.is_some() || name.is_none() { self.text(code) } else { None };
         quantity.put("unit", name.or_else(|| code.clone()));
         if let Some(name) = system.filter(|_| code.is_some()) {
             quantity.set("system", table::system(&name, self.namespace));
@@ -352,7 +355,8 @@ impl<'m> Reader<'m> {
     /// XTN as `ContactPoint`.
     pub(super) fn telecom(&self, part: Part<'_>, usual: Option<&str>) -> Option<Value> {
         let system = self.code(part.component(3), table::telecom_system);
-        let mail = self.text(part.component(4)).filter(|mail| mail.contains('@'));
+        let mail =
+            self.code(part.component(4), |mail| mail.contains('@').then(|| mail.to_string()));
         let value = mail
             .or_else(|| self.text(part.component(1)))
             .or_else(|| self.text(part.component(12)))

@@ -443,7 +443,9 @@ impl<'m> Mapper<'m> {
 
     /// RXA: what was given. In the messages taken here it is a vaccine.
     pub(super) fn administration(&mut self, rxa: Segment<'m>) {
-        self.read_common();
+        // What follows is told (RE); of what else is done with an order, a vaccine that was given says nothing.
+        let is_told = self.control() == "RE";
+        self.order.common.filter(|_| is_told).into_iter().for_each(|orc| _ = orc.field(1).text());
         let ids = [self.order_id(rxa, 0, "PLAC"), self.order_id(rxa, 0, "FILL")];
         // 9999 stands in ORC-3 of refusals and of what others gave: everybody's number, and so nobody's.
         let is_own = |id: &Value| id.get("value").is_none_or(|value| value != "9999");
@@ -472,8 +474,7 @@ impl<'m> Mapper<'m> {
         given.put("recorded", self.reader.date_time(rxa.field(22)));
         self.vaccination_source(&mut given, rxa);
         self.vaccine(&mut given, rxa);
-        let action = self.reader.text(rxa.field(21));
-        let is_change = matches!(action.as_deref(), Some("U" | "D"));
+        let is_change = matches!(self.action(rxa.field(21)), Some("U" | "D"));
         let existing = if is_change { Existing::Replace } else { Existing::Keep };
         let handle = self.entries.add(given, known_by.as_ref(), existing);
         self.order.key = known_by.is_some().then(|| Vec::from(about));

@@ -32,12 +32,12 @@ impl<'m> Mapper<'m> {
         let known_by = self.own("IAM", None, &about);
         let ids = given.into_iter().chain(known_by.clone()).collect();
         let mut allergy = self.allergy_of(iam, code, ids);
-        let action = self.reader.text(iam.field(6));
-        self.allergy_status(&mut allergy, iam, action.as_deref() == Some("D"));
+        let action = self.action(iam.field(6));
+        self.allergy_status(&mut allergy, iam, action == Some("D"));
         allergy.put("onsetDateTime", self.reader.date_time(iam.field(11)));
         allergy.put("recordedDate", self.reader.date_time(iam.field(13)));
         self.reactions(&mut allergy, iam, 5);
-        let existing = self.by_action(action.as_deref());
+        let existing = self.by_action(action);
         self.add_problem(allergy, known_by.as_ref(), existing);
     }
 
@@ -141,8 +141,8 @@ impl<'m> Mapper<'m> {
         let mut condition = Object::of("Condition");
         condition.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         let kind = self.reader.text(dg1.field(6));
-        let action = self.reader.text(dg1.field(21));
-        let is_deleted = action.as_deref() == Some("D");
+        let action = self.action(dg1.field(21));
+        let is_deleted = action == Some("D");
         condition.put("verificationStatus", verification(kind.as_deref(), is_deleted));
         let category = table::concept(&table::hl7("condition-category"), "encounter-diagnosis");
         condition.push("category", Some(category));
@@ -152,7 +152,7 @@ impl<'m> Mapper<'m> {
         condition.put("onsetDateTime", when);
         condition.put("recordedDate", self.reader.date_time(dg1.field(19)));
         condition.put("asserter", self.reader.practitioner(dg1.field(16)));
-        let existing = self.by_action(action.as_deref());
+        let existing = self.by_action(action);
         let reference = self.add_problem(condition, known_by.as_ref(), existing);
         if !is_deleted {
             self.diagnosis_of_visit(dg1, kind.as_deref(), reference);
@@ -187,9 +187,9 @@ impl<'m> Mapper<'m> {
         let about = self.about_visit(given.as_ref(), &code, when.clone());
         let known_by = self.own("PR1", self.visit_key.as_ref(), &about);
         procedure.list("identifier", given.into_iter().chain(known_by.clone()).collect());
-        let action = self.reader.text(pr1.field(20));
+        let action = self.action(pr1.field(20));
         // PR1 is of procedures "that were performed"; one that lies ahead is an order.
-        let is_deleted = action.as_deref() == Some("D");
+        let is_deleted = action == Some("D");
         procedure.set("status", if is_deleted { "entered-in-error" } else { "completed" });
         procedure.put("category", self.reader.tabled(pr1.field(6), "0230"));
         procedure.set("code", code);
@@ -202,7 +202,7 @@ impl<'m> Mapper<'m> {
             }
         }
         procedure.push("reasonCode", self.reader.concept(pr1.field(15)));
-        let existing = self.by_action(action.as_deref());
+        let existing = self.by_action(action);
         self.add_problem(procedure, known_by.as_ref(), existing);
     }
 
@@ -233,6 +233,12 @@ impl<'m> Mapper<'m> {
         let about: Vec<Option<String>> =
             visit.cloned().map(Some).into_iter().chain(about.iter().cloned()).collect();
         self.derived(segment, &about)
+    }
+
+    /// Tables 0206 and 0323.
+    pub(super) fn action(&self, part: Part<'m>) -> Option<&'static str> {
+        self.reader
+            .code(part, |code| ["A", "D", "U", "X"].into_iter().find(|action| *action == code))
     }
 
     /// Field of actions (table 0206 and 0323): what is deleted or updated is newer than what there is.

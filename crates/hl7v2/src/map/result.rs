@@ -44,7 +44,7 @@ impl<'m> Mapper<'m> {
 
     /// What stands in ORC is said of what follows it. Where nothing does, none of it is read, and so it is listed.
     pub(super) fn read_common(&self) {
-        for field in [1, 2, 3, 5] {
+        for field in [1, 5] {
             self.order.common.into_iter().for_each(|orc| _ = orc.field(field).text());
         }
     }
@@ -95,10 +95,17 @@ impl<'m> Mapper<'m> {
         let at = if kind == "PLAC" { 2 } else { 3 };
         let place = format!("ORC-{at}");
         let own = (field > 0).then(|| self.reader.entity(segment.field(field), &place, kind));
-        own.flatten().or_else(|| {
-            let common = self.order.common?;
-            self.reader.entity(common.field(at), &place, kind)
-        })
+        let common = self.order.common.map(|orc| orc.field(at));
+        match (own.flatten(), common) {
+            (Some(own), Some(common)) => {
+                // The same is said twice; another number is listed.
+                if common.raw() == segment.field(field).raw() {
+                    common.whole();
+                }
+                Some(own)
+            }
+            (own, common) => own.or_else(|| self.reader.entity(common?, &place, kind)),
+        }
     }
 
     fn service_request(&mut self, obr: Segment<'m>, ids: &[Value]) {
@@ -275,10 +282,10 @@ impl<'m> Mapper<'m> {
         given: Option<&Value>,
         when: Option<String>,
     ) -> Option<Value> {
-        let sub_id = self.reader.text(obx.field(4));
         if given.is_some() {
             return self.numbered_result(obx, given);
         }
+        let sub_id = self.reader.text(obx.field(4));
         let is_ordered = self.order.key.is_some() || self.order.request.is_some();
         if !is_ordered && when.is_none() {
             return None;
@@ -508,7 +515,10 @@ impl<'m> Mapper<'m> {
             _ => self.encapsulated(obx),
         };
         let Some(attachment) = attachment else { return };
-        obx.field(11).text();
+        // Forms have no status of their own; one that differs from what everybody takes them for is listed.
+        if obx.field(11).raw().trim() == "F" {
+            obx.field(11).text();
+        }
         if let Some(document) = &mut self.document {
             document.attachments.push(attachment);
         } else if let Some(report) = self.order.report {
@@ -550,13 +560,15 @@ impl<'m> Mapper<'m> {
         attachment.put("contentType", media_type(&media));
         attachment.put("title", self.title(obx));
         if let Some(data) = data {
-            let bytes = match encoding.to_ascii_lowercase().as_str() {
-                "base64" => STANDARD.decode(data.split_whitespace().collect::<String>()).ok(),
-                "hex" => unhex(&data),
-                _ => Some(data.into_bytes()),
+            let (bytes, unread) = match encoding.to_ascii_lowercase().as_str() {
+                "base64" => (STANDARD.decode(data.split_whitespace().collect::<String>()).ok(), 5),
+                "hex" => (unhex(&data), 5),
+                "a" | "" => (Some(data.into_bytes()), 5),
+                // Bytes in a code that nobody knows are no text.
+                _ => (None, 4),
             };
             if bytes.is_none() {
-                self.reader.note(part.component(5));
+                self.reader.note(part.component(unread));
             }
             // FHIR takes no data without a type.
             attachment.fill("contentType", bytes.as_ref().map(|_| UNKNOWN_MEDIA));
@@ -655,9 +667,7 @@ impl<'m> Mapper<'m> {
         if lines.is_empty() {
             return;
         }
-        for field in [1, 2, 4] {
-            nte.field(field).text();
-        }
+        nte.field(1).text();
         let text = lines.join("\n");
         if self.entries.resource(noted).text("resourceType") == "Appointment" {
             self.entries.resource(noted).append("comment", &text);
