@@ -265,7 +265,7 @@ struct Order<'m> {
     medication: Option<Handle>,
     /// How the medication is taken, except for when.
     dosage: Object,
-    /// Where it says how much of it.
+    /// Where it says how much of it, and in which unit.
     amounts: Vec<Part<'m>>,
     timings: Vec<medicine::Timing<'m>>,
     /// An RXR said how the medication or vaccine is given.

@@ -744,6 +744,7 @@ fn specimens_that_were_rejected_say_so() {
 #[test]
 fn what_decides_nothing_is_told() {
     let oru = "OBR|1|P|F|1^x^LN\n";
+    let (orc, rxe) = ("ORC|NW|P|||||||||", "RXE||A^x^L|5||mg");
     let rxa = "ORC|{}|P|F\nRXA|0|1|20260430||03^MMR^CVX|999||||||||||||||CP|";
     let table = [
         ("ORU^R01", format!("{oru}OBX|1|ED|D||^text^plain^A^x||||||P"), "OBX[1]-11", true),
@@ -763,6 +764,13 @@ fn what_decides_nothing_is_told() {
         ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||43^mg/hr".to_string(), "RXE[1]-5[1].1", true),
         ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||43^mg/hr".to_string(), "RXE[1]-5[1].2", false),
         ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||mg^mg^UCUM".to_string(), "RXE[1]-5", false),
+        ("RDE^O11", format!("{orc}|1^A\n{rxe}||||||||1^A"), "RXE[1]-13", false),
+        ("RDE^O11", format!("{orc}|1^A\n{rxe}||||||||2^B"), "RXE[1]-13", true),
+        ("RDE^O11", format!("{orc}|\n{rxe}||||||||2^B"), "RXE[1]-13", false),
+        ("RDE^O11", format!("{orc}|\n{rxe}\nTQ1|1|2^tab"), "RXE[1]-5", true),
+        ("RDE^O11", format!("{orc}|\n{rxe}\nTQ1|1|1"), "RXE[1]-5", false),
+        ("RDE^O11", format!("ORC|NW|P|||ZZ\n{rxe}"), "ORC[1]-5", true),
+        ("RDE^O11", format!("ORC|NW|P|||IP\n{rxe}"), "ORC[1]-5", false),
         ("VXU^V04", format!("{}A", rxa.replace("{}", "RE")), "ORC[1]", false),
         ("VXU^V04", format!("{}A", rxa.replace("{}", "OC")), "ORC[1]-1", true),
         ("VXU^V04", format!("{}Z", rxa.replace("{}", "RE")), "RXA[1]-21", true),

@@ -75,10 +75,9 @@ impl<'m> Mapper<'m> {
         let texts = [6, 7].map(|field| self.reader.all(rxo, field, instruction));
         let dosage = self.dosage(texts.concat(), rxo, [2, 3, 4]);
         self.dispense(&mut request, rxo, [11, 12, 13]);
-        let who = self.reader.practitioner(rxo.field(14));
-        request.fill("requester", who);
+        self.requester(&mut request, rxo.field(14));
         let handle = self.add_medication(request, Role::Original, dosage);
-        self.order.amounts = [2, 3].map(|field| rxo.field(field)).to_vec();
+        self.order.amounts = [2, 3, 4].map(|field| rxo.field(field)).to_vec();
         self.order.original = Some(handle);
     }
 
@@ -90,13 +89,22 @@ impl<'m> Mapper<'m> {
         let texts = self.reader.all(rxe, 7, instruction);
         let dosage = self.dosage(texts, rxe, [3, 4, 5]);
         self.dispense(&mut request, rxe, [10, 11, 12]);
-        request.fill("requester", self.reader.practitioner(rxe.field(13)));
+        self.requester(&mut request, rxe.field(13));
         if let Some(number) = self.reader.text(rxe.field(15)) {
             let system = alloc::format!("{}/RXE-15", self.reception.namespace);
             request.push("identifier", Some(json!({ "system": system, "value": number })));
         }
         self.add_medication(request, role, dosage);
-        self.order.amounts = [3, 4].map(|field| rxe.field(field)).to_vec();
+        self.order.amounts = [3, 4, 5].map(|field| rxe.field(field)).to_vec();
+    }
+
+    /// Who ordered it, where ORC-12 does not say. Another than it says is listed.
+    fn requester(&self, request: &mut Object, who: Part<'m>) {
+        if !request.has("requester") {
+            request.put("requester", self.reader.practitioner(who));
+        } else if self.order.common.is_some_and(|orc| orc.field(12).raw() == who.raw()) {
+            who.whole();
+        }
     }
 
     fn control(&self) -> &'m str {

@@ -44,9 +44,9 @@ impl<'m> Mapper<'m> {
 
     /// What stands in ORC is said of what follows it. Where nothing does, none of it is read, and so it is listed.
     pub(super) fn read_common(&self) {
-        for field in [1, 5] {
-            self.order.common.into_iter().for_each(|orc| _ = orc.field(field).text());
-        }
+        let Some(orc) = self.order.common else { return };
+        orc.field(1).text();
+        self.reader.code(orc.field(5), |status| table::is_order_status(status).then_some(()));
     }
 
     /// An OBR begins an order unless the ORC before it did.

@@ -285,6 +285,11 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
     done.or(is_told.then_some("unknown"))
 }
 
+/// Table 0038.
+pub(super) fn is_order_status(code: &str) -> bool {
+    matches!(code, "A" | "CA" | "CM" | "DC" | "ER" | "HD" | "IP" | "RP" | "SC")
+}
+
 fn control_status(control: &str) -> Option<&'static str> {
     Some(match control {
         // RO is the order that replaces another, and active as it.
