@@ -27,7 +27,8 @@
 //! * Of identifiers and codes that many parts of a chart are made of, none is longer than a small limit, so that a
 //!   Bundle is a small multiple of its message and of how many segments that has, and grows as they do.
 //! * What has no place here is listed ([`Record::unmapped`]) by segment, field, repetition and component; what is of
-//!   the wrong form is listed and left out, or is a text. What the sender empties (`""`) is never a value; it is listed too.
+//!   the wrong form is listed and left out, or is a text. What the sender empties (`""`) is never a value; it is listed
+//!   too.
 //!
 //! In v2 a field without a value says nothing of what was there before. A replacement (`PUT`) therefore is the newest
 //! *saying* about a resource; who keeps earlier ones may complete it by what is not in [`Record::emptied`].

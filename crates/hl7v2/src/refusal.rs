@@ -192,8 +192,9 @@ pub enum Refusal {
     #[error("{0} repeats more than {REPETITIONS_MAX} times; send it in parts")]
     TooManyRepetitions(Path),
 
-    /// No number is the patient's own: they are accounts, visits, social security or employee numbers, or their end
-    /// is past. Two patients may share such a number, or get it one after the other.
+    /// No number is the patient's own: they are of accounts, visits, social security, families, cards, employees or
+    /// doctors, stand for none (`0`, `UNKNOWN`), or their end is past. Two patients may share such a number, or get it
+    /// one after the other.
     #[error(
         "{0} has no number that is the patient's own and still valid; send one, such as MR or PI"
     )]

@@ -6,9 +6,9 @@
 //! code and sub-id.
 //!
 //! Not here: what a result without a sub-id is once its own time (OBX-14) is another than before and than that of its
-//! order. It is a second result, as of a series, and the first keeps its status until its sender withdraws it. Nor which
-//! of several results of one order, code and sub-id is meant where one of them is sent again: the first, and so on in
-//! the order in which they stand.
+//! order. It is a second result, as of a series, and the first keeps its status until its sender withdraws it. Nor
+//! which of several results of one order, code and sub-id is meant where one of them is sent again: it is taken for
+//! the first, and so on in the order in which they stand.
 
 use alloc::{
     format,
