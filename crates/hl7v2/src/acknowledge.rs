@@ -64,17 +64,14 @@ impl Outcome {
 
     /// The part of an acknowledgement code that says it.
     const fn letter(&self, level: Level) -> char {
-        let is_own = match self {
-            Self::Accepted => return 'A',
-            Self::Error(fault) | Self::Rejected(fault) => {
-                matches!(fault.code, ErrorCode::RecordLocked | ErrorCode::Internal)
-            }
-        };
+        let Some(fault) = self.fault() else { return 'A' };
+        let is_own = matches!(fault.code, ErrorCode::RecordLocked | ErrorCode::Internal);
         match (self, level) {
+            (Self::Rejected(_), Level::Accept) if fault.code.is_of_kind() => 'R',
+            (_, Level::Accept) => 'E',
             (_, Level::Application) if is_own => 'R',
-            (_, Level::Accept) if is_own => 'E',
-            (Self::Rejected(_), _) => 'R',
-            _ => 'E',
+            (Self::Rejected(_), Level::Application) => 'R',
+            (_, Level::Application) => 'E',
         }
     }
 

@@ -22,7 +22,7 @@
 //! * No input makes a function here panic or recurse without bound. Memory is a small multiple of the message's size,
 //!   and some twenty kilobytes for each of its segments ([`limits::SEGMENTS_MAX`]) while what it is in FHIR is written.
 //! * Nothing of a message is lost unsaid: what has no place in FHIR here is listed by its path, and the message
-//!   itself is attached as it came.
+//!   itself is attached as it came. Of a merge (A40) only numbers are read, and its caller keeps it.
 //! * Errors, faults and paths name segments, fields and offsets, never what stands there.
 //! * No clock, IO, randomness, environment, floats or hash maps: the crate is `no_std`.
 //!

@@ -27,7 +27,8 @@
 //! * Of identifiers and codes that many parts of a chart are made of, none is longer than a small limit, so that a
 //!   Bundle is a small multiple of its message and of how many segments that has, and grows as they do.
 //! * What has no place here is listed ([`Record::unmapped`]) by segment, field, repetition and component; what is of
-//!   the wrong form is listed and left out. What the sender empties (`""`) is never a value; it is listed too.
+//!   the wrong form is listed and left out, or is a text. What the sender empties (`""`) is never a value; it is listed
+//!   too.
 //!
 //! In v2 a field without a value says nothing of what was there before. A replacement (`PUT`) therefore is the newest
 //! *saying* about a resource; who keeps earlier ones may complete it by what is not in [`Record::emptied`].
@@ -74,7 +75,9 @@ pub use merge::{Identifier, Merge};
 /// What the receiver adds to a message.
 #[derive(Clone, Copy)]
 pub struct Reception<'a> {
-    /// An absolute URI, without a slash at its end, under which the feed's own identifiers and codes stand.
+    /// An absolute URI, without a slash at its end, under which the feed's own identifiers and codes stand. It is of
+    /// one sender of numbers: where a connection carries several hospitals (MSH-4), each has its own, since a number
+    /// without an authority is taken for one patient's wherever this is the same.
     pub namespace: &'a str,
     /// When it was received, in milliseconds since 1970.
     pub received_ms: u64,
@@ -167,7 +170,8 @@ impl Kind {
     }
 }
 
-/// What `message` is in FHIR.
+/// What `message` is in FHIR, whatever it is for: only what is for production ([`Message::processing`]) belongs in a
+/// chart, which the caller sees to.
 ///
 /// # Errors
 ///
@@ -218,7 +222,7 @@ struct Mapper<'m> {
     visit_key: Option<String>,
     order: Order<'m>,
     schedule: Option<Handle>,
-    document: Option<document::Document>,
+    document: Option<document::Document<'m>>,
     /// What a note is about.
     noted: Option<Handle>,
     /// What is only text so far: an observation to which the next line may belong.
@@ -227,6 +231,8 @@ struct Mapper<'m> {
     results: BTreeMap<(String, String), Option<Handle>>,
     /// How often each identifier was made.
     derived: RefCell<BTreeMap<String, u32>>,
+    /// Order numbers of medicines so far, and what was said under them.
+    medicines: BTreeSet<(String, medicine::Role)>,
     /// The segment that is read.
     place: Path,
     /// Why the message is refused after all.
@@ -249,19 +255,30 @@ struct Order<'m> {
     sampled: usize,
     /// The order's identifier, what was ordered, and whatever else tells it from the patient's other orders.
     key: Option<Vec<Option<String>>>,
+    /// The other of a medicine's order numbers, as `system|value`.
+    other_number: Option<String>,
     collected: Option<String>,
+    /// The same, as what tells it from other times.
+    collected_key: Option<String>,
     /// The result that it was ordered for.
     parent: Option<Handle>,
     original: Option<Handle>,
     medication: Option<Handle>,
     /// How the medication is taken, except for when.
     dosage: Object,
-    /// Where it says how much of it.
+    /// Where it says how much of it, and in which unit.
     amounts: Vec<Part<'m>>,
     timings: Vec<medicine::Timing<'m>>,
     /// An RXR said how the medication or vaccine is given.
     is_routed: bool,
     immunization: Option<Handle>,
+}
+
+impl Order<'_> {
+    /// The order's identifier, as `system|value`.
+    fn number(&self) -> Option<&String> {
+        self.key.as_ref()?.first()?.as_ref()
+    }
 }
 
 impl<'m> Mapper<'m> {
@@ -284,6 +301,7 @@ impl<'m> Mapper<'m> {
             text_line: None,
             results: BTreeMap::new(),
             derived: RefCell::default(),
+            medicines: BTreeSet::new(),
             place: Path::segment("MSH", 1),
             refusal: RefCell::default(),
         }
@@ -405,7 +423,7 @@ impl<'m> Mapper<'m> {
 
     /// By the number that its sender gave it, among the patient's.
     fn numbered(&self, segment: &str, given: Option<&Value>) -> Option<Value> {
-        self.derived(segment, &[Some(entries::key(given?))])
+        self.derived(segment, &[Some(entries::key(given.filter(|it| !person::is_no_number(it))?))])
     }
 
     fn of_order(&self, segment: &str, about: &[Option<String>]) -> Option<Value> {
@@ -464,16 +482,18 @@ impl Report {
         for part in segment.parts().filter(|part| !part.is_empty()) {
             let (number, field, repetition, _) = part.place();
             let whole = (number, field, repetition, 0);
+            let last = (number, field, repetition, u16::MAX);
             let path = path.at(field).repeated(repetition);
             if segment.name() == "MSH" && field == 2 {
                 continue;
             }
             if part.is_null() {
                 self.empty(path);
-            } else if malformed.contains(&whole) {
-                self.add(path, Why::Form);
             } else if !seen.contains(&whole) {
                 self.components(&part, path, seen, malformed);
+            } else if malformed.range(whole..=last).next().is_some() {
+                // It stands there as it was written, and not as what it should be.
+                self.add(path, Why::Form);
             }
         }
     }

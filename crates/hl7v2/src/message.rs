@@ -389,7 +389,11 @@ impl Envelope {
         {
             return Err(CharacterSetError::Wide.into());
         }
-        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        // The mark of UTF-8 says more than an agreement: of what is read, of escapes, and of the answer.
+        let (bytes, undeclared) = match bytes.strip_prefix(BYTE_ORDER_MARK) {
+            Some(bytes) => (bytes, CharacterSet::Utf8),
+            None => (bytes, undeclared),
+        };
         if bytes.starts_with(b"FHS") || bytes.starts_with(b"BHS") {
             return Err(Refusal::Batch);
         }
@@ -446,12 +450,7 @@ impl Envelope {
         if !first.is_empty() && first != NULL && CharacterSet::named(first).is_none() {
             return Err(CharacterSetError::Unknown);
         }
-        // The mark of UTF-8 says more than an agreement, and contradicts another declaration.
-        match bytes.strip_prefix(BYTE_ORDER_MARK) {
-            Some(text) if first.is_empty() => CharacterSet::Utf8.read(text),
-            Some(text) => self.character_set.read(text),
-            None => self.character_set.read(bytes),
-        }
+        self.character_set.read(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes))
     }
 
     /// The sender waits for answers of two kinds (enhanced mode), because it said when it wants them.
@@ -667,8 +666,12 @@ impl<'m> Part<'m> {
 
     /// All of it as one text: what was meant for a separator was text after all.
     pub fn whole(&self) -> Option<String> {
+        self.decoded_whole().map(|decoded| decoded.text)
+    }
+
+    pub(crate) fn decoded_whole(&self) -> Option<Decoded> {
         self.mark();
-        self.decode().map(|decoded| decoded.text)
+        self.decode()
     }
 
     /// It as it was written.

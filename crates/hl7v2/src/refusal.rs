@@ -109,6 +109,17 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// It is of the message's type, event, processing id or version, before anything else of it.
+    pub const fn is_of_kind(self) -> bool {
+        matches!(
+            self,
+            Self::UnsupportedType
+                | Self::UnsupportedEvent
+                | Self::UnsupportedProcessing
+                | Self::UnsupportedVersion
+        )
+    }
+
     /// The code and its name in table 0357.
     pub const fn parts(self) -> (&'static str, &'static str) {
         match self {
@@ -181,8 +192,9 @@ pub enum Refusal {
     #[error("{0} repeats more than {REPETITIONS_MAX} times; send it in parts")]
     TooManyRepetitions(Path),
 
-    /// No number is the patient's own: they are accounts, visits, social security or employee numbers, or their end
-    /// is past. Two patients may share such a number, or get it one after the other.
+    /// No number is the patient's own: they are of accounts, visits, social security, families, cards, employees or
+    /// doctors, stand for none (`0`, `UNKNOWN`), or their end is past. Two patients may share such a number, or get it
+    /// one after the other.
     #[error(
         "{0} has no number that is the patient's own and still valid; send one, such as MR or PI"
     )]
@@ -231,11 +243,17 @@ pub enum Refusal {
     #[error("an identifier, code or dosage of {0} is too long to be one; send a shorter one")]
     TooLong(Path),
 
-    /// The amount at a time is another than the order's, and without a unit: it may be times it, or instead of it.
+    /// The amount at a time is no amount, or another than the order's and without a unit: it may be times it, or
+    /// instead of it.
     #[error(
-        "the amount in {0} is neither 1 nor the order's and has no unit; send the unit, or no amount"
+        "the amount in {0} is no number, or neither 1 nor the order's and has no unit; send number and unit, or neither"
     )]
     Dose(Path),
+
+    /// Two medicines of a message have one order number: what is said of one later would be said of both.
+    #[error("{0} has the order number of another medicine; send a number for each")]
+    SameOrder(Path),
+
     /// A merge gives up no number: all that it names are those of the patient who remains.
     #[error("{0} names no number but those in its PID-3; send the number that is given up")]
     SamePatient(Path),
@@ -255,6 +273,7 @@ impl Refusal {
             | Self::NoSegment(_)
             | Self::SeveralPatients(_) => ErrorCode::SegmentSequence,
             Self::Missing(_) | Self::NotThePatients(_) => ErrorCode::RequiredField,
+            Self::SameOrder(_) => ErrorCode::DuplicateKey,
             Self::TooLarge { .. }
             | Self::TooLong(_)
             | Self::Dose(_)
@@ -285,6 +304,7 @@ impl Refusal {
             | Self::Value(path)
             | Self::TooLong(path)
             | Self::Dose(path)
+            | Self::SameOrder(path)
             | Self::SamePatient(path)
             | Self::SeveralPatients(path) => Some(*path),
             Self::NoSegment(name) => Some(Path::segment(name, 1)),
@@ -302,24 +322,10 @@ impl Refusal {
 
     /// It is the kind of message that is refused (`AR`), not what stands in this one (`AE`).
     pub const fn is_rejection(&self) -> bool {
-        match self.code() {
-            ErrorCode::UnsupportedType
-            | ErrorCode::UnsupportedEvent
-            | ErrorCode::UnsupportedProcessing
-            | ErrorCode::UnsupportedVersion => true,
-            ErrorCode::SegmentSequence
-            | ErrorCode::RequiredField
-            | ErrorCode::DataType
-            | ErrorCode::TableValue
-            | ErrorCode::UnknownKey
-            | ErrorCode::DuplicateKey
-            | ErrorCode::RecordLocked
-            | ErrorCode::Internal => {
-                matches!(
-                    self,
-                    Self::NoHeader | Self::Batch | Self::Separators | Self::TooLarge { .. }
-                )
-            }
-        }
+        self.code().is_of_kind()
+            || matches!(
+                self,
+                Self::NoHeader | Self::Batch | Self::Separators | Self::TooLarge { .. }
+            )
     }
 }

@@ -161,6 +161,14 @@ impl Time {
         Some(format!("{}T{clock}{}", self.date, offset.text()))
     }
 
+    /// All that was sent of it, which tells it from others where FHIR's text has the date only.
+    pub(crate) fn told_apart(&self) -> String {
+        match &self.clock {
+            Some(clock) if self.offset.is_none() => format!("{}T{clock}", self.date),
+            _ => self.date_time(),
+        }
+    }
+
     /// A clock was sent, and FHIR's text cannot have it.
     pub(crate) const fn loses_clock(&self) -> bool {
         self.is_cut || self.clock.is_some() && self.offset.is_none()

@@ -80,6 +80,8 @@ fn each_mode_answers_what_it_was_asked() {
         AL AL error    => CE -
         AL AL rejected => CR -
         AL AL failed   => CE -
+        AL AL large    => CE -
+        -  -  large    => -  AR
         -  -  failed   => -  AR
         NE AL failed   => -  AR
         SU AL failed   => -  AR
@@ -101,6 +103,7 @@ fn each_mode_answers_what_it_was_asked() {
         let outcome = match words[2] {
             "accepted" => Outcome::Accepted,
             "error" => refused(),
+            "large" => Outcome::of(&Refusal::TooLarge { bytes: 1 << 30 }),
             "failed" => Outcome::Error(Fault {
                 code: ErrorCode::RecordLocked,
                 path: None,

@@ -256,6 +256,52 @@ fn results_without_sub_id_are_told_apart_by_time() {
     assert_ne!(request(&both, "Observation", 0), request(&second, "Observation", 0));
 }
 
+/// What is measured before anything was ordered belongs to no report.
+#[test]
+fn results_of_no_order_are_of_none() {
+    let segments = "PID|||7\nOBX|1|TX|9^height^LN||tall||||||F\nOBR|1|P|F|1^x^LN\nOBX|1|TX|9^height^LN||small||||||F";
+    let of = |segments: &str| record("ORU^R01", segments);
+    let record = of(segments);
+    let texts: Vec<&Value> =
+        resources(&record, "Observation").iter().map(|o| &o["valueString"]).collect();
+    assert_eq!(texts, ["tall", "small"]);
+    let results = &resources(&record, "DiagnosticReport")[0]["result"];
+    assert_eq!(results.as_array().map(Vec::len), Some(1));
+    assert_eq!(resources(&record, "Observation")[0].get("basedOn"), None);
+    // Nothing was told of its own results: those that there are stay.
+    let (untold, _) = segments.rsplit_once('\n').expect("the last is of the order");
+    assert_eq!(request(&of(untold), "DiagnosticReport", 0)["method"], "POST");
+}
+
+/// Without a zone FHIR has the day only; a second result of the day is none the less another.
+#[test]
+fn two_times_of_a_day_are_two_where_no_zone_is_known() {
+    let of = |event: &str, segments: &str, resource_type: &str| {
+        let text =
+            format!("MSH|^~\\&|APP|FAC|||20260430120000||{event}|1|P|2.5.1\rPID|||7\r{segments}");
+        let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
+        let name = |number: u32| [number.to_le_bytes()[0]; 16];
+        let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+        let Ok(Mapped::Record(record)) = map(&message, &reception) else {
+            panic!("it is a record")
+        };
+        requests(&record, resource_type)
+    };
+    let ordered = |at: &str| {
+        let obr = "OBR|1|P|F|1^x^LN|||202604300700\r";
+        of("ORU^R01", &format!("{obr}OBX|1|NM|2^y^LN||5||||||F|||{at}"), "Observation")
+    };
+    assert_ne!(ordered("202604300800"), ordered("202604302000"));
+    assert_ne!(ordered("202604300700"), ordered("202604302000"));
+    assert_eq!(ordered("202604300800"), ordered("20260430080000"));
+    assert_eq!(ordered("202604300700"), ordered(""));
+    let measured =
+        |at: &str| of("ADT^A01", &format!("OBX|1|NM|2^y^LN||5||||||F|||{at}"), "Observation");
+    assert_ne!(measured("202604300800"), measured("202604302000"));
+    let visit = |at: &str| of("ADT^A04", &format!("PV1||O{}{at}", "|".repeat(42)), "Encounter");
+    assert_ne!(visit("202604300800"), visit("202604302000"));
+}
+
 #[test]
 fn notes_are_of_what_stands_before_them() {
     let segments = "PID|||7\nORC|RE|P|F\nOBR|1|P|F|1^x^LN\nNTE|1||of the order\nOBX|1|NM|2^y^LN||5||||||F\n\
@@ -312,7 +358,11 @@ fn local_identifiers_are_the_feeds_own_and_known_ones_are_everybodys() {
         ("7^^^HOSP^MR", "urn:x/HOSP", "7"),
         ("7^^^HOSP&1.2.3&ISO^MR", "urn:oid:1.2.3", "7"),
         ("7^^^&1.2.x&ISO", "urn:x/1.2.x", "7"),
-        ("7^^^&A1B2&GUID", "urn:uuid:a1b2", "7"),
+        (
+            "7^^^&0A1B2C3D-0000-4000-8000-00000000000F&GUID",
+            "urn:uuid:0a1b2c3d-0000-4000-8000-00000000000f",
+            "7",
+        ),
         ("7^^^&https://a.example/mrn&URI", "https://a.example/mrn", "7"),
         ("7^^^A B", "urn:x/A%20B", "7"),
         ("X^^^^AN~7^^^H^MR", "urn:x/PID-3/AN", "X"),
@@ -435,6 +485,12 @@ fn appointments_have_both_times_or_none() {
     }
     let ais = format!("{}AIS|1|A|X^Y^L||||20|min", segments(&format!("||{start}")));
     assert!(of("S12", &ais).0.ends_with("23:50:00+02:00"));
+    let two = format!("{ais}\nAIS|2|A|Z^Y^L||||40|min");
+    let (times, record) = of("S12", &two);
+    assert!(times.ends_with("23:50:00+02:00"));
+    assert!(told(&record, "AIS[2]-7") && !told(&record, "AIS[1]-7"));
+    let aip = format!("{ais}\nAIP|1|A|9^Doe^Jo|DOC||20270101100000+0200");
+    assert!(told(&of("S12", &aip).1, "AIP[1]-6"));
     let deleted = format!("{}AIP|1|D|9^Doe^Jo|DOC", segments(&format!("20|min|{start}")));
     let (_, record) = of("S13", &deleted);
     let participants = &resources(&record, "Appointment")[0]["participant"];
@@ -598,9 +654,11 @@ fn infusions_are_more_than_their_base() {
 
 #[test]
 fn amounts_that_may_be_two_doses_are_refused() {
-    let segments = "PID|||7\nORC|NW|P|F\nRXE||A^x^L|250||mg\nTQ1|1|2|BID";
-    let refusal = mapped("RDE^O11", segments).expect_err("250 mg, 500 mg or 2 mg");
-    assert!(matches!(refusal, Refusal::Dose(_)), "{refusal}");
+    for amount in ["2", "1,5", "1,5^mg", "-1^mg", "half^tab"] {
+        let segments = format!("PID|||7\nORC|NW|P|F\nRXE||A^x^L|250||mg\nTQ1|1|{amount}|BID");
+        let refusal = mapped("RDE^O11", &segments).expect_err("250 mg, 500 mg or 2 mg");
+        assert!(matches!(refusal, Refusal::Dose(_)), "{amount}: {refusal}");
+    }
 }
 
 /// Asking to give something once more is no order, and denying it ends none.
@@ -637,6 +695,29 @@ fn a_result_is_the_one_that_was_preliminary_at_the_time_of_its_order() {
     assert_ne!(of("F", ""), of("F", "202604300900"));
 }
 
+/// `5.4` of glucose is well or deadly by its unit, for which a text has no place.
+#[test]
+fn a_text_keeps_its_unit() {
+    let table = [
+        ("NM|2^y^LN||<0.01|ng/mL", "\"Unit: ng/mL\""),
+        ("ST|2^y^LN||5.4|mmol/L^millimole per litre^UCUM", "\"Unit: mmol/L\""),
+        ("SN|2^y^LN||<^trace|^milligram", "\"Unit: milligram\""),
+        ("|2^y^LN||5.4|mg", "\"Unit: mg\""),
+        ("ST|2^y^LN||negative|", "null"),
+        ("ST|2^y^LN||5|\"\"", "null"),
+        ("NM|2^y^LN||5|mg", "null"),
+        ("NM|2^y^LN|||mg", "null"),
+    ];
+    for (obx, note) in table {
+        let segments = format!("PID|||7\nOBR|1|P|F|1^x^LN\nOBX|1|{obx}|||||F");
+        let record = record("ORU^R01", &segments);
+        let observation = resources(&record, "Observation")[0];
+        let found = observation.pointer("/note/0/text").cloned().unwrap_or_default();
+        assert_eq!(found.to_string(), note, "{obx}");
+        assert!(!told(&record, "OBX[1]-6[1].1"), "{obx}");
+    }
+}
+
 #[test]
 fn what_was_not_asked_says_so() {
     for (status, expected) in [("N", "not-asked"), ("X", "unknown"), ("F", "unknown")] {
@@ -657,6 +738,56 @@ fn specimens_that_were_rejected_say_so() {
         let status = resources(&record, "Specimen")[0].get("status").and_then(Value::as_str);
         assert_eq!(status.unwrap_or("-"), expected, "{end}");
     }
+}
+
+/// What is read for a decision, and says something that no element says.
+#[test]
+fn what_decides_nothing_is_told() {
+    let oru = "OBR|1|P|F|1^x^LN\n";
+    let (orc, rxe) = ("ORC|NW|P|||||||||", "RXE||A^x^L|5||mg");
+    let rxa = "ORC|{}|P|F\nRXA|0|1|20260430||03^MMR^CVX|999||||||||||||||CP|";
+    let table = [
+        ("ORU^R01", format!("{oru}OBX|1|ED|D||^text^plain^A^x||||||P"), "OBX[1]-11", true),
+        ("ORU^R01", format!("{oru}OBX|1|ED|D||^text^plain^A^x||||||F"), "OBX[1]-11", false),
+        ("ORU^R01", format!("{oru}OBX|1|ED|D||^text^plain^B64^eA==||||||F"), "OBX[1]-5[1].4", true),
+        ("ORU^R01", format!("{oru}NTE|1|L|text|GI"), "NTE[1]-2", true),
+        ("ORU^R01", format!("{oru}NTE|1|L|text|GI"), "NTE[1]-4", true),
+        (
+            "ORU^R01",
+            format!("{oru}OBX|1|NM|2^y^LN|7|5||||||F||||||||||9^^1.2^ISO"),
+            "OBX[1]-4",
+            true,
+        ),
+        ("ORU^R01", format!("{oru}OBX|1|NM|2^y^LN|7|5||||||F"), "OBX[1]-4", false),
+        ("ORU^R01", format!("ORC|RE|Q|F\n{oru}"), "ORC[1]-2", true),
+        ("ORU^R01", format!("ORC|RE|P|F\n{oru}"), "ORC[1]", false),
+        ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||43^mg/hr".to_string(), "RXE[1]-5[1].1", true),
+        ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||43^mg/hr".to_string(), "RXE[1]-5[1].2", false),
+        ("RDE^O11", "ORC|NW|P\nRXE||A^x^L|5||mg^mg^UCUM".to_string(), "RXE[1]-5", false),
+        ("RDE^O11", format!("{orc}|1^A\n{rxe}||||||||1^A"), "RXE[1]-13", false),
+        ("RDE^O11", format!("{orc}|1^A\n{rxe}||||||||2^B"), "RXE[1]-13", true),
+        ("RDE^O11", format!("{orc}|\n{rxe}||||||||2^B"), "RXE[1]-13", false),
+        ("RDE^O11", format!("{orc}|\n{rxe}\nTQ1|1|2^tab"), "RXE[1]-5", true),
+        ("RDE^O11", format!("{orc}|\n{rxe}\nTQ1|1|1"), "RXE[1]-5", false),
+        ("RDE^O11", format!("ORC|NW|P|||ZZ\n{rxe}"), "ORC[1]-5", true),
+        ("RDE^O11", format!("ORC|NW|P|||IP\n{rxe}"), "ORC[1]-5", false),
+        ("VXU^V04", format!("{}A", rxa.replace("{}", "RE")), "ORC[1]", false),
+        ("VXU^V04", format!("{}A", rxa.replace("{}", "OC")), "ORC[1]-1", true),
+        ("VXU^V04", format!("{}Z", rxa.replace("{}", "RE")), "RXA[1]-21", true),
+        ("ADT^A01", "DG1|1||I10^x^I10||||||||||||||||||Z".to_string(), "DG1[1]-21", true),
+        ("ADT^A01", "PR1|1||P^x^L|||||||||||||||||Z".to_string(), "PR1[1]-20", true),
+        ("ADT^A01", "IAM|1|DA|P^x^L|||Z".to_string(), "IAM[1]-6", true),
+        ("ADT^A01", "IAM|1|DA|P^x^L|||A".to_string(), "IAM[1]-6", false),
+        ("ADT^A01", "NK1|1|DOE^JO|||^PRN^Internet^jo".to_string(), "NK1[1]-5", true),
+        ("SIU^S12", "SCH|1|2\nAIS|1|A|X^Y^L|||||||Canceled".to_string(), "AIS[1]-10", true),
+    ];
+    for (event, segments, path, is_told) in table {
+        let record = record(event, &format!("PID|||7\n{segments}"));
+        assert_eq!(told(&record, path), is_told, "{segments} {path}");
+    }
+    let data = record("ORU^R01", &format!("PID|||7\n{oru}OBX|1|ED|D||^text^plain^B64^eA==||||||F"));
+    let form = &resources(&data, "DiagnosticReport")[0]["presentedForm"][0];
+    assert_eq!(form.get("data"), None);
 }
 
 /// However far behind it stands, and however short it is.
@@ -932,6 +1063,7 @@ fn a_patient_is_known_by_a_number_of_their_own() {
     let table = [
         ("|||7^^^H^MR", "urn%3Ax%2FH%7C7"),
         ("|||1^^^H^EI~7^^^H^MR", "urn%3Ax%2FH%7C7"),
+        ("|||7^^^H^MRT", "urn%3Ax%2FH%7C7"),
         ("|||1^^^A^AN~2^^^G^NI~7^^^H^PI", "urn%3Ax%2FH%7C7"),
         ("|||1^^^A^AN~2^^^G^NI", "urn%3Ax%2FG%7C2"),
         ("|||5^^^H^MR^^20200101^20251231~7^^^H^MR", "urn%3Ax%2FH%7C7"),
@@ -956,6 +1088,72 @@ fn a_patient_is_known_by_a_number_of_their_own() {
         assert!(format!("{refusal:?}").starts_with(expected), "{pid}: {refusal}");
         assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("PID[1]-3[1]"));
     }
+}
+
+/// What stands where a number is missing would be the number of all who have none.
+#[test]
+fn no_number_is_no_number() {
+    for value in ["0", "000-00-0000", "-", "...", "UNKNOWN", "unk", "None", "N/A", "NULL", "n.a."] {
+        let refusal = mapped("ADT^A28", &format!("PID|||{value}^^^H^MR")).expect_err(value);
+        assert!(matches!(refusal, Refusal::NotThePatients(_)), "{value}: {refusal}");
+        let merge = format!("PID|||1^^^H^MR\nMRG|{value}^^^H^MR");
+        let refusal = mapped("ADT^A40", &merge).expect_err(value);
+        assert!(matches!(refusal, Refusal::NotThePatients(_)), "{value}: {refusal}");
+    }
+    for value in ["0A", "10", "N1", "NONE1"] {
+        assert!(mapped("ADT^A28", &format!("PID|||{value}^^^H^MR")).is_ok(), "{value}");
+    }
+}
+
+#[test]
+fn what_has_no_number_is_found_by_none() {
+    let found = |event: &str, segments: &str, resource_type: &str| {
+        requests(&record(event, &format!("PID|||7\n{segments}")), resource_type)
+    };
+    let obr = "OBR|1|0|0|1^x^LN\nOBX|1|NM|2^y^LN||5||||||F";
+    assert_eq!(found("ORU^R01", obr, "DiagnosticReport"), ["POST"]);
+    assert_eq!(found("ORU^R01", obr, "Observation"), ["POST"]);
+    let filler = found("ORU^R01", &obr.replace("|0|0|", "|0|F|"), "DiagnosticReport");
+    assert!(filler[0].starts_with("PUT identifier="), "{filler:?}");
+    let rxe = "ORC|NW|0|0\nRXE||A^x^L|250||mg";
+    assert_eq!(found("RDE^O11", rxe, "MedicationRequest"), ["POST"]);
+    for (segment, resource_type) in [
+        ("DG1|1||{}^x^I10|||||||||||||||||0", "Condition"),
+        ("PR1|1||{}^x^I10||||||||||||||||0", "Procedure"),
+        ("NK1|1|{}^JO|||||||||||||||||||||||||||||||0", "RelatedPerson"),
+    ] {
+        let of = |what: &str| {
+            let segment = segment.replace("{}", what);
+            found("ADT^A08", &format!("PV1||I|||||||||||||||||9\n{segment}"), resource_type)
+        };
+        assert_ne!(of("A"), of("B"), "{segment}");
+        assert_eq!(of("A"), of("A"), "{segment}");
+    }
+    let txa = "TXA|1|CN|TX|||||||||N/A|||||AU\nOBX|1|TX|T||text||||||F";
+    assert_eq!(found("MDM^T02", txa, "DocumentReference")[0], "POST");
+    let visit = format!("PV1||I{}0", "|".repeat(17));
+    assert_eq!(found("ADT^A01", &visit, "Encounter"), ["POST"]);
+}
+
+/// The order that a pharmacy ends by its own number is the one that was placed by another.
+#[test]
+fn a_medicine_is_known_by_either_number() {
+    let of = |placer: &str, filler: &str, control: &str| {
+        let segments = format!("PID|||7\nORC|{control}|{placer}|{filler}\nRXE||A^x^L|250||mg");
+        record("RDE^O11", &segments)
+    };
+    let order = of("P", "F", "NW");
+    let derived = |record: &Record| {
+        let ids = resources(record, "MedicationRequest")[0]["identifier"].clone();
+        let ids = ids.as_array().expect("it is a list").clone();
+        let own = ids.into_iter().filter(|id| id["system"] == "urn:x/RXE");
+        own.map(|id| id["value"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(requests(&of("P", "", "DC"), "MedicationRequest").len(), 1);
+    let [placed, filled] = &derived(&order)[..] else { panic!("two numbers") };
+    assert_eq!(&derived(&of("P", "", "DC"))[..], std::slice::from_ref(placed));
+    assert_eq!(&derived(&of("", "F", "DC"))[..], std::slice::from_ref(filled));
+    assert_eq!(derived(&of("P^^1.2^ISO", "P^^1.2^ISO", "NW")).len(), 1);
 }
 
 #[test]
@@ -1160,4 +1358,199 @@ fn a_specimen_is_known_by_its_number_alone() {
     let record = record("ORU^R01", segments);
     let identifiers = &resources(&record, "Specimen")[0]["identifier"];
     assert_eq!((&identifiers[0]["value"], &identifiers[1]["value"]), (&"S1".into(), &"S2".into()));
+}
+
+/// An authority is known everywhere only by a name that nobody else can have: `1` is a universal id of many.
+#[test]
+fn numbers_of_authorities_that_are_none_are_the_feeds_own() {
+    let table = [
+        ("7^^^&1&ISO", "urn:x/1"),
+        ("7^^^&01.2.3&ISO", "urn:x/01.2.3"),
+        ("7^^^&3.1.2&ISO", "urn:x/3.1.2"),
+        ("7^^^H&9.9&ISO", "urn:x/H"),
+        ("7^^^&1.2.3&ISO", "urn:oid:1.2.3"),
+        ("7^^^&2.16.840.1&ISO", "urn:oid:2.16.840.1"),
+        ("7^^^&1&UUID", "urn:x/1"),
+        (
+            "7^^^&A5E1C0DE-0000-4000-8000-00000000000F&GUID",
+            "urn:uuid:a5e1c0de-0000-4000-8000-00000000000f",
+        ),
+        ("7^^^&hosp&DNS", "urn:x/hosp"),
+        ("7^^^H&localhost.&DNS", "urn:x/H"),
+        ("7^^^H&10.0.0.1&DNS", "urn:x/H"),
+        ("7^^^H&adt.Local&DNS", "urn:x/H"),
+        ("7^^^&Hosp.example&DNS", "http://hosp.example"),
+        ("7^^^&a:b&URI", "urn:x/a%3Ab"),
+        ("7^^^&urn:oid:1.2.3&URI", "urn:oid:1.2.3"),
+    ];
+    for (field, system) in table {
+        let record = record("ADT^A28", &format!("PID|||{field}"));
+        let identifier = &resources(&record, "Patient")[0]["identifier"][0];
+        assert_eq!(identifier["system"], system, "{field}");
+    }
+}
+
+/// Of a family, of an insurance, of a bank or of a doctor.
+#[test]
+fn numbers_that_others_may_have_tell_no_patient() {
+    let kinds = [
+        "MC", "AM", "BC", "DI", "DS", "MS", "VS", "DN", "MD", "NPI", "UPIN", "PRN", "DEA", "FI",
+        "NE", "NH", "LACSN", "MCR", "MCD", "ESN", "WCN", "an", "Vn",
+    ];
+    for kind in kinds {
+        let refusal = mapped("ADT^A28", &format!("PID|||5^^^H^{kind}")).expect_err(kind);
+        assert!(matches!(refusal, Refusal::NotThePatients(_)), "{kind}: {refusal}");
+        let found =
+            requests(&record("ADT^A28", &format!("PID|||5^^^H^{kind}~7^^^H^MR")), "Patient");
+        assert_eq!(found, ["POST identifier=urn%3Ax%2FH%7C7"], "{kind}");
+    }
+}
+
+/// Who asks to end an order says what became of it before they asked (ORC-5).
+#[test]
+fn an_order_that_ends_is_not_active_whatever_it_was() {
+    let table = [
+        ("DC", "IP", "stopped"),
+        ("OD", "SC", "stopped"),
+        ("DR", "A", "stopped"),
+        ("CA", "IP", "cancelled"),
+        ("OC", "SC", "cancelled"),
+        ("CR", "A", "cancelled"),
+        ("RP", "IP", "cancelled"),
+        ("OH", "IP", "on-hold"),
+        ("HD", "IP", "on-hold"),
+        ("HR", "SC", "on-hold"),
+        ("CA", "CM", "completed"),
+        ("UC", "IP", "active"),
+        ("UD", "IP", "active"),
+        ("UH", "IP", "active"),
+    ];
+    for (control, status, expected) in table {
+        let segments =
+            format!("PID|||7\nORC|{control}|P|F||{status}\nRXE||A^Amoxicillin^L|500||mg");
+        let record = record("RDE^O11", &segments);
+        let found = &resources(&record, "MedicationRequest")[0]["status"];
+        assert_eq!(found, expected, "{control} {status}");
+    }
+}
+
+/// A later message about one of them would be taken for the other.
+#[test]
+fn two_medicines_of_one_number_are_refused() {
+    let segments =
+        "PID|||7\nORC|NW|P|F\nRXE||A^Amoxicillin^L|500||mg\nORC|NW|P|F\nRXE||B^Digoxin^L|62||ug";
+    let refusal = mapped("RDE^O11", segments).expect_err("which is P?");
+    assert_eq!(refusal.path().map(|path| path.to_string()).as_deref(), Some("RXE[2]"));
+    let two = segments.replacen("ORC|NW|P|F", "ORC|NW|Q|G", 1);
+    assert_eq!(resources(&record("RDE^O11", &two), "MedicationRequest").len(), 2);
+}
+
+#[test]
+fn an_order_of_which_nothing_more_is_said_is_listed() {
+    let first = "PID|||7\nORC|NW|P|F\nRXE||A^Amoxicillin^L|500||mg\n";
+    let record = record("RDE^O11", &format!("{first}ORC|DC|Q|G||DC\nORC|CA|R|H"));
+    for (nth, fields) in [(1, 0), (2, 1), (3, 1)] {
+        let path = format!("ORC[{nth}]");
+        let count =
+            record.unmapped.iter().filter(|u| u.path.to_string().starts_with(&path)).count();
+        assert_eq!(count, fields, "{path}");
+    }
+    let record =
+        self::record("RDE^O11", "PID|||7\nORC|NW|P|F\nRXR|IV\nRXE||A^Amoxicillin^L|500||mg");
+    assert!(told(&record, "RXR[1]"));
+}
+
+/// `RXE-3|RXE-4|RXE-5 => dose`
+#[test]
+fn an_end_of_a_dose_is_not_the_dose() {
+    let table = r#"
+        1|2|mg    => {"doseRange":{"low":{"value":1,"unit":"mg"},"high":{"value":2,"unit":"mg"}}}
+        1||mg     => {"doseQuantity":{"value":1,"unit":"mg"}}
+        |2|mg     => {"doseRange":{"high":{"value":2,"unit":"mg"}}}
+        ""|2|mg   => {"doseRange":{"high":{"value":2,"unit":"mg"}}}
+        ,5|2|mg   => {"doseRange":{"high":{"value":2,"unit":"mg"}}}
+        1|1,5|mg  => {"doseRange":{"low":{"value":1,"unit":"mg"}}}
+        1|""|mg   => {"doseQuantity":{"value":1,"unit":"mg"}}
+        -1||mg    => -
+        2|1|mg    => -
+        2|2.0|mg  => {"doseRange":{"low":{"value":2,"unit":"mg"},"high":{"value":2.0,"unit":"mg"}}}
+    "#;
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (fields, expected) = line.split_once("=>").expect("fields => dose");
+        let rxe = format!("PID|||7\nORC|NW|P|F\nRXE||A^x^L|{}||with food", fields.trim());
+        let record = record("RDE^O11", &rxe);
+        let dosage = &resources(&record, "MedicationRequest")[0]["dosageInstruction"][0];
+        let found = dosage.pointer("/doseAndRate/0").map_or("-".to_string(), ToString::to_string);
+        assert_eq!(found, expected.trim(), "{line}");
+        let is_told = told(&record, "RXE[1]-3") || told(&record, "RXE[1]-4");
+        let is_wrong = fields.contains(',') || expected.trim() == "-";
+        assert_eq!(is_told, is_wrong, "{line}");
+    }
+}
+
+/// A counter of each message's results is no number of theirs.
+#[test]
+fn results_of_two_orders_are_two_whatever_their_number() {
+    let of = |filler: &str, code: &str, given: &str| {
+        let obx = format!("OBX|1|NM|{code}^y^LN||5||||||F||||||||||{given}");
+        requests(
+            &record("ORU^R01", &format!("PID|||7\nOBR|1|P|{filler}|1^x^LN\n{obx}")),
+            "Observation",
+        )
+    };
+    assert_ne!(of("F", "2", "1"), of("G", "2", "1"));
+    assert_ne!(of("F", "2", "1"), of("F", "3", "1"));
+    assert_eq!(of("F", "2", "1"), of("F", "2", "1"));
+    assert_ne!(of("F", "2", "1"), of("F", "2", "2"));
+    // Of a known authority it is.
+    assert_eq!(of("F", "2", "1^^1.2.3^ISO"), of("G", "2", "1^^1.2.3^ISO"));
+}
+
+#[test]
+fn an_allergy_is_never_replaced_by_another() {
+    let of = |code: &str| {
+        let iam = format!("PID|||7\nIAM|1|DA|{code}^x^L|||U|1");
+        requests(&record("ADT^A08", &iam), "AllergyIntolerance")
+    };
+    assert_ne!(of("P"), of("Q"));
+    assert_eq!(of("P"), of("P"));
+}
+
+#[test]
+fn escapes_that_are_not_known_are_told_wherever_they_stand() {
+    let segments = "PID|||7\nOBR|1|P|F|1^x^LN\nNTE|1||\\Z1\\note\nOBX|1|TX|2^y^LN||a \\C2842\\ b||||||F\n\
+                    OBX|2|ST|3^y^LN||whole\\T\\||||||F";
+    let record = record("ORU^R01", segments);
+    assert!(told(&record, "OBX[1]-5") && told(&record, "NTE[1]-3") && !told(&record, "OBX[2]-5"));
+    assert_eq!(resources(&record, "Observation")[0]["valueString"], "a \\C2842\\ b");
+}
+
+#[test]
+fn a_time_of_the_message_that_is_none_is_told() {
+    let text = "MSH|^~\\&|APP|FAC|||yesterday||ADT^A28|1|P|2.5.1\rPID|||7";
+    let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
+    let name = |number: u32| [number.to_le_bytes()[0]; 16];
+    let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+    let Ok(Mapped::Record(record)) = map(&message, &reception) else { panic!("it is a record") };
+    assert!(told(&record, "MSH[1]-7"));
+}
+
+/// A document that was finished or withdrawn since it was first told is so in the chart.
+#[test]
+fn documents_are_what_was_last_said_of_them() {
+    let of = |status: &str, available: &str, content: &str| {
+        let txa = format!("TXA|1|CN|TX|||||||||D1|||||{status}||{available}");
+        let record = record("MDM^T02", &format!("PID|||7\n{txa}\n{content}"));
+        requests(&record, "DocumentReference")[0].split(' ').next().unwrap_or_default().to_string()
+    };
+    let text = "OBX|1|TX|T||text||||||F";
+    assert_eq!(of("DI", "AV", text), "POST");
+    assert_eq!(of("", "", text), "POST");
+    assert_eq!(of("AU", "AV", text), "PUT");
+    assert_eq!(of("LA", "", text), "PUT");
+    assert_eq!(of("AU", "AV", ""), "POST");
+    assert_eq!(of("AU", "CA", ""), "PUT");
+    assert_eq!(of("DI", "AV", "OBX|1|TX|T||of another||||||W"), "PUT");
+    assert_eq!(of("DI", "AV", "OBX|1|ED|T||^text^plain^A^x||||||D"), "PUT");
+    assert_eq!(of("DI", "OB", text), "PUT");
 }

@@ -114,6 +114,19 @@ fn byte_order_marks_are_read_or_refused() {
     }
 }
 
+/// It is of the whole message, escapes and answer included, whatever the feed has by agreement.
+#[test]
+fn the_mark_of_utf_8_is_of_escapes_too() {
+    for declared in ["", "\"\""] {
+        let header = format!("\u{feff}MSH|^~\\&|É||||||ADT^A28|1|P|2.5||||||{declared}");
+        let text = format!("{header}\rPID|||7||caf\\XC3A9\\|");
+        let message = Message::parse(text.as_bytes(), CharacterSet::Latin1).expect("it is UTF-8");
+        let name = message.segment("PID").and_then(|pid| pid.field(5).text());
+        assert_eq!(name.as_deref(), Some("café"));
+        assert_eq!(message.envelope().sending_application, "É");
+    }
+}
+
 #[test]
 fn lines_end_as_the_first_does() {
     for (end, text) in [("\r", "a\nb"), ("\r\n", "a"), ("\n", "a"), ("\r\r", "a"), ("\n\n", "a")] {

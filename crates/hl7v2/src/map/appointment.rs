@@ -116,16 +116,23 @@ impl<'m> Mapper<'m> {
             "AIG" => (8, 14),
             _ => (6, 12),
         };
-        let said = self.reader.text(ai.field(status));
-        let start = ai.field(start);
-        let start = if start.is_empty() { None } else { self.reader.instant(start) };
+        // A service takes no part, and has no status.
+        let said = if ai.name() == "AIS" { None } else { self.reader.text(ai.field(status)) };
+        let sent = ai.field(start);
+        let start = if sent.is_empty() { None } else { self.reader.instant(sent) };
         let role = |field| self.reader.tabled(ai.field(field), "0182");
         let added = match ai.name() {
             "AIS" => {
                 let service = self.reader.concept(ai.field(3));
                 let minutes = self.minutes(ai, 7, 8);
-                self.entries.resource(handle).push("serviceType", service);
-                self.entries.resource(handle).fill("minutesDuration", minutes);
+                let appointment = self.entries.resource(handle);
+                appointment.push("serviceType", service);
+                appointment.fill("minutesDuration", minutes);
+                // Of several services, nobody says whether they are one after the other.
+                let whole = appointment.value("minutesDuration").and_then(Value::as_u64);
+                if minutes.map(u64::from) != whole && minutes.is_some() {
+                    self.reader.note(ai.field(7));
+                }
                 None
             }
             "AIL" => self.reader.location(ai.field(3)).map(|place| (place, role(4))),
@@ -133,7 +140,11 @@ impl<'m> Mapper<'m> {
             _ => self.device(ai.field(3)).map(|device| (device, role(4))),
         };
         let appointment = self.entries.resource(handle);
-        appointment.fill("start", start);
+        appointment.fill("start", start.clone());
+        // Who comes later, or begins before, has a time of their own, for which there is no place.
+        if start.is_some_and(|start| appointment.text("start") != start) {
+            self.reader.note(sent);
+        }
         if let Some((actor, role)) = added {
             let mut participant = participant(actor, said.as_deref());
             if let (Some(role), Some(fields)) = (role, participant.as_object_mut()) {

@@ -58,6 +58,15 @@ impl<'m> Reader<'m> {
         Some(decoded.text)
     }
 
+    /// All of a part as one text; an escape sequence that is not known is noted.
+    pub(super) fn whole(&self, part: Part<'_>) -> Option<String> {
+        let decoded = part.decoded_whole()?;
+        if !decoded.is_whole {
+            self.note(part);
+        }
+        Some(decoded.text)
+    }
+
     /// A code that FHIR has its own for; one that is not in the table is noted.
     pub(super) fn code<T>(&self, part: Part<'_>, table: impl Fn(&str) -> Option<T>) -> Option<T> {
         let code = part.text()?;
@@ -85,6 +94,11 @@ impl<'m> Reader<'m> {
             self.note(part);
         }
         instant
+    }
+
+    /// DTM, TS, DT as what tells it from other times.
+    pub(super) fn time_key(&self, part: Part<'_>) -> Option<String> {
+        self.time(part).map(|time| time.told_apart())
     }
 
     pub(super) fn time(&self, part: Part<'_>) -> Option<Time> {
@@ -154,7 +168,10 @@ impl<'m> Reader<'m> {
 
     /// Code, name and coding system.
     fn unit_of(&self, quantity: &mut Object, parts: [Part<'_>; 3]) {
-        let [code, name, system] = parts.map(|part| self.text(part));
+        let [code, name, system] = parts;
+        let (name, system) = (self.text(name), self.text(system));
+        // A code without a system has no place beside a name, and is listed.
+        let code = if system.is_some() || name.is_none() { self.text(code) } else { None };
         quantity.put("unit", name.or_else(|| code.clone()));
         if let Some(name) = system.filter(|_| code.is_some()) {
             quantity.set("system", table::system(&name, self.namespace));
@@ -265,17 +282,20 @@ impl<'m> Reader<'m> {
         identifier.some()
     }
 
-    /// HD (namespace, universal id, its type) as a URI.
+    /// HD (namespace, universal id, its type) as a URI. A universal id that is not of its type's form is nobody's: a
+    /// hospital that sends `1` as an OID would have the patients of every other that does.
     fn authority(&self, names: &[Option<String>; 3], place: &str) -> String {
         let [name, id, kind] = names;
         let kind = kind.as_deref().unwrap_or_default().to_ascii_uppercase();
         match (id, name) {
             (Some(id), _) if kind == "ISO" && is_oid(id) => format!("urn:oid:{id}"),
-            (Some(id), _) if kind == "UUID" || kind == "GUID" => {
-                format!("urn:uuid:{}", percent(&id.to_ascii_lowercase()))
+            (Some(id), _) if matches!(kind.as_str(), "UUID" | "GUID") && is_uuid(id) => {
+                format!("urn:uuid:{}", id.to_ascii_lowercase())
             }
-            (Some(id), _) if kind == "URI" && id.contains(':') && !id.contains(' ') => id.clone(),
-            (Some(id), _) if kind == "DNS" => format!("http://{}", percent(id)),
+            (Some(id), _) if kind == "URI" && is_uri(id) => id.clone(),
+            (Some(id), _) if kind == "DNS" && is_domain(id) => {
+                format!("http://{}", id.to_ascii_lowercase())
+            }
             (_, Some(name)) => format!("{}/{}", self.namespace, percent(name)),
             (Some(id), None) => format!("{}/{}", self.namespace, percent(id)),
             (None, None) => format!("{}/{place}", self.namespace),
@@ -335,7 +355,8 @@ impl<'m> Reader<'m> {
     /// XTN as `ContactPoint`.
     pub(super) fn telecom(&self, part: Part<'_>, usual: Option<&str>) -> Option<Value> {
         let system = self.code(part.component(3), table::telecom_system);
-        let mail = self.text(part.component(4)).filter(|mail| mail.contains('@'));
+        let mail =
+            self.code(part.component(4), |mail| mail.contains('@').then(|| mail.to_string()));
         let value = mail
             .or_else(|| self.text(part.component(1)))
             .or_else(|| self.text(part.component(12)))
@@ -507,6 +528,37 @@ pub(super) fn number(text: &str) -> Option<Number> {
     serde_json::from_str(&format!("{sign}{whole}{point}{fraction}")).ok()
 }
 
+/// An arc of the three roots (X.660) and one under it at least.
 fn is_oid(text: &str) -> bool {
-    text.split('.').all(|arc| !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit()))
+    let is_arc = |arc: &str| {
+        let is_number = !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && (arc == "0" || !arc.starts_with('0'))
+    };
+    let Some((root, rest)) = text.split_once('.') else { return false };
+    matches!(root, "0" | "1" | "2") && rest.split('.').all(is_arc)
+}
+
+/// Five groups of hexadecimal digits (RFC 9562).
+fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    let is_digit = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(is_digit)
+}
+
+/// Of a scheme whose names are given to one only.
+fn is_uri(text: &str) -> bool {
+    let rest = ["http://", "https://", "urn:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    rest.is_some_and(|rest| !rest.is_empty()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A domain of the public tree: a host alone, an address or a name of a local net is in many hospitals.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let Some((_, top)) = text.rsplit_once('.') else { return false };
+    let is_local = ["local", "localdomain", "lan", "internal"]
+        .iter()
+        .any(|local| top.eq_ignore_ascii_case(local));
+    !is_local && text.split('.').all(is_label) && top.bytes().any(|byte| !byte.is_ascii_digit())
 }

@@ -24,8 +24,12 @@ use crate::{
 const MEDIA_TYPE: &str = "x-application/hl7-v2+er7";
 
 /// A document between its TXA and its end.
-pub(super) struct Document {
+pub(super) struct Document<'m> {
     handle: Handle,
+    /// TXA-17.
+    status: Part<'m>,
+    /// It, or a part of it, is not to be used any more.
+    pub(super) is_withdrawn: bool,
     lines: Vec<String>,
     pub(super) attachments: Vec<Value>,
     title: Option<String>,
@@ -58,9 +62,10 @@ impl<'m> Mapper<'m> {
         document.put("description", self.reader.text(txa.field(25)));
         self.relate(&mut document, txa);
         let title = self.reader.text(txa.field(16));
+        let is_withdrawn = document.text("status") != "current";
         let handle = self.entries.add(document, known_by.as_ref(), Existing::Keep);
-        self.document =
-            Some(Document { handle, lines: Vec::new(), attachments: Vec::new(), title });
+        let (status, lines, attachments) = (txa.field(17), Vec::new(), Vec::new());
+        self.document = Some(Document { handle, status, is_withdrawn, lines, attachments, title });
         self.noted = None;
     }
 
@@ -101,18 +106,27 @@ impl<'m> Mapper<'m> {
 
     /// A line of the document.
     pub(super) fn document_text(&mut self, obx: Segment<'m>) {
-        if self.is_withdrawn(obx) {
-            return;
-        }
-        let text = self.lines(obx).unwrap_or_default();
-        if let Some(document) = &mut self.document {
-            document.lines.push(text);
+        let is_withdrawn = self.is_withdrawn(obx);
+        let text = if is_withdrawn { None } else { self.lines(obx) };
+        let Some(document) = &mut self.document else { return };
+        document.is_withdrawn |= is_withdrawn;
+        if !is_withdrawn {
+            document.lines.push(text.unwrap_or_default());
         }
     }
 
     pub(super) fn close_document(&mut self) {
         let Some(document) = self.document.take() else { return };
         let mut attachments = document.attachments;
+        // A draft may be sent after what was made of it. What is finished, or is not to be used, is newer than what
+        // there is; but without a content, the one that there is stays.
+        let is_final = self.entries.resource(document.handle).text("docStatus") == "final";
+        let is_empty = attachments.is_empty() && document.lines.is_empty();
+        if document.is_withdrawn || is_final && !is_empty {
+            self.entries.replace(document.handle);
+        } else if is_final {
+            self.reader.note(document.status);
+        }
         if !document.lines.is_empty() {
             let text = document.lines.join("\n");
             let mut attachment = Object::default();
@@ -135,7 +149,7 @@ impl<'m> Mapper<'m> {
     pub(super) fn lone_attachment(&mut self, obx: Segment<'m>, attachment: Value) {
         let mut document = Object::of("DocumentReference");
         let given = self.reader.entity(obx.field(21), "OBX-21", "");
-        let known_by = self.numbered("OBX", given.as_ref());
+        let known_by = self.numbered_result(obx, given.as_ref());
         document.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         let status = if self.is_withdrawn(obx) { "entered-in-error" } else { "current" };
         document.set("status", status);

@@ -76,6 +76,15 @@ impl<'m> Entries<'m> {
         }
     }
 
+    /// What is there already is replaced after all.
+    pub(super) fn replace(&mut self, handle: Handle) {
+        let entry = &mut self.list[handle.0 as usize];
+        if let Some(condition) = entry.request.get("ifNoneExist").and_then(Value::as_str) {
+            let url = format!("{}?{condition}", entry.resource.text("resourceType"));
+            entry.request = json!({ "method": "PUT", "url": url });
+        }
+    }
+
     pub(super) fn resource(&mut self, handle: Handle) -> &mut Object {
         &mut self.list[handle.0 as usize].resource
     }

@@ -14,6 +14,7 @@ use serde_json::{Number, Value, json};
 use super::{
     Mapper,
     entries::{Existing, Handle, Object, key},
+    person::is_no_number,
     table,
 };
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
 };
 
 /// What an order of a medicine is.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Role {
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Role {
     /// As it was asked for.
     Original,
     /// As the pharmacy has it.
@@ -74,10 +75,9 @@ impl<'m> Mapper<'m> {
         let texts = [6, 7].map(|field| self.reader.all(rxo, field, instruction));
         let dosage = self.dosage(texts.concat(), rxo, [2, 3, 4]);
         self.dispense(&mut request, rxo, [11, 12, 13]);
-        let who = self.reader.practitioner(rxo.field(14));
-        request.fill("requester", who);
+        self.requester(&mut request, rxo.field(14));
         let handle = self.add_medication(request, Role::Original, dosage);
-        self.order.amounts = [2, 3].map(|field| rxo.field(field)).to_vec();
+        self.order.amounts = [2, 3, 4].map(|field| rxo.field(field)).to_vec();
         self.order.original = Some(handle);
     }
 
@@ -89,13 +89,22 @@ impl<'m> Mapper<'m> {
         let texts = self.reader.all(rxe, 7, instruction);
         let dosage = self.dosage(texts, rxe, [3, 4, 5]);
         self.dispense(&mut request, rxe, [10, 11, 12]);
-        request.fill("requester", self.reader.practitioner(rxe.field(13)));
+        self.requester(&mut request, rxe.field(13));
         if let Some(number) = self.reader.text(rxe.field(15)) {
             let system = alloc::format!("{}/RXE-15", self.reception.namespace);
             request.push("identifier", Some(json!({ "system": system, "value": number })));
         }
         self.add_medication(request, role, dosage);
-        self.order.amounts = [3, 4].map(|field| rxe.field(field)).to_vec();
+        self.order.amounts = [3, 4, 5].map(|field| rxe.field(field)).to_vec();
+    }
+
+    /// Who ordered it, where ORC-12 does not say. Another than it says is listed.
+    fn requester(&self, request: &mut Object, who: Part<'m>) {
+        if !request.has("requester") {
+            request.put("requester", self.reader.practitioner(who));
+        } else if self.order.common.is_some_and(|orc| orc.field(12).raw() == who.raw()) {
+            who.whole();
+        }
     }
 
     fn control(&self) -> &'m str {
@@ -119,10 +128,12 @@ impl<'m> Mapper<'m> {
     }
 
     fn medication_request(&mut self, segment: Segment<'m>, code: u16, role: Role) -> Object {
+        self.read_common();
         let ids = [self.order_id(segment, 0, "PLAC"), self.order_id(segment, 0, "FILL")];
         let what = self.code_of(segment.field(code));
-        let whose = ids.iter().flatten().next().map(key);
-        self.order.key = whose.map(|whose| Vec::from([Some(whose)]));
+        let mut numbers = ids.iter().flatten().filter(|id| !is_no_number(id)).map(key);
+        self.order.key = numbers.next().map(|whose| Vec::from([Some(whose)]));
+        self.order.other_number = numbers.next().filter(|other| Some(other) != self.order.number());
         let mut request = Object::of("MedicationRequest");
         request.list("identifier", ids.into_iter().flatten().collect());
         request.set("status", self.status_of(role));
@@ -141,8 +152,19 @@ impl<'m> Mapper<'m> {
 
     fn add_medication(&mut self, mut request: Object, role: Role, dosage: Object) -> Handle {
         self.close_medication();
+        // What a later message says of one would be said of the other.
+        let number = self.order.number().cloned();
+        let is_first = number.is_none_or(|number| self.medicines.insert((number, role)));
+        if !is_first {
+            self.refuse(Refusal::SameOrder(self.place));
+        }
         let known_by = self.of_order("RXE", &[Some(role.name().to_string())]);
         request.push("identifier", known_by.clone());
+        // A pharmacy that ends it may send its own number only.
+        let other = self.order.other_number.clone();
+        let also = other
+            .and_then(|other| self.derived("RXE", &[Some(other), Some(role.name().to_string())]));
+        request.push("identifier", also);
         let is_new = matches!(self.control(), "NW" | "");
         let is_of_another = role == Role::Original && self.is_refill();
         let existing = if is_new || is_of_another { Existing::Keep } else { Existing::Replace };
@@ -154,7 +176,8 @@ impl<'m> Mapper<'m> {
         handle
     }
 
-    /// The least and most of what is given at once, and its unit.
+    /// The least and most of what is given at once, and its unit. Where one of them cannot be read, the other is still
+    /// only an end; where they are in the wrong order, nobody knows which of them is wrong.
     fn dosage(
         &self,
         texts: Vec<Value>,
@@ -163,19 +186,36 @@ impl<'m> Mapper<'m> {
     ) -> Object {
         let mut dosage = Object::default();
         texts.iter().filter_map(Value::as_str).for_each(|text| dosage.append("text", text));
-        let amount = |field: u16| {
-            let part = segment.field(field);
-            if part.is_empty() { None } else { self.reader.quantity(part, segment.field(unit)) }
-        };
-        let dose = match (amount(least), amount(most)) {
-            (Some(low), Some(high)) => {
-                json!({ "doseRange": { "low": Value::from(low), "high": Value::from(high) } })
+        let amount = |field: u16| self.amount(segment.field(field), segment.field(unit));
+        let (mut low, mut high) = (amount(least), amount(most));
+        if is_above(low.as_ref(), high.as_ref()) {
+            [least, most].into_iter().for_each(|field| self.reader.note(segment.field(field)));
+            (low, high) = (None, None);
+        }
+        let is_whole = segment.field(most).is_empty() || segment.field(most).is_null();
+        let dose = match low {
+            Some(dose) if is_whole => Some(json!({ "doseQuantity": Value::from(dose) })),
+            low => {
+                let mut range = Object::default();
+                range.put("low", low);
+                range.put("high", high);
+                range.some().map(|range| json!({ "doseRange": range }))
             }
-            (Some(dose), None) | (None, Some(dose)) => json!({ "doseQuantity": Value::from(dose) }),
-            (None, None) => return dosage,
         };
-        dosage.push("doseAndRate", Some(dose));
+        dosage.push("doseAndRate", dose);
         dosage
+    }
+
+    /// A number and its unit. Nothing is given or handed out in less than none.
+    fn amount(&self, number: Part<'m>, unit: Part<'m>) -> Option<Object> {
+        if number.is_empty() {
+            return None;
+        }
+        if number.raw().trim().starts_with('-') {
+            self.reader.note(number);
+            return None;
+        }
+        self.reader.quantity(number, unit)
     }
 
     /// Gives an order its dosage: one for each timing, each of them whole, since it is read by itself.
@@ -231,10 +271,7 @@ impl<'m> Mapper<'m> {
         [amount, unit, again]: [u16; 3],
     ) {
         let mut dispense = Object::default();
-        if !segment.field(amount).is_empty() {
-            let quantity = self.reader.quantity(segment.field(amount), segment.field(unit));
-            dispense.put("quantity", quantity.map(Value::from));
-        }
+        dispense.put("quantity", self.amount(segment.field(amount), segment.field(unit)));
         let repeats = self.reader.count(segment.field(again));
         dispense.put("numberOfRepeatsAllowed", repeats);
         request.put("dispenseRequest", dispense.some());
@@ -291,7 +328,7 @@ impl<'m> Mapper<'m> {
             // Each alone would be less than what is to be taken.
             _ => {
                 let texts: Vec<String> =
-                    patterns.iter().filter_map(|pattern| pattern.whole()).collect();
+                    patterns.iter().filter_map(|pattern| self.reader.whole(*pattern)).collect();
                 Some(json!({ "text": texts.join("; ") }))
             }
         };
@@ -349,7 +386,12 @@ impl<'m> Mapper<'m> {
         if amount.is_empty() || amount.is_null() {
             return None;
         }
-        let dose = self.reader.composite_quantity(amount)?;
+        let dose = self.reader.composite_quantity(amount);
+        // The order's own amount would stand for one that cannot be read.
+        let Some(dose) = dose.filter(|_| !amount.raw().trim().starts_with('-')) else {
+            self.refuse(Refusal::Dose(self.place.at(2)));
+            return None;
+        };
         if dose.get("unit").is_some() {
             return Some(dose);
         }
@@ -387,6 +429,9 @@ impl<'m> Mapper<'m> {
 
     /// RXR: how and where it is given. A second is another way, for which there is no place.
     pub(super) fn route(&mut self, rxr: Segment<'m>) {
+        if self.order.immunization.is_none() && self.order.medication.is_none() {
+            return;
+        }
         if mem::replace(&mut self.order.is_routed, true) {
             return;
         }
@@ -406,6 +451,9 @@ impl<'m> Mapper<'m> {
 
     /// RXA: what was given. In the messages taken here it is a vaccine.
     pub(super) fn administration(&mut self, rxa: Segment<'m>) {
+        // What follows is told (RE); of what else is done with an order, a vaccine that was given says nothing.
+        let is_told = self.control() == "RE";
+        self.order.common.filter(|_| is_told).into_iter().for_each(|orc| _ = orc.field(1).text());
         let ids = [self.order_id(rxa, 0, "PLAC"), self.order_id(rxa, 0, "FILL")];
         // 9999 stands in ORC-3 of refusals and of what others gave: everybody's number, and so nobody's.
         let is_own = |id: &Value| id.get("value").is_none_or(|value| value != "9999");
@@ -434,8 +482,7 @@ impl<'m> Mapper<'m> {
         given.put("recorded", self.reader.date_time(rxa.field(22)));
         self.vaccination_source(&mut given, rxa);
         self.vaccine(&mut given, rxa);
-        let action = self.reader.text(rxa.field(21));
-        let is_change = matches!(action.as_deref(), Some("U" | "D"));
+        let is_change = matches!(self.action(rxa.field(21)), Some("U" | "D"));
         let existing = if is_change { Existing::Replace } else { Existing::Keep };
         let handle = self.entries.add(given, known_by.as_ref(), existing);
         self.order.key = known_by.is_some().then(|| Vec::from(about));
@@ -487,11 +534,10 @@ impl<'m> Mapper<'m> {
 
     fn vaccine(&self, given: &mut Object, rxa: Segment<'m>) {
         // 999 is "not known" in the immunization guides.
-        if rxa.field(6).raw().trim() != "999" && !rxa.field(6).is_empty() {
-            let dose = self.reader.quantity(rxa.field(6), rxa.field(7));
-            given.put("doseQuantity", dose.map(Value::from));
-        } else {
+        if rxa.field(6).raw().trim() == "999" {
             rxa.field(6).text();
+        } else {
+            given.put("doseQuantity", self.amount(rxa.field(6), rxa.field(7)));
         }
         for who in self.reader.all(rxa, 10, |reader, part| reader.practitioner(part)) {
             let role = table::concept(&table::v2("0443"), "AP");
@@ -510,6 +556,17 @@ impl<'m> Mapper<'m> {
             given.push("reasonCode", Some(reason));
         }
     }
+}
+
+/// Of two amounts that are not negative, the first is more.
+fn is_above(low: Option<&Object>, high: Option<&Object>) -> bool {
+    let parts = |amount: &Object| {
+        let number = amount.value("value").map(plain).unwrap_or_default();
+        let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
+        // Without zeros in front, the longer is more; without zeros behind, fractions are in the order of their text.
+        (whole.len(), whole.to_string(), fraction.to_string())
+    };
+    low.zip(high).is_some_and(|(low, high)| parts(low) > parts(high))
 }
 
 /// A number without zeros at the end of its fraction.

@@ -2,8 +2,16 @@
 //!
 //! A merge joins two charts, which nobody may do unasked. So it is told, not carried out: who remains, and who was
 //! the same person all along.
+//!
+//! What [`super::map`] makes of a patient is found again by identifiers that begin with the patient's. Who joins two
+//! charts therefore gives what is in the subsumed one those of the surviving too: a correction under the new number
+//! would else stand beside what it corrects.
+//!
+//! Not here: whatever else the message says of them (names, addresses, visits), and its attachment: it is neither
+//! mapped nor listed, and the caller keeps [`Message::bytes`]. Numbers that may be of several people are left out.
 
 use alloc::{
+    collections::BTreeSet,
     string::{String, ToString},
     vec::Vec,
 };
@@ -65,7 +73,8 @@ pub(super) fn merges(message: &Message, reception: &Reception<'_>) -> Result<Vec
                 let surviving = identifiers(&reader, pid, &[3, 2], Some(&today), at)?;
                 let mut subsumed = identifiers(&reader, segment, &[1, 4], None, path.at(1))?;
                 // Senders list what both had, such as a national number, which the patient keeps.
-                subsumed.retain(|identifier| !surviving.contains(identifier));
+                let kept: BTreeSet<&Identifier> = surviving.iter().collect();
+                subsumed.retain(|identifier| !kept.contains(identifier));
                 if subsumed.is_empty() {
                     return Err(Refusal::SamePatient(path.at(1)));
                 }
@@ -87,6 +96,8 @@ fn identifiers(
     path: Path,
 ) -> Result<Vec<Identifier>, Refusal> {
     let mut found = Vec::new();
+    // Thousands of them, each compared with each, would take seconds.
+    let mut known = BTreeSet::new();
     let mut is_sent = false;
     for (field, place) in fields.iter().zip(["PID-3", "PID-2"]) {
         for identifier in reader.all(segment, *field, |reader, part| reader.identifier(part, place))
@@ -98,7 +109,7 @@ fn identifiers(
             let part =
                 |name| identifier.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
             let identifier = Identifier { system: part("system"), value: part("value") };
-            if !found.contains(&identifier) {
+            if known.insert(identifier.clone()) {
                 found.push(identifier);
             }
         }

@@ -23,6 +23,21 @@ use crate::{
 const SSN: &str = "http://hl7.org/fhir/sid/us-ssn";
 const BIRTH_TIME: &str = "http://hl7.org/fhir/StructureDefinition/patient-birthTime";
 
+/// Types of numbers (table 0203) by which no patient is known.
+#[rustfmt::skip]
+const SHARED: &[&str] = &[
+    // Accounts and visits. Temporary numbers (MRT, PNT) stay: they are of those whom nobody knows yet, until a merge.
+    "AN", "ANC", "AND", "ANT", "VN",
+    // Of a family, a guarantor, an insurance, a card that pays or an employment. Medicare's is a family's in Australia.
+    "SS", "MC", "MB", "SN", "GI", "GN", "EI", "EN", "WC", "WCN", "NII", "NIIP", "NH", "XV", "BA", "BC", "AM", "DI",
+    "DS", "MS", "VS",
+    // Of those who treat, and where.
+    "DDS", "DEA", "DFN", "DN", "DO", "DPM", "ESN", "FI", "LANR", "LN", "MCD", "MCR", "MD", "NBSNR", "NE", "NP", "NPI",
+    "OD", "PA", "PPIN", "PRN", "RI", "RN", "RPH", "SL", "TRL", "UPIN", "XX",
+    // Of orders, specimens and things.
+    "ACSN", "LACSN", "FILL", "PLAC", "SID", "USID", "ASID", "SNO", "SNBSN", "STN", "UDI", "GL",
+];
+
 impl<'m> Mapper<'m> {
     pub(super) fn patient(&mut self, pid: Segment<'m>) {
         let mut patient = Object::of("Patient");
@@ -185,7 +200,8 @@ impl<'m> Mapper<'m> {
         let called = names.first().and_then(full_name);
         let given = self.reader.all(nk1, 33, |reader, part| reader.identifier(part, "NK1-33"));
         // Their number may be that of kin of several patients, each of whom has them apart.
-        let Some(about) = given.first().map(key).or(called) else {
+        let number = given.iter().find(|number| !is_no_number(number));
+        let Some(about) = number.map(key).or(called) else {
             self.reader.note(nk1.field(2));
             self.reader.note(nk1.field(33));
             return;
@@ -277,35 +293,21 @@ fn is_record_number(identifier: &Value) -> bool {
     matches!(code, Some("MR" | "MRN" | "PI" | "PT"))
 }
 
-/// A number that may be of several people, or not of a patient: of an account, visit, family's insurance, guarantor,
-/// employee, specimen or order.
+/// A number that may be of several people, or not of a patient (table 0203), or that is none.
 pub(super) fn is_shared(identifier: &Value) -> bool {
     let code = identifier.pointer("/type/coding/0/code").and_then(Value::as_str);
-    matches!(
-        code,
-        Some(
-            "AN" | "ANC"
-                | "AND"
-                | "ANT"
-                | "VN"
-                | "SS"
-                | "EI"
-                | "EN"
-                | "SN"
-                | "MB"
-                | "XX"
-                | "BA"
-                | "GI"
-                | "GN"
-                | "WC"
-                | "NII"
-                | "NIIP"
-                | "ACSN"
-                | "FILL"
-                | "PLAC"
-                | "SID"
-        )
-    )
+    let is_of_others =
+        code.is_some_and(|code| SHARED.contains(&code.to_ascii_uppercase().as_str()));
+    is_of_others || is_no_number(identifier)
+}
+
+/// What senders write where there is no number.
+pub(super) fn is_no_number(identifier: &Value) -> bool {
+    let value = identifier.get("value").and_then(Value::as_str).unwrap_or_default();
+    let letters = value.chars().filter(|letter| letter.is_alphanumeric());
+    let plain: String = letters.map(|letter| letter.to_ascii_uppercase()).collect();
+    let is_word = matches!(plain.as_str(), "UNKNOWN" | "UNK" | "NONE" | "NULL" | "NA");
+    is_word || plain.chars().all(|letter| letter == '0')
 }
 
 /// The end (CX.8) is before `today`, as far as the end says.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Mapper,
     entries::{Existing, Object, key},
+    person::is_no_number,
     table,
 };
 use crate::message::{Part, Segment};
@@ -26,16 +27,17 @@ impl<'m> Mapper<'m> {
     pub(super) fn adverse_reaction(&mut self, iam: Segment<'m>) {
         let Some(code) = self.coded(iam) else { return };
         let given = self.reader.entity(iam.field(7), "IAM-7", "");
-        let about = given.as_ref().map(key).or_else(|| code_key(&code));
-        let known_by = self.own("IAM", None, &[about]);
+        // Where a number is given to another allergy, both are told: one too many harms less than one too few.
+        let about = [given.as_ref().map(key), code_key(&code)];
+        let known_by = self.own("IAM", None, &about);
         let ids = given.into_iter().chain(known_by.clone()).collect();
         let mut allergy = self.allergy_of(iam, code, ids);
-        let action = self.reader.text(iam.field(6));
-        self.allergy_status(&mut allergy, iam, action.as_deref() == Some("D"));
+        let action = self.action(iam.field(6));
+        self.allergy_status(&mut allergy, iam, action == Some("D"));
         allergy.put("onsetDateTime", self.reader.date_time(iam.field(11)));
         allergy.put("recordedDate", self.reader.date_time(iam.field(13)));
         self.reactions(&mut allergy, iam, 5);
-        let existing = self.by_action(action.as_deref());
+        let existing = self.by_action(action);
         self.add_problem(allergy, known_by.as_ref(), existing);
     }
 
@@ -139,8 +141,8 @@ impl<'m> Mapper<'m> {
         let mut condition = Object::of("Condition");
         condition.list("identifier", given.into_iter().chain(known_by.clone()).collect());
         let kind = self.reader.text(dg1.field(6));
-        let action = self.reader.text(dg1.field(21));
-        let is_deleted = action.as_deref() == Some("D");
+        let action = self.action(dg1.field(21));
+        let is_deleted = action == Some("D");
         condition.put("verificationStatus", verification(kind.as_deref(), is_deleted));
         let category = table::concept(&table::hl7("condition-category"), "encounter-diagnosis");
         condition.push("category", Some(category));
@@ -150,7 +152,7 @@ impl<'m> Mapper<'m> {
         condition.put("onsetDateTime", when);
         condition.put("recordedDate", self.reader.date_time(dg1.field(19)));
         condition.put("asserter", self.reader.practitioner(dg1.field(16)));
-        let existing = self.by_action(action.as_deref());
+        let existing = self.by_action(action);
         let reference = self.add_problem(condition, known_by.as_ref(), existing);
         if !is_deleted {
             self.diagnosis_of_visit(dg1, kind.as_deref(), reference);
@@ -185,9 +187,9 @@ impl<'m> Mapper<'m> {
         let about = self.about_visit(given.as_ref(), &code, when.clone());
         let known_by = self.own("PR1", self.visit_key.as_ref(), &about);
         procedure.list("identifier", given.into_iter().chain(known_by.clone()).collect());
-        let action = self.reader.text(pr1.field(20));
+        let action = self.action(pr1.field(20));
         // PR1 is of procedures "that were performed"; one that lies ahead is an order.
-        let is_deleted = action.as_deref() == Some("D");
+        let is_deleted = action == Some("D");
         procedure.set("status", if is_deleted { "entered-in-error" } else { "completed" });
         procedure.put("category", self.reader.tabled(pr1.field(6), "0230"));
         procedure.set("code", code);
@@ -200,7 +202,7 @@ impl<'m> Mapper<'m> {
             }
         }
         procedure.push("reasonCode", self.reader.concept(pr1.field(15)));
-        let existing = self.by_action(action.as_deref());
+        let existing = self.by_action(action);
         self.add_problem(procedure, known_by.as_ref(), existing);
     }
 
@@ -212,7 +214,7 @@ impl<'m> Mapper<'m> {
         code: &Value,
         when: Option<String>,
     ) -> [Option<String>; 3] {
-        match given.map(key) {
+        match given.filter(|given| !is_no_number(given)).map(key) {
             Some(given) if self.visit_key.is_some() => [Some(given), None, None],
             given => [given, code_key(code), when],
         }
@@ -231,6 +233,12 @@ impl<'m> Mapper<'m> {
         let about: Vec<Option<String>> =
             visit.cloned().map(Some).into_iter().chain(about.iter().cloned()).collect();
         self.derived(segment, &about)
+    }
+
+    /// Tables 0206 and 0323.
+    pub(super) fn action(&self, part: Part<'m>) -> Option<&'static str> {
+        self.reader
+            .code(part, |code| ["A", "D", "U", "X"].into_iter().find(|action| *action == code))
     }
 
     /// Field of actions (table 0206 and 0323): what is deleted or updated is newer than what there is.

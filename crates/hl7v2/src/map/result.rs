@@ -6,7 +6,9 @@
 //! code and sub-id.
 //!
 //! Not here: what a result without a sub-id is once its own time (OBX-14) is another than before and than that of its
-//! order. It is a second result, as of a series, and the first keeps its status until its sender withdraws it.
+//! order. It is a second result, as of a series, and the first keeps its status until its sender withdraws it. Nor
+//! which of several results of one order, code and sub-id is meant where one of them is sent again: it is taken for
+//! the first, and so on in the order in which they stand.
 
 use alloc::{
     format,
@@ -22,7 +24,7 @@ use super::{
     Kind, Mapper,
     datatype::{display, number},
     entries::{Existing, Handle, Object, key},
-    person::yes_or_no,
+    person::{is_no_number, yes_or_no},
     table,
 };
 use crate::{
@@ -38,21 +40,27 @@ impl<'m> Mapper<'m> {
         self.close_order();
         self.noted = None;
         self.order.common = Some(orc);
-        for field in [1, 2, 3, 5] {
-            orc.field(field).text();
-        }
+    }
+
+    /// What stands in ORC is said of what follows it. Where nothing does, none of it is read, and so it is listed.
+    pub(super) fn read_common(&self) {
+        let Some(orc) = self.order.common else { return };
+        orc.field(1).text();
+        self.reader.code(orc.field(5), |status| table::is_order_status(status).then_some(()));
     }
 
     /// An OBR begins an order unless the ORC before it did.
     pub(super) fn observation_request(&mut self, obr: Segment<'m>) {
-        if self.order.request.is_some() {
+        let is_after_results = self.order.common.is_none() && self.order.has_results;
+        if self.order.request.is_some() || is_after_results {
             self.close_order();
         }
         obr.field(1).text();
+        self.read_common();
         let placer = self.order_id(obr, 2, "PLAC");
         let filler = self.order_id(obr, 3, "FILL");
         let what = self.code_of(obr.field(4));
-        let whose = filler.as_ref().or(placer.as_ref()).map(key);
+        let whose = [&filler, &placer].into_iter().flatten().find(|id| !is_no_number(id)).map(key);
         self.order.key = whose.map(|whose| Vec::from([Some(whose), what, self.parent_key(obr)]));
         self.order.parent = self.parent(obr);
         let ids: Vec<Value> = [placer, filler].into_iter().flatten().collect();
@@ -87,10 +95,17 @@ impl<'m> Mapper<'m> {
         let at = if kind == "PLAC" { 2 } else { 3 };
         let place = format!("ORC-{at}");
         let own = (field > 0).then(|| self.reader.entity(segment.field(field), &place, kind));
-        own.flatten().or_else(|| {
-            let common = self.order.common?;
-            self.reader.entity(common.field(at), &place, kind)
-        })
+        let common = self.order.common.map(|orc| orc.field(at));
+        match (own.flatten(), common) {
+            (Some(own), Some(common)) => {
+                // The same is said twice; another number is listed.
+                if common.raw() == segment.field(field).raw() {
+                    common.whole();
+                }
+                Some(own)
+            }
+            (own, common) => own.or_else(|| self.reader.entity(common?, &place, kind)),
+        }
     }
 
     fn service_request(&mut self, obr: Segment<'m>, ids: &[Value]) {
@@ -146,6 +161,7 @@ impl<'m> Mapper<'m> {
         report.put("subject", self.refer(self.patient));
         report.put("encounter", self.refer(self.encounter));
         self.order.collected = self.reader.date_time(obr.field(7));
+        self.order.collected_key = self.reader.time_key(obr.field(7));
         if obr.field(8).is_empty() {
             report.put("effectiveDateTime", self.order.collected.clone());
         } else {
@@ -230,7 +246,7 @@ impl<'m> Mapper<'m> {
             self.reader.note(obx.field(11));
         }
         let given = self.reader.entity(obx.field(21), "OBX-21", "");
-        let known_by = self.result_id(obx, given.as_ref(), when.as_ref());
+        let known_by = self.result_id(obx, given.as_ref(), self.reader.time_key(obx.field(14)));
         if is_untold && known_by.is_none() {
             return None;
         }
@@ -264,21 +280,34 @@ impl<'m> Mapper<'m> {
         &self,
         obx: Segment<'m>,
         given: Option<&Value>,
-        when: Option<&String>,
+        when: Option<String>,
     ) -> Option<Value> {
-        let sub_id = self.reader.text(obx.field(4));
         if given.is_some() {
-            return self.numbered("OBX", given);
+            return self.numbered_result(obx, given);
         }
+        let sub_id = self.reader.text(obx.field(4));
         let is_ordered = self.order.key.is_some() || self.order.request.is_some();
         if !is_ordered && when.is_none() {
             return None;
         }
-        let is_of_order = is_ordered && when == self.order.collected.as_ref();
-        let by_time = when.filter(|_| !is_of_order && (sub_id.is_none() || !is_ordered)).cloned();
+        let is_of_order = is_ordered && when == self.order.collected_key;
+        let by_time = when.filter(|_| !is_of_order && (sub_id.is_none() || !is_ordered));
         let mut about = Vec::from([self.code_of(obx.field(3)), sub_id]);
         about.extend(by_time.map(Some));
         if is_ordered { self.of_order("OBX", &about) } else { self.derived("OBX", &about) }
+    }
+
+    /// By OBX-21. Without an authority it is often a counter of each message, and of one code in one order at most.
+    pub(super) fn numbered_result(&self, obx: Segment<'m>, given: Option<&Value>) -> Option<Value> {
+        let given = given?;
+        if [2, 3, 4].iter().any(|part| !obx.field(21).component(*part).is_empty()) {
+            return self.numbered("OBX", Some(given));
+        }
+        let about = [Some(key(given)), self.code_of(obx.field(3))];
+        match self.order.key {
+            Some(_) => self.of_order("OBX", &about),
+            None => self.derived("OBX", &about),
+        }
     }
 
     fn observation_of(
@@ -363,7 +392,12 @@ impl<'m> Mapper<'m> {
             _ => obx.repetitions(5).filter_map(|part| self.value_of(obx, part, kind)).collect(),
         };
         match <[(&str, Value); 1]>::try_from(values) {
-            Ok([(key, value)]) => observation.set(key, value),
+            Ok([(key, value)]) => {
+                observation.set(key, value);
+                if key == "valueString" {
+                    observation.push("note", self.unit_of_text(obx));
+                }
+            }
             Err(values) if values.is_empty() => {
                 let is_asked = obx.field(11).raw().trim() != "N";
                 let why = if is_asked { "unknown" } else { "not-asked" };
@@ -382,6 +416,13 @@ impl<'m> Mapper<'m> {
         }
     }
 
+    /// Texts have no unit in FHIR, and numbers that cannot be read are texts.
+    fn unit_of_text(&self, obx: Segment<'m>) -> Option<Value> {
+        let code = self.reader.text(obx.field(6));
+        let unit = code.or_else(|| self.reader.text(obx.field(6).component(2)))?;
+        Some(json!({ "text": format!("Unit: {unit}") }))
+    }
+
     /// A value of its type; what is none, as it was written.
     fn value_of(
         &self,
@@ -391,7 +432,7 @@ impl<'m> Mapper<'m> {
     ) -> Option<(&'static str, Value)> {
         self.typed_value(obx, part, kind).or_else(|| {
             let is_said = part.components().any(|piece| !piece.is_empty() && !piece.is_null());
-            part.whole().filter(|_| is_said).map(|text| ("valueString", text.into()))
+            self.reader.whole(part).filter(|_| is_said).map(|text| ("valueString", text.into()))
         })
     }
 
@@ -455,7 +496,8 @@ impl<'m> Mapper<'m> {
 
     /// The lines of a text, which TX and FT send as repetitions.
     pub(super) fn lines(&self, obx: Segment<'m>) -> Option<String> {
-        let lines: Vec<String> = obx.repetitions(5).filter_map(|part| part.whole()).collect();
+        let lines: Vec<String> =
+            obx.repetitions(5).filter_map(|part| self.reader.whole(part)).collect();
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
@@ -465,6 +507,7 @@ impl<'m> Mapper<'m> {
         self.noted = None;
         let is_part = self.document.is_some() || self.order.report.is_some();
         if is_part && self.is_withdrawn(obx) {
+            self.document.iter_mut().for_each(|document| document.is_withdrawn = true);
             return;
         }
         let attachment = match kind {
@@ -472,7 +515,10 @@ impl<'m> Mapper<'m> {
             _ => self.encapsulated(obx),
         };
         let Some(attachment) = attachment else { return };
-        obx.field(11).text();
+        // Forms have no status of their own; one that differs from what everybody takes them for is listed.
+        if obx.field(11).raw().trim() == "F" {
+            obx.field(11).text();
+        }
         if let Some(document) = &mut self.document {
             document.attachments.push(attachment);
         } else if let Some(report) = self.order.report {
@@ -514,13 +560,15 @@ impl<'m> Mapper<'m> {
         attachment.put("contentType", media_type(&media));
         attachment.put("title", self.title(obx));
         if let Some(data) = data {
-            let bytes = match encoding.to_ascii_lowercase().as_str() {
-                "base64" => STANDARD.decode(data.split_whitespace().collect::<String>()).ok(),
-                "hex" => unhex(&data),
-                _ => Some(data.into_bytes()),
+            let (bytes, unread) = match encoding.to_ascii_lowercase().as_str() {
+                "base64" => (STANDARD.decode(data.split_whitespace().collect::<String>()).ok(), 5),
+                "hex" => (unhex(&data), 5),
+                "a" | "" => (Some(data.into_bytes()), 5),
+                // Bytes in a code that nobody knows are no text.
+                _ => (None, 4),
             };
             if bytes.is_none() {
-                self.reader.note(part.component(5));
+                self.reader.note(part.component(unread));
             }
             // FHIR takes no data without a type.
             attachment.fill("contentType", bytes.as_ref().map(|_| UNKNOWN_MEDIA));
@@ -614,13 +662,12 @@ impl<'m> Mapper<'m> {
     /// NTE: a note to what stands before it.
     pub(super) fn note(&mut self, nte: Segment<'m>) {
         let Some(noted) = self.noted else { return };
-        let lines: Vec<String> = nte.repetitions(3).filter_map(|part| part.whole()).collect();
+        let lines: Vec<String> =
+            nte.repetitions(3).filter_map(|part| self.reader.whole(part)).collect();
         if lines.is_empty() {
             return;
         }
-        for field in [1, 2, 4] {
-            nte.field(field).text();
-        }
+        nte.field(1).text();
         let text = lines.join("\n");
         if self.entries.resource(noted).text("resourceType") == "Appointment" {
             self.entries.resource(noted).append("comment", &text);

@@ -13,6 +13,7 @@
 //! 0119  CA         revoked, not active: who asks to cancel it is who ordered it
 //! 0119  HD         on-hold, not active, for the same reason
 //! 0119  RQ         revoked, not active: the order that replaces it is another (RO)
+//! 0119             before 0038 where it ends or holds an order that was active
 //! 0123  R          preliminary, not partial: nobody has verified what is there
 //! 0127  AA         environment, not biologic, which are preparations such as vaccines
 //! 0128             of a reaction its severity, and criticality only of an allergy without one
@@ -264,15 +265,32 @@ pub(super) fn report_status(code: &str) -> Option<&'static str> {
 }
 
 /// Tables 0038 (status) and 0119 (control), as the status of a request; nothing only where nothing was said.
+///
+/// The status is what the sender knows, the control what it does: of an order that was in process (`IP`), a
+/// discontinuation (`DC`) is the newer.
 pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'static str> {
-    match order_status {
-        "A" | "IP" | "SC" => return Some("active"),
-        "CA" | "DC" | "RP" => return Some("revoked"),
-        "CM" => return Some("completed"),
-        "ER" => return Some("unknown"),
-        "HD" => return Some("on-hold"),
+    let done = control_status(control);
+    match (order_status, done) {
+        ("A" | "IP" | "SC" | "HD", Some("revoked")) => return Some("revoked"),
+        ("A" | "IP" | "SC" | "HD", Some("on-hold")) => return Some("on-hold"),
+        ("A" | "IP" | "SC", _) => return Some("active"),
+        ("CA" | "DC" | "RP", _) => return Some("revoked"),
+        ("CM", _) => return Some("completed"),
+        ("ER", _) => return Some("unknown"),
+        ("HD", _) => return Some("on-hold"),
         _ => {}
     }
+    let is_told = !(order_status.is_empty() && control.is_empty());
+    // Also of results to come (RE) nobody knows whether they are the last, and of a status that changed (SC) to what.
+    done.or(is_told.then_some("unknown"))
+}
+
+/// Table 0038.
+pub(super) fn is_order_status(code: &str) -> bool {
+    matches!(code, "A" | "CA" | "CM" | "DC" | "ER" | "HD" | "IP" | "RP" | "SC")
+}
+
+fn control_status(control: &str) -> Option<&'static str> {
     Some(match control {
         // RO is the order that replaces another, and active as it.
         "NW" | "OK" | "XO" | "SN" | "RL" | "XX" | "PA" | "CH" | "RO" | "AF" | "PR" | "PY" => {
@@ -280,10 +298,7 @@ pub(super) fn request_status(order_status: &str, control: &str) -> Option<&'stat
         }
         "CA" | "OC" | "CR" | "DC" | "OD" | "DR" | "RP" | "RU" | "RQ" | "UA" | "DF" => "revoked",
         "HD" | "OH" | "HR" => "on-hold",
-        "" if order_status.is_empty() => return None,
-        // Also results to come (RE), of which nobody knows whether they are the last, and a status that changed (SC)
-        // to one that is not said.
-        _ => "unknown",
+        _ => return None,
     })
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Kind, Mapper,
     entries::{Existing, Object, key},
+    person::is_no_number,
     table,
 };
 use crate::{
@@ -64,6 +65,7 @@ impl<'m> Mapper<'m> {
             return None;
         }
         let number = number.or_else(|| self.reader.identifier(pv1.field(50), "PV1-50"));
+        let number = number.filter(|number| !is_no_number(number));
         if number.is_some() {
             let known_by = self.numbered("PV1", number.as_ref());
             return Some((number, known_by));
@@ -72,7 +74,7 @@ impl<'m> Mapper<'m> {
         if self.kind != Kind::Visit {
             return None;
         }
-        let begun = self.reader.date_time(pv1.field(44));
+        let begun = self.reader.time_key(pv1.field(44));
         let derived = self.derived("PV1", &[begun]);
         (derived.is_some() || self.is_trigger(&["A01", "A04"])).then_some((None, derived))
     }
