@@ -347,6 +347,7 @@ impl Client {
             window: draft.window,
             signers: List::from_vec(parties).map_err(|_| UsageError::TooManySigners)?,
             payload,
+            part: None,
         };
         let digest = command_digest(&command);
         let keys: Vec<_> = signers.iter().map(|actor| actor.key()).collect();

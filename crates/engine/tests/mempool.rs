@@ -39,6 +39,7 @@ fn pending_in(window: Window, organisation: u8, number: u32, documents: u64) -> 
         window,
         signers: List::from_vec(vec![Party::Member(MemberId([organisation; 16]))]).unwrap(),
         payload: Payload::AnchorAdd(AnchorAdd { root: Digest([2; 32]), documents }),
+        part: None,
     };
     let signed = sign(command, &[&SigningKey::from_seed(&[3; 32])]);
     Pending {

@@ -208,6 +208,7 @@ impl World {
             window: Window { from: BlockTime(now().0 - 2_000), until },
             signers: List::from_vec(vec![author.party]).unwrap(),
             payload: Payload::RecordAdd(add),
+            part: None,
         };
         assert_eq!(record_id_of(&command), Some(record));
         Draft { command, object, sealed }

@@ -149,6 +149,7 @@ impl Traffic {
             window,
             signers: List::from_vec(vec![party]).expect("one signer"),
             payload,
+            part: None,
         };
         sign(command, &[key])
     }
