@@ -197,7 +197,7 @@ impl Mempool {
         let mut queues = self.queues();
         match queues.look(&pending) {
             Inserted::New => {}
-            known => return Ok(known),
+            here @ (Inserted::Known | Inserted::IdTaken | Inserted::PlaceTaken) => return Ok(here),
         }
         queues.room_for(pending.payer, 1, pending.size())?;
         let lacks = |it: &Transaction| {

@@ -261,9 +261,10 @@ fn a_part_that_cannot_stand_there_keeps_all_of_them_out_and_leaves_no_trace() {
     for (script, expected) in cases {
         let mut here = world.clone();
         let unit = parts(&mut here, ID, script);
-        let why = match here.apply_unit(&unit).unwrap_err() {
-            Inadmissible::Signer(why) => format!("~{}", name_of(&why)),
-            other => name_of(&other),
+        let why = match here.apply_unit(&unit) {
+            Err(Inadmissible::Signer(why)) => format!("~{}", name_of(&why)),
+            Err(other) => name_of(&other),
+            Ok(outcomes) => panic!("{outcomes:?}"),
         };
         assert_eq!(why, expected, "{script}");
         here.end();
