@@ -15,6 +15,12 @@
 //! record be longer by just that time, so the command can be sent as soon as the upload is done. An upload
 //! that takes even longer is refused as expired and starts again.
 //!
+//! # Many records at once
+//!
+//! [`Client::add_records`] hands [`RECORDS_AT_ONCE`] records to custodians at a time and adds all of them in one
+//! transaction, which needs the windows of all of them to be open: so each is as long as it may be from now on, some nine
+//! minutes for small records, and all have to be at custodians by then.
+//!
 //! # Invariants
 //!
 //! * Memory is a few chunks of 1 MiB, whatever the size: each custodian has one chunk on its way, one
@@ -28,11 +34,12 @@ use std::{collections::BTreeMap, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::{
+    StreamExt as _, TryStreamExt as _,
     future::{join, join_all},
     stream,
 };
 use keepwell_crypto::{
-    body::{Dek, Encryptor},
+    body::{Dek, Encryptor, sealed_len},
     capsule::{Capsule, SaltedCapsule},
     command::record_id,
     custody::{FIRST_VERSION, verify_custody},
@@ -46,10 +53,10 @@ use keepwell_types::{
     command::{Payload, window_ms_max_of},
     encoding::List,
     id::{
-        ChartId, CommandId, Compartment, Digest, Epoch, OrganisationId, PublicKey, RecordId,
-        UniquenessTag, Version,
+        ChartId, CommandId, Compartment, Digest, Epoch, Location, OrganisationId, PublicKey,
+        RecordId, UniquenessTag, Version,
     },
-    limits::UPLOAD_BYTES_PER_MS,
+    limits::{TRANSACTION_COMMANDS_MAX, UPLOAD_BYTES_PER_MS},
     record::{Amended, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind},
     signoff::ApprovalRule,
     time::{BlockTime, Window},
@@ -65,7 +72,7 @@ use zeroize::Zeroize as _;
 
 use crate::{
     Client,
-    client::{Decided, Draft, now, random, rng},
+    client::{Decided, DecidedTransaction, Draft, now, random, rng},
     error::{
         ClientError, CustodyError, CustodyFault, CustodyProblem, KeyError, SealedObject, UsageError,
     },
@@ -79,6 +86,10 @@ const SPARE_MS: u64 = 2 * 60 * 1_000;
 const DURABLE: Duration = Duration::from_secs(120);
 /// Bytes of an acknowledgement.
 const ACKNOWLEDGEMENT_BYTES_MAX: usize = 1_024;
+/// Records that are on their way to custodians at one time, of those that are added together.
+pub const RECORDS_AT_ONCE: usize = 32;
+/// How far the clock of whoever adds records together may be ahead of the ledger's, in milliseconds.
+const AHEAD_MS: u64 = 60 * 1_000;
 
 /// What an author needs to know of a chart, checked once and good for many records: until a compartment
 /// is rotated, which the ledger's refusal says.
@@ -136,11 +147,49 @@ pub struct AddedRecord {
     pub faults: Vec<CustodyFault>,
 }
 
+/// A record that was sealed and lies at custodians.
+#[derive(Clone, Debug)]
+pub struct SealedRecord {
+    /// Its id.
+    pub record: RecordId,
+    /// What it was sealed under.
+    pub label: Label,
+    /// Where the entry stands that added it.
+    pub location: Location,
+    /// Custodians that did not do their part.
+    pub faults: Vec<CustodyFault>,
+}
+
+/// Records that were added together.
+#[derive(Clone, Debug)]
+pub struct AddedRecords {
+    /// In the order in which they were given.
+    pub records: Vec<SealedRecord>,
+    /// The proof for all of them.
+    pub decided: DecidedTransaction,
+}
+
+/// A record that lies at custodians, and the command that adds it, not yet signed.
+struct Prepared {
+    draft: Draft,
+    add: RecordAdd,
+    record: RecordId,
+    label: Label,
+    faults: Vec<CustodyFault>,
+}
+
 /// The window of a command that adds a record of so many bytes, begun `now`: see the module's explanation. It
 /// is as long as it may be and so begins minutes ago, since clocks differ.
 pub fn window_for(now: BlockTime, sealed_bytes: u64) -> Window {
     let until = now.plus_ms(SPARE_MS + sealed_bytes / UPLOAD_BYTES_PER_MS);
     Window { from: BlockTime(until.0.saturating_sub(window_ms_max_of(sealed_bytes))), until }
+}
+
+/// The window of a command that adds a record of so many bytes together with others, begun `now`: as long as it may be,
+/// from now on.
+fn window_among(now: BlockTime, sealed_bytes: u64) -> Window {
+    let from = BlockTime(now.0.saturating_sub(AHEAD_MS));
+    Window { from, until: from.plus_ms(window_ms_max_of(sealed_bytes)) }
 }
 
 /// The key of a compartment at the epoch that the ledger has: on the sheet, or on the one of keys to come if
@@ -189,9 +238,62 @@ impl Client {
         new: &NewRecord,
         (content, content_bytes): (impl AsyncRead + Unpin, u64),
     ) -> Result<AddedRecord, ClientError> {
+        let window = window_for(now(), sealed_len(content_bytes));
+        let prepared =
+            self.seal_record(actor, authoring, (new, window), (content, content_bytes)).await?;
+        let Prepared { draft, add, record, label, faults } = prepared;
+        let decided = self.submit(&[actor], draft, Payload::RecordAdd(add)).await?.accepted()?;
+        Ok(AddedRecord { record, label, decided, faults })
+    }
+
+    /// Seals the content of each record, stores it, and adds all of them: after the commands that come `before`, in one
+    /// transaction with those, so that all of it takes effect or nothing does.
+    ///
+    /// A custodian stores for charts that are on the ledger: a chart that is opened `before` has no record among these.
+    /// Where one record cannot be stored nothing is sent; what lies at custodians by then and is on no ledger they
+    /// destroy themselves.
+    pub async fn add_records(
+        &self,
+        actor: &Actor,
+        before: Vec<(Draft, Payload)>,
+        records: Vec<(&Authoring, NewRecord, &[u8])>,
+    ) -> Result<AddedRecords, ClientError> {
+        let given = before.len() + records.len();
+        if given == 0 || given > TRANSACTION_COMMANDS_MAX {
+            return Err(UsageError::TransactionCommands { given }.into());
+        }
+        let begun = now();
+        let prepared: Vec<Prepared> = stream::iter(records)
+            .map(async |(authoring, new, content)| {
+                let content_bytes = content.len() as u64;
+                let window = window_among(begun, sealed_len(content_bytes));
+                self.seal_record(actor, authoring, (&new, window), (content, content_bytes)).await
+            })
+            .buffered(RECORDS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let first = before.len();
+        let adds = prepared.iter().map(|it| (it.draft, Payload::RecordAdd(it.add.clone())));
+        let commands = before.into_iter().chain(adds).collect();
+        let decided = self.submit_transaction(actor, commands).await?.accepted()?;
+        let records = (first..).zip(prepared).map(|(place, it)| SealedRecord {
+            record: it.record,
+            label: it.label,
+            location: decided.location(place),
+            faults: it.faults,
+        });
+        Ok(AddedRecords { records: records.collect(), decided })
+    }
+
+    /// Seals a record and hands it to custodians, for a command with this window.
+    async fn seal_record(
+        &self,
+        actor: &Actor,
+        authoring: &Authoring,
+        (new, window): (&NewRecord, Window),
+        (content, content_bytes): (impl AsyncRead + Unpin, u64),
+    ) -> Result<Prepared, ClientError> {
         let chain = self.consortium().chain();
-        let sealed_bytes = keepwell_crypto::body::sealed_len(content_bytes);
-        let window = window_for(now(), sealed_bytes);
         let draft = Draft { id: CommandId(random()), window };
         let record = record_id(&chain, &authoring.id, actor.party(), draft.id, window.until);
         let version = new.amends.map_or(FIRST_VERSION, |amended| amended.version);
@@ -229,8 +331,7 @@ impl Client {
             uniqueness: new.uniqueness,
             amends: new.amends,
         };
-        let decided = self.submit(&[actor], draft, Payload::RecordAdd(add)).await?.accepted()?;
-        Ok(AddedRecord { record, label, decided, faults })
+        Ok(Prepared { draft, add, record, label, faults })
     }
 }
 

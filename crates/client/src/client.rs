@@ -30,20 +30,22 @@ use keepwell_merkle::{
     receipt::{Receipt, VerifiedHeader, VerifiedReceipt},
 };
 use keepwell_types::{
-    command::{COMMAND_VERSION, Command, Entry, Payload},
-    encoding::List,
+    command::{COMMAND_VERSION, Command, Entry, Part, Payload, SignedCommand},
+    encoding::{List, encode},
     id::{
-        ChartId, CommandDigest, CommandId, GrantId, Location, LogPosition, MemberId, OrganisationId,
+        ChartId, CommandDigest, CommandId, GrantId, Location, LogPosition, MemberId,
+        OrganisationId, TransactionId,
     },
     limits::{
         COMMAND_BYTES_MAX, HANDOVER_BYTES_MAX, HANDOVERS_PAGE_MAX, RECEIPT_BYTES_MAX,
-        STATE_VALUE_BYTES_MAX,
+        STATE_VALUE_BYTES_MAX, TRANSACTION_BYTES_MAX,
     },
-    outcome::{Outcome, Verdict},
+    outcome::{Outcome, Rejection, Verdict},
     time::{BlockTime, Window},
     validators::epoch_of,
     wire::{
         LOG_PAGE_MAX, LogEntry, LogPage, OPENED_PAGE_MAX, OpenedPage, PlacedReceipt, StateProof,
+        TRANSACTION_RECEIPTS_BYTES_MAX, TransactionParts, TransactionReceipts,
     },
 };
 use minicbor::{Decode, Encode};
@@ -154,12 +156,65 @@ impl Decided {
 
     /// Itself if it was accepted, else why not.
     pub fn accepted(self) -> Result<Self, LedgerError> {
+        match self.refusal() {
+            None => Ok(self),
+            Some(refusal) => Err(refusal),
+        }
+    }
+
+    fn refusal(&self) -> Option<LedgerError> {
         match &self.outcome().verdict {
-            Verdict::Accepted => Ok(self),
-            Verdict::Rejected(rejection) => Err(LedgerError::Rejected {
+            Verdict::Accepted => None,
+            Verdict::Rejected(rejection) => Some(LedgerError::Rejected {
                 rejection: rejection.clone(),
                 at: self.outcome().location,
             }),
+        }
+    }
+}
+
+/// A transaction that was decided, and the proof of it: see [`Client::submit_transaction`].
+#[derive(Clone, Debug)]
+pub struct DecidedTransaction {
+    first: Decided,
+    /// The part for whose sake all were refused, where that is another one.
+    refused: Option<(usize, Decided)>,
+    parts: Vec<CommandDigest>,
+}
+
+impl DecidedTransaction {
+    /// The first part, whose receipt proves what became of all of them.
+    pub const fn first(&self) -> &Decided {
+        &self.first
+    }
+
+    /// The digests of all parts, in order.
+    pub fn parts(&self) -> &[CommandDigest] {
+        &self.parts
+    }
+
+    /// Where the part at `place` stands: the parts stand next to each other. [`Client::receipt`] brings its receipt.
+    pub fn location(&self, place: usize) -> Location {
+        let Location { height, index } = self.first.outcome().location;
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        Location { height, index: index.saturating_add(place) }
+    }
+
+    /// Which part was refused first, and its decision; nothing, if all were accepted.
+    pub fn refused(&self) -> Option<(usize, &Decided)> {
+        match &self.refused {
+            Some((place, decided)) => Some((*place, decided)),
+            None if self.first.outcome().verdict.is_accepted() => None,
+            None => Some((0, &self.first)),
+        }
+    }
+
+    /// Itself if all parts were accepted, else why the one was not that was refused first.
+    pub fn accepted(self) -> Result<Self, LedgerError> {
+        let refused = self.refused().and_then(|(_, decided)| decided.refusal());
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(self),
         }
     }
 }
@@ -339,6 +394,23 @@ impl Client {
         draft: Draft,
         payload: Payload,
     ) -> Result<Decided, ClientError> {
+        let signed = self.sign(signers, draft, payload, None)?;
+        let body = signed.encode();
+        let mut ask =
+            Ask::with_body(Method::POST, "/v1/commands".to_owned(), None, body, RECEIPT_BYTES_MAX);
+        ask.patience = DECISION;
+        let decided = self.ask(&ask, |bytes| self.decided(bytes, &signed)).await?;
+        self.note(decided.verified.header());
+        Ok(decided)
+    }
+
+    fn sign(
+        &self,
+        signers: &[&Actor],
+        draft: Draft,
+        payload: Payload,
+        part: Option<Part>,
+    ) -> Result<SignedCommand, UsageError> {
         let parties = signers.iter().map(|actor| actor.party()).collect();
         let command = Command {
             version: COMMAND_VERSION,
@@ -347,26 +419,113 @@ impl Client {
             window: draft.window,
             signers: List::from_vec(parties).map_err(|_| UsageError::TooManySigners)?,
             payload,
+            part,
         };
-        let digest = command_digest(&command);
         let keys: Vec<_> = signers.iter().map(|actor| actor.key()).collect();
-        let signed = sign(command, &keys);
-        let body = signed.encode();
-        let mut ask =
-            Ask::with_body(Method::POST, "/v1/commands".to_owned(), None, body, RECEIPT_BYTES_MAX);
+        Ok(sign(command, &keys))
+    }
+
+    /// A receipt, if it is of this very command.
+    fn decided(&self, bytes: &[u8], signed: &SignedCommand) -> Result<Decided, ProofFault> {
+        let receipt = Receipt::decode(bytes)?;
+        let verified = receipt.clone().verify_by(self.in_force().validators())?;
+        let is_it = matches!(verified.entry(), Entry::Signed(it) if it == signed);
+        if !is_it || verified.outcome().command != command_digest(&signed.command) {
+            return Err(ProofFault::OtherCommand);
+        }
+        Ok(Decided { receipt, verified })
+    }
+
+    /// Signs commands as one transaction, sends it and waits until it is decided: all of them took effect, or none.
+    ///
+    /// # What proves it
+    ///
+    /// The receipt of the first part proves that that command was accepted. The command says of how many parts it is the
+    /// first, and by the rules of the ledger, which whoever certified the block has followed, a block has all parts of a
+    /// transaction, by the same first signer, and none is accepted unless all are. Which commands those are nobody but
+    /// the signer could say, and `actor` signs one for each place of a new random transaction. So the one receipt is as
+    /// good as all of them.
+    ///
+    /// A command alone is sent as such, and is all of it.
+    pub async fn submit_transaction(
+        &self,
+        actor: &Actor,
+        commands: Vec<(Draft, Payload)>,
+    ) -> Result<DecidedTransaction, ClientError> {
+        let commands = match <[_; 1]>::try_from(commands) {
+            Ok([(draft, payload)]) => {
+                let first = self.submit(&[actor], draft, payload).await?;
+                return Ok(DecidedTransaction {
+                    parts: vec![first.command()],
+                    first,
+                    refused: None,
+                });
+            }
+            Err(commands) => commands,
+        };
+        let signed = self.sign_parts(actor, commands)?;
+        let target = "/v1/transactions".to_owned();
+        let (body, max) = (encode(&signed), TRANSACTION_RECEIPTS_BYTES_MAX);
+        let mut ask = Ask::with_body(Method::POST, target, Some(actor), body, max);
         ask.patience = DECISION;
-        let entry = Entry::Signed(signed);
-        let check = |bytes: &[u8]| {
-            let receipt = Receipt::decode(bytes)?;
-            let verified = receipt.clone().verify_by(self.in_force().validators())?;
-            if verified.outcome().command != digest || *verified.entry() != entry {
+        let decided = self.ask(&ask, |bytes| self.decided_transaction(bytes, &signed)).await?;
+        self.note(decided.first.verified.header());
+        Ok(decided)
+    }
+
+    /// Signs commands as the parts of a new transaction.
+    fn sign_parts(
+        &self,
+        actor: &Actor,
+        commands: Vec<(Draft, Payload)>,
+    ) -> Result<TransactionParts, UsageError> {
+        let (transaction, given) = (TransactionId(random()), commands.len());
+        let wrong_count = || UsageError::TransactionCommands { given };
+        if commands.is_empty() {
+            return Err(wrong_count());
+        }
+        let parts = u16::try_from(given).map_err(|_| wrong_count())?;
+        let mut signed = Vec::with_capacity(given);
+        for ((draft, payload), place) in commands.into_iter().zip(0..) {
+            let part = Part::new(transaction, place, parts).map_err(|_| wrong_count())?;
+            signed.push(self.sign(&[actor], draft, payload, Some(part))?);
+        }
+        // A block carries an entry for each, which says beside the command that it is one.
+        let entries = signed.iter().map(|it| encode(&Entry::Signed(it.clone())).len());
+        let bytes = entries.sum();
+        if bytes > TRANSACTION_BYTES_MAX {
+            return Err(UsageError::TransactionBytes { given: bytes });
+        }
+        List::from_vec(signed).map_err(|_| wrong_count())
+    }
+
+    /// What became of a transaction, if these receipts prove it.
+    fn decided_transaction(
+        &self,
+        bytes: &[u8],
+        signed: &TransactionParts,
+    ) -> Result<DecidedTransaction, ProofFault> {
+        let receipts: TransactionReceipts = decode(bytes, TRANSACTION_RECEIPTS_BYTES_MAX)?;
+        let at = |place: usize| signed.get(place).ok_or(ProofFault::OtherCommand);
+        let first = self.decided(&receipts.first, at(0)?)?;
+        let refused = match (&first.outcome().verdict, receipts.refused) {
+            (Verdict::Rejected(Rejection::Transaction { place }), Some(receipt)) => {
+                let place = usize::from(*place);
+                let refused = self.decided(&receipt, at(place)?)?;
+                match &refused.outcome().verdict {
+                    Verdict::Accepted | Verdict::Rejected(Rejection::Transaction { .. }) => {
+                        return Err(ProofFault::OtherCommand);
+                    }
+                    Verdict::Rejected(_) => Some((place, refused)),
+                }
+            }
+            (Verdict::Rejected(Rejection::Transaction { .. }), None) => {
                 return Err(ProofFault::OtherCommand);
             }
-            Ok(Decided { receipt, verified })
+            (Verdict::Accepted | Verdict::Rejected(_), _) => None,
         };
-        let decided = self.ask(&ask, check).await?;
-        self.note(decided.verified.header());
-        Ok(decided)
+        let parts = signed.iter().map(|it| command_digest(&it.command)).collect();
+        Ok(DecidedTransaction { first, refused, parts })
     }
 
     /// [`Self::submit`] now, for one signer; refused commands are errors.

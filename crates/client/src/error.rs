@@ -23,7 +23,10 @@ use keepwell_types::{
         CaseId, ChartId, Compartment, Digest, Epoch, GrantId, GroupId, LinkId, Location,
         LogPosition, MemberId, OrganisationId, RecordId, RequestId,
     },
-    limits::{CREDENTIAL_SCOPE_BYTES_MAX, NAME_BYTES_MAX, TEAM_MEMBERS_MAX},
+    limits::{
+        CREDENTIAL_SCOPE_BYTES_MAX, NAME_BYTES_MAX, TEAM_MEMBERS_MAX, TRANSACTION_BYTES_MAX,
+        TRANSACTION_COMMANDS_MAX,
+    },
     outcome::Rejection,
     signoff::Meaning,
     wire::SEED_TABLE_MAX,
@@ -160,6 +163,22 @@ pub enum UsageError {
     /// More parties than can sign one command.
     #[error("at most 16 parties sign one command; let administrators approve a motion instead")]
     TooManySigners,
+    /// More commands than one transaction has, or none.
+    #[error(
+        "a transaction has 1 to {TRANSACTION_COMMANDS_MAX} commands and these are {given}; send them in several"
+    )]
+    TransactionCommands {
+        /// How many there are.
+        given: usize,
+    },
+    /// More bytes than one transaction has.
+    #[error(
+        "the commands have {given} bytes, and those of one transaction {TRANSACTION_BYTES_MAX} at most; send them in several"
+    )]
+    TransactionBytes {
+        /// How many they have.
+        given: usize,
+    },
     /// The group is not on the ledger.
     #[error("group {0} is not on the ledger; check its id, or ask its organisation to form it")]
     NoSuchGroup(GroupId),

@@ -437,6 +437,7 @@ impl Rules<'_> {
             window: Window { from: BlockTime(0), until: BlockTime(1) },
             signers: List::from_vec(vec![actor.party()]).expect("one signer"),
             payload,
+            part: None,
         };
         verify(sign(command, &[actor.key()])).expect("it was signed a moment ago")
     }

@@ -37,6 +37,7 @@ fn command(number: u8, signers: u8, payload: Payload) -> Command {
         window: Window { from: BlockTime(10), until: BlockTime(20) },
         signers: List::from_vec(signers).unwrap(),
         payload,
+        part: None,
     }
 }
 

@@ -192,6 +192,7 @@ fn commands() {
         window: Window { from: BlockTime(1_000), until: BlockTime(2_000) },
         signers: List::from_vec(vec![Party::Member(MemberId([5; 16]))]).unwrap(),
         payload: payload.clone(),
+        part: None,
     };
     let signed = command::sign(command.clone(), &[&key]);
     let record = command::record_id(

@@ -7,6 +7,10 @@
 //!  peers  ──> channel ┘                                   └─> peers (clients' commands only)
 //! ```
 //!
+//! A transaction comes from its client whole, and is taken in whole or not at all. To peers its parts go like other
+//! commands, in as many messages as they need; each gathers them ([`crate::mempool`]). A part alone is taken from
+//! peers only: nobody else would bring the others.
+//!
 //! Signatures are checked here, off the path of consensus: a block whose commands all came in this way
 //! costs no signature check when it arrives.
 
@@ -21,8 +25,10 @@ use keepwell_ledger::{Halt, Lacks, View, accountable, state::Key};
 use keepwell_types::{
     DecodeError,
     command::SignedCommand,
-    id::{ChainId, CommandId, Height, Location},
-    limits::{COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX},
+    id::{ChainId, CommandId, Digest, Height, Location},
+    limits::{
+        COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX,
+    },
     outcome::{Outcome, Rejection},
     time::{BlockTime, Window},
 };
@@ -40,6 +46,8 @@ use crate::{
 
 /// Commands that may wait for their signatures to be checked.
 const OFFERS_MAX: usize = 8_192;
+/// Transactions that may wait for the same: 24 MiB of them.
+const TRANSACTIONS_MAX: usize = 32;
 /// Signatures are checked for so many commands at once.
 const BATCH_MAX: usize = 256;
 /// Bytes of commands in one message to peers.
@@ -94,6 +102,25 @@ pub enum Refused {
     /// Another command with this id was sent before.
     #[error("another command with this id was sent before; draw a new random id")]
     IdTaken,
+    /// Another command has this place in the transaction.
+    #[error(
+        "another command was signed for the same place of the same transaction; draw a new id for the transaction and sign all of its parts again"
+    )]
+    PlaceTaken,
+    /// A part of a transaction without the others.
+    #[error("the command is a part of a transaction; send all parts together")]
+    PartAlone,
+    /// Commands that are no transaction, or one that no block can have.
+    #[error(transparent)]
+    Transaction(#[from] NoTransaction),
+    /// Of a transaction, this part is refused, and so are the others.
+    #[error("part {place} of the transaction, counted from 0: {why}")]
+    Part {
+        /// Its place.
+        place: usize,
+        /// Why.
+        why: Box<Refused>,
+    },
     /// The ledger would refuse it for who signed it.
     #[error("{0}")]
     Signer(Rejection),
@@ -113,27 +140,114 @@ pub enum Refused {
     Stopping,
 }
 
+impl Refused {
+    fn at(place: usize, why: impl Into<Self>) -> Self {
+        Self::Part { place, why: Box::new(why.into()) }
+    }
+}
+
+/// Why commands are not one transaction that a block could have.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum NoTransaction {
+    /// Too few commands, or too many.
+    #[error("a transaction has 2 to {TRANSACTION_COMMANDS_MAX} commands and these are {given}")]
+    Count {
+        /// How many there are.
+        given: usize,
+    },
+    /// More bytes than fit into a block beside others.
+    #[error("the transaction has {given} bytes and may have {max}; make two of it")]
+    Bytes {
+        /// How many it has.
+        given: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// More commands than its organisation may have in a minute.
+    #[error(
+        "the transaction has {given} commands and its organisation may have {per_minute} in a minute; make several of it"
+    )]
+    Quota {
+        /// How many there are.
+        given: usize,
+        /// The quota.
+        per_minute: u32,
+    },
+    /// A command that is not the part that should be there.
+    #[error(
+        "command {place}, counted from 0, is not that part of the same transaction, of as many parts as came, signed first by the same signer; send all parts in their order"
+    )]
+    OutOfPlace {
+        /// Where.
+        place: usize,
+    },
+}
+
+/// Checks that `commands` are all parts of one transaction, in their order, and that a block could have them.
+fn check_transaction(commands: &[SignedCommand], per_minute: u32) -> Result<(), NoTransaction> {
+    let given = commands.len();
+    if !(2..=TRANSACTION_COMMANDS_MAX).contains(&given) {
+        return Err(NoTransaction::Count { given });
+    }
+    if given > per_minute as usize {
+        return Err(NoTransaction::Quota { given, per_minute });
+    }
+    let bytes = commands.iter().map(|it| RawEntry::signed(it).bytes().len()).sum();
+    if bytes > TRANSACTION_BYTES_MAX {
+        return Err(NoTransaction::Bytes { given: bytes, max: TRANSACTION_BYTES_MAX });
+    }
+    let of = |command: &SignedCommand| {
+        let (part, signer) = (command.command.part?, command.command.signers.first()?);
+        Some((part.transaction(), *signer))
+    };
+    let first = of(&commands[0]);
+    for (place, command) in commands.iter().enumerate() {
+        let part = command.command.part;
+        let is_there = part
+            .is_some_and(|it| usize::from(it.place()) == place && usize::from(it.parts()) == given);
+        if !is_there || of(command) != first {
+            return Err(NoTransaction::OutOfPlace { place });
+        }
+    }
+    Ok(())
+}
+
 type OutcomeOf = oneshot::Receiver<Result<Outcome, NoOutcome>>;
 
 struct Offer {
     bytes: Vec<u8>,
     /// Whoever waits for an answer; peers want none.
-    client: Option<Client>,
+    client: Option<Client<Outcome>>,
+}
+
+/// A transaction that is offered.
+struct Transaction {
+    parts: Vec<Vec<u8>>,
+    client: Client<Vec<Outcome>>,
 }
 
 /// A client that waits for an answer.
-struct Client {
-    answer: oneshot::Sender<Result<Outcome, Refused>>,
+struct Client<T> {
+    answer: oneshot::Sender<Result<T, Refused>>,
     /// Its request, for traces.
     request: Span,
     /// Ends when its command is taken in or refused.
     admission: Span,
 }
 
+impl<T> Client<T> {
+    fn new() -> (Self, oneshot::Receiver<Result<T, Refused>>) {
+        let (answer, outcome) = oneshot::channel();
+        let (request, admission) = (Span::current(), tracing::info_span!("admission"));
+        (Self { answer, request, admission }, outcome)
+    }
+}
+
 /// Takes commands in. Cheap to clone.
 #[derive(Clone)]
 pub struct Admission {
     offers: mpsc::Sender<Offer>,
+    transactions: mpsc::Sender<Transaction>,
 }
 
 impl Admission {
@@ -150,19 +264,29 @@ impl Admission {
         S: Sender<PublicKey = EngineKey>,
         R: Receiver<PublicKey = EngineKey>,
     {
-        let (offers, queue) = mpsc::channel(OFFERS_MAX);
-        let handle = runtime
-            .spawn(move |runtime| Worker { runtime, core, reader, sender }.run(receiver, queue));
-        (Self { offers }, handle)
+        let (offers, clients) = mpsc::channel(OFFERS_MAX);
+        let (transactions, whole) = mpsc::channel(TRANSACTIONS_MAX);
+        let handle = runtime.spawn(move |runtime| {
+            Worker { runtime, core, reader, sender }.run(receiver, clients, whole)
+        });
+        (Self { offers, transactions }, handle)
     }
 
     /// Offers a command and waits until it is final, or refused.
     pub async fn submit(&self, bytes: Vec<u8>) -> Result<Outcome, Refused> {
-        let (answer, outcome) = oneshot::channel();
-        let (request, admission) = (Span::current(), tracing::info_span!("admission"));
-        let offer = Offer { bytes, client: Some(Client { answer, request, admission }) };
+        let (client, outcome) = Client::new();
+        let offer = Offer { bytes, client: Some(client) };
         self.offers.send(offer).await.map_err(|_| Refused::Stopping)?;
         outcome.await.map_err(|_| Refused::Stopping)?
+    }
+
+    /// Offers all parts of a transaction, in their order, and waits until they are final, or refused. There is an
+    /// outcome for each.
+    pub async fn submit_transaction(&self, parts: Vec<Vec<u8>>) -> Result<Vec<Outcome>, Refused> {
+        let (client, outcomes) = Client::new();
+        let offer = Transaction { parts, client };
+        self.transactions.send(offer).await.map_err(|_| Refused::Stopping)?;
+        outcomes.await.map_err(|_| Refused::Stopping)?
     }
 }
 
@@ -178,16 +302,22 @@ where
     E: Clock + Spawner,
     S: Sender<PublicKey = EngineKey>,
 {
-    async fn run<R>(mut self, mut peers: R, mut clients: mpsc::Receiver<Offer>)
-    where
+    async fn run<R>(
+        mut self,
+        mut peers: R,
+        mut clients: mpsc::Receiver<Offer>,
+        mut transactions: mpsc::Receiver<Transaction>,
+    ) where
         R: Receiver<PublicKey = EngineKey>,
     {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
+            let mut whole = None;
             let forwarded = {
                 let from_peers = peers.recv().fuse();
                 let from_clients = clients.recv_many(&mut batch, BATCH_MAX).fuse();
-                pin_mut!(from_peers, from_clients);
+                let transaction = transactions.recv().fuse();
+                pin_mut!(from_peers, from_clients, transaction);
                 // In this order: `select!` draws lots of its own, and a run would not follow from its seed.
                 select_biased! {
                     message = from_peers => match message {
@@ -195,11 +325,123 @@ where
                         Err(_) => return,
                     },
                     count = from_clients => if count == 0 { return } else { Vec::new() },
+                    offered = transaction => {
+                        whole = offered;
+                        Vec::new()
+                    }
                 }
             };
             fill(&mut batch, forwarded, &mut clients);
             self.admit(std::mem::take(&mut batch)).await;
+            // However much comes of the others, each time one of these does.
+            if let Some(it) = whole.or_else(|| transactions.try_recv().ok()) {
+                self.admit_transaction(it).await;
+            }
         }
+    }
+
+    /// Takes a transaction in, or refuses it; answers its client then, or when it is final.
+    async fn admit_transaction(&mut self, Transaction { parts, client }: Transaction) {
+        match self.place_transaction(&parts).await {
+            Ok(PlacedAll::Waits { outcomes }) => {
+                self.forward(parts);
+                self.answer_when_all_final(outcomes, client);
+            }
+            Ok(PlacedAll::Final { raw, location }) => {
+                let (core, reader) = (self.core.clone(), self.reader.clone());
+                self.runtime.child("answer").spawn(move |_| async move {
+                    let outcomes = first_outcomes(&core, &*reader, &raw, location).await;
+                    reply(Some(client), outcomes);
+                });
+            }
+            Err(refused) => reply(Some(client), Err(refused)),
+        }
+    }
+
+    async fn place_transaction(&self, parts: &[Vec<u8>]) -> Result<PlacedAll, Refused> {
+        if parts.len() > TRANSACTION_COMMANDS_MAX {
+            return Err(NoTransaction::Count { given: parts.len() }.into());
+        }
+        let commands: Vec<_> = parts
+            .iter()
+            .enumerate()
+            .map(|(at, bytes)| SignedCommand::decode(bytes).map_err(|why| Refused::at(at, why)))
+            .collect::<Result<_, _>>()?;
+        check_transaction(&commands, self.core.genesis.parameters.commands_per_minute_max)?;
+        let verified = verify_all(commands);
+        let payers = self.payers(&verified).await;
+        let verified: Vec<_> = verified
+            .into_iter()
+            .enumerate()
+            .map(|(at, it)| it.map_err(|why| Refused::at(at, why)))
+            .collect::<Result<_, _>>()?;
+        let ids: Vec<_> = verified.iter().map(|it| it.command().id).collect();
+        // Whoever waits is noted first: the outcomes may come before the next line is done.
+        let outcomes: Vec<_> = ids.iter().map(|id| self.core.wait_for(*id)).collect();
+        let Some(placed) = self.place_all(verified, payers).transpose() else {
+            return Ok(PlacedAll::Waits { outcomes });
+        };
+        drop(outcomes);
+        ids.into_iter().for_each(|id| self.core.forget_waiters(id));
+        placed.map(|(raw, location)| PlacedAll::Final { raw, location })
+    }
+
+    /// Has all parts of a transaction wait, or none; where they are, if they were final already.
+    fn place_all(
+        &self,
+        parts: Vec<Verified>,
+        payers: Vec<Result<Payer, Refused>>,
+    ) -> Result<Option<(Vec<RawEntry>, Location)>, Refused> {
+        let place_of = |part: &Verified| {
+            self.core.index.command(part.command().id).map_err(|_| ReadError::Storage)
+        };
+        // What is final has its outcomes, whoever may act by now.
+        if let Some(location) = parts.first().map_or(Ok(None), place_of)? {
+            let raw = parts.iter().map(|it| RawEntry::signed(it.signed())).collect();
+            return Ok(Some((raw, location)));
+        }
+        let mut pending = Vec::with_capacity(parts.len());
+        for (at, (part, payer)) in parts.into_iter().zip(payers).enumerate() {
+            if place_of(&part)?.is_some() {
+                return Err(Refused::at(at, Refused::IdTaken));
+            }
+            pending.push(self.pending(part, payer).map_err(|why| Refused::at(at, why))?);
+        }
+        match self.core.mempool.insert_transaction(pending)? {
+            Inserted::New | Inserted::Known => Ok(None),
+            Inserted::IdTaken => Err(Refused::IdTaken),
+            Inserted::PlaceTaken => Err(Refused::PlaceTaken),
+        }
+    }
+
+    /// A command that may wait for a block, as far as can be said without the state.
+    fn pending(
+        &self,
+        verified: Verified,
+        payer: Result<Payer, Refused>,
+    ) -> Result<Pending, Refused> {
+        self.check_chain(&verified)?;
+        let (payer, window) = (payer?, verified.command().window);
+        self.check_window(window, verified.command().payload.window_ms_max())?;
+        let raw = RawEntry::signed(verified.signed());
+        Ok(Pending { verified, raw, payer, until: self.until(window) })
+    }
+
+    fn answer_when_all_final(&self, outcomes: Vec<OutcomeOf>, client: Client<Vec<Outcome>>) {
+        let Client { answer, request, admission } = client;
+        drop(admission);
+        let waiting = tracing::info_span!(parent: &request, "wait for block");
+        self.runtime.child("answer").spawn(move |_| async move {
+            let all = async {
+                let mut all = Vec::with_capacity(outcomes.len());
+                for outcome in outcomes {
+                    all.push(known(outcome.await)?);
+                }
+                Ok(all)
+            };
+            // A client that hung up needs no answer.
+            let _ = answer.send(all.instrument(waiting).await);
+        });
     }
 
     /// Takes a batch in; answers each client when its command is refused or final.
@@ -220,7 +462,7 @@ where
         let mut forward = Vec::new();
         for ((verified, payer), (bytes, client)) in verified.into_iter().zip(payers).zip(clients) {
             let admitted = match verified {
-                Ok(verified) => self.place(verified, payer),
+                Ok(verified) => self.place(verified, payer, client.is_some()),
                 Err(error) => Err(error.into()),
             };
             match (admitted, client) {
@@ -280,18 +522,36 @@ where
             .collect()
     }
 
-    fn place(&self, verified: Verified, payer: Result<Payer, Refused>) -> Result<Placed, Refused> {
+    /// Nobody is a member before the founding entries are executed, nor of another consortium.
+    fn check_chain(&self, verified: &Verified) -> Result<(), Refused> {
         if self.core.tip().height() == Height(0) {
-            // Nobody is a member before the founding entries are executed.
             return Err(ReadError::NotHere.into());
         }
+        let (given, ours) = (verified.command().chain, self.core.chain);
+        if given != ours {
+            return Err(Refused::WrongChain { given, ours });
+        }
+        Ok(())
+    }
+
+    /// A window of hours is for an upload, which is over. Whatever keeps a command out of blocks for as long as any
+    /// other one may wait keeps others of its payer out of the pool.
+    fn until(&self, window: Window) -> BlockTime {
+        window.until.min(self.now().plus_ms(COMMAND_WINDOW_MS_MAX))
+    }
+
+    fn place(
+        &self,
+        verified: Verified,
+        payer: Result<Payer, Refused>,
+        from_client: bool,
+    ) -> Result<Placed, Refused> {
+        self.check_chain(&verified)?;
         let payer = payer?;
         let command = verified.command();
-        if command.chain != self.core.chain {
-            return Err(Refused::WrongChain { given: command.chain, ours: self.core.chain });
-        }
         let (id, window) = (command.id, command.window);
         let window_ms_max = command.payload.window_ms_max();
+        let alone = from_client && command.part.is_some();
         let raw = RawEntry::signed(verified.signed());
         // Whoever waits is noted first: the outcome may come before the next line is done.
         let outcome = self.core.wait_for(id);
@@ -307,15 +567,16 @@ where
                 return Err(ReadError::Storage.into());
             }
         }
-        // A window of hours is for an upload, which is over. Whatever keeps a command out of blocks for as long as any
-        // other one may wait keeps others of its payer out of the pool.
-        let until = window.until.min(self.now().plus_ms(COMMAND_WINDOW_MS_MAX));
-        let pending = Pending { verified, raw, payer, until };
+        let pending = Pending { verified, raw, payer, until: self.until(window) };
         let insert = || match self.core.mempool.insert(pending)? {
             Inserted::New | Inserted::Known => Ok(()),
             Inserted::IdTaken => Err(Refused::IdTaken),
+            Inserted::PlaceTaken => Err(Refused::PlaceTaken),
         };
-        let placed = self.check_window(window, window_ms_max).and_then(|()| insert());
+        let may_wait = if alone { Err(Refused::PartAlone) } else { Ok(()) };
+        let placed = may_wait
+            .and_then(|()| self.check_window(window, window_ms_max))
+            .and_then(|()| insert());
         match placed {
             Ok(()) => Ok(Placed::Waits { outcome }),
             Err(refused) => {
@@ -350,24 +611,19 @@ where
         Ok(())
     }
 
-    fn answer_when_final(&self, outcome: OutcomeOf, client: Client) {
+    fn answer_when_final(&self, outcome: OutcomeOf, client: Client<Outcome>) {
         let Client { answer, request, admission } = client;
         drop(admission);
         let waiting = tracing::info_span!(parent: &request, "wait for block");
         self.runtime.child("answer").spawn(move |_| async move {
-            let outcome = match outcome.instrument(waiting).await {
-                Ok(Ok(outcome)) => Ok(outcome),
-                Ok(Err(NoOutcome::Expired)) => Err(Refused::Missed),
-                Err(_) => Err(Refused::Stopping),
-            };
             // A client that hung up needs no answer.
-            let _ = answer.send(outcome);
+            let _ = answer.send(known(outcome.instrument(waiting).await));
         });
     }
 
     /// Answers with what became of a command that was final already; not on the way of others, since
     /// it reads a block.
-    fn answer_again(&self, raw: RawEntry, location: Location, client: Client) {
+    fn answer_again(&self, raw: RawEntry, location: Location, client: Client<Outcome>) {
         let (core, reader) = (self.core.clone(), self.reader.clone());
         self.runtime.child("answer").spawn(move |_| async move {
             reply(Some(client), first_outcome(&core, &*reader, &raw, location).await);
@@ -379,7 +635,8 @@ where
         let mut message: Vec<Vec<u8>> = Vec::new();
         let mut size = 0;
         for bytes in commands {
-            if size + bytes.len() > FORWARD_BYTES_MAX - 4_096 {
+            let full = size + bytes.len() > FORWARD_BYTES_MAX - 4_096;
+            if full || message.len() == BATCH_MAX {
                 self.send(std::mem::take(&mut message));
                 size = 0;
             }
@@ -416,6 +673,24 @@ enum Placed {
     Final { raw: RawEntry, location: Location },
 }
 
+enum PlacedAll {
+    /// All parts wait for a block.
+    Waits { outcomes: Vec<OutcomeOf> },
+    /// The first one, or another with its id, was final already.
+    Final { raw: Vec<RawEntry>, location: Location },
+}
+
+/// What whoever waited for an outcome is told.
+fn known(
+    outcome: Result<Result<Outcome, NoOutcome>, oneshot::error::RecvError>,
+) -> Result<Outcome, Refused> {
+    match outcome {
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(NoOutcome::Expired)) => Err(Refused::Missed),
+        Err(_) => Err(Refused::Stopping),
+    }
+}
+
 /// What became of the command at `location`, if `raw` is that command.
 async fn first_outcome(
     core: &Core,
@@ -423,17 +698,32 @@ async fn first_outcome(
     raw: &RawEntry,
     location: Location,
 ) -> Result<Outcome, Refused> {
+    let mut outcomes = first_outcomes(core, reader, std::slice::from_ref(raw), location).await?;
+    Ok(outcomes.pop().ok_or(ReadError::Storage)?)
+}
+
+/// What became of the commands from `location` on, if `raw` are those.
+async fn first_outcomes(
+    core: &Core,
+    reader: &dyn Reader,
+    raw: &[RawEntry],
+    location: Location,
+) -> Result<Vec<Outcome>, Refused> {
+    let from = location.index as usize;
     let block = reader.block(location.height).await?;
-    let first = block.entries().get(location.index as usize).ok_or(ReadError::Storage)?;
-    if first.leaf() != raw.leaf() {
+    let first = block.entries().get(from..).ok_or(ReadError::Storage)?;
+    let leaves = |entries: &[RawEntry]| -> Vec<Digest> {
+        entries.iter().take(raw.len()).map(RawEntry::leaf).collect()
+    };
+    if leaves(first) != leaves(raw) {
         return Err(Refused::IdTaken);
     }
     let line = core.index.block(location.height).map_err(|_| ReadError::Storage)?;
     let outcomes = line.ok_or(ReadError::NotHere)?.outcomes.into_vec();
-    Ok(outcomes.into_iter().nth(location.index as usize).ok_or(ReadError::Storage)?)
+    Ok(outcomes.into_iter().skip(from).take(raw.len()).collect())
 }
 
-fn reply(client: Option<Client>, outcome: Result<Outcome, Refused>) {
+fn reply<T>(client: Option<Client<T>>, outcome: Result<T, Refused>) {
     if let Some(client) = client {
         // A client that hung up needs no answer.
         let _ = client.answer.send(outcome);

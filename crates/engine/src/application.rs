@@ -37,7 +37,7 @@ use futures::StreamExt as _;
 use keepwell_crypto::command::{validators_digest, verify_all};
 use keepwell_ledger::{
     BlockContext,
-    execute::{ApplyError, CheckedEntry, Executed, Execution, keys_of},
+    execute::{ApplyError, CheckedEntry, Executed, Execution, keys_of, units},
     state::{Key, Value},
 };
 use keepwell_types::{
@@ -126,8 +126,8 @@ impl Application {
         }
     }
 
-    /// Executes `entries` on `parent`. With `skip_unfit`, entries that make a block invalid are left
-    /// out; without, they make it invalid.
+    /// Executes `entries` on `parent`. With `skip_unfit`, entries and whole transactions that make a block
+    /// invalid are left out; without, they make it invalid.
     #[tracing::instrument(name = "execute", skip_all)]
     async fn run<E: StorageContext + Spawner>(
         &self,
@@ -141,7 +141,9 @@ impl Application {
             Height(1) => Execution::founding(context, &self.core.genesis),
             _ => Execution::new(context),
         };
-        let keys = entries.iter().flat_map(|(_, entry)| keys_of(entry));
+        let (raw, entries): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+        let mut raw = raw.into_iter();
+        let keys = entries.iter().flat_map(keys_of);
         let keys = keys.chain([Key::Protocol]).collect();
         self.load::<E>(&batch, parent, keys, &mut execution).await;
         let plan = execution.view().protocol().expect("its key was loaded in the line before");
@@ -151,19 +153,20 @@ impl Application {
             return pending().await;
         }
         let mut included = Vec::with_capacity(entries.len());
-        for (raw, entry) in entries {
+        for unit in units(&entries) {
+            let raw: Vec<_> = raw.by_ref().take(unit.len()).collect();
             loop {
-                match execution.apply(&entry) {
+                match execution.apply_unit(unit) {
                     Ok(_) => {
-                        included.push((raw, entry.id()));
+                        included.extend(raw.into_iter().zip(unit.iter().map(CheckedEntry::id)));
                         break;
                     }
                     Err(ApplyError::Lacks(key)) => {
                         self.load::<E>(&batch, parent, BTreeSet::from([key]), &mut execution).await;
                     }
                     Err(ApplyError::Inadmissible(reason)) if skip_unfit => {
-                        tracing::debug!(%reason, "left a command out of the block");
-                        if let Some(id) = entry.id() {
+                        tracing::debug!(%reason, entries = unit.len(), "left out of the block");
+                        for id in unit.iter().filter_map(CheckedEntry::id) {
                             self.core.mempool.postpone(id, again_after(time));
                         }
                         break;

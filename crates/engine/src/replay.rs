@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use keepwell_crypto::command::{validators_digest, verify_all};
 use keepwell_ledger::{
     BlockContext,
-    execute::{ApplyError, CheckedEntry, Execution, Inadmissible},
+    execute::{ApplyError, CheckedEntry, Execution, Inadmissible, units},
     state::{Key, Value},
 };
 use keepwell_types::{
@@ -124,8 +124,8 @@ impl Replay {
         execution.load(Key::Protocol, self.value(&Key::Protocol));
         let plan = execution.view().protocol().expect("its key was loaded in the line before");
         self.known.check(plan, height)?;
-        for entry in &entries {
-            while let Err(error) = execution.apply(entry) {
+        for unit in units(&entries) {
+            while let Err(error) = execution.apply_unit(unit) {
                 match error {
                     ApplyError::Lacks(key) => {
                         let value = self.value(&key);

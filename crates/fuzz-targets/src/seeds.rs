@@ -618,6 +618,7 @@ fn command_of(payload: Payload) -> SignedCommand {
         window: WINDOW,
         signers: list(vec![Party::Member(MEMBER)]),
         payload,
+        part: None,
     };
     command::sign(command, &[&key(3)])
 }

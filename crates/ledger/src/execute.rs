@@ -8,13 +8,24 @@
 //!           decide ─> changes ─> outcome ─> the chart's log
 //!              │ refused
 //!              └───────────────> outcome ─> the chart's log
+//!
+//!  a transaction: all parts admissible? ─no─> the block is invalid
+//!                   │ yes
+//!                   ├─> decide each on what the one before it left ─> outcomes
+//!                   └─> one is refused ─> undo them ─> each is refused
 //! ```
 //!
 //! # Invariants
 //!
 //! * An entry takes effect whole or not at all: everything that it reads is read before anything is
-//!   written, so an entry that lacks a key can be tried again.
-//! * A refusal changes nothing but what every command changes: replay slot, quota, log of the chart.
+//!   written, so an entry that lacks a key can be tried again. So does a transaction, whose writes are
+//!   undone if one of its parts is refused.
+//! * A refusal changes nothing but what every command changes: replay slot, quota, log of the chart. A
+//!   chart that the refused transaction would have opened has no log.
+//! * The parts of a transaction stand next to each other, all of them, in the order of their places, by one
+//!   first signer. Anything else is a block that no leader may make: it cannot cut one up or add to it.
+//! * Whether the parts may stand there is found before any of them is decided, on the state before all of them.
+//! * A transaction costs as much as its parts would on their own, however many keys it lacks at first.
 //! * Whether a block is valid depends on what its proposer could see, never on what is decided.
 //! * A command stands in a block only if its first signer signed it, may act, and has quota left. So no
 //!   leader can put acts into a chart's log that nobody did, and nobody can fill it without end.
@@ -24,6 +35,7 @@
 //! in the header, which are compared by `keepwell-engine`.
 
 use alloc::vec::Vec;
+use core::slice;
 
 use keepwell_crypto::command::{Verified, genesis_digest};
 use keepwell_merkle::{
@@ -32,12 +44,12 @@ use keepwell_merkle::{
 };
 use keepwell_types::{
     access::{RecordName, Target},
-    command::{COMMAND_VERSION, Command, Payload},
+    command::{COMMAND_VERSION, Command, Part, Payload},
     genesis::Genesis,
     grant::Grantee,
     id::{
         ChainId, ChartId, CommandDigest, CommandId, Digest, Height, Location, LogPosition,
-        OrganisationId,
+        OrganisationId, TransactionId,
     },
     limits::REPLAY_IDS_PER_SLOT_MAX,
     member::Party,
@@ -52,7 +64,7 @@ use crate::{
     signer::accountable,
     state::{ChartLog, Key, LogLine, Quota, RecordEntry, ReplaySlot, SpentId, Validators, Value},
     validators::handed_over,
-    view::{Lacks, View},
+    view::{Lacks, Mark, View},
 };
 
 /// Milliseconds of a minute, the span of a quota.
@@ -125,13 +137,28 @@ pub enum Inadmissible {
         /// The quota.
         per_minute: u32,
     },
+    /// A part of a transaction without the others, or not where it belongs.
+    #[error(
+        "part {place} of the {parts} parts of transaction {transaction}, counted from 0, is not in its place: send all parts together, signed first by the same signer"
+    )]
+    OutOfPlace {
+        /// The transaction.
+        transaction: TransactionId,
+        /// The first place where something else stands, or nothing.
+        place: u16,
+        /// How many parts belong together.
+        parts: u16,
+    },
 }
 
 impl Inadmissible {
     /// Whether the same command may be admissible in a later block.
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::NotYet { .. } | Self::SlotFull(_) | Self::QuotaExceeded { .. } => true,
+            Self::NotYet { .. }
+            | Self::SlotFull(_)
+            | Self::QuotaExceeded { .. }
+            | Self::OutOfPlace { .. } => true,
             Self::UnknownVersion { .. }
             | Self::WrongChain { .. }
             | Self::WindowTooLong { .. }
@@ -143,13 +170,13 @@ impl Inadmissible {
     }
 }
 
-/// Why an entry was not executed.
+/// Why an entry, or a transaction, was not executed.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum ApplyError {
-    /// This key must be loaded first; nothing has happened.
-    #[error("{0:?} is not loaded: load it and apply the entry again")]
+    /// This key must be loaded first; nothing has happened, unless the same is applied again.
+    #[error("{0:?} is not loaded: load it and apply the same again")]
     Lacks(Key),
-    /// The entry cannot stand in this block; nothing has happened.
+    /// It cannot stand in this block; nothing has happened.
     #[error(transparent)]
     Inadmissible(#[from] Inadmissible),
 }
@@ -264,6 +291,18 @@ impl CheckedEntry {
         }
     }
 
+    const fn signed(&self) -> Option<&Verified> {
+        match self {
+            Self::Genesis { .. } => None,
+            Self::Signed(command) => Some(command),
+        }
+    }
+
+    /// Of which transaction it is a part.
+    pub fn part(&self) -> Option<Part> {
+        self.signed()?.command().part
+    }
+
     /// The id that makes it single-use; genesis entries have none.
     pub fn id(&self) -> Option<CommandId> {
         match self {
@@ -271,6 +310,37 @@ impl CheckedEntry {
             Self::Signed(command) => Some(command.command().id),
         }
     }
+}
+
+/// What of `entries`, which are a block's, is executed together: single entries, and transactions. Whether a
+/// transaction is one is found when it is executed.
+pub fn units(entries: &[CheckedEntry]) -> impl Iterator<Item = &[CheckedEntry]> {
+    let mut rest = entries;
+    core::iter::from_fn(move || {
+        let parts = match rest.first()?.part() {
+            Some(part) if part.place() == 0 => usize::from(part.parts()),
+            Some(_) | None => 1,
+        };
+        let (unit, after) = rest.split_at(parts.min(rest.len()));
+        rest = after;
+        Some(unit)
+    })
+}
+
+/// Checks that `unit` is a transaction, whole and in order; `first` is its first entry's part.
+fn check_parts(first: Part, unit: &[CheckedEntry]) -> Result<(), Inadmissible> {
+    let (transaction, parts) = (first.transaction(), first.parts());
+    let signer = |entry: &CheckedEntry| entry.signed()?.command().signers.first().copied();
+    for place in 0..parts {
+        let belongs = |entry: &CheckedEntry| {
+            entry.part() == Part::new(transaction, place, parts).ok()
+                && signer(entry) == signer(&unit[0])
+        };
+        if !unit.get(usize::from(place)).is_some_and(belongs) {
+            return Err(Inadmissible::OutOfPlace { transaction, place, parts });
+        }
+    }
+    Ok(())
 }
 
 /// The keys that deciding an entry reads whatever the state is. There may be more: those the execution
@@ -366,7 +436,9 @@ fn payload_keys(payload: &Payload) -> Vec<Key> {
         Payload::CaseState(it) => [Key::Case(it.chart, it.case)].into(),
         Payload::CaseAcknowledge(it) => [Key::Case(it.chart, it.case)].into(),
         Payload::RecordAdd(it) => {
-            it.custody.iter().map(|by| Key::Organisation(by.custodian)).collect()
+            let custodians = it.custody.iter().map(|by| Key::Organisation(by.custodian));
+            let last = it.amends.map(|amended| Key::Record(it.chart, amended.record.position));
+            custodians.chain(last).collect()
         }
         Payload::RecordRestrict(it) | Payload::RecordLift(it) => {
             record_keys(it.chart, &it.record).into()
@@ -460,12 +532,29 @@ pub struct Execution {
     view: View,
     outcomes: Vec<Outcome>,
     leaves: Vec<Leaf>,
+    under_way: Option<UnderWay>,
+}
+
+/// A transaction that lacked a key, up to which it is executed.
+#[derive(Clone, Debug)]
+struct UnderWay {
+    /// Its first part.
+    first: CommandDigest,
+    /// Of its parts, so many may stand here; their ids are spent and their quota is used.
+    admitted: usize,
+    /// What had been written by then.
+    admission: Mark,
+    /// Outcomes and leaves of the block before it.
+    outcomes: usize,
+    leaves: usize,
+    /// The first part that was refused, and why. What the parts had done is undone.
+    refused: Option<(u16, Rejection)>,
 }
 
 impl Execution {
     /// Begins a block, with nothing loaded.
     pub const fn new(block: BlockContext) -> Self {
-        Self { block, view: View::new(), outcomes: Vec::new(), leaves: Vec::new() }
+        Self { block, view: View::new(), outcomes: Vec::new(), leaves: Vec::new(), under_way: None }
     }
 
     /// Begins block 1, which puts those on record who validate first.
@@ -482,42 +571,176 @@ impl Execution {
         self.view.load(key, value);
     }
 
-    /// The state as the entries so far have left it, as far as it is loaded.
+    /// The state as the entries so far have left it, as far as it is loaded: the first parts of a transaction that lacks
+    /// a key included.
     pub const fn view(&self) -> &View {
         &self.view
     }
 
-    /// Executes the next entry and returns what was decided.
+    /// Executes the next entry, which is a part of nothing, and returns what was decided.
     pub fn apply(&mut self, entry: &CheckedEntry) -> Result<&Outcome, ApplyError> {
-        let index = u32::try_from(self.outcomes.len()).expect("a block has far less than 2^32");
-        let location = Location { height: self.block.height, index };
+        let outcomes = self.apply_unit(slice::from_ref(entry))?;
+        Ok(outcomes.first().expect("an entry has an outcome"))
+    }
+
+    /// Executes the next unit (see [`units`]), an entry or a transaction, and returns what was decided on each of it.
+    ///
+    /// A transaction that lacks a key goes on from there when it is applied again, or has not happened when anything
+    /// else is.
+    pub fn apply_unit(&mut self, unit: &[CheckedEntry]) -> Result<&[Outcome], ApplyError> {
+        let Some(entry) = unit.first() else { return Ok(&[]) };
+        self.give_up_unless(entry.digest());
+        let before = match (entry.part(), unit) {
+            (Some(part), unit) => self.apply_transaction(part, unit)?,
+            (None, [entry]) => self.apply_single(entry)?,
+            (None, _) => panic!("entries that are no parts are executed one by one"),
+        };
+        Ok(&self.outcomes[before..])
+    }
+
+    /// Executes an entry; how many outcomes there were before.
+    fn apply_single(&mut self, entry: &CheckedEntry) -> Result<usize, ApplyError> {
+        let (before, location) = (self.outcomes.len(), self.location());
         let (decision, quota) = match entry {
-            CheckedEntry::Genesis { payload, .. } => (self.decide_genesis(index, payload)?, None),
+            CheckedEntry::Genesis { payload, .. } => {
+                (self.decide_genesis(location.index, payload)?, None)
+            }
             CheckedEntry::Signed(command) => {
                 let quota = admissible(&self.view, &self.block, command)?;
-                let decision = decided(decide(&self.view, &self.block, index, command))?;
+                let decision = decided(decide(&self.view, &self.block, location.index, command))?;
                 (decision, Some((quota, command.command())))
             }
         };
-        let chart = entry.payload().chart();
-        let log = self.log_to_extend(chart, &decision)?;
+        let log = self.log_to_extend(entry.payload().chart(), &decision)?;
         // Everything is read: from here on nothing can fail.
         if let Some((quota, command)) = quota {
             self.spend_id(command);
             self.use_quota(quota);
         }
+        self.note(entry.digest(), log, decision);
+        Ok(before)
+    }
+
+    /// Executes a transaction; how many outcomes there were before.
+    fn apply_transaction(
+        &mut self,
+        first: Part,
+        unit: &[CheckedEntry],
+    ) -> Result<usize, ApplyError> {
+        let mut it = match self.under_way.take() {
+            Some(it) => it,
+            None => {
+                check_parts(first, unit)?;
+                self.begin(unit[0].digest())
+            }
+        };
+        let before = it.outcomes;
+        match self.carry_on(&mut it, unit) {
+            Ok(()) => self.view.end_journal(),
+            Err(error) => {
+                match error {
+                    ApplyError::Lacks(_) => self.under_way = Some(it),
+                    ApplyError::Inadmissible(_) => self.give_up(&it),
+                }
+                return Err(error);
+            }
+        }
+        Ok(before)
+    }
+
+    fn begin(&mut self, first: CommandDigest) -> UnderWay {
+        self.view.begin_journal();
+        let (outcomes, leaves) = (self.outcomes.len(), self.leaves.len());
+        UnderWay { first, admitted: 0, admission: Mark::BEGINNING, outcomes, leaves, refused: None }
+    }
+
+    /// Executes what is left of a transaction, up to the first key that is not loaded.
+    fn carry_on(&mut self, it: &mut UnderWay, unit: &[CheckedEntry]) -> Result<(), ApplyError> {
+        while let Some(part) = unit.get(it.admitted).and_then(CheckedEntry::signed) {
+            let quota = admissible(&self.view, &self.block, part)?;
+            self.spend_id(part.command());
+            self.use_quota(quota);
+            it.admitted += 1;
+            it.admission = self.view.mark();
+        }
+        while let place = self.outcomes.len() - it.outcomes
+            && let Some(part) = unit.get(place).and_then(CheckedEntry::signed)
+        {
+            let decision = match &it.refused {
+                None => decided(decide(&self.view, &self.block, self.location().index, part))?,
+                Some((first, why)) if place == usize::from(*first) => Err(why.clone()),
+                Some((first, _)) => Err(Rejection::Transaction { place: *first }),
+            };
+            match decision {
+                Err(why) if it.refused.is_none() => self.refuse(it, why),
+                decision => self.decide_part(part, decision)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn decide_part(
+        &mut self,
+        part: &Verified,
+        decision: Result<Changes, Rejection>,
+    ) -> Result<(), Lacks> {
+        let log = self.log_to_extend(part.command().payload.chart(), &decision)?;
+        self.note(part.digest(), log, decision);
+        Ok(())
+    }
+
+    /// Undoes what the parts so far have done, since the next one is refused.
+    fn refuse(&mut self, it: &mut UnderWay, why: Rejection) {
+        let place = u16::try_from(self.outcomes.len() - it.outcomes);
+        it.refused = Some((place.expect("there are as many parts as a part says"), why));
+        self.view.undo(it.admission);
+        self.outcomes.truncate(it.outcomes);
+        self.leaves.truncate(it.leaves);
+    }
+
+    /// Undoes what is done of a transaction, as if nobody had begun it.
+    fn give_up(&mut self, it: &UnderWay) {
+        self.view.undo(Mark::BEGINNING);
+        self.view.end_journal();
+        self.outcomes.truncate(it.outcomes);
+        self.leaves.truncate(it.leaves);
+    }
+
+    /// Gives up the transaction that is under way, unless `next` is its first part.
+    fn give_up_unless(&mut self, next: CommandDigest) {
+        if let Some(it) = self.under_way.take_if(|it| it.first != next) {
+            self.give_up(&it);
+        }
+    }
+
+    /// Where the next entry stands.
+    fn location(&self) -> Location {
+        let index = u32::try_from(self.outcomes.len()).expect("a block has far less than 2^32");
+        Location { height: self.block.height, index }
+    }
+
+    /// Carries a decision out, and keeps its outcome.
+    fn note(
+        &mut self,
+        command: CommandDigest,
+        log: Option<(ChartId, ChartLog)>,
+        decision: Result<Changes, Rejection>,
+    ) {
+        let location = self.location();
         let (verdict, record) = self.settle(decision);
-        let outcome = Outcome { command: entry.digest(), location, time: self.block.time, verdict };
+        let outcome = Outcome { command, location, time: self.block.time, verdict };
         if let Some((chart, log)) = log {
             self.append(chart, log, &outcome, record);
         }
         self.outcomes.push(outcome);
-        Ok(self.outcomes.last().expect("it was pushed in the line before"))
     }
 
     /// Ends the block, or names the key that must be loaded first and hands the block back.
     #[expect(clippy::result_large_err, reason = "the block itself comes back, to be tried again")]
-    pub fn finish(self) -> Result<Executed, (Self, Key)> {
+    pub fn finish(mut self) -> Result<Executed, (Self, Key)> {
+        if let Some(it) = self.under_way.take() {
+            self.give_up(&it);
+        }
         let mut history = match self.view.history() {
             Ok(history) => history.cloned().unwrap_or_default(),
             Err(Lacks(key)) => return Err((self, key)),

@@ -7,10 +7,12 @@
 //! # Invariants
 //!
 //! * What was written in a view is never overwritten by what is loaded into it.
+//! * What was written since a [`Mark`] can be undone, at the cost of those writes. What was loaded since stays: it is
+//!   what the state before the block has.
 //! * A value stands only under a key of its kind; a database that has it otherwise is damaged, and the
 //!   view panics rather than decide from it.
 
-use alloc::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use keepwell_merkle::range::Peaks;
 use keepwell_types::{
@@ -39,6 +41,17 @@ pub struct Lacks(pub Key);
 #[derive(Clone, Debug, Default)]
 pub struct View {
     entries: BTreeMap<Key, Loaded>,
+    /// What stood under keys before they were written, in the order of the writes; while a transaction is under way.
+    journal: Option<Vec<(Key, Option<Loaded>)>>,
+}
+
+/// A point to which writes can be undone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Mark(usize);
+
+impl Mark {
+    /// Before the first write that the journal has.
+    pub(crate) const BEGINNING: Self = Self(0);
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +63,7 @@ struct Loaded {
 impl View {
     /// Nothing loaded yet.
     pub const fn new() -> Self {
-        Self { entries: BTreeMap::new() }
+        Self { entries: BTreeMap::new(), journal: None }
     }
 
     /// Takes in what the state has under `key`: a value, or nothing.
@@ -278,16 +291,49 @@ impl View {
     /// Puts `value` in place of what stands under `key`.
     pub(crate) fn write(&mut self, key: Key, value: Option<Value>) {
         assert_kind(&key, value.as_ref());
-        self.entries.insert(key, Loaded { value, written: true });
+        let before = self.entries.insert(key, Loaded { value, written: true });
+        if let Some(journal) = &mut self.journal {
+            journal.push((key, before));
+        }
     }
 
     /// The entry under `key`, to be changed in place; a default one where there is none.
     pub(crate) fn write_in_place<T: Stored + Default>(&mut self, key: Key) -> &mut T {
+        if let Some(journal) = &mut self.journal {
+            journal.push((key, self.entries.get(&key).cloned()));
+        }
         let loaded = self.entries.entry(key).or_insert(Loaded { value: None, written: true });
         loaded.written = true;
         let value = loaded.value.get_or_insert_with(|| T::default().into());
         assert_kind(&key, Some(value));
         T::of_mut(value).expect("a value under a key is of the key's kind")
+    }
+
+    /// From here on it is kept what writes replace, until [`Self::end_journal`].
+    pub(crate) fn begin_journal(&mut self) {
+        assert!(self.journal.is_none(), "writes are recorded for one transaction at a time");
+        self.journal = Some(Vec::new());
+    }
+
+    /// The point up to which was written.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.journal.as_ref().map_or(0, Vec::len))
+    }
+
+    /// Has every key be as it was at `mark`.
+    pub(crate) fn undo(&mut self, mark: Mark) {
+        let Some(journal) = &mut self.journal else { return };
+        for (key, before) in journal.drain(mark.0..).rev() {
+            match before {
+                Some(before) => drop(self.entries.insert(key, before)),
+                None => drop(self.entries.remove(&key)),
+            }
+        }
+    }
+
+    /// What was written stays.
+    pub(crate) fn end_journal(&mut self) {
+        self.journal = None;
     }
 
     /// What was written, in the order of the keys.

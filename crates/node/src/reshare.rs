@@ -167,6 +167,7 @@ impl Deputy {
             window: Window { from: now, until: now.plus_ms(WINDOW_MS) },
             signers: List::from_vec(vec![Party::Validator(self.organisation)]).expect("one signer"),
             payload,
+            part: None,
         };
         let signed = sign(command, &[&self.shares.signing()]);
         let outcome = self.admission.submit(signed.encode()).await.map_err(DeputyError::Refused)?;

@@ -39,25 +39,27 @@ use keepwell_node::{
 use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
     chart::{ChartKeys, ChartOpen, KeySheet},
-    command::{COMMAND_VERSION, Command, Payload},
+    command::{COMMAND_VERSION, Command, Part, Payload, SignedCommand},
     encode,
     encoding::{Blob, List, Text},
     grant::{GrantGive, GrantRevoke},
     id::{
-        ChainId, ChartId, CommandId, Compartment, Digest, Epoch, GrantId, LogPosition, MemberId,
-        RecordId, Version,
+        ChainId, ChartId, CommandId, Compartment, Digest, Epoch, GrantId, Location, LogPosition,
+        MemberId, RecordId, TransactionId, Version,
     },
     limits::{
         COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX, COMPARTMENTS, RECEIPT_BYTES_MAX,
         REQUEST_SKEW_MS_MAX,
     },
     member::{MemberEnrol, MemberStanding, Party, Role},
+    outcome::{Rejection, Verdict},
     record::{CustodyAcknowledgement, CustodyStatement, RecordAdd, RecordKind},
     set::{CompartmentSet, RoleSet},
     time::{BlockTime, Window},
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogEntry, LogPage, OpenedPage, ReleaseAnswer,
-        ReleaseItem, ReleaseRequest, Request, StateProof,
+        ReleaseItem, ReleaseRequest, Request, StateProof, TRANSACTION_RECEIPTS_BYTES_MAX,
+        TransactionParts, TransactionReceipts,
     },
 };
 use reqwest::{Method, StatusCode};
@@ -208,6 +210,7 @@ impl World {
             window: Window { from: BlockTime(now().0 - 2_000), until },
             signers: List::from_vec(vec![author.party]).unwrap(),
             payload: Payload::RecordAdd(add),
+            part: None,
         };
         assert_eq!(record_id_of(&command), Some(record));
         Draft { command, object, sealed }
@@ -758,6 +761,7 @@ fn requests_are_answered_once_and_to_whoever_signed_them() {
         let world = World::new(consortium).await;
         requests(&world).await;
         commands(&world).await;
+        transactions(&world).await;
         pages(&world).await;
         world.consortium.stop().await;
     });
@@ -899,6 +903,67 @@ async fn commands(world: &World) {
     assert_eq!(post(strange.encode()).await, (403, "signer".to_owned()));
 }
 
+/// All or none, with the receipt that proves it; the same parts again get the same, from any node.
+async fn transactions(world: &World) {
+    let World { consortium, clinician, .. } = world;
+    let parts = |documents: &[u64]| -> Vec<SignedCommand> {
+        let transaction = TransactionId(random());
+        let parts = documents.len() as u16;
+        let sign_part = |(documents, place): (&u64, u16)| {
+            let (root, documents) = (Digest(random()), *documents);
+            let payload = Payload::AnchorAdd(keepwell_types::anchor::AnchorAdd { root, documents });
+            let mut command = consortium.command(payload, &[clinician]).command;
+            command.part = Part::new(transaction, place, parts).ok();
+            sign(command, &[&clinician.key])
+        };
+        documents.iter().zip(0..).map(sign_part).collect()
+    };
+    let send = async |at: usize, parts: &[SignedCommand]| {
+        let sent: TransactionParts = List::from_vec(parts.to_vec()).unwrap();
+        let body = keepwell_types::encode(&sent);
+        consortium.ask(at, clinician, Method::POST, "/v1/transactions", body).await
+    };
+    let decided = async |at: usize, parts: &[SignedCommand]| {
+        let answer = send(at, parts).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.text().await);
+        let bytes = answer.bytes().await.unwrap();
+        let max = TRANSACTION_RECEIPTS_BYTES_MAX;
+        let receipts: TransactionReceipts = keepwell_types::decode(&bytes, max).unwrap();
+        let proven = |receipt: &[u8]| {
+            let receipt: Receipt = keepwell_types::decode(receipt, RECEIPT_BYTES_MAX).unwrap();
+            receipt.verify(&consortium.genesis).unwrap().outcome().clone()
+        };
+        (proven(&receipts.first), receipts.refused.map(|it| proven(&it)))
+    };
+    let many: Vec<u64> = (1..=700).collect();
+    let whole = parts(&many);
+    let (first, refused) = decided(HOSPITAL, &whole).await;
+    assert!(first.verdict.is_accepted() && refused.is_none());
+    catch_up(consortium, LABORATORY).await;
+    assert_eq!(decided(LABORATORY, &whole).await.0, first);
+    let last = Location { index: first.location.index + 699, ..first.location };
+    let path = format!("/v1/receipts/{}/{}", last.height, last.index);
+    assert_eq!(status(consortium.get(HOSPITAL, clinician, &path).await).await, 200);
+
+    let (first, refused) = decided(HOSPITAL, &parts(&[1, 2, 0, 4])).await;
+    assert_eq!(first.verdict, Verdict::Rejected(Rejection::Transaction { place: 2 }));
+    let refused = refused.unwrap();
+    assert_eq!(refused.verdict, Verdict::Rejected(Rejection::AnchorSize { documents: 0 }));
+    assert_eq!(refused.location.index, first.location.index + 2);
+
+    let no_transaction = (400, "no_transaction".to_owned());
+    let good = parts(&[1, 2, 3]);
+    let turned = [good[0].clone(), good[2].clone(), good[1].clone()];
+    for wrong in [&good[..2], &good[1..], &good[..1], &turned, &[]] {
+        assert_eq!(error_of(send(CLINIC, wrong).await).await, no_transaction);
+    }
+    let alone = consortium.post_command(CLINIC, good[0].encode()).await;
+    assert_eq!(error_of(alone).await, (400, "part_alone".to_owned()));
+    // A part of what is final has its outcome, asked for alone.
+    let part = consortium.submit(HOSPITAL, &whole[5]).await;
+    assert!(part.outcome().verdict.is_accepted());
+}
+
 /// The rules of a chart are for those at home; what an organisation answers for is for its officers.
 async fn rules_and_acts(world: &World, chart: ChartId, colleague: &Person) {
     let World { consortium, clinician, .. } = world;
@@ -953,7 +1018,7 @@ async fn pages(world: &World) {
     assert!(text("/v1/ready").await.contains("height"));
     let description: serde_json::Value =
         serde_json::from_str(&text("/v1/openapi.json").await).unwrap();
-    assert_eq!(description["paths"].as_object().unwrap().len(), 55);
+    assert_eq!(description["paths"].as_object().unwrap().len(), 56);
     let answer = consortium.open_page(HOSPITAL, "/v1/genesis").await;
     assert_eq!(answer.bytes().await.unwrap(), consortium.genesis.encode());
     let answer = consortium.open_page(HOSPITAL, "/v1/tip").await;

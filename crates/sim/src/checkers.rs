@@ -13,7 +13,7 @@ use keepwell_engine::{
 use keepwell_ledger::state::{Key, LogLine, Value};
 use keepwell_merkle::certificate::Validators;
 use keepwell_types::{
-    command::Payload,
+    command::{Entry, Part, Payload},
     id::{ChartId, Height, LogPosition, Protocol, PublicKey},
     limits::{BLOCK_AHEAD_MS_MAX, HANDOVERS_PAGE_MAX},
     time::BlockTime,
@@ -36,6 +36,11 @@ pub struct OneHistory;
 /// so far.
 #[derive(Clone, Copy)]
 pub struct NothingAcknowledgedIsLost;
+
+/// Wherever a block has a part of a transaction it has all of them, side by side and in order, and all were accepted or
+/// none was.
+#[derive(Clone, Copy)]
+pub struct TransactionsAreWhole;
 
 /// The state of every honest validator is what the header of its newest block says, and proves it.
 #[derive(Clone, Copy)]
@@ -300,6 +305,69 @@ impl Property<EngineKey, State> for NothingAcknowledgedIsLost {
             Ok(())
         })
     }
+}
+
+impl Property<EngineKey, State> for TransactionsAreWhole {
+    fn name(&self) -> &'static str {
+        "transactions are whole"
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a ProgressTracker<EngineKey>,
+        states: &'a [&'a State],
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let highest = states.iter().max_by_key(|it| it.core.tip().height());
+            let Some((state, reader)) = highest.and_then(|it| Some((it, it.reader.upgrade()?)))
+            else {
+                return Ok(());
+            };
+            let floor = state.core.floor().map_err(|error| error.to_string())?;
+            for height in (floor.0 + 1..=state.core.tip().height().0).map(Height) {
+                let Ok(block) = reader.block(height).await else { continue };
+                let line = state.core.index.block(height).map_err(|error| error.to_string())?;
+                let outcomes = line.ok_or("a final block has no outcomes")?.outcomes;
+                let mut entries = Vec::new();
+                for (outcome, at) in outcomes.iter().zip(0..) {
+                    let entry = entry_at(&block, at).map_err(|error| error.to_string())?;
+                    entries.push((entry, outcome.verdict.is_accepted()));
+                }
+                whole(&entries).map_err(|what| format!("in block {height}: {what}"))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Whether the parts among a block's entries, with whether each was accepted, make whole transactions.
+fn whole(entries: &[(Entry, bool)]) -> Result<(), String> {
+    let of = |entry: &Entry| match entry {
+        Entry::Genesis(_) => None,
+        Entry::Signed(signed) => {
+            let signer = signed.command.signers.first().copied();
+            signed.command.part.map(|part| (part, signer))
+        }
+    };
+    let mut at = 0;
+    while let Some((entry, accepted)) = entries.get(at) {
+        let Some((first, signer)) = of(entry) else {
+            at += 1;
+            continue;
+        };
+        for place in 0..first.parts() {
+            let part = Part::new(first.transaction(), place, first.parts()).ok();
+            let found = entries.get(at + usize::from(place));
+            let fits = found.is_some_and(|(entry, verdict)| {
+                of(entry) == part.map(|part| (part, signer)) && verdict == accepted
+            });
+            if !fits {
+                return Err(format!("part {place} of {first:?} is not there, or fared otherwise"));
+            }
+        }
+        at += usize::from(first.parts());
+    }
+    Ok(())
 }
 
 impl Property<EngineKey, State> for RootsAreEqual {

@@ -700,7 +700,7 @@ impl Asks {
         if let Some(pause) = histories {
             let (client, mut histories) = (client.clone(), Histories::new(chain, seed));
             clients.child("histories").spawn(move |runtime| {
-                client.keep_asking(runtime, pause, move |now| histories.next(now))
+                client.keep_asking(runtime, pause, move |now| vec![histories.next(now)])
             });
         }
         let mut traffic = Traffic::new(chain, seed);
@@ -725,19 +725,25 @@ impl Client {
         self,
         runtime: Context,
         pace: Duration,
-        mut next: impl FnMut(BlockTime) -> SignedCommand,
+        mut next: impl FnMut(BlockTime) -> Vec<SignedCommand>,
     ) {
         loop {
             runtime.sleep(pace).await;
-            let command = next(now(&runtime));
-            let id = command.command.id;
-            let Self { admission, acknowledged } = self.clone();
-            runtime.child("submit").spawn(move |_| async move {
-                if let Ok(outcome) = admission.submit(command.encode()).await {
-                    acknowledged.all().insert(id, outcome);
-                }
-            });
+            let commands = next(now(&runtime));
+            let client = self.clone();
+            runtime.child("submit").spawn(move |_| client.submit(commands));
         }
+    }
+
+    /// Sends a command, or a transaction, and keeps what it was told.
+    async fn submit(self, commands: Vec<SignedCommand>) {
+        let ids = commands.iter().map(|it| it.command.id);
+        let bytes: Vec<_> = commands.iter().map(SignedCommand::encode).collect();
+        let outcomes = match <[Vec<u8>; 1]>::try_from(bytes) {
+            Ok([alone]) => self.admission.submit(alone).await.map(|outcome| vec![outcome]),
+            Err(parts) => self.admission.submit_transaction(parts).await,
+        };
+        self.acknowledged.all().extend(ids.zip(outcomes.into_iter().flatten()));
     }
 }
 

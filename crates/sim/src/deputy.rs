@@ -212,6 +212,7 @@ impl Deputy {
             window,
             signers: List::from_vec(vec![party]).expect("one signer"),
             payload,
+            part: None,
         };
         self.admission.submit(sign(command, &[key]).encode()).await.ok()
     }

@@ -131,6 +131,7 @@ impl Histories {
             window: Window { from, until: now.plus_ms(WINDOW_MS) },
             signers: List::from_vec(vec![signer.0]).expect("one signer"),
             payload,
+            part: None,
         };
         sign(command, &[&signer.1])
     }

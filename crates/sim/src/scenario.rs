@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     checkers::{
         AliveAt, CommandsAreServed, NobodyIsBlocked, NothingAcknowledgedIsLost, OneHistory,
-        RootsAreEqual, TimeIsKept,
+        RootsAreEqual, TimeIsKept, TransactionsAreWhole,
     },
     consortium::Consortium,
 };
@@ -71,6 +71,7 @@ pub fn check(
                 .timeout(Duration::from_secs(600))
                 .property(OneHistory)
                 .property(NothingAcknowledgedIsLost)
+                .property(TransactionsAreWhole)
                 .property(RootsAreEqual)
                 .property(TimeIsKept)
                 .property(NobodyIsBlocked)

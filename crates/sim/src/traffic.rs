@@ -14,13 +14,13 @@ use keepwell_types::{
     access::{AccessOpen, Purpose, Target},
     anchor::AnchorAdd,
     chart::{ChartKeys, ChartOpen},
-    command::{COMMAND_VERSION, Command, Payload, SignedCommand},
+    command::{COMMAND_VERSION, Command, Part, Payload, SignedCommand},
     encoding::{List, Text},
     genesis::{EmergencyRule, OwnOrganisation, Parameters},
     grant::{Effect, GrantGive, GrantTerms, Grantee},
     id::{
         ChainId, ChartId, CommandId, Commitment, Compartment, Digest, Epoch, GrantId, LogPosition,
-        MemberId, OrganisationId, Version,
+        MemberId, OrganisationId, TransactionId, Version,
     },
     member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::Outcome,
@@ -35,6 +35,8 @@ pub const HOSPITAL: OrganisationId = OrganisationId([1; 16]);
 pub const CLINICIAN: MemberId = MemberId([2; 16]);
 /// How long a command may wait, in milliseconds.
 const WINDOW_MS: u64 = 60_000;
+/// Every so many requests are a transaction.
+const TRANSACTION_EVERY: u64 = 9;
 
 /// Commands that were acknowledged, with the outcome that the client was told.
 #[derive(Clone, Default)]
@@ -51,6 +53,7 @@ impl Acknowledged {
 pub struct Traffic {
     chain: ChainId,
     seed: u64,
+    asked: u64,
     made: u64,
     clinician: SigningKey,
     custodian: SigningKey,
@@ -104,6 +107,7 @@ impl Traffic {
         Self {
             chain,
             seed,
+            asked: 0,
             made: 0,
             clinician: key(12),
             custodian: key(11),
@@ -113,24 +117,60 @@ impl Traffic {
         }
     }
 
-    /// The next command: first a chart, then records, grants, accesses and anchors in turn.
-    pub fn next(&mut self, now: BlockTime) -> SignedCommand {
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.seed.to_be_bytes());
-        id[8..].copy_from_slice(&self.made.to_be_bytes());
-        let id = CommandId(id);
-        let window =
-            Window { from: BlockTime(now.0.saturating_sub(1_000)), until: now.plus_ms(WINDOW_MS) };
-        let turn = self.made % 5;
-        let first = self.made == 0;
-        self.made += 1;
-        let (party, payload) = match turn {
-            _ if first => (Party::Member(CLINICIAN), self.chart_open()),
+    /// What is asked next: first a chart, then records, grants, accesses and anchors in turn, one command each; now and
+    /// then a transaction, of which every other one has a part in the middle that is refused.
+    pub fn next(&mut self, now: BlockTime) -> Vec<SignedCommand> {
+        let asked = self.asked;
+        self.asked += 1;
+        if asked % TRANSACTION_EVERY == TRANSACTION_EVERY - 1 {
+            return self.transaction(now, (asked / TRANSACTION_EVERY) % 2 == 1);
+        }
+        let (id, window) = self.begin(now);
+        let (party, payload) = match asked % 5 {
+            _ if asked == 0 => (Party::Member(CLINICIAN), self.chart_open()),
             0 | 1 => (Party::Member(CLINICIAN), self.record_add(id, window.until)),
             2 => (Party::Controller(self.chart), self.grant_give(now)),
             3 => (Party::Member(CLINICIAN), self.access_open()),
-            _ => (Party::Member(CLINICIAN), self.anchor_add()),
+            _ => (Party::Member(CLINICIAN), self.anchor_add(self.made)),
         };
+        vec![self.sign((id, window), party, payload, None)]
+    }
+
+    /// A record, an anchor and a record; with a `fault` an anchor of nothing.
+    fn transaction(&mut self, now: BlockTime, fault: bool) -> Vec<SignedCommand> {
+        let mut transaction = [0; 16];
+        transaction[..8].copy_from_slice(&self.seed.to_be_bytes());
+        transaction[8..].copy_from_slice(&self.asked.to_be_bytes());
+        let part = |place| Part::new(TransactionId(transaction), place, 3).expect("one of three");
+        (0..3)
+            .map(|place| {
+                let (id, window) = self.begin(now);
+                let payload = match place {
+                    1 => self.anchor_add(if fault { 0 } else { self.made }),
+                    _ => self.record_add(id, window.until),
+                };
+                self.sign((id, window), Party::Member(CLINICIAN), payload, Some(part(place)))
+            })
+            .collect()
+    }
+
+    /// The id and window of the next command.
+    fn begin(&mut self, now: BlockTime) -> (CommandId, Window) {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.seed.to_be_bytes());
+        id[8..].copy_from_slice(&self.made.to_be_bytes());
+        self.made += 1;
+        let from = BlockTime(now.0.saturating_sub(1_000));
+        (CommandId(id), Window { from, until: now.plus_ms(WINDOW_MS) })
+    }
+
+    fn sign(
+        &self,
+        (id, window): (CommandId, Window),
+        party: Party,
+        payload: Payload,
+        part: Option<Part>,
+    ) -> SignedCommand {
         let key = match party {
             Party::Controller(_) => &self.controller,
             Party::Member(_)
@@ -149,6 +189,7 @@ impl Traffic {
             window,
             signers: List::from_vec(vec![party]).expect("one signer"),
             payload,
+            part,
         };
         sign(command, &[key])
     }
@@ -241,7 +282,7 @@ impl Traffic {
         })
     }
 
-    fn anchor_add(&self) -> Payload {
-        Payload::AnchorAdd(AnchorAdd { root: Digest([9; 32]), documents: self.made })
+    fn anchor_add(&self, documents: u64) -> Payload {
+        Payload::AnchorAdd(AnchorAdd { root: Digest([9; 32]), documents })
     }
 }

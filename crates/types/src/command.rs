@@ -2,16 +2,22 @@
 //!
 //! ```text
 //! SignedCommand = [command, [signature, ...]]        signatures[i] is by command.signers[i]
-//! Command       = [version, chain, id, window, [signer, ...], payload]
+//! Command       = [version, chain, id, window, [signer, ...], payload, part]     without a part, six items
+//! Part          = [transaction, place, parts]
 //! ```
 //!
 //! A command is single-use: its random id is remembered until its window has passed, and after that
 //! the window refuses it. So a busy signer is never serialised, and nothing is remembered for ever.
+//!
+//! Commands of one first signer can be the parts of a *transaction*: they are decided in one block, one after the other,
+//! and take effect all or none. Each is a command like any other and has an outcome of its own. Whoever signs two parts
+//! for one place of one transaction leaves open which of them is meant: who signs anew draws a new id.
 
 use alloc::vec::Vec;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, decode};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::{
     access::{AccessOpen, BreakGlass, EmergencyClose, EmergencyReview, EmergencySecond},
@@ -25,10 +31,10 @@ use crate::{
         GrantRevokeOrganisation, GrantTerms, GrantWithdraw, TeamArrange,
     },
     guardian::{GuardianSet, RecoveryApprove, RecoveryEnd, RecoveryFinish, RecoveryStart},
-    id::{ChainId, ChartId, CommandId, GrantId, PublicKey, Signature, Suite},
+    id::{ChainId, ChartId, CommandId, GrantId, PublicKey, Signature, Suite, TransactionId},
     limits::{
         COMMAND_BYTES_MAX, COMMAND_WINDOW_MS_MAX, SEALED_BYTES_MAX, SIGNERS_MAX,
-        UPLOAD_BYTES_PER_MS,
+        TRANSACTION_COMMANDS_MAX, UPLOAD_BYTES_PER_MS,
     },
     link::{LinkConfirm, LinkPropose, LinkReverse},
     matching::MatchEvaluate,
@@ -460,6 +466,86 @@ pub struct Command {
     /// What is asked.
     #[n(5)]
     pub payload: Payload,
+    /// Of which transaction it is a part; a command on its own is of none.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// Which part of which transaction a command is. One that exists has a place among 2 to [`TRANSACTION_COMMANDS_MAX`].
+#[derive(Clone, Copy, Debug, Deserialize, Encode, Eq, PartialEq, Serialize)]
+#[serde(try_from = "AnyPart")]
+pub struct Part {
+    #[n(0)]
+    transaction: TransactionId,
+    #[n(1)]
+    place: u16,
+    #[n(2)]
+    parts: u16,
+}
+
+/// No part of any transaction.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error(
+    "there is no place {place} among {parts}: a transaction has 2 to {TRANSACTION_COMMANDS_MAX} parts, whose places count from 0"
+)]
+pub struct NotAPart {
+    /// The place, counted from 0.
+    pub place: u16,
+    /// How many there would be.
+    pub parts: u16,
+}
+
+impl Part {
+    /// The part at `place` of a transaction of so many `parts`, counted from 0.
+    pub const fn new(transaction: TransactionId, place: u16, parts: u16) -> Result<Self, NotAPart> {
+        if parts < 2 || parts as usize > TRANSACTION_COMMANDS_MAX || place >= parts {
+            return Err(NotAPart { place, parts });
+        }
+        Ok(Self { transaction, place, parts })
+    }
+
+    /// The transaction.
+    pub const fn transaction(&self) -> TransactionId {
+        self.transaction
+    }
+
+    /// Where it stands, counted from 0.
+    pub const fn place(&self) -> u16 {
+        self.place
+    }
+
+    /// How many there are, this one included.
+    pub const fn parts(&self) -> u16 {
+        self.parts
+    }
+}
+
+/// A part as it was written, whatever it says.
+#[derive(Decode, Deserialize)]
+struct AnyPart {
+    #[n(0)]
+    transaction: TransactionId,
+    #[n(1)]
+    place: u16,
+    #[n(2)]
+    parts: u16,
+}
+
+impl TryFrom<AnyPart> for Part {
+    type Error = NotAPart;
+
+    fn try_from(AnyPart { transaction, place, parts }: AnyPart) -> Result<Self, NotAPart> {
+        Self::new(transaction, place, parts)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Part {
+    fn decode(d: &mut Decoder<'b>, context: &mut C) -> Result<Self, decode::Error> {
+        let at = d.position();
+        let any: AnyPart = d.decode_with(context)?;
+        any.try_into().map_err(|_| decode::Error::message("no place among the parts").at(at))
+    }
 }
 
 impl Payload {

@@ -31,6 +31,11 @@ bytes_newtype!(
     CommandId, 16
 );
 bytes_newtype!(
+    /// A transaction, chosen at random by its first signer, whom others cannot take it from: it means something beside
+    /// that signer only.
+    TransactionId, 16
+);
+bytes_newtype!(
     /// The digest of a command's canonical bytes, without signatures.
     CommandDigest, 32
 );

@@ -16,6 +16,10 @@ pub const UPLOAD_BYTES_PER_MS: u64 = 1_000;
 pub const BLOCK_COMMANDS_MAX: usize = 4_096;
 /// Bytes of all commands in one block.
 pub const BLOCK_BYTES_MAX: usize = 1024 * 1024;
+/// Commands of one transaction.
+pub const TRANSACTION_COMMANDS_MAX: usize = 1_024;
+/// Bytes of all entries of one transaction, as a block carries them: whatever else waits, it fits the next block.
+pub const TRANSACTION_BYTES_MAX: usize = BLOCK_BYTES_MAX / 4 * 3;
 /// Bytes of one block header.
 pub const HEADER_BYTES_MAX: usize = 1_024;
 /// How far ahead of its own clock a validator still votes for a block, in milliseconds.

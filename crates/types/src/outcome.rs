@@ -1039,4 +1039,14 @@ pub enum Rejection {
     #[n(168)]
     #[error("no upgrade to protocol {0} is planned")]
     NoUpgrade(#[n(0)] Protocol),
+    /// Another part of its transaction was refused, for a reason of its own.
+    #[n(169)]
+    #[error(
+        "part {place} of the transaction, counted from 0, was refused, so none of it took effect: see that part's reason"
+    )]
+    Transaction {
+        /// The first one that was refused.
+        #[n(0)]
+        place: u16,
+    },
 }

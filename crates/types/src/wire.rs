@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     block::Certificate,
     chart::COMPARTMENT_KEY_BYTES,
-    command::Entry,
+    command::{Entry, SignedCommand},
     encoding::{Blob, List, Text},
     id::{
         ChainId, ChartId, CommandDigest, CommandId, Digest, GrantId, Height, Location, LogPosition,
@@ -17,7 +17,8 @@ use crate::{
     },
     limits::{
         BLOCK_WIRE_BYTES_MAX, CAPSULE_BYTES_MAX, CHART_ESCROW_BYTES_MAX, MATCH_POINTS_MAX,
-        RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX,
+        RECEIPT_BYTES_MAX, RELEASE_CAPSULES_MAX, STATE_VALUE_BYTES_MAX, TRANSACTION_BYTES_MAX,
+        TRANSACTION_COMMANDS_MAX,
     },
     member::Party,
     outcome::Outcome,
@@ -297,6 +298,27 @@ pub struct PlacedReceipt {
     #[n(1)]
     pub receipt: Blob<RECEIPT_BYTES_MAX>,
 }
+
+/// What is sent to have a transaction decided: all of its parts, in their order.
+pub type TransactionParts = List<SignedCommand, TRANSACTION_COMMANDS_MAX>;
+
+/// Bytes of [`TransactionParts`]: each takes less than as an entry of a block, and the list's head a few more.
+pub const TRANSACTION_PARTS_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + 8;
+
+/// The answer to a transaction. Its parts stand next to each other in one block and take effect all or none, so the
+/// receipt of one proves whether all did.
+#[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]
+pub struct TransactionReceipts {
+    /// The receipt of the first part, encoded.
+    #[n(0)]
+    pub first: Blob<RECEIPT_BYTES_MAX>,
+    /// That of the part for whose sake all were refused, where that is another one.
+    #[n(1)]
+    pub refused: Option<Blob<RECEIPT_BYTES_MAX>>,
+}
+
+/// Bytes of [`TransactionReceipts`].
+pub const TRANSACTION_RECEIPTS_BYTES_MAX: usize = 2 * RECEIPT_BYTES_MAX + 16;
 
 /// Grants in one [`SeedTable`].
 pub const SEED_TABLE_MAX: usize = 1_024;

@@ -4,12 +4,12 @@
 use keepwell_types::{
     DecodeError,
     access::{AccessOpen, Purpose, RecordName, Target},
-    command::{Command, CommandSignature, Entry, Payload, SignedCommand},
+    command::{Command, CommandSignature, Entry, NotAPart, Part, Payload, SignedCommand},
     decode, encode,
     encoding::{Blob, List, Text},
     id::{
         ChainId, ChartId, CommandId, Compartment, Digest, LogPosition, MemberId, PublicKey,
-        RecordId, Signature, Suite,
+        RecordId, Signature, Suite, TransactionId,
     },
     limits::{ACCESS_RECORDS_MAX, COMMAND_BYTES_MAX, SIGNERS_MAX},
     member::{Party, Role},
@@ -18,6 +18,8 @@ use keepwell_types::{
     time::{BlockTime, Window},
 };
 use proptest::prelude::*;
+
+const ID: TransactionId = TransactionId([9; 16]);
 
 fn command(target: Target) -> SignedCommand {
     let access = AccessOpen {
@@ -35,6 +37,7 @@ fn command(target: Target) -> SignedCommand {
             window: Window { from: BlockTime(10), until: BlockTime(20) },
             signers: List::from_vec(vec![Party::Member(MemberId([3; 16]))]).unwrap(),
             payload: Payload::AccessOpen(access),
+            part: None,
         },
         signatures: List::from_vec(vec![CommandSignature {
             suite: Suite::One,
@@ -75,6 +78,38 @@ fn commands_come_back_as_they_went() {
         let signed = command(target);
         assert_eq!(SignedCommand::decode(&signed.encode()), Ok(signed));
     }
+}
+
+/// A command on its own has the bytes that it had before there were transactions.
+#[test]
+fn a_part_is_a_seventh_item_and_its_place_is_one() {
+    let alone = command(compartments());
+    let (head, part) = (alone.command.clone(), |place, parts| Part::new(ID, place, parts));
+    assert_eq!(encode(&head)[0], 0x86);
+    for (place, parts) in [(0, 2), (1, 2), (1_023, 1_024)] {
+        let mut signed = alone.clone();
+        signed.command.part = Some(part(place, parts).unwrap());
+        let bytes = signed.encode();
+        assert_eq!(bytes[1], 0x87);
+        assert_eq!(SignedCommand::decode(&bytes), Ok(signed));
+    }
+    for (place, parts) in [(0, 0), (0, 1), (2, 2), (1_024, 1_024), (0, 1_025), (65_535, 65_535)] {
+        assert_eq!(part(place, parts), Err(NotAPart { place, parts }));
+        let bytes = encode(&(ID, place, parts));
+        assert_eq!(fault::<Part>(&bytes), "malformed", "{place} of {parts}");
+        let json = format!("{{\"transaction\":\"{ID}\",\"place\":{place},\"parts\":{parts}}}");
+        assert!(serde_json::from_str::<Part>(&json).is_err());
+    }
+    let bytes = encode(&(ID, 0_u16, 2_u16));
+    assert_eq!(fault::<Part>(&bytes), "none");
+    assert_eq!(fault::<Part>(&bytes[..bytes.len() - 1]), "malformed");
+    let more = encode(&(ID, 0_u16, 2_u16, 7_u16));
+    assert_eq!(fault::<Part>(&more), "not canonical");
+    // Nothing, written out, is one item too many.
+    let mut nothing = encode(&head);
+    nothing[0] = 0x87;
+    nothing.push(0xf6);
+    assert_eq!(fault::<Command>(&nothing), "not canonical");
 }
 
 #[test]

@@ -209,6 +209,7 @@ fn command((party, key): (Party, &SigningKey), number: u64, payload: Payload) ->
         window: Window { from: NOW, until: NOW.plus_ms(60_000) },
         signers: List::from_vec(vec![party]).expect("one signer"),
         payload,
+        part: None,
     };
     verify(sign(command, &[key])).expect("it was just signed")
 }

@@ -171,6 +171,7 @@ fn line(position: u64, by: Party, payload: Payload) -> LogLine {
         window: Window { from: START, until: time.plus_ms(60_000) },
         signers: List::from_vec(vec![by]).unwrap_or_default(),
         payload,
+        part: None,
     };
     let outcome = Outcome {
         location: Location { height: Height(position + 2), index: 0 },

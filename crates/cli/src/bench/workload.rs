@@ -229,6 +229,7 @@ impl Workload {
             window,
             signers: List::from_vec(vec![author.actor.party()])?,
             payload,
+            part: None,
         };
         let bytes = SignedCommand::encode(&sign(command, &[author.actor.key()]));
         Ok(Prepared {

@@ -417,6 +417,7 @@ fn receipt(world: &World, verdict: Verdict) -> Receipt {
             uniqueness: None,
             amends: None,
         }),
+        part: None,
     };
     let header = world.header(3, Digest([3; 32]));
     let outcome = Outcome {

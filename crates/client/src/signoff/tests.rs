@@ -31,6 +31,7 @@ fn receipt(world: &World, height: u64, by: Party, payload: Payload, verdict: Ver
         window: Window { from: FOUNDED, until: FOUNDED.plus_ms(60_000) },
         signers: list([by]),
         payload,
+        part: None,
     };
     let entry = Entry::Signed(sign(command, &[&SigningKey::from_seed(&[5; 32])]));
     let mut header = world.header(height, Digest([8; 32]));

@@ -182,6 +182,7 @@ impl Setting {
             window: Window { from: FOUNDED, until: FOUNDED.plus_ms(600_000) },
             signers: list(self.signers.clone()),
             payload: Payload::AccessOpen(self.open.clone()),
+            part: None,
         };
         let header = self.world.header(HEIGHT, Digest([3; 32]));
         let outcome = Outcome {

@@ -193,6 +193,7 @@ fn line(world: &World, chart: ChartId, height: u64) -> LogEntry {
         window: Window { from: FOUNDED, until: FOUNDED.plus_ms(600_000) },
         signers: list([Party::Member(MemberId([1; 16]))]),
         payload,
+        part: None,
     };
     let refused = height.is_multiple_of(3);
     let outcome = Outcome {

@@ -222,6 +222,7 @@ impl World {
                 window,
                 signers: List::from_vec(signers.iter().map(|(party, _)| *party).collect()).unwrap(),
                 payload,
+                part: None,
             },
             signers,
         )
@@ -255,13 +256,21 @@ impl World {
     }
 
     pub(crate) fn apply(&mut self, entry: &CheckedEntry) -> Result<Outcome, Inadmissible> {
+        Ok(self.apply_unit(std::slice::from_ref(entry))?.remove(0))
+    }
+
+    /// Applies an entry or a transaction in the open block.
+    pub(crate) fn apply_unit(
+        &mut self,
+        unit: &[CheckedEntry],
+    ) -> Result<Vec<Outcome>, Inadmissible> {
         let mut block = self.block.take().expect("a block is open");
-        for key in keys_of(entry) {
+        for key in unit.iter().flat_map(keys_of) {
             self.load(key, |key, value| block.load(key, value));
         }
         let result = loop {
-            match block.apply(entry) {
-                Ok(outcome) => break Ok(outcome.clone()),
+            match block.apply_unit(unit) {
+                Ok(outcomes) => break Ok(outcomes.to_vec()),
                 Err(ApplyError::Inadmissible(reason)) => break Err(reason),
                 Err(ApplyError::Lacks(key)) => {
                     self.load(key, |key, value| block.load(key, value));
@@ -270,10 +279,10 @@ impl World {
         };
         self.block = Some(block);
         if result.is_ok() {
-            self.entries.push(match entry {
+            self.entries.extend(unit.iter().map(|entry| match entry {
                 CheckedEntry::Genesis { payload, .. } => Entry::Genesis(payload.clone()),
                 CheckedEntry::Signed(command) => Entry::Signed(command.signed().clone()),
-            });
+            }));
         }
         result
     }

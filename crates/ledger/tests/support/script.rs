@@ -19,7 +19,7 @@ use keepwell_types::{
         ChartArrange, ChartClaim, ChartKeys, ChartOpen, ChartPrepare, ClaimTicket,
         CompartmentRotate, KeysAhead,
     },
-    command::{Payload, SignedCommand},
+    command::{Part, Payload, SignedCommand},
     credential::{CredentialIssue, CredentialStanding},
     encoding::{List, Text},
     grant::{
@@ -91,10 +91,16 @@ impl Line {
 
     /// The command of this line, signed.
     pub(crate) fn command(&self, world: &mut World) -> SignedCommand {
+        self.command_as(world, None)
+    }
+
+    /// The same, as a part of a transaction.
+    pub(crate) fn command_as(&self, world: &mut World, part: Option<Part>) -> SignedCommand {
         let signers: Vec<_> = self.who.split('+').map(|name| self.signer(world, name)).collect();
         let payload = self.payload(world);
         let mut signed = world.sign(&signers, payload);
         let mut command = signed.command.clone();
+        command.part = part;
         if let Some(window) = self.detail("window") {
             let (from, until) = window.split_once("..").expect("a window is from..until");
             command.window = Window { from: instant(from), until: instant(until) };

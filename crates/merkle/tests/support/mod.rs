@@ -140,6 +140,7 @@ impl Consortium {
             window: Window { from, until: from.plus_ms(600_000) },
             signers: list([Party::Member(MemberId([7; 16]))]),
             payload,
+            part: None,
         };
         Entry::Signed(sign(command, &[&key(100)]))
     }

@@ -146,6 +146,10 @@ impl From<Refused> for ApiError {
         let client = |status, code| Self::client(status, code, message.clone());
         let node = |status, code| Self::node(status, code, message.clone());
         match refused {
+            Refused::Part { why, .. } => Self { message, ..(*why).into() },
+            Refused::PlaceTaken => client(StatusCode::CONFLICT, "place_taken"),
+            Refused::PartAlone => client(StatusCode::BAD_REQUEST, "part_alone"),
+            Refused::Transaction(_) => client(StatusCode::BAD_REQUEST, "no_transaction"),
             Refused::Malformed(_) => client(StatusCode::BAD_REQUEST, "malformed"),
             Refused::Signature(_) => client(StatusCode::BAD_REQUEST, "bad_signature"),
             Refused::WrongChain { .. } => client(StatusCode::BAD_REQUEST, "wrong_chain"),
@@ -237,6 +241,8 @@ mod tests {
     use keepwell_engine::mempool::Busy;
     use keepwell_types::{limits::SEALED_BYTES_MAX, time::BlockTime};
 
+    use keepwell_engine::admission::NoTransaction;
+
     use super::*;
     use crate::custody::quota::{OverQuota, Whose};
 
@@ -256,11 +262,18 @@ mod tests {
     #[test]
     fn refused_commands_say_whose_fault_it_is() {
         let (from, until, now) = (BlockTime(9), BlockTime(1), BlockTime(5));
+        let part = |why| Refused::Part { place: 7, why: Box::new(why) };
         check([
             (Refused::Expired { until, now }, 400, "expired", Fault::Client, false),
             (Refused::NotYet { from, now }, 400, "not_yet", Fault::Client, false),
             (Refused::Window { len_ms: 0, max_ms: 1 }, 400, "window", Fault::Client, false),
             (Refused::IdTaken, 409, "id_taken", Fault::Client, false),
+            (Refused::PlaceTaken, 409, "place_taken", Fault::Client, false),
+            (Refused::PartAlone, 400, "part_alone", Fault::Client, false),
+            (NoTransaction::Count { given: 1 }.into(), 400, "no_transaction", Fault::Client, false),
+            (part(Refused::IdTaken), 409, "id_taken", Fault::Client, false),
+            (part(Refused::Missed), 503, "missed", Fault::Node, true),
+            (Refused::Busy(Busy::Gathered { max: 1 }), 429, "busy", Fault::Node, true),
             (Refused::Busy(Busy::Payer { max: 1 }), 429, "busy", Fault::Node, true),
             (Refused::Busy(Busy::Pool { max: 1 }), 429, "busy", Fault::Node, true),
             (Refused::Missed, 503, "missed", Fault::Node, true),

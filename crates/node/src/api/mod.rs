@@ -24,6 +24,7 @@ pub mod health;
 
 pub mod commands;
 pub mod receipts;
+pub mod transactions;
 
 pub mod accesses;
 pub mod blocks;
@@ -175,6 +176,7 @@ pub fn router(node: Arc<Node>) -> Router {
     // These take as long as a block, an upload, a download or a stream takes, and bound it themselves.
     let long = Router::new()
         .route("/v1/commands", post(commands::submit))
+        .route("/v1/transactions", post(transactions::submit))
         .route("/v1/events", get(events::blocks))
         .route("/v1/charts/{chart}/events", get(events::chart))
         .route("/v1/charts/{chart}/records/{record}/{version}/body", put(custody::put_body))
@@ -211,6 +213,7 @@ pub fn router(node: Arc<Node>) -> Router {
         health::handovers,
         blocks::blocks,
         commands::submit,
+        transactions::submit,
         receipts::receipt,
         receipts::command,
         charts::chart,

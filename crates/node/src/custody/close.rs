@@ -146,6 +146,7 @@ impl Custody {
             window: Window { from: now, until: now.plus_ms(WINDOW_MS) },
             signers,
             payload: Payload::EmergencyClose(close),
+            part: None,
         };
         sign(command, &[&self.key])
     }

@@ -246,6 +246,7 @@ impl Custody {
             window: Window { from, until: from.plus_ms(WINDOW_MS) },
             signers,
             payload: Payload::RecordErased(erased),
+            part: None,
         };
         sign(command, &[&self.key])
     }

@@ -235,6 +235,7 @@ impl Consortium {
             window: Window { from: BlockTime(now.0 - 2_000), until: now.plus_ms(60_000) },
             signers: List::from_vec(signers.iter().map(|it| it.party).collect()).unwrap(),
             payload,
+            part: None,
         };
         sign(command, &signers.iter().map(|it| &it.key).collect::<Vec<_>>())
     }

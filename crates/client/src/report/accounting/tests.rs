@@ -43,6 +43,7 @@ fn line(position: u64, time: BlockTime, by: Party, payload: Payload, refused: bo
         window: Window { from: time, until: time.plus_ms(1) },
         signers: List::from_vec(vec![by]).unwrap(),
         payload,
+        part: None,
     };
     let rejected = Verdict::Rejected(Rejection::NotGranted);
     let outcome = Outcome {
