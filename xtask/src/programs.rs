@@ -1,4 +1,5 @@
-//! The workspace's test programs, several at once: most of them wait for nodes and disks longer than they compute.
+//! The workspace's test programs, several at once where that is asked for: most of them wait for nodes and disks longer
+//! than they compute, but what waits for a time may wait in vain where there are few processors.
 //!
 //! # Invariants
 //!
@@ -9,7 +10,7 @@
 //! Not here: the examples in the documentation, which cargo alone can run.
 
 use std::{
-    num::NonZero,
+    env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Mutex,
@@ -26,7 +27,10 @@ struct Program {
     folder: PathBuf,
 }
 
-/// Builds all test programs and runs them, as many at once as there are processors.
+/// How many programs run at once, if not one.
+const AT_ONCE: &str = "KEEPWELL_TESTS_AT_ONCE";
+
+/// Builds all test programs and runs them.
 pub(crate) fn run() -> Result<(), Failure> {
     let build = "test --locked --workspace --no-run --message-format=json-render-diagnostics";
     let built = Call::cargo().args(build.split(' ')).read()?;
@@ -36,10 +40,9 @@ pub(crate) fn run() -> Result<(), Failure> {
             "cargo named no test program; does its output read otherwise now?",
         ));
     }
-    // The last one to be built, which stands on all others, runs the longest: it is taken first.
     let count = waiting.len();
-    let at_once = thread::available_parallelism().map_or(1, NonZero::get);
-    println!("  {count} test programs, {at_once} at once");
+    let at_once = env::var(AT_ONCE).ok().and_then(|it| it.parse().ok()).unwrap_or(1_usize).max(1);
+    println!("  {count} test programs, {at_once} at once ({AT_ONCE})");
     let waiting = Mutex::new(&mut waiting);
     let failed = Mutex::new(Vec::new());
     let next = || waiting.lock().ok()?.pop();

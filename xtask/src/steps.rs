@@ -21,6 +21,8 @@ Options:
       --list        list the steps and stop
   -h, --help        print this
 
+The test programs run one after the other, or so many at once as KEEPWELL_TESTS_AT_ONCE says.
+
 Examples:
   cargo xtask test
   cargo xtask test --only clippy

@@ -11,99 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{PATIENCE, Pilot, Place, Process, keepwell, scratch};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use common::{
+    PATIENCE, Place,
+    desk::{Desk, header, pilot, refused},
+    keepwell, scratch,
+};
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
-
-/// A pilot with patients who have not claimed their charts, and one who has.
-fn pilot(home: &Path) -> Pilot {
-    Pilot::begin_with(&home.join("pilot"), &["--patients", "3"]).until_up()
-}
-
-/// A gateway of the pilot's hospital, and a system that asks it.
-struct Desk<'a> {
-    place: Place<'a>,
-    base: String,
-    config: String,
-    process: Process,
-    token: String,
-    http: Client,
-}
-
-impl<'a> Desk<'a> {
-    fn start(place: Place<'a>) -> Self {
-        let config = place.path("gateway/gateway.toml");
-        let base = place.toml("gateway/gateway.toml")["base"].as_str().unwrap().to_owned();
-        let again = ["gateway", "client", "--id", "ehr", "--to", &place.path("gateway/ehr")];
-        keepwell(&again).refused(&["name a folder, or a new one"]);
-        for id in ["reader", "research"] {
-            let folder = place.path(&format!("gateway/{id}"));
-            keepwell(&["gateway", "client", "--id", id, "--to", &folder]).ok();
-        }
-        let research = "\n[[clients]]\nid = \"research\"\nkeys = \"research/keys.json\"\n\
-            member = \"../people/physician\"\npurpose = \"HRESCH\"\nscopes = [\"system/*.cruds\"]\n";
-        let reader = "\n[[clients]]\nid = \"reader\"\nkeys = \"reader/keys.json\"\n\
-            member = \"../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/*.read\"]\n";
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(
-            &config,
-            text.replace("[[clients]]", "follow_s = 1\n[[clients]]") + reader + research,
-        )
-        .unwrap();
-        let process = Self::run(&place, &config);
-        let mut desk =
-            Self { place, base, config, process, token: String::new(), http: Client::new() };
-        desk.token = desk.token_of("ehr");
-        desk
-    }
-
-    fn run(place: &Place<'_>, config: &str) -> Process {
-        let log = place.dir.join("gateway.log");
-        let mut process = Process::start(&["gateway", "run", "--config", config], &log);
-        process.wait_for("fhir: ");
-        process
-    }
-
-    fn token_of(&self, id: &str) -> String {
-        let key = self.place.path(&format!("gateway/{id}/key.pem"));
-        let asked = ["gateway", "token", "--base", &self.base, "--id", id, "--key", &key];
-        keepwell(&asked).ok().stdout.trim().to_owned()
-    }
-
-    fn ask(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = if path.starts_with("http") {
-            path.to_owned()
-        } else {
-            format!("{}/{path}", self.base)
-        };
-        self.http.request(method, url).bearer_auth(&self.token)
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.ask(Method::GET, path).send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
-        assert_eq!(status, StatusCode::OK, "{path}: {text}");
-        serde_json::from_str(&text).unwrap()
-    }
-
-    async fn send(&self, method: Method, path: &str, body: &str) -> Response {
-        let ask = self.ask(method, path).header("content-type", "application/fhir+json");
-        ask.body(body.to_owned()).send().await.unwrap()
-    }
-}
-
-fn header(answer: &Response, name: &str) -> String {
-    answer.headers().get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap().to_owned()
-}
-
-/// Panics unless the answer is an OperationOutcome with this status that says this.
-async fn refused(answer: Response, status: u16, words: &str) {
-    let given = answer.status().as_u16();
-    let body: Value = answer.json().await.unwrap();
-    assert_eq!((given, &body["resourceType"]), (status, &json!("OperationOutcome")), "{body}");
-    assert!(body.to_string().contains(words), "nothing of {words:?}: {body}");
-}
 
 #[test]
 fn a_system_reads_and_writes_records_over_fhir() {

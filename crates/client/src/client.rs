@@ -14,6 +14,7 @@
 //! Not here: what to ask for. The modules of [`crate::author`], [`crate::open`] and the others do that.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -672,6 +673,28 @@ impl Client {
                 self.position_from_elsewhere(actor, chart, decided).await
             }
             found => found,
+        }
+    }
+
+    /// Where in the log of a chart entries at these locations stand, of a chart whose log the actor may follow.
+    pub async fn positions(
+        &self,
+        actor: &Actor,
+        chart: ChartId,
+        locations: &BTreeSet<Location>,
+    ) -> Result<BTreeMap<Location, LogPosition>, ClientError> {
+        let mut lines = POSITION_LINES.max(locations.len() as u64);
+        loop {
+            let log = self.log_tail(actor, chart, lines).await?;
+            let all = log.lines().iter().map(|line| (line.outcome.location, line.position));
+            let found: BTreeMap<_, _> = all.filter(|(at, _)| locations.contains(at)).collect();
+            if found.len() == locations.len() {
+                return Ok(found);
+            }
+            if (log.lines().len() as u64) < lines {
+                return Err(LedgerError::NoPosition.into());
+            }
+            lines = lines.saturating_mul(16);
         }
     }
 

@@ -79,7 +79,7 @@ use crate::{
 const FETCHES: usize = 4;
 /// Bytes of the capsules of one batch.
 const CAPSULES_BYTES_MAX: usize = (CAPSULE_BYTES_MAX + 8) * RELEASE_CAPSULES_MAX + 64;
-/// How often a validator that is behind is asked.
+/// How often a node that is behind is asked.
 const TRIES: usize = 4;
 /// How long between.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -996,7 +996,15 @@ impl<'a> BodyReader<'a> {
         let node = nodes.of(custodian).ok_or(CustodyProblem::NoAddress)?;
         let OpenedRecord { chart, access, facts, .. } = self.record;
         let target = body_target(*chart, facts.name.position, *access);
-        let pieces = nodes.get_stream(node, self.actor, &target, from).await?;
+        let mut tries = 0;
+        let pieces = loop {
+            tries += 1;
+            match nodes.get_stream(node, self.actor, &target, from).await {
+                // A node that was started a moment ago is behind what others have shown.
+                Err(error) if error.fault.is_busy() && tries < TRIES => sleep(PAUSE).await,
+                pieces => break pieces?,
+            }
+        };
         Ok(Source { pieces, rest: BytesMut::new(), next })
     }
 

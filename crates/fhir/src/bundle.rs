@@ -268,10 +268,20 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Cuts `json`, a FHIR R4 Bundle or a single resource of at most `bytes_max` bytes, into resources.
+/// Cuts `json`, a FHIR R4 Bundle or a single resource of at most `bytes_max` bytes, into resources; refuses what is
+/// about nobody.
 ///
 /// A byte order mark is skipped; offsets count it.
 pub fn split(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
+    let bundle = cut(json, bytes_max)?;
+    if bundle.resources.iter().all(|resource| resource.owner == Owner::Nobody) {
+        return Err(BundleError::NoPatient);
+    }
+    Ok(bundle)
+}
+
+/// [`split`], whoever the resources are about.
+pub fn cut(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
     let source = Source::check(json, bytes_max)?;
     let whole: &RawValue = source.parse(source.text)?;
     if !whole.get().starts_with('{') {
@@ -286,8 +296,8 @@ pub fn split(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
         if let Some(meta) = top.raw("meta") {
             collect_meta(&source.parse(meta)?, &mut labels);
         }
-        let Some(entries) = top.raw("entry") else { return Err(BundleError::NoPatient) };
-        for entry in source.list(entries)? {
+        let entries = top.raw("entry").map_or(Ok(Vec::new()), |entries| source.list(entries))?;
+        for entry in entries {
             take_entry(&source, entry.get(), &mut bundle, &mut links)?;
         }
     } else {
@@ -297,9 +307,6 @@ pub fn split(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
     }
     let names = Names::index(&bundle.resources)?;
     assign_owners(&mut bundle, &links, &names);
-    if bundle.resources.iter().all(|resource| resource.owner == Owner::Nobody) {
-        return Err(BundleError::NoPatient);
-    }
     inherit(&mut bundle.resources, &labels);
     Ok(bundle)
 }

@@ -151,7 +151,7 @@ pub enum Action<'a> {
 
 impl Action<'_> {
     /// When it is carried out among the others (R4, 3.1.0.11.2): DELETE, POST, PUT and PATCH, GET.
-    const fn phase(&self) -> u8 {
+    pub const fn phase(&self) -> u8 {
         match self {
             Self::Delete { .. } => 0,
             Self::Create { .. } | Self::Invoke { .. } => 1,

@@ -2,8 +2,10 @@
 //!
 //! Not here: how it is served.
 
+pub mod document;
+
 use keepwell_fhir::{
-    interaction::{Id, Interaction, Query, ResourceType, Scope, Target, Within},
+    interaction::{Id, Interaction, Operation, Query, ResourceType, Scope, Target, Within},
     outcome::{IssueType, Outcome, Status},
     search::table::{self, parameters},
 };
@@ -18,28 +20,41 @@ pub enum Served {
     Read(ResourceType, Id),
     /// GET of a version.
     VersionRead(ResourceType, Id, Id),
-    /// PUT of an id.
-    Update(ResourceType, Id),
+    /// PUT of an id, or of what a condition finds.
+    Update(Target),
+    /// PATCH of an id.
+    Patch(Target),
     /// GET of an id's versions.
     History(ResourceType, Id, Query),
     /// GET of a type, and POST of `_search`.
     Search(ResourceType, Query),
+    /// POST of a batch or a transaction to the base.
+    Bundle,
+    /// GET or POST of `$everything` of a patient.
+    Everything(Id, Query),
 }
 
-/// The codes of all that is served, as `TypeRestfulInteraction` has them.
-pub const CODES: [&str; 6] =
-    ["create", "read", "vread", "update", "history-instance", "search-type"];
+/// What is served of a type, as `TypeRestfulInteraction` has it: of one that is about patients all, of others the first.
+pub const CODES: [&str; 7] =
+    ["read", "vread", "history-instance", "update", "patch", "create", "search-type"];
+/// So many of [`CODES`] are served of resources that are about nobody, and came with a patient's.
+const OF_NOBODY: usize = 5;
+/// What is served of the base, as `SystemRestfulInteraction` has it.
+pub const SYSTEM_CODES: [&str; 2] = ["batch", "transaction"];
 
 impl Served {
-    /// Its code: one of [`CODES`].
+    /// Its code: one of [`CODES`] or [`SYSTEM_CODES`].
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Create(..) => CODES[0],
-            Self::Read(..) => CODES[1],
-            Self::VersionRead(..) => CODES[2],
+            Self::Read(..) => CODES[0],
+            Self::VersionRead(..) => CODES[1],
+            Self::History(..) => CODES[2],
             Self::Update(..) => CODES[3],
-            Self::History(..) => CODES[4],
-            Self::Search(..) => CODES[5],
+            Self::Patch(..) => CODES[4],
+            Self::Create(..) => CODES[5],
+            Self::Search(..) => CODES[6],
+            Self::Bundle => SYSTEM_CODES[1],
+            Self::Everything(..) => Operation::Everything.as_str(),
         }
     }
 
@@ -49,64 +64,80 @@ impl Served {
             Interaction::Create(of, query) => Self::Create(of, query),
             Interaction::Read(of, id) => Self::Read(of, id),
             Interaction::VersionRead(of, id, version) => Self::VersionRead(of, id, version),
-            Interaction::Update(Target::Instance(of, id)) => Self::Update(of, id),
+            Interaction::Update(target) => Self::Update(target),
+            Interaction::Patch(target @ Target::Instance(..)) => Self::Patch(target),
+            Interaction::Bundle => Self::Bundle,
+            Interaction::Operation(Operation::Everything, Scope::Instance(_, id), query) => {
+                Self::Everything(id, query)
+            }
             Interaction::Search(Within::Type(of), query) => Self::Search(of, query),
             Interaction::History(Scope::Instance(of, id), query) => Self::History(of, id, query),
             Interaction::Delete(_) => return Err(no_deletes()),
             Interaction::Capabilities
-            | Interaction::Bundle
-            | Interaction::Update(Target::Matching(..))
-            | Interaction::Patch(_)
+            | Interaction::Patch(Target::Matching(..))
             | Interaction::Search(Within::System | Within::Compartment(..), _)
             | Interaction::History(Scope::System | Scope::Type(_), _)
             | Interaction::Operation(..) => return Err(not_served()),
         };
-        if is_served(served.resource_type().as_str()) { Ok(served) } else { Err(no_such_type()) }
-    }
-
-    const fn resource_type(&self) -> ResourceType {
-        match self {
-            Self::Create(of, _)
-            | Self::Read(of, _)
-            | Self::VersionRead(of, _, _)
-            | Self::Update(of, _)
-            | Self::History(of, _, _)
-            | Self::Search(of, _) => *of,
+        if let Self::Create(of, _) | Self::Search(of, _) = &served
+            && !is_about_patients(of.as_str())
+        {
+            return Err(no_such_type());
         }
+        Ok(served)
     }
 }
 
-fn no_deletes() -> Outcome {
+pub(crate) fn no_deletes() -> Outcome {
     let text = "nothing is deleted here: mark it as entered in error with an update, or have it redacted by the patient, the chart's organisation and its author (keepwell record redact)";
     Outcome::error(IssueType::NotSupported, text).with_status(Status::METHOD_NOT_ALLOWED)
 }
 
-fn not_served() -> Outcome {
+pub(crate) fn not_served() -> Outcome {
     let text = "this interaction is not served here; metadata lists those that are";
     Outcome::error(IssueType::NotSupported, text).with_status(Status::METHOD_NOT_ALLOWED)
 }
 
 fn no_such_type() -> Outcome {
-    let text = "resources of this type are not kept here, since they are about no patient; metadata lists the types that are";
+    let text = "resources of this type are about no patient: they are kept with those of the patient in whose transaction they come, and read there; metadata lists the types that are created and searched for";
     Outcome::error(IssueType::NotSupported, text).with_status(Status::NOT_FOUND)
 }
 
 /// Whether resources of a type are about patients: all that is kept is in a patient's chart.
-fn is_served(of: &str) -> bool {
+fn is_about_patients(of: &str) -> bool {
     let names_patients = |name| matches!(name, "patient" | "subject" | "beneficiary");
     of == "Patient" || parameters(of).any(|it| names_patients(it.name))
 }
 
-/// The resource types that are served.
-pub fn resource_types() -> impl Iterator<Item = &'static str> {
-    table::resource_types().filter(|of| is_served(of))
+/// The operations on resources of a type.
+fn operations(of: &str) -> Vec<Value> {
+    let everything = json!({
+        "name": "everything",
+        "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        "documentation": "With _type, _since and _count, of what the token is good for.",
+    });
+    Vec::from_iter((of == "Patient").then_some(everything))
+}
+
+/// The interactions with resources of types that are about nobody.
+fn of_nobody() -> &'static [&'static str] {
+    &CODES[..OF_NOBODY]
 }
 
 /// The CapabilityStatement (R4, CapabilityStatement). `date` is since when it is served: a FHIR dateTime.
 pub fn statement(base: &str, date: &str) -> Value {
     let interactions = CODES.map(|code| json!({ "code": code }));
-    let resources: Vec<_> = resource_types()
+    let resources: Vec<_> = table::resource_types()
         .map(|of| {
+            if !is_about_patients(of) {
+                return json!({
+                    "type": of, "interaction": interactions[..of_nobody().len()],
+                    "versioning": "versioned-update", "readHistory": true, "updateCreate": false,
+                    "conditionalCreate": false, "conditionalUpdate": false,
+                    "conditionalDelete": "not-supported", "referencePolicy": ["literal"],
+                    "documentation": "Kept in the chart of the patient in whose transaction it came, and found as an include of what refers to it.",
+                });
+            }
             let params: Vec<_> = parameters(of)
                 .map(|it| {
                     json!({
@@ -118,12 +149,13 @@ pub fn statement(base: &str, date: &str) -> Value {
             json!({
                 "type": of, "interaction": interactions, "versioning": "versioned-update",
                 "readHistory": true, "updateCreate": false, "conditionalCreate": true,
-                "conditionalRead": "not-match", "conditionalUpdate": false,
+                "conditionalRead": "not-match", "conditionalUpdate": true,
                 "conditionalDelete": "not-supported", "referencePolicy": ["literal"],
-                "documentation": "A create is conditional on one identifier alone (If-None-Exist: identifier=system|value). A search names a patient, or finds Patients.",
+                "documentation": "A create or update is conditional on one identifier alone (identifier=system|value). A patch is a JSON Patch. A search names a patient, or finds Patients.",
                 "searchInclude": table::includes(of).collect::<Vec<_>>(),
                 "searchRevInclude": table::reverse_includes(of).collect::<Vec<_>>(),
                 "searchParam": params,
+                "operation": operations(of),
             })
         })
         .collect();
@@ -148,6 +180,7 @@ pub fn statement(base: &str, date: &str) -> Value {
                 }],
             },
             "resource": resources,
+            "interaction": SYSTEM_CODES.map(|code| json!({ "code": code })),
         }],
     })
 }
@@ -186,11 +219,14 @@ mod tests {
             (Method::Get, "Observation/1", "read"),
             (Method::Get, "Observation/1/_history/2", "vread"),
             (Method::Put, "Observation/1", "update"),
+            (Method::Put, "Observation?identifier=a|b", "update"),
+            (Method::Patch, "Observation/1", "patch"),
             (Method::Get, "Observation/1/_history", "history-instance"),
             (Method::Get, "Observation", "search-type"),
             (Method::Post, "Observation/_search", "search-type"),
         ] {
-            let interaction = Interaction::parse(method, path, None).unwrap();
+            let (path, query) = path.split_once('?').map_or((path, None), |(a, b)| (a, Some(b)));
+            let interaction = Interaction::parse(method, path, query).unwrap();
             assert_eq!(Served::of(interaction).unwrap().code(), code);
             assert!(told.contains(&code), "{code}");
         }
@@ -200,22 +236,25 @@ mod tests {
     #[test]
     fn what_is_not_told_is_refused_with_what_to_do() {
         for (method, path) in [
-            (Method::Post, ""),
             (Method::Get, ""),
             (Method::Get, "_history"),
             (Method::Get, "Observation/_history"),
             (Method::Get, "Patient/1/Observation"),
-            (Method::Patch, "Observation/1"),
-            (Method::Get, "Patient/1/$everything"),
+            (Method::Get, "Patient/$everything"),
+            (Method::Get, "Patient/1/$summary"),
         ] {
             let interaction = Interaction::parse(method, path, None).unwrap();
             let refused = Served::of(interaction).unwrap_err();
             assert_eq!(refused.status(), Status::METHOD_NOT_ALLOWED);
         }
         for of in ["Organization", "Practitioner", "Location"] {
-            let interaction = Interaction::parse(Method::Get, of, None).unwrap();
-            assert_eq!(Served::of(interaction).unwrap_err().status(), Status::NOT_FOUND);
-            assert!(!resource_types().any(|it| it == of));
+            for method in [Method::Get, Method::Post] {
+                let interaction = Interaction::parse(method, of, None).unwrap();
+                assert_eq!(Served::of(interaction).unwrap_err().status(), Status::NOT_FOUND);
+            }
+            // It may have come with a patient's.
+            let read = Interaction::parse(Method::Get, &format!("{of}/1"), None).unwrap();
+            assert_eq!(Served::of(read).unwrap().code(), "read");
         }
         let delete = Interaction::parse(Method::Delete, "Observation/1", None).unwrap();
         assert!(Served::of(delete).unwrap_err().to_json().contains("redact"));

@@ -23,6 +23,7 @@ mod access;
 pub mod answer;
 pub mod auth;
 pub mod capability;
+pub mod everything;
 mod follow;
 mod gateway;
 pub mod index;
@@ -30,6 +31,7 @@ mod read;
 mod search;
 pub mod server;
 mod terms;
+pub mod transaction;
 mod write;
 
 pub use answer::without_ids;

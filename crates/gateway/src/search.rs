@@ -42,7 +42,7 @@ const COUNT: usize = 20;
 /// And at most.
 const COUNT_MAX: usize = 200;
 /// Matches of a page that may not be shown, before it is given up: each was refused by an entry, which the patient sees.
-const HIDDEN_MAX: usize = 200;
+pub(crate) const HIDDEN_MAX: usize = 200;
 /// Patients to whom one search may be confined, or whose records it may look at.
 const CHARTS_MAX: usize = 50;
 /// The parameter by which a page goes on: rows of the index, a dot, matches looked at.
@@ -51,8 +51,8 @@ pub const PAGE: &str = "_page";
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Page {
-    at: Snapshot,
-    offset: usize,
+    pub(crate) at: Snapshot,
+    pub(crate) offset: usize,
 }
 
 impl Page {
@@ -79,8 +79,7 @@ impl Gateway {
         let page = page.unwrap_or(Page { at: now, offset: 0 });
         // A page of an index that was built again since would be another one.
         if page.at > now {
-            let text = "the page is of an index that is not there any more; search again";
-            return Err(Outcome::error(IssueType::Expired, text).with_status(Status::GONE));
+            return Err(gone());
         }
         let found = self.pool(query, page.at).await?;
         let times: Vec<_> = found.iter().map(|it| instant(it.version.time.0)).collect();
@@ -300,7 +299,12 @@ fn unconfined() -> Outcome {
     )
 }
 
-fn hardly_any() -> Outcome {
+pub(crate) fn gone() -> Outcome {
+    let text = "the page is of an index that is not there any more; search again";
+    Outcome::error(IssueType::Expired, text).with_status(Status::GONE)
+}
+
+pub(crate) fn hardly_any() -> Outcome {
     Outcome::error(
         IssueType::TooCostly,
         "hardly anything of what this looks at may be shown, and each refusal is kept for the patient; ask for a grant, or name what was granted",

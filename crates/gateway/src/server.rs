@@ -15,6 +15,7 @@
 //! Not here: TLS, and keeping slow clients and floods away, which are the work of the proxy on the same computer; XML.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -33,11 +34,16 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use keepwell_fhir::{
+    classify::Sensitivity,
     header::{self, Prefer, Return, TagList},
-    interaction::{Interaction, Method, Query as RawQuery, ResourceType},
+    interaction::{Interaction, Method, Query as RawQuery, ResourceType, Within},
     outcome::{Issue, IssueType, Outcome, Severity, Status},
+    patch::Patch,
+    response,
     search::{Handling, Options, Query, form},
+    transaction::{self, Action, Entry, EntryError, JSON_PATCH, Limits, Submission, links::Links},
 };
+use serde_json::value::RawValue;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -47,10 +53,12 @@ use tokio::{
 use crate::{
     answer::Answer,
     auth::{Session, Sessions, TokenError},
-    capability::{Served, smart_configuration, statement},
+    capability::{Served, not_served, smart_configuration, statement},
+    everything::Everything,
     follow::BODY_BYTES_MAX,
-    gateway::{Asker, Gateway},
+    gateway::Gateway,
     search::{PAGE, Page},
+    transaction::{ENTRIES_MAX, inherited},
 };
 
 /// How long a request may take, its body included.
@@ -175,64 +183,182 @@ impl Service {
             return Ok(Answer::of(Status::OK, statement(base, &self.since).to_string()));
         }
         let session = self.session(request.headers())?;
-        if !session.may(&interaction) {
-            let text = "the token is not good for this; ask for one with a scope that is, such as system/Observation.rs";
-            return Err(Outcome::error(IssueType::Forbidden, text));
-        }
         acceptable(request.headers())?;
-        let served = Served::of(interaction)?;
+        let served = served(&session, interaction)?;
         let places = match served {
-            Served::Search(..) => &self.searches,
+            Served::Search(..) | Served::Everything(..) => &self.searches,
             Served::Create(..)
             | Served::Read(..)
             | Served::VersionRead(..)
             | Served::Update(..)
-            | Served::History(..) => &self.others,
+            | Served::Patch(..)
+            | Served::History(..)
+            | Served::Bundle => &self.others,
         };
         // It is never closed; whoever waits too long is told so.
         let _place = places.acquire().await;
         let (parts, body) = request.into_parts();
         let body = body_of(body).await?;
         let headers = Headers::read(&parts.headers)?;
+        if served == Served::Bundle {
+            return self.bundle(&session, &headers, &body).await;
+        }
         let prefer = headers.prefer.returned;
-        let answer = self.serve(&session.asker, served, &headers, &body).await?;
+        let content = if matches!(served, Served::Patch(_)) {
+            Content::Patch(patch_of(&parts.headers, &body)?)
+        } else {
+            Content::Body(&body, Sensitivity::Normal)
+        };
+        let answer = self.serve(&session, served, &headers, &content).await?;
         Ok(as_preferred(answer, prefer))
     }
 
     async fn serve(
         &self,
-        asker: &Asker,
+        session: &Session,
         served: Served,
         headers: &Headers,
-        body: &[u8],
+        content: &Content<'_>,
     ) -> Result<Answer, Outcome> {
-        let gateway = &self.gateway;
+        let (gateway, asker) = (&self.gateway, &session.asker);
+        let tags = (headers.matches.as_ref(), headers.none_match.as_ref());
+        let (body, inherited) = match content {
+            Content::Body(body, inherited) => (*body, *inherited),
+            Content::Patch(_) => (&[][..], Sensitivity::Normal),
+        };
         match served {
-            Served::Read(of, id) => {
-                gateway.read(asker, (of, &id), headers.none_match.as_ref()).await
-            }
+            Served::Read(of, id) => gateway.read(asker, (of, &id), tags.1).await,
             Served::VersionRead(of, id, version) => {
                 gateway.read_version(asker, (of, &id), &version).await
             }
             Served::History(of, id, query) => {
                 gateway.history(asker, (of, &id), history_page(&query)?).await
             }
-            Served::Search(of, query) => self.search(asker, of, &query, headers, body).await,
+            Served::Search(of, query) => self.search(session, of, &query, headers, body).await,
+            Served::Everything(id, query) => {
+                if !body.is_empty() {
+                    let text = "parameters of $everything stand in the URL; send no body";
+                    return Err(Outcome::error(IssueType::NotSupported, text));
+                }
+                let asked = Everything::parse(&query)?;
+                gateway.everything(asker, (&id, &asked), |of| may_search(session, of)).await
+            }
             Served::Create(of, query) => {
                 let condition = headers.condition(of)?;
                 // Some clients send the condition of a create as a query.
                 let condition = condition.or_else(|| query.is_condition().then_some(query));
-                gateway.create(asker, of, body, condition.as_ref()).await
+                gateway.create(asker, of, (body, inherited), condition.as_ref()).await
             }
-            Served::Update(of, id) => {
-                gateway.update(asker, (of, &id), body, headers.matches.as_ref()).await
+            Served::Update(target) => gateway.update(asker, &target, (body, inherited), tags).await,
+            Served::Patch(target) => match content {
+                Content::Patch(patch) => gateway.patch(asker, &target, patch, tags).await,
+                Content::Body(..) => Err(not_a_patch()),
+            },
+            Served::Bundle => Err(not_served()),
+        }
+    }
+
+    /// A batch, each entry for itself, or a transaction, all or nothing.
+    async fn bundle(
+        &self,
+        session: &Session,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<Answer, Outcome> {
+        let limits = Limits {
+            bytes_max: usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX),
+            entries_max: ENTRIES_MAX,
+            base: Some(self.gateway.base()),
+        };
+        let shows = headers.prefer.returned == Some(Return::Representation);
+        match transaction::parse(body, &limits)? {
+            Submission::Batch(entries) => {
+                let answers = self.batch(session, body, entries).await?;
+                Ok(bundle_of(&answers, response::batch_response, shows))
+            }
+            Submission::Transaction(transaction) => {
+                for entry in &transaction.entries {
+                    let may = session.may(&interaction_of(&entry.action));
+                    let at = format!("Bundle.entry[{}]", entry.index);
+                    may.then_some(()).ok_or_else(|| not_in_scope().at(&at))?;
+                }
+                let written = self.gateway.transaction(&session.asker, (body, &transaction));
+                let mut written = written.await?;
+                let mut answers = Vec::new();
+                for entry in transaction.entries {
+                    // Reads see what was written.
+                    answers.push(match written.remove(&entry.index) {
+                        Some(answer) => Ok(answer),
+                        None => self.entry(session, entry, Sensitivity::Normal).await,
+                    });
+                }
+                Ok(bundle_of(&answers, response::transaction_response, shows))
             }
         }
     }
 
+    async fn batch(
+        &self,
+        session: &Session,
+        body: &[u8],
+        entries: Vec<Result<Entry<'_>, EntryError>>,
+    ) -> Result<Vec<Result<Answer, Outcome>>, Outcome> {
+        let inherited = inherited(body)?;
+        let mut answers: Vec<_> = entries.iter().map(|_| Err(not_served())).collect();
+        let mut waiting = BTreeMap::new();
+        for (index, entry) in entries.into_iter().enumerate() {
+            match entry {
+                Ok(entry) => {
+                    waiting.insert((entry.action.phase(), index), entry);
+                }
+                Err(error) => answers[index] = Err(error.into()),
+            }
+        }
+        for ((_, index), entry) in waiting {
+            answers[index] = self.entry(session, entry, inherited).await;
+        }
+        Ok(answers)
+    }
+
+    /// What one entry of a batch asks for, as if it had been sent by itself.
+    async fn entry(
+        &self,
+        session: &Session,
+        entry: Entry<'_>,
+        inherited: Sensitivity,
+    ) -> Result<Answer, Outcome> {
+        let served = served(session, interaction_of(&entry.action))?;
+        let mut headers = Headers::default();
+        let (json, patch) = match entry.action {
+            Action::Create { body, .. } => (Some(body.json), None),
+            Action::Update { body, if_match, if_none_match, .. } => {
+                (headers.matches, headers.none_match) = (if_match, if_none_match);
+                (Some(body.json), None)
+            }
+            Action::Patch { patch, if_match, .. } => {
+                headers.matches = if_match;
+                (None, Some(patch))
+            }
+            Action::Read { if_none_match, .. } => {
+                headers.none_match = if_none_match;
+                (None, None)
+            }
+            Action::Delete { .. } | Action::Invoke { .. } => (None, None),
+        };
+        if let Some(json) = json {
+            // Entries of a batch know nothing of each other: what refers to another one is refused.
+            Links::default().rewrite(json, entry.full_url.as_deref())?;
+        }
+        let content = match patch {
+            Some(patch) => Content::Patch(patch),
+            None => Content::Body(json.unwrap_or_default().as_bytes(), inherited),
+        };
+        self.serve(session, served, &headers, &content).await
+    }
+
     async fn search(
         &self,
-        asker: &Asker,
+        session: &Session,
         of: ResourceType,
         query: &RawQuery,
         headers: &Headers,
@@ -274,7 +400,13 @@ impl Service {
             issues.for_each(|issue| outcome.push(issue));
             outcome
         })?;
-        self.gateway.search(asker, &query, page).await
+        // What it includes or looks through is shown, or told, as well.
+        for touched in query.types() {
+            if touched.parse().is_ok_and(|of| !may_search(session, of)) {
+                return Err(not_in_scope());
+            }
+        }
+        self.gateway.search(&session.asker, &query, page).await
     }
 
     fn session(&self, headers: &HeaderMap) -> Result<Session, Outcome> {
@@ -286,7 +418,104 @@ impl Service {
     }
 }
 
+/// What a request sends.
+enum Content<'a> {
+    /// Bytes, and how sensitive what they came in is.
+    Body(&'a [u8], Sensitivity),
+    Patch(Patch),
+}
+
+/// What is asked for, if it is served and the token is good for it.
+fn served(session: &Session, interaction: Interaction) -> Result<Served, Outcome> {
+    if !session.may(&interaction) {
+        return Err(not_in_scope());
+    }
+    Served::of(interaction)
+}
+
+/// Whether the token is good for searches of a type.
+fn may_search(session: &Session, of: ResourceType) -> bool {
+    session.may(&Interaction::Search(Within::Type(of), RawQuery::default()))
+}
+
+fn not_in_scope() -> Outcome {
+    let text = "the token is not good for this; ask for one with a scope that is, such as system/Observation.rs";
+    Outcome::error(IssueType::Forbidden, text)
+}
+
+/// What an entry asks for, as a request of its own would.
+fn interaction_of(action: &Action<'_>) -> Interaction {
+    match action {
+        Action::Delete { target, .. } => Interaction::Delete(target.clone()),
+        Action::Create { body, if_none_exist } => {
+            Interaction::Create(body.resource_type, if_none_exist.clone().unwrap_or_default())
+        }
+        Action::Update { target, .. } => Interaction::Update(target.clone()),
+        Action::Patch { target, .. } => Interaction::Patch(target.clone()),
+        Action::Invoke { interaction, .. } | Action::Read { interaction, .. } => {
+            interaction.clone()
+        }
+    }
+}
+
+/// The answer to a Bundle. What was written is shown to whoever prefers to see it.
+fn bundle_of(
+    answers: &[Result<Answer, Outcome>],
+    write: fn(&[response::Answer<'_>]) -> String,
+    shows: bool,
+) -> Answer {
+    let parts: Vec<_> = answers
+        .iter()
+        .map(|answer| {
+            let body = answer.as_ref().ok().and_then(|it| {
+                let shows = shows || it.location.is_none();
+                it.body.as_ref().filter(|_| shows)
+            });
+            body.and_then(|it| RawValue::from_string(it.clone()).ok())
+        })
+        .collect();
+    let entries: Vec<_> = answers
+        .iter()
+        .zip(&parts)
+        .map(|(answer, part)| match answer {
+            Ok(answer) => response::Answer {
+                full_url: answer.location.as_deref().and_then(|it| it.split("/_history/").next()),
+                resource: part.as_deref(),
+                response: response::Response {
+                    status: answer.status,
+                    location: answer.location.as_deref(),
+                    version: answer.version,
+                    last_modified_ms: answer.last_modified_ms,
+                    outcome: None,
+                },
+            },
+            Err(outcome) => response::Answer {
+                full_url: None,
+                resource: None,
+                response: response::Response::failed(outcome),
+            },
+        })
+        .collect();
+    Answer::of(Status::OK, write(&entries))
+}
+
+/// Reads a patch, which says by its media type how it is written.
+fn patch_of(headers: &HeaderMap, body: &[u8]) -> Result<Patch, Outcome> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON_PATCH) {
+        return Ok(Patch::parse(body)?);
+    }
+    Err(not_a_patch())
+}
+
+fn not_a_patch() -> Outcome {
+    let text = format!("a patch is a JSON Patch; send it with Content-Type: {JSON_PATCH}");
+    let outcome = Outcome::error(IssueType::NotSupported, &text);
+    outcome.with_status(Status::UNSUPPORTED_MEDIA_TYPE)
+}
+
 /// The headers that say something of a FHIR request.
+#[derive(Default)]
 struct Headers {
     matches: Option<TagList>,
     none_match: Option<TagList>,

@@ -13,8 +13,8 @@
 //!   one identifier by a tag that only one live record of the organisation may have.
 //! * Once a record is final its writer is told so, whatever becomes of the index: that catches up.
 //!
-//! Not here: batches and transactions, patches, conditional updates, conditions of anything but one identifier, and
-//! whether a resource is one by its profile.
+//! Not here: several at once ([`crate::transaction`]), conditions of anything but one identifier, and whether a resource is
+//! one by its profile.
 
 use getrandom::SysRng;
 use std::sync::PoisonError;
@@ -26,10 +26,12 @@ use keepwell_client::{
     identity::Actor,
 };
 use keepwell_fhir::{
-    bundle::{self, BundleError, Owner},
+    bundle::{self, Owner},
+    classify::Sensitivity,
     header::TagList,
-    interaction::{Id, Query as Condition, ResourceType},
+    interaction::{Id, Query as Condition, ResourceType, Target},
     outcome::{IssueType, Outcome, Status},
+    patch::Patch,
     search::{Handling, Options, Query},
     splice,
 };
@@ -45,18 +47,23 @@ use rand_core::{Rng as _, UnwrapErr};
 use crate::{
     answer::{Answer, not_found, refused, without_ids},
     follow::{BODY_BYTES_MAX, Incoming},
-    gateway::{Asker, Gateway},
+    gateway::{Asker, Found, Gateway},
+    index::Version,
     read::answer_of,
+    transaction::Write,
 };
 
 /// A resource that was sent, read strictly.
-struct Sent {
+pub(crate) struct Sent {
     json: String,
     id: Option<String>,
-    owner: Owner,
-    sensitivity: &'static str,
+    pub(crate) owner: Owner,
+    sensitivity: Sensitivity,
     kind: RecordKind,
 }
+
+/// `If-Match` and `If-None-Match`.
+pub type Tags<'a> = (Option<&'a TagList>, Option<&'a TagList>);
 
 impl Gateway {
     /// Adds a resource. `condition` is `If-None-Exist`: nothing is added if what it asks for is there.
@@ -64,114 +71,206 @@ impl Gateway {
         &self,
         asker: &Asker,
         of: ResourceType,
-        body: &[u8],
+        (body, inherited): (&[u8], Sensitivity),
         condition: Option<&Condition>,
     ) -> Result<Answer, Outcome> {
-        let mut sent = Sent::read(of, body)?;
-        let known = match of.as_str() {
-            "Patient" => None,
-            _ => Some(self.chart_of_owner(&sent.owner).await?),
+        let sent = Sent::read(of, body)?.within(inherited);
+        let chart = self.chart_of_sent(of, &sent).await?;
+        let Some(condition) = condition else {
+            return self.create_in(asker, (of, chart), sent, None).await;
         };
-        let mut uniqueness = None;
-        let mut alone = None;
-        if let Some(condition) = condition {
-            uniqueness = Some(self.tag(of, condition)?);
-            alone = Some(self.conditional.lock().await);
-            if let Some(answer) = self.existing(asker, (of, known), condition).await? {
-                return Ok(answer);
-            }
+        let tag = self.tag(of, condition)?;
+        let _alone = self.conditional.lock().await;
+        match self.only_by(asker, (of, chart), condition).await? {
+            Some(found) => Ok(self.there(&found)),
+            None => self.create_in(asker, (of, chart), sent, Some((tag, condition))).await,
         }
+    }
+
+    /// Adds a version of a resource. With a condition for a target, that of what it finds, or the first.
+    pub async fn update(
+        &self,
+        asker: &Asker,
+        target: &Target,
+        (body, inherited): (&[u8], Sensitivity),
+        tags: Tags<'_>,
+    ) -> Result<Answer, Outcome> {
+        let sent = Sent::read(target.resource_type(), body)?.within(inherited);
+        let (of, condition) = match target {
+            Target::Instance(of, id) => {
+                if sent.id.as_deref() != Some(id.as_str()) {
+                    return Err(other_id());
+                }
+                let newest = self.to_change(asker, *of, id).await?;
+                return self.amend(asker, (newest, sent), tags).await;
+            }
+            Target::Matching(of, condition) => (*of, condition),
+        };
+        let tag = self.tag(of, condition)?;
+        let chart = self.chart_of_sent(of, &sent).await?;
+        let _alone = self.conditional.lock().await;
+        let Some(newest) = self.only_by(asker, (of, chart), condition).await? else {
+            return self.create_in(asker, (of, chart), sent, Some((tag, condition))).await;
+        };
+        if sent.id.as_deref().is_some_and(|id| id != newest.id()) {
+            return Err(other_id());
+        }
+        let id: Id = newest.id().parse().map_err(|_| not_found())?;
+        let sent = sent.called(&id)?;
+        self.amend(asker, (newest, sent), tags).await
+    }
+
+    /// Adds a version that is the newest one with changes.
+    pub async fn patch(
+        &self,
+        asker: &Asker,
+        target: &Target,
+        patch: &Patch,
+        tags: Tags<'_>,
+    ) -> Result<Answer, Outcome> {
+        let Target::Instance(of, id) = target else {
+            let text = "a patch is of one resource by its id; search for it first";
+            return Err(Outcome::error(IssueType::NotSupported, text));
+        };
+        let newest = self.to_change(asker, *of, id).await?;
+        let sent = Sent::of_json(*of, patch.apply(newest.json())?)?;
+        self.amend(asker, (newest, sent), tags).await
+    }
+
+    async fn create_in(
+        &self,
+        asker: &Asker,
+        (of, chart): (ResourceType, Option<ChartId>),
+        sent: Sent,
+        once: Option<(UniquenessTag, &Condition)>,
+    ) -> Result<Answer, Outcome> {
         let id = random_id();
-        let json = splice::with_id(&sent.json, &id);
-        sent.json = json.map_err(|error| not_a_resource(&error.to_string()))?.json;
-        let chart = match known {
+        let sent = sent.called(&id)?;
+        let uniqueness = once.map(|(tag, _)| tag);
+        let opened = match chart {
             Some(chart) => chart,
             None => self.open_chart().await?,
         };
-        let added = self.add(asker, chart, &sent, (uniqueness, None)).await;
-        drop(alone);
-        if known.is_none() && matches!(added, Err(Refusal::Ledger(_))) {
+        let write = Write { chart: opened, sent, uniqueness, amends: None };
+        let added = self.add(asker, &write).await;
+        if chart.is_none() && matches!(added, Err(Refusal::Ledger(_))) {
             // Nothing is in it, and nothing ever will be of what was refused.
-            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(chart);
+            self.keep_spare(opened);
         }
-        match (added, condition) {
-            (Ok(version), _) => Ok(self.written((of, &id), &sent, version, Status::CREATED)),
-            (Err(Refusal::Ledger(Rejection::TagTaken(_))), Some(condition)) => {
-                self.lost_race(asker, (of, known), condition).await
+        match (added, once) {
+            (Ok(version), _) => Ok(self.written((of, &id), &write.sent, version, Status::CREATED)),
+            (Err(refusal), Some((_, condition))) if refusal.is_tag_taken() => {
+                self.lost_race(asker, (of, chart), condition).await
             }
             (Err(refusal), _) => Err(refusal.outcome()),
         }
     }
 
-    /// Adds a version of a resource. `matches` is `If-Match`.
-    pub async fn update(
+    /// The newest version of what is to be changed.
+    async fn to_change(&self, asker: &Asker, of: ResourceType, id: &Id) -> Result<Found, Outcome> {
+        match self.one(asker, of, id).await {
+            Err(outcome) if outcome.status() == Status::NOT_FOUND => Err(no_such_id()),
+            newest => newest,
+        }
+    }
+
+    async fn amend(
         &self,
         asker: &Asker,
-        (of, id): (ResourceType, &Id),
-        body: &[u8],
-        matches: Option<&TagList>,
+        (newest, sent): (Found, Sent),
+        tags: Tags<'_>,
     ) -> Result<Answer, Outcome> {
-        let sent = Sent::read(of, body)?;
-        if sent.id.as_deref() != Some(id.as_str()) {
-            let text =
-                "the resource's id and the URL's differ; send the resource with the id of the URL";
-            return Err(Outcome::error(IssueType::Value, text).at("Resource.id"));
-        }
-        let newest = match self.one(asker, of, id).await {
-            Err(outcome) if outcome.status() == Status::NOT_FOUND => return Err(no_such_id()),
-            newest => newest?,
-        };
-        let number = newest.version.number;
-        if matches.is_some_and(|tags| !tags.matches(Some(number))) {
-            let text =
-                format!("version {number} is the newest: read it, and send your change of it");
-            let stale = Outcome::error(IssueType::Conflict, &text);
-            return Err(stale.with_status(Status::PRECONDITION_FAILED));
-        }
+        self.check_tags(&newest, tags)?;
         let chart = newest.version.chart;
-        if of.as_str() != "Patient" && self.chart_of_owner(&sent.owner).await? != chart {
-            let text = "a resource stays with its patient; add a new one for the other, and mark this one as entered in error";
-            return Err(Outcome::error(IssueType::BusinessRule, text));
+        let stays = match sent.owner {
+            // A Patient, or what came with the only patient of a Bundle.
+            Owner::Here(_) | Owner::Nobody => true,
+            Owner::Elsewhere(_) | Owner::Several => {
+                self.chart_of_owner(&sent.owner).await? == chart
+            }
+        };
+        if !stays {
+            return Err(other_patient());
         }
-        let record =
-            RecordName { position: newest.version.position, record: newest.version.record };
-        let version = u32::try_from(number + 1).map_err(|_| not_found())?;
-        let amended = Amended { record, version: Number(version) };
-        match self.add(asker, chart, &sent, (None, Some(amended))).await {
-            Ok(version) => Ok(self.written((of, id), &sent, version, Status::OK)),
-            Err(refusal @ Refusal::Ledger(Rejection::NotNewest { .. })) if matches.is_none() => {
+        let amends = Some(follows(&newest)?);
+        let write = Write { chart, sent, uniqueness: None, amends };
+        let of = newest.resource_type().parse().map_err(|_| not_found())?;
+        let id: Id = newest.id().parse().map_err(|_| not_found())?;
+        match self.add(asker, &write).await {
+            Ok(version) => Ok(self.written((of, &id), &write.sent, version, Status::OK)),
+            Err(refusal @ Refusal::Ledger(Rejection::NotNewest { .. })) if tags.0.is_none() => {
                 Err(refusal.outcome().with_status(Status::CONFLICT))
             }
             Err(refusal) => Err(refusal.outcome()),
         }
     }
 
-    /// What a create's condition finds, among the Patients or in one chart: one is the answer, several are an error.
-    async fn existing(
+    /// Refuses what is to be changed if it is not as whoever asks knows it.
+    pub(crate) fn check_tags(
+        &self,
+        newest: &Found,
+        (matches, none_match): Tags<'_>,
+    ) -> Result<(), Outcome> {
+        let number = newest.version.number;
+        let stale = matches.is_some_and(|tags| !tags.matches(Some(number)))
+            || none_match.is_some_and(|tags| tags.matches(Some(number)));
+        if !stale {
+            return Ok(());
+        }
+        let text = format!("version {number} is the newest: read it, and send your change of it");
+        let outcome = Outcome::error(IssueType::Conflict, &text);
+        Err(outcome.with_status(Status::PRECONDITION_FAILED))
+    }
+
+    /// The one resource that a condition finds among the Patients or in one chart, and that may be shown; several are an
+    /// error.
+    pub(crate) async fn only_by(
         &self,
         asker: &Asker,
         (of, chart): (ResourceType, Option<ChartId>),
         condition: &Condition,
-    ) -> Result<Option<Answer>, Outcome> {
-        let (system, value) = condition.identifier().ok_or_else(one_identifier)?;
-        let pairs = [("identifier".to_owned(), format!("{system}|{value}"))];
-        let options = Options { base: self.base(), now_ms: 0, handling: Handling::Strict };
-        let query = Query::parse(of.as_str(), &pairs, options).map_err(|_| one_identifier())?;
-        let mut found = self.matching(&query, chart).await?;
+    ) -> Result<Option<Found>, Outcome> {
+        let mut found = self.found_by(of, chart, condition).await?;
         match found.len() {
             0 => Ok(None),
             1 => {
                 let found = found.remove(0);
                 // Whoever may not see it learns no more than that it is there.
                 match self.may_show(asker, &[&found.version]).await?.as_slice() {
-                    [true] => Ok(Some(answer_of(&found))),
+                    [true] => Ok(Some(found)),
                     _ => Err(taken()),
                 }
             }
-            many => Err(Outcome::error(
-                IssueType::MultipleMatches,
-                &format!("{many} resources match the condition; merge them first"),
-            )),
+            many => {
+                let text = format!("{many} resources match the condition; merge them first");
+                Err(Outcome::error(IssueType::MultipleMatches, &text))
+            }
+        }
+    }
+
+    /// What a condition finds among the Patients or in one chart, whoever may see it.
+    pub(crate) async fn found_by(
+        &self,
+        of: ResourceType,
+        chart: Option<ChartId>,
+        condition: &Condition,
+    ) -> Result<Vec<Found>, Outcome> {
+        let (system, value) = condition.identifier().ok_or_else(one_identifier)?;
+        let pairs = [("identifier".to_owned(), format!("{system}|{value}"))];
+        let options = Options { base: self.base(), now_ms: 0, handling: Handling::Strict };
+        let query = Query::parse(of.as_str(), &pairs, options).map_err(|_| one_identifier())?;
+        self.matching(&query, chart).await
+    }
+
+    /// The chart in which what was sent belongs; nothing for a Patient, who gets one.
+    async fn chart_of_sent(
+        &self,
+        of: ResourceType,
+        sent: &Sent,
+    ) -> Result<Option<ChartId>, Outcome> {
+        match of.as_str() {
+            "Patient" => Ok(None),
+            _ => Ok(Some(self.chart_of_owner(&sent.owner).await?)),
         }
     }
 
@@ -185,18 +284,28 @@ impl Gateway {
         if let Err(error) = self.follow().await {
             tracing::warn!(error = without_ids(&error), "the ledger could not be followed");
         }
-        self.existing(asker, among, condition).await?.ok_or_else(taken)
+        let found = self.only_by(asker, among, condition).await?;
+        found.map(|it| self.there(&it)).ok_or_else(taken)
     }
 
     /// What the ledger holds unique for a condition.
-    fn tag(&self, of: ResourceType, condition: &Condition) -> Result<UniquenessTag, Outcome> {
+    pub(crate) fn tag(
+        &self,
+        of: ResourceType,
+        condition: &Condition,
+    ) -> Result<UniquenessTag, Outcome> {
         let (system, value) = condition.identifier().ok_or_else(one_identifier)?;
         let parts = [b"identifier", of.as_str().as_bytes(), system.as_bytes(), value.as_bytes()];
         Ok(self.index.key().tag(&parts))
     }
 
+    /// Keeps a chart in which nothing is for the next Patient.
+    pub(crate) fn keep_spare(&self, chart: ChartId) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(chart);
+    }
+
     /// Opens a chart for a patient who is new.
-    async fn open_chart(&self) -> Result<ChartId, Outcome> {
+    pub(crate) async fn open_chart(&self) -> Result<ChartId, Outcome> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(spare) = spare {
             return Ok(spare);
@@ -214,13 +323,10 @@ impl Gateway {
     }
 
     /// The chart of the patient whom a resource is about.
-    async fn chart_of_owner(&self, owner: &Owner) -> Result<ChartId, Outcome> {
+    pub(crate) async fn chart_of_owner(&self, owner: &Owner) -> Result<ChartId, Outcome> {
         let reference = match owner {
             Owner::Elsewhere(reference) => reference,
-            Owner::Several => {
-                let text = "it is about several patients, and each chart is one patient's; send one resource for each";
-                return Err(Outcome::error(IssueType::BusinessRule, text));
-            }
+            Owner::Several => return Err(several_patients()),
             Owner::Nobody | Owner::Here(_) => return Err(no_patient()),
         };
         let below = reference.strip_prefix(self.base()).and_then(|it| it.strip_prefix('/'));
@@ -235,26 +341,30 @@ impl Gateway {
     }
 
     /// Seals, stores and commits a resource, and keeps it in the index: its number, and when it became final.
-    async fn add(
+    pub(crate) async fn add(
         &self,
         asker: &Asker,
-        chart: ChartId,
-        sent: &Sent,
-        (uniqueness, amends): (Option<UniquenessTag>, Option<Amended>),
+        write: &Write,
     ) -> Result<(u64, BlockTime), Refusal> {
-        let compartment = {
-            let agent = self.agent.lock().await;
-            let known = agent.chart(chart).map_err(ClientError::from)?;
-            known.meanings().compartment(sent.sensitivity).map_err(ClientError::from)?
-        };
-        let new = NewRecord { uniqueness, amends, ..NewRecord::new(compartment, sent.kind) };
-        let authoring = self.client.authoring(&asker.actor, chart).await?;
+        let Write { chart, sent, .. } = write;
+        let new = self.new_record(write).await?;
+        let authoring = self.client.authoring(&asker.actor, *chart).await?;
         let content = (sent.json.as_bytes(), sent.json.len() as u64);
         let added = self.client.add_record(&asker.actor, &authoring, &new, content).await;
         let added = added.map_err(Refusal::of_command)?;
-        let follows = amends.map(|it| it.record.record);
-        self.keep_own(&asker.actor, chart, (&added, follows), &sent.json).await;
+        let follows = write.amends.map(|it| it.record.record);
+        self.keep_own(&asker.actor, *chart, (&added, follows), &sent.json).await;
         Ok((added.label.version.0.into(), added.decided.outcome().time))
+    }
+
+    pub(crate) async fn new_record(&self, write: &Write) -> Result<NewRecord, Refusal> {
+        let Write { chart, sent, uniqueness, amends } = write;
+        let agent = self.agent.lock().await;
+        let known = agent.chart(*chart).map_err(ClientError::from)?;
+        let compartment = known.meanings().compartment(sent.sensitivity.as_str());
+        let compartment = compartment.map_err(ClientError::from)?;
+        let (uniqueness, amends) = (*uniqueness, *amends);
+        Ok(NewRecord { uniqueness, amends, ..NewRecord::new(compartment, sent.kind) })
     }
 
     /// Keeps what is final in the index. Where that fails the ledger is followed to it later.
@@ -288,7 +398,14 @@ impl Gateway {
         }
     }
 
-    fn written(
+    /// What was there before it was written, and where it is.
+    pub(crate) fn there(&self, found: &Found) -> Answer {
+        let location =
+            format!("{}/{}/_history/{}", self.base(), found.path(), found.version.number);
+        Answer { location: Some(location), ..answer_of(found) }
+    }
+
+    pub(crate) fn written(
         &self,
         (of, id): (ResourceType, &Id),
         sent: &Sent,
@@ -303,12 +420,8 @@ impl Gateway {
 impl Sent {
     fn read(of: ResourceType, body: &[u8]) -> Result<Self, Outcome> {
         let bytes_max = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
-        let split = bundle::split(body, bytes_max);
-        let split = split.map_err(|error| {
-            let is_nobodys = error == BundleError::NoPatient;
-            if is_nobodys { no_patient() } else { not_a_resource(&error.to_string()) }
-        })?;
-        let [resource] = split.resources.as_slice() else {
+        let cut = bundle::cut(body, bytes_max).map_err(|it| not_a_resource(&it.to_string()))?;
+        let [resource] = cut.resources.as_slice() else {
             return Err(not_a_resource("a Bundle is sent to the base, and not to a type"));
         };
         if resource.resource_type != of.as_str() {
@@ -322,20 +435,53 @@ impl Sent {
             json: resource.json.to_owned(),
             id: resource.id.clone(),
             owner: resource.owner.clone(),
-            sensitivity: class.sensitivity.as_str(),
+            sensitivity: class.sensitivity,
             kind: class.kind,
         })
     }
+
+    pub(crate) fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// One that was made of what was sent.
+    pub(crate) fn of_json(of: ResourceType, json: String) -> Result<Self, Outcome> {
+        Ok(Self { json: json.clone(), ..Self::read(of, json.as_bytes())? })
+    }
+
+    /// The same, as sensitive as what it came in.
+    pub(crate) fn within(self, inherited: Sensitivity) -> Self {
+        Self { sensitivity: self.sensitivity.max(inherited), ..self }
+    }
+
+    /// The same with this id.
+    fn called(self, id: &Id) -> Result<Self, Outcome> {
+        let json = splice::with_id(&self.json, id);
+        let json = json.map_err(|error| not_a_resource(&error.to_string()))?.json;
+        Ok(Self { json, id: Some(id.to_string()), ..self })
+    }
+}
+
+/// What follows a version.
+pub(crate) fn follows(newest: &Found) -> Result<Amended, Outcome> {
+    let Version { position, record, number, .. } = newest.version;
+    let version = u32::try_from(number + 1).map_err(|_| not_found())?;
+    Ok(Amended { record: RecordName { position, record }, version: Number(version) })
 }
 
 /// Why nothing was added.
-enum Refusal {
+pub(crate) enum Refusal {
     Ledger(Rejection),
     Other(Outcome),
 }
 
 impl Refusal {
-    fn outcome(self) -> Outcome {
+    /// Whether another one has what a condition asks for.
+    pub(crate) const fn is_tag_taken(&self) -> bool {
+        matches!(self, Self::Ledger(Rejection::TagTaken(_)))
+    }
+
+    pub(crate) fn outcome(self) -> Outcome {
         match self {
             Self::Ledger(rejection) => crate::answer::of_rejection(&rejection),
             Self::Other(outcome) => outcome,
@@ -343,7 +489,7 @@ impl Refusal {
     }
 
     /// Of a command that was sent: where no answer came, it may have been decided all the same.
-    fn of_command(error: ClientError) -> Self {
+    pub(crate) fn of_command(error: ClientError) -> Self {
         match Self::from(error) {
             Self::Other(outcome) if outcome.status() == Status::UNAVAILABLE => {
                 let text = "the ledger or a custodian stopped answering, and whether this was written is not known; look for it before you send it again (a create on a condition may simply be repeated)";
@@ -367,7 +513,7 @@ fn not_a_resource(text: &str) -> Outcome {
     Outcome::error(IssueType::Structure, text)
 }
 
-fn no_patient() -> Outcome {
+pub(crate) fn no_patient() -> Outcome {
     let text = "it names no patient; this gateway keeps what is about one, as subject or patient: Patient/ID";
     Outcome::error(IssueType::BusinessRule, text)
 }
@@ -377,18 +523,35 @@ fn one_identifier() -> Outcome {
     Outcome::error(IssueType::NotSupported, text)
 }
 
-fn taken() -> Outcome {
+pub(crate) fn taken() -> Outcome {
     let text = "what the condition asks for is there already";
     Outcome::error(IssueType::Duplicate, text).with_status(Status::PRECONDITION_FAILED)
 }
 
-fn no_such_id() -> Outcome {
+pub(crate) fn no_such_id() -> Outcome {
     let text = "nothing is here that you may change; ids are given by this gateway, so create it with POST";
     Outcome::error(IssueType::NotFound, text)
 }
 
+pub(crate) fn several_patients() -> Outcome {
+    let text =
+        "it is about several patients, and each chart is one patient's; send one resource for each";
+    Outcome::error(IssueType::BusinessRule, text)
+}
+
+pub(crate) fn other_id() -> Outcome {
+    let text =
+        "the resource's id is not that of what is to be changed; send the resource with its id";
+    Outcome::error(IssueType::Value, text).at("Resource.id")
+}
+
+pub(crate) fn other_patient() -> Outcome {
+    let text = "a resource stays with its patient; add a new one for the other, and mark this one as entered in error";
+    Outcome::error(IssueType::BusinessRule, text)
+}
+
 /// An id that nothing has.
-fn random_id() -> Id {
+pub(crate) fn random_id() -> Id {
     let mut bytes = [0; 16];
     UnwrapErr(SysRng).fill_bytes(&mut bytes);
     hex::encode(bytes).parse().expect("hexadecimal digits are an id")

@@ -7,8 +7,8 @@ use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _, Row as _, 
 
 use super::IndexError;
 
-/// The form of the tables below. Another one is another index.
-pub(super) const FORM: i64 = 1;
+/// The form of the tables below, and of what their terms are made of. Another one is another index.
+pub(super) const FORM: i64 = 2;
 
 /// What the tables are in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

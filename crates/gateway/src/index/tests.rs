@@ -404,9 +404,9 @@ fn too_much_at_once_is_refused() {
 #[test]
 fn a_database_of_another_form_is_refused() {
     check(async |index, url| {
-        sqlx::query("UPDATE form SET form = 2").execute(&index.pool).await.unwrap();
+        sqlx::query("UPDATE form SET form = form - 1").execute(&index.pool).await.unwrap();
         let refused = Index::open(&url, key()).await.unwrap_err();
-        assert!(matches!(refused, IndexError::Form { given: 2 }), "{refused}");
-        sqlx::query("UPDATE form SET form = 1").execute(&index.pool).await.unwrap();
+        assert!(matches!(refused, IndexError::Form { given: 1 }), "{refused}");
+        sqlx::query("UPDATE form SET form = form + 1").execute(&index.pool).await.unwrap();
     });
 }
