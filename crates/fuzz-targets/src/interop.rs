@@ -278,6 +278,7 @@ pub fn hl7v2_message(bytes: &[u8]) -> bool {
         namespace: "https://hospital.example/feed",
         received_ms: NOW_MS,
         zone: None,
+        digest: [0; 32],
         name: &|number| u128::from(number).to_be_bytes(),
     };
     let mapped = map(&message, &reception);

@@ -83,6 +83,8 @@ pub struct Reception<'a> {
     pub received_ms: u64,
     /// Where clocks without an offset are, in a message that does not say either.
     pub zone: Option<Zone<'a>>,
+    /// The SHA-256 of the message's bytes ([`Message::bytes`]), by which it is known when it is sent again.
+    pub digest: [u8; 32],
     /// Sixteen bytes for the entry of a number: the same for the same message, different for each number.
     pub name: &'a dyn Fn(u32) -> [u8; 16],
 }
@@ -101,6 +103,9 @@ pub enum Mapped {
 pub struct Record {
     /// A Bundle of type `transaction`.
     pub bundle: Value,
+    /// Which of its entries says that the message was stored: a DocumentReference, created unless the very same message
+    /// made one before. Where it is there, nothing of the Bundle is to be written again.
+    pub original: usize,
     /// What of the message is not in it, in the message's order.
     pub unmapped: Vec<Unmapped>,
     /// How many more there are than [`UNMAPPED_MAX`].
@@ -372,13 +377,14 @@ impl<'m> Mapper<'m> {
         self.complete_appointment();
         self.check_cancelled();
         self.place = Path::segment("MSH", 1);
-        self.attach_original();
+        let original = self.attach_original();
         self.provenance();
         if let Some(refusal) = self.refusal.take() {
             return Err(refusal);
         }
         let (unmapped, unmapped_more, emptied) = self.unread(self.seen);
-        Ok(Record { bundle: self.entries.bundle(), unmapped, unmapped_more, emptied })
+        let bundle = self.entries.bundle();
+        Ok(Record { bundle, original: original.index(), unmapped, unmapped_more, emptied })
     }
 
     fn is_trigger(&self, triggers: &[&str]) -> bool {

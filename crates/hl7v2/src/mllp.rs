@@ -28,7 +28,7 @@ use core::mem;
 
 use thiserror::Error;
 
-use crate::limits::GARBAGE_BYTES_MAX;
+use crate::limits::{GARBAGE_BYTES_MAX, HEADER_BYTES_MAX};
 
 const VT: u8 = 0x0b;
 const FS: u8 = 0x1c;
@@ -85,7 +85,20 @@ pub enum Fault {
 pub struct Decoder {
     frame_bytes_max: usize,
     held: Vec<u8>,
+    /// How the frame began that was refused last.
+    head: Vec<u8>,
     state: State,
+}
+
+/// What a decoder has that it has given no event of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Held {
+    /// Nothing: the next byte begins a frame, or belongs to none.
+    Nothing,
+    /// A part of a frame, or of one that is skipped.
+    Part,
+    /// A frame with its end byte and without its `CR`.
+    Whole,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +115,7 @@ enum State {
 impl Decoder {
     /// A decoder at the beginning of a connection, for frames of up to `frame_bytes_max` bytes.
     pub const fn new(frame_bytes_max: usize) -> Self {
-        Self { frame_bytes_max, held: Vec::new(), state: State::Between(0) }
+        Self { frame_bytes_max, held: Vec::new(), head: Vec::new(), state: State::Between(0) }
     }
 
     /// Takes bytes off the front of `input` up to the next event; nothing when all of them were taken without one.
@@ -119,6 +132,21 @@ impl Decoder {
             }
         }
         None
+    }
+
+    /// What more is waited for, and so how long.
+    pub const fn held(&self) -> Held {
+        match self.state {
+            State::Between(_) => Held::Nothing,
+            State::Inside | State::Skipping => Held::Part,
+            State::Ending => Held::Whole,
+        }
+    }
+
+    /// How the frame began that was refused last ([`Fault::TooLarge`], [`Fault::EndInside`]), up to its first line end and
+    /// [`HEADER_BYTES_MAX`]: enough to answer it.
+    pub fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// The connection is quiet, or has ended: what came is all that comes.
@@ -150,9 +178,11 @@ impl Decoder {
     fn inside(&mut self, input: &mut &[u8]) -> Option<Event> {
         let end = input.iter().position(|byte| matches!(*byte, VT | FS));
         let (content, rest) = input.split_at(end.unwrap_or(input.len()));
-        if content.len() > self.frame_bytes_max - self.held.len() {
+        let room = self.frame_bytes_max - self.held.len();
+        if content.len() > room {
             // Where the limit is passed, so that no chunking tells it sooner than another.
-            *input = &input[self.frame_bytes_max - self.held.len()..];
+            self.held.extend_from_slice(&content[..room]);
+            *input = &input[room..];
             return Some(self.refuse(Fault::TooLarge { bytes_max: self.frame_bytes_max }));
         }
         self.held.extend_from_slice(content);
@@ -200,7 +230,11 @@ impl Decoder {
     }
 
     fn refuse(&mut self, fault: Fault) -> Event {
-        self.drop_held();
+        let mut held = mem::take(&mut self.held);
+        let end = held.iter().position(|byte| matches!(*byte, CR | LF)).unwrap_or(held.len());
+        held.truncate(end.min(HEADER_BYTES_MAX));
+        held.shrink_to_fit();
+        self.head = held;
         self.state = State::Skipping;
         Event::Fault(fault)
     }

@@ -172,6 +172,7 @@ fn what_cannot_be_read_is_answered_as_far_as_its_header_can() {
                     namespace: "urn:x",
                     received_ms: NOW_MS,
                     zone: None,
+                    digest: [0; 32],
                     name: &|_| [0; 16],
                 };
                 (message.envelope().clone(), map(&message, &reception).expect_err(text))

@@ -36,6 +36,7 @@ fn mapped(bytes: &[u8]) -> Option<Mapped> {
         namespace: "https://hospital.example/feed",
         received_ms: 0,
         zone: None,
+        digest: [0; 32],
         name: &|number| [number.to_le_bytes()[0]; 16],
     };
     map(&message, &reception).ok()

@@ -18,6 +18,7 @@ fn mapped(event: &str, segments: &str) -> Result<Mapped, Refusal> {
         namespace: "urn:x",
         received_ms: 1_790_000_000_000,
         zone: Offset::parse("-0500").map(Zone::fixed),
+        digest: [0; 32],
         name: &|number| [number.to_le_bytes()[0]; 16],
     };
     map(&message.expect("it is a message"), &reception)
@@ -281,7 +282,13 @@ fn two_times_of_a_day_are_two_where_no_zone_is_known() {
             format!("MSH|^~\\&|APP|FAC|||20260430120000||{event}|1|P|2.5.1\rPID|||7\r{segments}");
         let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
         let name = |number: u32| [number.to_le_bytes()[0]; 16];
-        let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+        let reception = Reception {
+            namespace: "urn:x",
+            received_ms: 0,
+            zone: None,
+            digest: [0; 32],
+            name: &name,
+        };
         let Ok(Mapped::Record(record)) = map(&message, &reception) else {
             panic!("it is a record")
         };
@@ -971,21 +978,24 @@ fn nothing_of_two_patients_is_looked_for_alike() {
     }
 }
 
-/// A counter of messages begins again; a message that is sent again has its time too.
+/// A counter of messages begins again, and times are of minutes: only the same bytes are the same message.
 #[test]
-fn messages_of_one_control_id_are_told_apart_by_their_time() {
-    let of = |sent: &str| {
-        let text = format!("MSH|^~\\&|APP|FAC|||{sent}||ADT^A28|1|P|2.5.1\rPID|||7");
+fn messages_of_one_control_id_are_told_apart_by_their_bytes() {
+    let of = |digest: [u8; 32]| {
+        let text = "MSH|^~\\&|APP|FAC|||202604301200||ADT^A28|1|P|2.5.1\rPID|||7";
         let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
         let name = |number: u32| [number.to_le_bytes()[0]; 16];
-        let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+        let reception =
+            Reception { namespace: "urn:x", received_ms: 0, zone: None, digest, name: &name };
         let Ok(Mapped::Record(record)) = map(&message, &reception) else {
             panic!("it is a record")
         };
-        requests(&record, "DocumentReference")
+        let original = &record.bundle["entry"][record.original];
+        assert_eq!(original["resource"]["type"]["text"], "HL7 v2 message", "{original}");
+        original["request"]["ifNoneExist"].as_str().expect("it is conditional").to_owned()
     };
-    assert_ne!(of("20260430120000+0200"), of("20260501120000+0200"));
-    assert_eq!(of("20260430120000+0200"), of("20260430120000+0200"));
+    assert_ne!(of([1; 32]), of([2; 32]));
+    assert_eq!(of([1; 32]), of([1; 32]));
 }
 
 /// OBR-26: of two organisms, each has its susceptibilities, in whatever message they are told.
@@ -1530,7 +1540,8 @@ fn a_time_of_the_message_that_is_none_is_told() {
     let text = "MSH|^~\\&|APP|FAC|||yesterday||ADT^A28|1|P|2.5.1\rPID|||7";
     let message = Message::parse(text.as_bytes(), CharacterSet::Utf8).expect("it is a message");
     let name = |number: u32| [number.to_le_bytes()[0]; 16];
-    let reception = Reception { namespace: "urn:x", received_ms: 0, zone: None, name: &name };
+    let reception =
+        Reception { namespace: "urn:x", received_ms: 0, zone: None, digest: [0; 32], name: &name };
     let Ok(Mapped::Record(record)) = map(&message, &reception) else { panic!("it is a record") };
     assert!(told(&record, "MSH[1]-7"));
 }

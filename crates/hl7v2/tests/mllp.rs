@@ -2,7 +2,7 @@
 
 use keepwell_hl7v2::{
     limits::GARBAGE_BYTES_MAX,
-    mllp::{Decoder, Event, Fault, encode},
+    mllp::{Decoder, Event, Fault, Held, encode},
 };
 use proptest::prelude::*;
 
@@ -140,5 +140,29 @@ proptest! {
             prop_assert_eq!(decoder.next(&mut rest), Some(Event::Frame(message)));
         }
         prop_assert_eq!(decoder.next(&mut rest), None);
+    }
+}
+
+/// How long a reader waits, and what it can say of what it refused.
+#[test]
+fn a_decoder_tells_what_it_holds() {
+    let mut decoder = Decoder::new(BYTES_MAX);
+    let mut feed = |text: &str| {
+        let bytes = bytes(text);
+        let mut rest = bytes.as_slice();
+        while decoder.next(&mut rest).is_some() {}
+        (decoder.held(), String::from_utf8(decoder.head().to_vec()).expect("it was text"))
+    };
+    for (text, held, head) in [
+        ("xy", Held::Nothing, ""),
+        ("<ab", Held::Part, ""),
+        ("c>", Held::Whole, ""),
+        ("$", Held::Nothing, ""),
+        ("<ab$defghi", Held::Part, "ab"),
+        ("jk<c>", Held::Whole, "ab"),
+        ("x", Held::Part, "c"),
+        ("<abcdefghi", Held::Part, "abcdefgh"),
+    ] {
+        assert_eq!(feed(text), (held, head.to_owned()), "{text}");
     }
 }

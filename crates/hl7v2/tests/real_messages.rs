@@ -50,6 +50,7 @@ fn mapped(name_of_file: &str, bytes: &[u8]) -> Mapped {
         namespace: "https://hospital.example/feed",
         received_ms: 1_790_000_000_000,
         zone: None,
+        digest: [0; 32],
         name: &name,
     };
     map(&message, &reception).expect(name_of_file)

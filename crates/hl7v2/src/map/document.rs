@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Mapper, Reader,
-    entries::{Existing, Handle, Object},
+    entries::{Existing, Handle, Object, hex},
     table,
 };
 use crate::{
@@ -161,7 +161,7 @@ impl<'m> Mapper<'m> {
     }
 
     /// The message as it came: a Binary, and a DocumentReference that says what it is.
-    pub(super) fn attach_original(&mut self) {
+    pub(super) fn attach_original(&mut self) -> Handle {
         let mut binary = Object::of("Binary");
         binary.set("contentType", MEDIA_TYPE);
         binary.put("securityContext", self.refer(self.patient));
@@ -188,7 +188,7 @@ impl<'m> Mapper<'m> {
         document.push("content", Some(json!({ "attachment": attachment })));
         let encounter = self.refer(self.encounter);
         document.put("context", encounter.map(|encounter| json!({ "encounter": [encounter] })));
-        self.entries.add(document, known_by.as_ref(), Existing::Keep);
+        self.entries.add(document, known_by.as_ref(), Existing::Keep)
     }
 
     /// Who sent it, and its control id: what a message is known by.
@@ -200,13 +200,20 @@ impl<'m> Mapper<'m> {
         json!({ "system": system, "value": envelope.control_id })
     }
 
-    /// By what it is found when it is sent again. Control ids are counted from one again, so its time belongs to it.
+    /// By what it is found when it is sent again. Control ids are counted from one again, and times may be of minutes or
+    /// of none: only the same bytes are the same message.
     fn message_again(&self) -> Option<Value> {
         let envelope = self.message.envelope();
-        let sent = self.message.segment("MSH").map(|header| header.raw_field(7).to_string());
         let sender = [&envelope.sending_application, &envelope.sending_facility];
         let [application, facility] = sender.map(|name| Some(name.clone()));
-        self.derived("MSH", &[application, facility, Some(envelope.control_id.clone()), sent])
+        let mut digest = String::new();
+        for byte in self.reception.digest {
+            digest.extend([byte >> 4, byte & 0x0f].map(|it| hex(it).to_ascii_lowercase()));
+        }
+        self.derived(
+            "MSH",
+            &[application, facility, Some(envelope.control_id.clone()), Some(digest)],
+        )
     }
 
     fn trigger(&self) -> String {

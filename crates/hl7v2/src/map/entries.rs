@@ -15,6 +15,13 @@ use super::uuid;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Handle(u32);
 
+impl Handle {
+    /// Its place in the Bundle.
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// What to do where there is one by that identifier already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Existing {
