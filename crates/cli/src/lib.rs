@@ -7,6 +7,7 @@
 
 mod backup;
 mod failure;
+mod feeds;
 mod founding;
 mod instant;
 mod lock;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! server    connections, who is asking (auth), what for (keepwell_fhir::interaction)
+//! feed      connections, HL7 v2 messages (keepwell_hl7v2)
 //!   |
 //! Gateway   read, search, history -> index -> an access, in the name of whoever asks -> answer
 //!           create, update        -> sealed, at custodians, committed -> index -> answer
@@ -16,14 +17,15 @@
 //!   the ledger refuses does not exist for them.
 //! * What is acknowledged as written is final and durable.
 //!
-//! Not here: rules of the ledger (`keepwell-ledger`), sealing and opening (`keepwell-client`), and what FHIR says of
-//! resources and searches (`keepwell-fhir`).
+//! Not here: rules of the ledger (`keepwell-ledger`), sealing and opening (`keepwell-client`), what FHIR says of
+//! resources and searches (`keepwell-fhir`), and what messages mean (`keepwell-hl7v2`).
 
 mod access;
 pub mod answer;
 pub mod auth;
 pub mod capability;
 pub mod everything;
+pub mod feed;
 mod follow;
 mod gateway;
 pub mod index;

@@ -672,7 +672,7 @@ fn json(status: StatusCode, body: &str) -> Response {
     (status, [(CONTENT_TYPE, JSON)], body.to_owned()).into_response()
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

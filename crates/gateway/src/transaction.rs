@@ -99,14 +99,41 @@ impl Gateway {
     pub async fn transaction(
         &self,
         asker: &Asker,
-        (json, transaction): (&[u8], &Transaction<'_>),
+        sent: (&[u8], &Transaction<'_>),
     ) -> Result<BTreeMap<usize, Answer>, Outcome> {
+        Ok(self.written_once(asker, sent, None).await?.unwrap_or_default())
+    }
+
+    /// The same, once: nothing is written, and nothing returned, if the entry `once` is a create on a condition and what
+    /// it asks for is there. Then all of it was written before, since that entry never is without the others.
+    pub async fn transaction_once(
+        &self,
+        asker: &Asker,
+        sent: (&[u8], &Transaction<'_>),
+        once: usize,
+    ) -> Result<Option<BTreeMap<usize, Answer>>, Outcome> {
+        self.written_once(asker, sent, Some(once)).await
+    }
+
+    async fn written_once(
+        &self,
+        asker: &Asker,
+        (json, transaction): (&[u8], &Transaction<'_>),
+        once: Option<usize>,
+    ) -> Result<Option<BTreeMap<usize, Answer>>, Outcome> {
         let conditional = transaction.entries.iter().any(|it| is_conditional(&it.action));
         let _alone = if conditional { Some(self.conditional.lock().await) } else { None };
         let mut tries = 0;
         loop {
             tries += 1;
-            let steps = Resolver::new(self, asker, json, transaction)?.steps().await?;
+            let resolver = Resolver::new(self, asker, json, transaction)?;
+            // Before any entry is looked at: what was written before costs no access.
+            if let Some(once) = once
+                && resolver.is_there(once).await?
+            {
+                return Ok(None);
+            }
+            let steps = resolver.steps().await?;
             match self.carry_out(asker, transaction, &steps).await {
                 // Another one was first: what it wrote is found now.
                 Err(Failed::Raced) if tries < TRIES => {
@@ -117,7 +144,7 @@ impl Gateway {
                 }
                 Err(Failed::Raced) => return Err(crate::write::taken()),
                 Err(Failed::Refused(outcome)) => return Err(outcome),
-                Ok(answers) => return Ok(answers),
+                Ok(answers) => return Ok(Some(answers)),
             }
         }
     }
@@ -380,12 +407,18 @@ impl From<Outcome> for Failed {
 }
 
 const fn is_conditional(action: &Action<'_>) -> bool {
+    condition_of(action).is_some()
+}
+
+/// By what an entry finds what it is about.
+const fn condition_of<'a>(action: &'a Action<'_>) -> Option<&'a Condition> {
     match action {
-        Action::Create { if_none_exist, .. } => if_none_exist.is_some(),
-        Action::Update { target, .. } | Action::Patch { target, .. } => {
-            matches!(target, Target::Matching(..))
-        }
-        Action::Delete { .. } | Action::Invoke { .. } | Action::Read { .. } => false,
+        Action::Create { if_none_exist, .. } => if_none_exist.as_ref(),
+        Action::Update { target, .. } | Action::Patch { target, .. } => match target {
+            Target::Matching(_, condition) => Some(condition),
+            Target::Instance(..) => None,
+        },
+        Action::Delete { .. } | Action::Invoke { .. } | Action::Read { .. } => None,
     }
 }
 
@@ -481,6 +514,38 @@ impl<'a> Resolver<'a> {
         }
         self.transaction.check_resolved(&changed)?;
         Ok(order.into_iter().filter_map(|index| steps.remove(&index)).collect())
+    }
+
+    /// Whether what an entry would create on a condition is in its patient's chart, whoever may see it.
+    async fn is_there(&self, index: usize) -> Result<bool, Outcome> {
+        let entry = self.transaction.entries.iter().find(|it| it.index == index);
+        let Some(Entry { action: Action::Create { body, if_none_exist }, .. }) = entry else {
+            return Ok(false);
+        };
+        let (Some(condition), Some(entry)) = (if_none_exist, entry) else { return Ok(false) };
+        for chart in self.charts_of(entry).await? {
+            let found = self.gateway.found_by(body.resource_type, Some(chart), condition).await?;
+            if !found.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The charts that there are of the patient whom an entry is about.
+    async fn charts_of(&self, entry: &Entry<'_>) -> Result<Vec<ChartId>, Outcome> {
+        let Some(Owned::Entry(patient)) = self.owners.get(&entry.index) else {
+            return Ok(match self.whose(entry, &BTreeMap::new()).await? {
+                Some(Whose::Known(chart)) => vec![chart],
+                Some(Whose::New(_)) | None => Vec::new(),
+            });
+        };
+        let of_patient = self.transaction.entries.iter().find(|it| it.index == *patient);
+        let Some(condition) = of_patient.and_then(|it| condition_of(&it.action)) else {
+            return Ok(Vec::new());
+        };
+        let found = self.gateway.found_by(self::patient(), None, condition).await?;
+        Ok(found.iter().map(|it| it.version.chart).collect())
     }
 
     /// In whose chart an entry belongs; nothing if it is about nobody.

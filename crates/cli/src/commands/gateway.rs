@@ -25,6 +25,7 @@ use tokio::{net::TcpListener, sync::watch};
 use crate::{
     commands::compartment_names,
     failure::Failure,
+    feeds::{FeedConfig, Feeds},
     output::Output,
     profile::{Identity, Session},
     runtime::{asked_to_stop, block_on},
@@ -39,6 +40,7 @@ const CLAIM_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 ///
 /// What the organisation's key agent may read is found and read over FHIR, and what is sent becomes records on the
 /// ledger. Each read is an access in the name of the member that a client is registered as, and the patient sees it.
+/// HL7 v2 messages that come over MLLP become records too, and are acknowledged once these are final.
 #[derive(Args)]
 #[command(after_help = "Examples:
   keepwell gateway client --id ehr --to ./ehr
@@ -117,6 +119,9 @@ struct GatewayConfig {
     /// The systems that may ask.
     #[serde(default)]
     clients: Vec<ClientConfig>,
+    /// The HL7 v2 messages that are taken.
+    #[serde(default)]
+    feeds: Vec<FeedConfig>,
 }
 
 /// A system that may ask.
@@ -175,6 +180,8 @@ impl GatewayConfig {
             client.keys = folder.join(&client.keys);
             client.member = folder.join(&client.member);
         }
+        config.feeds = config.feeds.into_iter().map(|it| it.within(&folder)).collect();
+        FeedConfig::check(&config.feeds).map_err(bad)?;
         Ok(config)
     }
 
@@ -276,11 +283,16 @@ async fn run(config: GatewayConfig, output: &Output) -> Result<(), Failure> {
     }
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(Failure::at(config.listen.to_string()))?;
+    let feeds = Feeds::listen(&config.feeds).await?;
+    let addresses = feeds.addresses();
     let (stop, stopping) = watch::channel(false);
+    let mut feeds = feeds.serve(&gateway, &stopping)?;
     let server = tokio::spawn(serve(listener, gateway.clone(), sessions, stopping));
+    let mut lines: Vec<_> = addresses.iter().map(|it| format!("hl7v2: {it}")).collect();
+    lines.push(format!("fhir: {}", gateway.base()));
     output.result(
-        &format!("fhir: {}", gateway.base()),
-        &json!({ "base": gateway.base(), "clients": config.clients.len() }),
+        &lines.join("\n"),
+        &json!({ "base": gateway.base(), "clients": config.clients.len(), "feeds": addresses }),
     );
     let following = follow(&gateway, Duration::from_secs(config.follow_s));
     tokio::select! {
@@ -288,6 +300,8 @@ async fn run(config: GatewayConfig, output: &Output) -> Result<(), Failure> {
         () = asked_to_stop() => {}
     }
     stop.send_replace(true);
+    // What is under way is committed and answered, or stays its sender's.
+    while feeds.join_next().await.is_some() {}
     match server.await {
         Ok(served) => served.map_err(Failure::at("the gateway's port")),
         Err(error) => Err(Failure::Misused(format!("the gateway ended by itself: {error}"))),

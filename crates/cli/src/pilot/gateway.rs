@@ -3,6 +3,8 @@
 //! ```text
 //! DIR/gateway/gateway.toml    the configuration
 //! DIR/gateway/ehr/            the key of a system called `ehr`, which acts as the hospital's physician
+//!
+//! It takes HL7 v2 messages of a facility called `HOSPITAL` too, in the same name.
 //! ```
 
 use std::{
@@ -17,6 +19,8 @@ use crate::{commands::gateway::write_client, failure::Failure, founding::write_d
 
 /// Where it serves, unless the pilot takes free ports.
 const PORT: u16 = 7480;
+/// Where it takes HL7 v2 messages, unless the pilot takes free ports: the port that is registered for them.
+const FEED_PORT: u16 = 2575;
 /// The system that may ask.
 const SYSTEM: &str = "ehr";
 
@@ -36,9 +40,12 @@ pub(super) fn prepare(dir: &Path, port: u16) -> Result<(), Failure> {
     if !folder.join(SYSTEM).join("keys.json").exists() {
         write_client(SYSTEM, &folder.join(SYSTEM))?;
     }
-    let port = match port {
-        0 => ports::free(1).map_err(Failure::at("a free port on loopback"))?[0],
-        _ => PORT,
+    let (port, feed_port) = match port {
+        0 => {
+            let free = ports::free(2).map_err(Failure::at("free ports on loopback"))?;
+            (free[0], free[1])
+        }
+        _ => (PORT, FEED_PORT),
     };
     let (hospital, laboratory) =
         (organisation_id(dir, "hospital")?, organisation_id(dir, "laboratory")?);
@@ -56,8 +63,15 @@ keys = "{SYSTEM}/keys.json"
 member = "{}"
 purpose = "TREAT"
 scopes = ["system/*.cruds"]
+
+[[feeds]]
+listen = "127.0.0.1:{feed_port}"
+member = "{}"
+purpose = "TREAT"
+senders = [{{ facility = "HOSPITAL", namespace = "https://hospital.example/v2" }}]
 "#,
         agent.display(),
+        member.display(),
         member.display(),
     );
     write_durably(&path, text.as_bytes()).map_err(Failure::at(path))
