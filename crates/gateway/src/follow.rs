@@ -13,7 +13,7 @@
 //! not.
 //!
 //! Not here: charts that their patients control, which need grants to the key agent; records that are no FHIR resources
-//! about a patient in JSON, have no id, or have more than [`BODY_BYTES_MAX`]; of two records in a chart with one author, type
+//! in JSON, have no id, or have more than [`BODY_BYTES_MAX`]; of two records in a chart with one author, type
 //! and id, the second.
 
 use std::{
@@ -325,9 +325,10 @@ struct Kept {
     bodies: Vec<(RecordFacts, OrganisationId, Zeroizing<Vec<u8>>)>,
 }
 
-/// The one resource with an id that these are the bytes of.
+/// The one resource with an id that these are the bytes of. It may be about nobody: what came with the only patient of a
+/// Bundle is in that patient's chart.
 fn resource_in(body: &[u8]) -> Option<&str> {
-    let bundle = bundle::split(body, body.len()).ok().filter(|it| it.bundle_type.is_none())?;
+    let bundle = bundle::cut(body, body.len()).ok().filter(|it| it.bundle_type.is_none())?;
     bundle.resources.first().filter(|it| it.id.is_some()).map(|it| it.json)
 }
 

@@ -519,10 +519,10 @@ impl<'a> Resolver<'a> {
     /// Whether what an entry would create on a condition is in its patient's chart, whoever may see it.
     async fn is_there(&self, index: usize) -> Result<bool, Outcome> {
         let entry = self.transaction.entries.iter().find(|it| it.index == index);
-        let Some(Entry { action: Action::Create { body, if_none_exist }, .. }) = entry else {
+        let Some(entry) = entry else { return Ok(false) };
+        let Action::Create { body, if_none_exist: Some(condition) } = &entry.action else {
             return Ok(false);
         };
-        let (Some(condition), Some(entry)) = (if_none_exist, entry) else { return Ok(false) };
         for chart in self.charts_of(entry).await? {
             let found = self.gateway.found_by(body.resource_type, Some(chart), condition).await?;
             if !found.is_empty() {

@@ -65,18 +65,12 @@ pub(super) struct Arrival<'a> {
 /// Takes messages of one feed.
 #[derive(Debug)]
 pub(super) struct Receiver<C> {
-    pub(super) writer: C,
+    writer: C,
     settings: Arc<Settings>,
     places: Semaphore,
 }
 
-/// What a message says, before the ledger was asked.
-struct Understood {
-    envelope: Envelope,
-    digest: [u8; 32],
-    what: Result<What, Verdict>,
-}
-
+/// What is to be done about a message.
 enum What {
     Write(Bundle),
     Merge(Box<Message>, Merge, String),
@@ -95,19 +89,18 @@ impl<C: Commit> Receiver<C> {
     ) -> Heard {
         // It is never closed.
         let _place = self.places.acquire().await;
-        let settings = self.settings.clone();
+        if *stopping.borrow() {
+            return Heard::Stopping;
+        }
+        let (settings, digest) = (self.settings.clone(), sha256(&[&bytes]).0);
         let head = bytes[..bytes.len().min(HEADER_BYTES_MAX)].to_vec();
-        let understood = spawn_blocking(move || understand(&bytes, &settings, now_ms())).await;
-        let Ok(Understood { envelope, digest, what }) = understood else {
+        let understood = spawn_blocking(move || understand(&bytes, digest, &settings)).await;
+        let (envelope, what) = understood.unwrap_or_else(|_| {
             tracing::error!("a message could not be read; tell who develops the gateway");
-            let outcome =
-                Outcome::error(IssueType::Exception, "the gateway failed; tell its operator");
-            return Heard::Answers(self.answers(
-                &self.envelope(&head),
-                &verdict_of(&outcome),
-                [0; 32],
-            ));
-        };
+            let text = "the gateway failed; tell its operator";
+            let outcome = Outcome::error(IssueType::Exception, text);
+            (self.envelope(&head), Err(verdict_of(&outcome)))
+        });
         let verdict = match what {
             Err(verdict) => Some(verdict),
             Ok(What::Write(bundle)) => self.commit(&bundle, stopping).await,
@@ -204,11 +197,10 @@ impl<C: Commit> Receiver<C> {
             };
             let trouble = Trouble::of(&outcome);
             races += u32::from(trouble == Trouble::Raced);
+            let is_late = begun.elapsed() + pause > self.settings.patience;
             let is_over = match trouble {
-                Trouble::Passes => begun.elapsed() + pause > self.settings.patience,
-                Trouble::Raced => {
-                    races >= RACES_MAX || begun.elapsed() + pause > self.settings.patience
-                }
+                Trouble::Passes => is_late,
+                Trouble::Raced => is_late || races >= RACES_MAX,
                 Trouble::Stays => true,
             };
             if is_over {
@@ -223,18 +215,19 @@ impl<C: Commit> Receiver<C> {
     }
 }
 
-/// What a message says; what takes long here takes no other connection's time.
-fn understand(bytes: &[u8], settings: &Settings, received_ms: u64) -> Understood {
-    let digest = sha256(&[bytes]).0;
+/// What a message says, as far as the ledger is not needed for it.
+fn understand(
+    bytes: &[u8],
+    digest: [u8; 32],
+    settings: &Settings,
+) -> (Envelope, Result<What, Verdict>) {
     match Message::parse(bytes, settings.undeclared) {
         Ok(message) => {
             let envelope = message.envelope().clone();
-            let what = meaning(message, digest, settings, received_ms);
-            Understood { envelope, digest, what }
+            (envelope, meaning(message, digest, settings, now_ms()))
         }
         Err(Refused { envelope, refusal }) => {
-            let what = Err(Verdict::of(&refusal));
-            Understood { envelope: envelope_of(envelope, settings), digest, what }
+            (envelope_of(envelope, settings), Err(Verdict::of(&refusal)))
         }
     }
 }
