@@ -201,3 +201,41 @@ impl Feeds {
         Ok(served)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEED: &str = "listen = \"127.0.0.1:2575\"\nmember = \"m\"\npurpose = \"TREAT\"\n\
+        senders = [{ facility = \"A\", namespace = \"https://hospital.example/v2\" }]\n";
+    const TLS: &str = "[tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\n";
+
+    fn check(text: &str) -> Result<(), String> {
+        let feed: FeedConfig = toml::from_str(text).map_err(|error| error.to_string())?;
+        FeedConfig::check(&[feed])
+    }
+
+    #[test]
+    fn a_feed_that_cannot_be_used_says_why() {
+        let open = FEED.replace("127.0.0.1", "10.0.0.7");
+        let good = [FEED, "zone = \"+01:00\"\ncharset = \"8859/1\"\npatience_s = 9\n"].concat();
+        for text in [FEED.to_owned(), good, [&open, TLS].concat()] {
+            assert_eq!(check(&text), Ok(()), "{text}");
+        }
+        for (text, words) in [
+            (open, "client_ca"),
+            ([FEED, "zone = \"Europe/Berlin\"\n"].concat(), "such as +0100"),
+            ([FEED, "charset = \"latin\"\n"].concat(), "8859/1"),
+            ([FEED, "patience_s = 0\n"].concat(), "a second at least"),
+            ([FEED, "[tls]\ncertificate = \"c\"\nkey = \"k\"\n"].concat(), "client_ca"),
+            (FEED.replace("https://hospital.example/v2", "hospital"), "absolute URI"),
+            (FEED.replace("senders", "sender"), "unknown field"),
+        ] {
+            let error = check(&text).expect_err(words);
+            assert!(error.contains(words), "nothing of {words:?}: {error}");
+        }
+        let feed: FeedConfig = toml::from_str(FEED).expect("it is good");
+        let twice = FeedConfig::check(&[feed.clone(), feed]);
+        assert_eq!(twice, Err("two feeds listen on 127.0.0.1:2575".into()));
+    }
+}

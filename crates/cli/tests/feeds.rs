@@ -1,5 +1,5 @@
-//! HL7 v2 messages that a hospital's gateway takes beside a pilot: what was acknowledged is on the ledger and found over
-//! FHIR, and stays so once, whatever is sent again, killed or switched off in between.
+//! HL7 v2 messages that a hospital's gateway takes beside a pilot: what was acknowledged is on the ledger and found
+//! over FHIR, and stays so once, whatever is sent again, killed or switched off in between.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;

@@ -12,19 +12,21 @@
 //!
 //! # Invariants
 //!
-//! * `AA` is said of what is final, and of nothing else. There is no queue here: until then the message is its sender's.
+//! * `AA` is said of what is final, and of nothing else. There is no queue here: until then the message is its
+//!   sender's.
 //! * The very same message is written once, however often it is sent, to whichever connection, before or after a crash:
-//!   the ledger holds what it was stored by unique. It is answered `AA` each time. Other bytes are another message, also
-//!   with a control id that was used before.
-//! * Messages of a connection are written in their order: the next is not looked at before the last is answered. Those of
-//!   several connections are in the order in which the ledger takes them.
-//! * What fails for a reason that may pass is tried again while its sender waits, for as long as is configured, and then
-//!   refused as not its sender's fault (`AR`, 207; 206 where another one was first). So a slow ledger slows its senders.
+//!   the ledger holds what it was stored by unique. It is answered `AA` each time. Other bytes are another message,
+//!   also with a control id that was used before.
+//! * Messages of a connection are written in their order: the next is not looked at before the last is answered. Those
+//!   of several connections are in the order in which the ledger takes them.
+//! * What fails for a reason that may pass is tried again while its sender waits, for as long as is configured, and
+//!   then refused as not its sender's fault (`AR`, 207; 206 where another one was first). So a slow ledger slows its
+//!   senders.
 //! * Bytes, time and memory of a connection are bounded, and so is the number of connections.
 //! * No log line has an id or anything of a message but its kind and the places in it that FHIR has none for.
 //!
-//! A facility in MSH-4 is what a sender says of itself. Who may speak at all is decided by TLS, by certificates that the
-//! feed's authorities have signed; senders that do not trust each other have feeds of their own.
+//! A facility in MSH-4 is what a sender says of itself. Who may speak at all is decided by TLS, by certificates that
+//! the feed's authorities have signed; senders that do not trust each other have feeds of their own.
 //!
 //! Not here: what messages mean (`keepwell-hl7v2`); sending messages; clocks that change (a feed's zone is an offset).
 

@@ -3,14 +3,15 @@
 //! # Invariants
 //!
 //! * A chart's mark moves on only together with all that stands before it: whoever is stopped in between begins again
-//!   there. What did not open is tried again, after pauses that grow, since each try is an access that the patient sees.
-//! * What a patient has claimed is forgotten, and what was redacted too. This is the organisation's memory of what it may
-//!   read, and no archive.
-//! * Each stretch of a log that has something new costs one access for every 32 records, by the key agent, for the purpose
-//!   of operations; what this gateway wrote itself costs none.
+//!   there. What did not open is tried again, after pauses that grow, since each try is an access that the patient
+//!   sees.
+//! * What a patient has claimed is forgotten, and what was redacted too. This is the organisation's memory of what it
+//!   may read, and no archive.
+//! * Each stretch of a log that has something new costs one access for every 32 records, by the key agent, for the
+//!   purpose of operations; what this gateway wrote itself costs none.
 //!
-//! Each chart's log is asked for in turn: a look at the ledger takes a request for each chart, whether it has anything new or
-//! not.
+//! Each chart's log is asked for in turn: a look at the ledger takes a request for each chart, whether it has anything
+//! new or not.
 //!
 //! Not here: charts that their patients control, which need grants to the key agent; records that are no FHIR resources
 //! in JSON, have no id, or have more than [`BODY_BYTES_MAX`]; of two records in a chart with one author, type
@@ -325,8 +326,8 @@ struct Kept {
     bodies: Vec<(RecordFacts, OrganisationId, Zeroizing<Vec<u8>>)>,
 }
 
-/// The one resource with an id that these are the bytes of. It may be about nobody: what came with the only patient of a
-/// Bundle is in that patient's chart.
+/// The one resource with an id that these are the bytes of. It may be about nobody: what came with the only patient of
+/// a Bundle is in that patient's chart.
 fn resource_in(body: &[u8]) -> Option<&str> {
     let bundle = bundle::cut(body, body.len()).ok().filter(|it| it.bundle_type.is_none())?;
     bundle.resources.first().filter(|it| it.id.is_some()).map(|it| it.json)

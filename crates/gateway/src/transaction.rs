@@ -104,8 +104,8 @@ impl Gateway {
         Ok(self.written_once(asker, sent, None).await?.unwrap_or_default())
     }
 
-    /// The same, once: nothing is written, and nothing returned, if the entry `once` is a create on a condition and what
-    /// it asks for is there. Then all of it was written before, since that entry never is without the others.
+    /// The same, once: nothing is written, and nothing returned, if the entry `once` is a create on a condition and
+    /// what it asks for is there. Then all of it was written before, since that entry never is without the others.
     pub async fn transaction_once(
         &self,
         asker: &Asker,

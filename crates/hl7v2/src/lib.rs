@@ -26,7 +26,7 @@
 //! * Errors, faults and paths name segments, fields and offsets, never what stands there.
 //! * No clock, IO, randomness, environment, floats or hash maps: the crate is `no_std`.
 //!
-//! Not here: connections, TLS, the queue, and which messages were answered before ([`message::Key`] is by what they
+//! Not here: connections, TLS, and which messages were stored before ([`map::Record::original`] is by what they
 //! are known); batches (`FHS`, `BHS`), which are refused; the XML encoding of v2.
 #![no_std]
 

@@ -143,8 +143,8 @@ impl Decoder {
         }
     }
 
-    /// How the frame began that was refused last ([`Fault::TooLarge`], [`Fault::EndInside`]), up to its first line end and
-    /// [`HEADER_BYTES_MAX`]: enough to answer it.
+    /// How the frame began that was refused last ([`Fault::TooLarge`], [`Fault::EndInside`]), up to its first line end
+    /// and [`HEADER_BYTES_MAX`]: enough to answer it.
     pub fn head(&self) -> &[u8] {
         &self.head
     }

@@ -4,8 +4,8 @@
 //!
 //! * Bytes beyond the message that is worked on are not read: a sender that sends on fills its own buffers.
 //! * A frame is complete within [`Times::frame_max`], and no part of it comes later than [`Times::stall_max`] after the
-//!   last; otherwise it counts as cut, is not answered, and the connection is closed. An answer that is not taken within
-//!   [`Times::write_max`] closes it too.
+//!   last; otherwise it counts as cut, is not answered, and the connection is closed. An answer that is not taken
+//!   within [`Times::write_max`] closes it too.
 //! * What is read depends on the bytes alone, not on how they came.
 
 use std::{

@@ -1,7 +1,7 @@
 //! Merges (A40): a Task in the chart of the patient who remains, for people to decide.
 //!
-//! A link of the ledger says that charts of *two* organisations are of one person; a merge says it of two numbers of one
-//! organisation, and so of charts of its own. Nothing here joins them. What is written is a case: a Task that is
+//! A link of the ledger says that charts of *two* organisations are of one person; a merge says it of two numbers of
+//! one organisation, and so of charts of its own. Nothing here joins them. What is written is a case: a Task that is
 //! `requested`, with the numbers that are given up, and the message as it came, all in the chart of the patient who
 //! remains. Whoever decides finds it by `Task?patient=..&status=requested`, and completes it.
 //!
@@ -80,7 +80,8 @@ fn of_content(path: Option<Path>, text: &str) -> Verdict {
     Verdict::Error(Fault { code: ErrorCode::SegmentSequence, path, text: text.into() })
 }
 
-/// What is written in the chart of the patient who remains: the message and, where there is something to decide, a Task.
+/// What is written in the chart of the patient who remains: the message and, where there is something to decide, a
+/// Task.
 pub(super) fn case(
     message: &Message,
     arrival: &Arrival<'_>,

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! * A message is of a sender that is listed, by what stands in MSH-4, and in MSH-3 where the list says so, or it is none
-//!   of this feed's: numbers of a hospital that nobody named would otherwise be taken for those of another.
+//! * A message is of a sender that is listed, by what stands in MSH-4, and in MSH-3 where the list says so, or it is
+//!   none of this feed's: numbers of a hospital that nobody named would otherwise be taken for those of another.
 
 use std::collections::BTreeSet;
 

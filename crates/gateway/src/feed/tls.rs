@@ -114,7 +114,7 @@ mod tests {
             };
             let hears = async {
                 let mut stream = acceptor.accept(there).await.ok()?;
-                stream.read(&mut [0]).await.ok()?;
+                stream.read_exact(&mut [0]).await.ok()?;
                 stream.write_all(b"y").await.ok()?;
                 stream.shutdown().await.ok()
             };

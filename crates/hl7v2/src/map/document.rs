@@ -200,8 +200,8 @@ impl<'m> Mapper<'m> {
         json!({ "system": system, "value": envelope.control_id })
     }
 
-    /// By what it is found when it is sent again. Control ids are counted from one again, and times may be of minutes or
-    /// of none: only the same bytes are the same message.
+    /// By what it is found when it is sent again. Control ids are counted from one again, and times may be of minutes
+    /// or of none: only the same bytes are the same message.
     fn message_again(&self) -> Option<Value> {
         let envelope = self.message.envelope();
         let sender = [&envelope.sending_application, &envelope.sending_facility];
