@@ -60,6 +60,7 @@ use keepwell_types::{
     record::{Amended, CustodyAcknowledgement, CustodyStatement, Label, RecordAdd, RecordKind},
     signoff::ApprovalRule,
     time::{BlockTime, Window},
+    wire::ORGANISATION_UPLOADS_MAX,
 };
 use reqwest::{Body, Method};
 use serde::Deserialize;
@@ -87,8 +88,8 @@ const DURABLE: Duration = Duration::from_secs(120);
 /// Bytes of an acknowledgement.
 const ACKNOWLEDGEMENT_BYTES_MAX: usize = 1_024;
 /// Records that are on their way to custodians at one time, of those that are added together: half of what a custodian
-/// takes from one organisation.
-pub const RECORDS_AT_ONCE: usize = 8;
+/// takes from one organisation, so that others who share the client go on.
+pub const RECORDS_AT_ONCE: usize = ORGANISATION_UPLOADS_MAX / 2;
 /// How far the clock of whoever adds records together may be ahead of the ledger's, in milliseconds.
 const AHEAD_MS: u64 = 60 * 1_000;
 
@@ -239,27 +240,27 @@ impl Client {
         new: &NewRecord,
         (content, content_bytes): (impl AsyncRead + Unpin, u64),
     ) -> Result<AddedRecord, ClientError> {
+        let place = self.upload_place().await;
         let window = window_for(now(), sealed_len(content_bytes));
         let prepared =
             self.seal_record(actor, authoring, (new, window), (content, content_bytes)).await?;
+        drop(place);
         let Prepared { draft, add, record, label, faults } = prepared;
         let decided = self.submit(&[actor], draft, Payload::RecordAdd(add)).await?.accepted()?;
         Ok(AddedRecord { record, label, decided, faults })
     }
 
-    /// Seals the content of each record, stores it, and adds all of them: after the commands that come `before`, in one
-    /// transaction with those, so that all of it takes effect or nothing does.
+    /// Seals the content of each record, stores it, and adds all of them in one transaction, so that all are added or
+    /// none is.
     ///
-    /// A custodian stores for charts that are on the ledger: a chart that is opened `before` has no record among these.
-    /// Where one record cannot be stored nothing is sent; what lies at custodians by then and is on no ledger they
-    /// destroy themselves.
+    /// A custodian stores for charts that are on the ledger, so those are opened first. Where one record cannot be stored
+    /// nothing is sent; what lies at custodians by then and is on no ledger they destroy themselves.
     pub async fn add_records(
         &self,
         actor: &Actor,
-        before: Vec<(Draft, Payload)>,
         records: Vec<(&Authoring, NewRecord, &[u8])>,
     ) -> Result<AddedRecords, ClientError> {
-        let given = before.len() + records.len();
+        let given = records.len();
         if given == 0 || given > TRANSACTION_COMMANDS_MAX {
             return Err(UsageError::TransactionCommands { given }.into());
         }
@@ -268,17 +269,19 @@ impl Client {
         let sealing = records.iter().map(|(authoring, new, content)| {
             let content_bytes = content.len() as u64;
             let window = window_among(begun, sealed_len(content_bytes));
-            self.seal_record(actor, authoring, (new, window), (*content, content_bytes)).boxed()
+            async move {
+                let _place = self.upload_place().await;
+                self.seal_record(actor, authoring, (new, window), (*content, content_bytes)).await
+            }
+            .boxed()
         });
         let prepared: Vec<Prepared> = stream::iter(sealing.collect::<Vec<_>>())
             .buffered(RECORDS_AT_ONCE)
             .try_collect()
             .await?;
-        let first = before.len();
         let adds = prepared.iter().map(|it| (it.draft, Payload::RecordAdd(it.add.clone())));
-        let commands = before.into_iter().chain(adds).collect();
-        let decided = self.submit_transaction(actor, commands).await?.accepted()?;
-        let records = (first..).zip(prepared).map(|(place, it)| SealedRecord {
+        let decided = self.submit_transaction(actor, adds.collect()).await?.accepted()?;
+        let records = prepared.into_iter().enumerate().map(|(place, it)| SealedRecord {
             record: it.record,
             label: it.label,
             location: decided.location(place),

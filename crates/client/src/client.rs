@@ -45,14 +45,18 @@ use keepwell_types::{
     time::{BlockTime, Window},
     validators::epoch_of,
     wire::{
-        LOG_PAGE_MAX, LogEntry, LogPage, OPENED_PAGE_MAX, OpenedPage, PlacedReceipt, StateProof,
-        TRANSACTION_RECEIPTS_BYTES_MAX, TransactionParts, TransactionReceipts,
+        LOG_PAGE_MAX, LogEntry, LogPage, OPENED_PAGE_MAX, ORGANISATION_UPLOADS_MAX, OpenedPage,
+        PlacedReceipt, StateProof, TRANSACTION_RECEIPTS_BYTES_MAX, TransactionParts,
+        TransactionReceipts,
     },
 };
 use minicbor::{Decode, Encode};
 use rand_core::{Rng as _, UnwrapErr};
 use reqwest::Method;
-use tokio::time::sleep;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::sleep,
+};
 
 use crate::{
     Consortium,
@@ -157,19 +161,12 @@ impl Decided {
 
     /// Itself if it was accepted, else why not.
     pub fn accepted(self) -> Result<Self, LedgerError> {
-        match self.refusal() {
-            None => Ok(self),
-            Some(refusal) => Err(refusal),
-        }
-    }
-
-    fn refusal(&self) -> Option<LedgerError> {
-        match &self.outcome().verdict {
-            Verdict::Accepted => None,
-            Verdict::Rejected(rejection) => Some(LedgerError::Rejected {
-                rejection: rejection.clone(),
-                at: self.outcome().location,
-            }),
+        let Outcome { location: at, verdict, .. } = self.outcome();
+        match verdict {
+            Verdict::Accepted => Ok(self),
+            Verdict::Rejected(rejection) => {
+                Err(LedgerError::Rejected { rejection: rejection.clone(), at: *at })
+            }
         }
     }
 }
@@ -212,10 +209,13 @@ impl DecidedTransaction {
 
     /// Itself if all parts were accepted, else why the one was not that was refused first.
     pub fn accepted(self) -> Result<Self, LedgerError> {
-        let refused = self.refused().and_then(|(_, decided)| decided.refusal());
-        match refused {
-            Some(error) => Err(error),
-            None => Ok(self),
+        let Some((place, decided)) = self.refused() else { return Ok(self) };
+        let Outcome { location: at, verdict, .. } = decided.outcome();
+        match verdict {
+            Verdict::Accepted => Ok(self),
+            Verdict::Rejected(rejection) => {
+                Err(LedgerError::RejectedPart { place, rejection: rejection.clone(), at: *at })
+            }
         }
     }
 }
@@ -232,6 +232,8 @@ pub struct Client {
     nodes: Nodes,
     trustees: Vec<TrusteeEndpoint>,
     seen: Mutex<Option<TipSeen>>,
+    /// So many of the uploads of everyone who shares this client run at one time, and others wait.
+    uploads: Semaphore,
 }
 
 impl Client {
@@ -248,7 +250,8 @@ impl Client {
         let in_force = Mutex::new(consortium.clone());
         let (asked_epoch, seen) = (AtomicU64::new(0), Mutex::new(seen));
         let (followed, trustees) = (None, Vec::new());
-        Ok(Self { consortium, in_force, followed, asked_epoch, nodes, trustees, seen })
+        let uploads = Semaphore::new(ORGANISATION_UPLOADS_MAX);
+        Ok(Self { consortium, in_force, followed, asked_epoch, nodes, trustees, seen, uploads })
     }
 
     /// The same client, which goes on from the hand-overs in this file, and keeps there those that it follows.
@@ -281,6 +284,11 @@ impl Client {
     /// The consortium, with those who validate now as far as this client has followed.
     pub fn in_force(&self) -> Arc<Consortium> {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A place for an upload, as soon as a custodian would take one more from this organisation.
+    pub(crate) async fn upload_place(&self) -> SemaphorePermit<'_> {
+        self.uploads.acquire().await.expect("the semaphore is never closed")
     }
 
     /// The nodes.

@@ -537,6 +537,16 @@ pub enum LedgerError {
         /// Where the refusal stands.
         at: Location,
     },
+    /// A part of a transaction, and with it all others.
+    #[error("command {place} of the transaction refused, counted from 0, and nothing of it took effect: {rejection} (entry {} of block {})", .at.index, .at.height)]
+    RejectedPart {
+        /// Which one, counted from 0.
+        place: usize,
+        /// Why.
+        rejection: Rejection,
+        /// Where the refusal stands.
+        at: Location,
+    },
     /// The entry is not where the node should have shown it.
     #[error(
         "the command is final and its place in the chart's log is not shown to you; ask the chart's organisation"

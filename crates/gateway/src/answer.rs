@@ -91,7 +91,9 @@ pub(crate) fn no_index(error: &IndexError) -> Outcome {
 /// What the ledger, a node or a custodian said no to.
 pub(crate) fn refused(error: &ClientError) -> Outcome {
     match error {
-        ClientError::Ledger(LedgerError::Rejected { rejection, .. }) => of_rejection(rejection),
+        ClientError::Ledger(
+            LedgerError::Rejected { rejection, .. } | LedgerError::RejectedPart { rejection, .. },
+        ) => of_rejection(rejection),
         ClientError::Usage(error) => {
             tracing::error!(error = without_ids(error), "the gateway asked for what cannot be");
             Outcome::error(IssueType::Exception, "the gateway failed; tell its operator")

@@ -24,6 +24,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::{
+    alone::Tags,
     answer::{ambiguous, no_index},
     index::{FIND_TERMS_MAX, Index, Version},
     terms::Terms,
@@ -76,8 +77,8 @@ pub struct Gateway {
     pub(crate) resting: Lock<BTreeMap<ChartId, (Instant, Duration)>>,
     /// Charts that were opened for Patients whom the ledger then refused: the next ones get them.
     pub(crate) spare: Lock<Vec<ChartId>>,
-    /// Held by whoever creates on a condition: of two at once here, the second finds what the first made.
-    pub(crate) conditional: Mutex<()>,
+    /// What those who create on a condition are alone with.
+    pub(crate) tags: Tags,
 }
 
 impl fmt::Debug for Gateway {
@@ -131,7 +132,7 @@ impl Gateway {
             organisations: Lock::default(),
             resting: Lock::default(),
             spare: Lock::default(),
-            conditional: Mutex::default(),
+            tags: Tags::default(),
         }
     }
 

@@ -21,6 +21,7 @@
 //! resources and searches (`keepwell-fhir`), and what messages mean (`keepwell-hl7v2`).
 
 mod access;
+mod alone;
 pub mod answer;
 pub mod auth;
 pub mod capability;

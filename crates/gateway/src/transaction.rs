@@ -121,8 +121,11 @@ impl Gateway {
         (json, transaction): (&[u8], &Transaction<'_>),
         once: Option<usize>,
     ) -> Result<Option<BTreeMap<usize, Answer>>, Outcome> {
-        let conditional = transaction.entries.iter().any(|it| is_conditional(&it.action));
-        let _alone = if conditional { Some(self.conditional.lock().await) } else { None };
+        // What is no condition of one identifier is refused by the entry that has it, when that one is looked at.
+        let tags = transaction.entries.iter().filter_map(|entry| {
+            self.tag(of_action(&entry.action)?, condition_of(&entry.action)?).ok()
+        });
+        let _alone = self.tags.alone(tags.collect()).await;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -183,11 +186,11 @@ impl Gateway {
         let versions = match self.add_all(asker, &writes).await {
             Ok(versions) => versions,
             Err(refusal) => {
-                if matches!(refusal, Refusal::Ledger(_)) {
+                if matches!(refusal, Refusal::Ledger(..)) {
                     // Nothing is in them, and nothing ever will be of what was refused.
                     charts.into_values().for_each(|chart| self.keep_spare(chart));
                 }
-                return Err(Failed::of(refusal));
+                return Err(Failed::of(refusal, &steps_of));
             }
         };
         let written = steps_of.iter().zip(&writes).zip(versions).map(|((step, write), version)| {
@@ -227,7 +230,7 @@ impl Gateway {
             let new = self.new_record(write).await?;
             records.push((&charts[&write.chart], new, write.sent.json().as_bytes()));
         }
-        let added = self.client.add_records(&asker.actor, Vec::new(), records).await;
+        let added = self.client.add_records(&asker.actor, records).await;
         let added = added.map_err(Refusal::of_command)?;
         let time = added.decided.first().outcome().time;
         if let Err(error) = self.keep_all(&asker.actor, writes, &added, time).await {
@@ -312,7 +315,7 @@ impl Gateway {
             }
             let json = links.rewrite(body, step.full_url).map_err(|it| at(it.into()))?.json;
             let json = splice::with_id(&json, &step.id).map_err(|it| at(it.into()))?.json;
-            let sent = Sent::of_json(step.of, json).map_err(at)?.within(step.inherited);
+            let sent = Sent::of_json(step.of, &json).map_err(at)?.within(step.inherited);
             self.check_owner(steps, step, &sent).await.map_err(at)?;
             ready.push((step, sent));
         }
@@ -395,8 +398,20 @@ enum Failed {
 }
 
 impl Failed {
-    fn of(refusal: Refusal) -> Self {
-        if refusal.is_tag_taken() { Self::Raced } else { Self::Refused(refusal.outcome()) }
+    /// Of what was to be written for each of these.
+    fn of(refusal: Refusal, steps: &[&Step<'_>]) -> Self {
+        if refusal.is_tag_taken() {
+            return Self::Raced;
+        }
+        let step = match &refusal {
+            Refusal::Ledger(place, _) => steps.get(*place),
+            Refusal::Other(_) => None,
+        };
+        let outcome = refusal.outcome();
+        Self::Refused(match step {
+            Some(step) => outcome.at(&format!("Bundle.entry[{}]", step.index)),
+            None => outcome,
+        })
     }
 }
 
@@ -404,10 +419,6 @@ impl From<Outcome> for Failed {
     fn from(outcome: Outcome) -> Self {
         Self::Refused(outcome)
     }
-}
-
-const fn is_conditional(action: &Action<'_>) -> bool {
-    condition_of(action).is_some()
 }
 
 /// By what an entry finds what it is about.
@@ -718,12 +729,17 @@ fn patient() -> ResourceType {
 /// The condition that a reference by identifier alone is, `system|value`.
 fn by_identifier(reference: &str) -> Option<Condition> {
     let (system, value) = reference.split_once('|')?;
-    let token: String = format!("{system}|{value}")
-        .bytes()
-        .map(|byte| match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect();
-    Condition::parse(&format!("identifier={token}")).ok()
+    Condition::parse(&identifier_query(system, value)).ok()
+}
+
+/// A query for one identifier.
+pub(crate) fn identifier_query(system: &str, value: &str) -> String {
+    let mut query = "identifier=".to_owned();
+    for byte in format!("{system}|{value}").bytes() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => query.push(char::from(byte)),
+            byte => query += &format!("%{byte:02X}"),
+        }
+    }
+    query
 }

@@ -80,7 +80,7 @@ impl Gateway {
             return self.create_in(asker, (of, chart), sent, None).await;
         };
         let tag = self.tag(of, condition)?;
-        let _alone = self.conditional.lock().await;
+        let _alone = self.tags.alone([tag].into()).await;
         match self.only_by(asker, (of, chart), condition).await? {
             Some(found) => Ok(self.there(&found)),
             None => self.create_in(asker, (of, chart), sent, Some((tag, condition))).await,
@@ -108,7 +108,7 @@ impl Gateway {
         };
         let tag = self.tag(of, condition)?;
         let chart = self.chart_of_sent(of, &sent).await?;
-        let _alone = self.conditional.lock().await;
+        let _alone = self.tags.alone([tag].into()).await;
         let Some(newest) = self.only_by(asker, (of, chart), condition).await? else {
             return self.create_in(asker, (of, chart), sent, Some((tag, condition))).await;
         };
@@ -133,7 +133,7 @@ impl Gateway {
             return Err(Outcome::error(IssueType::NotSupported, text));
         };
         let newest = self.to_change(asker, *of, id).await?;
-        let sent = Sent::of_json(*of, patch.apply(newest.json())?)?;
+        let sent = Sent::of_json(*of, &patch.apply(newest.json())?)?;
         self.amend(asker, (newest, sent), tags).await
     }
 
@@ -153,7 +153,7 @@ impl Gateway {
         };
         let write = Write { chart: opened, sent, uniqueness, amends: None };
         let added = self.add(asker, &write).await;
-        if chart.is_none() && matches!(added, Err(Refusal::Ledger(_))) {
+        if chart.is_none() && matches!(added, Err(Refusal::Ledger(..))) {
             // Nothing is in it, and nothing ever will be of what was refused.
             self.keep_spare(opened);
         }
@@ -198,7 +198,7 @@ impl Gateway {
         let id: Id = newest.id().parse().map_err(|_| not_found())?;
         match self.add(asker, &write).await {
             Ok(version) => Ok(self.written((of, &id), &write.sent, version, Status::OK)),
-            Err(refusal @ Refusal::Ledger(Rejection::NotNewest { .. })) if tags.0.is_none() => {
+            Err(refusal @ Refusal::Ledger(_, Rejection::NotNewest { .. })) if tags.0.is_none() => {
                 Err(refusal.outcome().with_status(Status::CONFLICT))
             }
             Err(refusal) => Err(refusal.outcome()),
@@ -445,8 +445,8 @@ impl Sent {
     }
 
     /// One that was made of what was sent.
-    pub(crate) fn of_json(of: ResourceType, json: String) -> Result<Self, Outcome> {
-        Ok(Self { json: json.clone(), ..Self::read(of, json.as_bytes())? })
+    pub(crate) fn of_json(of: ResourceType, json: &str) -> Result<Self, Outcome> {
+        Self::read(of, json.as_bytes())
     }
 
     /// The same, as sensitive as what it came in.
@@ -471,19 +471,20 @@ pub(crate) fn follows(newest: &Found) -> Result<Amended, Outcome> {
 
 /// Why nothing was added.
 pub(crate) enum Refusal {
-    Ledger(Rejection),
+    /// Of this one of several, counted from 0.
+    Ledger(usize, Rejection),
     Other(Outcome),
 }
 
 impl Refusal {
     /// Whether another one has what a condition asks for.
     pub(crate) const fn is_tag_taken(&self) -> bool {
-        matches!(self, Self::Ledger(Rejection::TagTaken(_)))
+        matches!(self, Self::Ledger(_, Rejection::TagTaken(_)))
     }
 
     pub(crate) fn outcome(self) -> Outcome {
         match self {
-            Self::Ledger(rejection) => crate::answer::of_rejection(&rejection),
+            Self::Ledger(_, rejection) => crate::answer::of_rejection(&rejection),
             Self::Other(outcome) => outcome,
         }
     }
@@ -495,17 +496,22 @@ impl Refusal {
                 let text = "the ledger or a custodian stopped answering, and whether this was written is not known; look for it before you send it again (a create on a condition may simply be repeated)";
                 Self::Other(Outcome::error(IssueType::Transient, text))
             }
-            refusal @ (Self::Ledger(_) | Self::Other(_)) => refusal,
+            refusal @ (Self::Ledger(..) | Self::Other(_)) => refusal,
         }
     }
 }
 
 impl From<ClientError> for Refusal {
     fn from(error: ClientError) -> Self {
-        if let ClientError::Ledger(LedgerError::Rejected { rejection, .. }) = error {
-            return Self::Ledger(rejection);
+        match error {
+            ClientError::Ledger(LedgerError::Rejected { rejection, .. }) => {
+                Self::Ledger(0, rejection)
+            }
+            ClientError::Ledger(LedgerError::RejectedPart { place, rejection, .. }) => {
+                Self::Ledger(place, rejection)
+            }
+            error => Self::Other(refused(&error)),
         }
-        Self::Other(refused(&error))
     }
 }
 

@@ -305,6 +305,9 @@ pub type TransactionParts = List<SignedCommand, TRANSACTION_COMMANDS_MAX>;
 /// Bytes of [`TransactionParts`]: each takes less than as an entry of a block, and the list's head a few more.
 pub const TRANSACTION_PARTS_BYTES_MAX: usize = TRANSACTION_BYTES_MAX + 8;
 
+/// Uploads of record bodies that a custodian takes from one organisation at one time.
+pub const ORGANISATION_UPLOADS_MAX: usize = 16;
+
 /// The answer to a transaction. Its parts stand next to each other in one block and take effect all or none, so the
 /// receipt of one proves whether all did.
 #[derive(Clone, Debug, Decode, Deserialize, Encode, Eq, PartialEq, Serialize)]

@@ -12,7 +12,7 @@ use keepwell_hl7v2::map::Identifier;
 use crate::{
     follow::BODY_BYTES_MAX,
     gateway::{Asker, Gateway},
-    transaction::ENTRIES_MAX,
+    transaction::{ENTRIES_MAX, identifier_query},
 };
 
 /// What a message says, as FHIR.
@@ -75,7 +75,7 @@ impl Commit for Writer {
         let patient: ResourceType = "Patient".parse().expect("R4 has it");
         let mut ids = BTreeSet::new();
         for Identifier { system, value } in identifiers {
-            let condition = Condition::parse(&format!("identifier={}", token(system, value)))?;
+            let condition = Condition::parse(&identifier_query(system, value))?;
             let found = self.gateway.found_by(patient, None, &condition).await?;
             let versions: Vec<_> = found.iter().map(|it| &it.version).collect();
             let shown = self.gateway.may_show(&self.asker, &versions).await?;
@@ -84,16 +84,4 @@ impl Commit for Writer {
         }
         Ok(ids)
     }
-}
-
-/// A token `system|value` in a query.
-pub(super) fn token(system: &str, value: &str) -> String {
-    let mut out = String::new();
-    for byte in format!("{system}|{value}").bytes() {
-        match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(char::from(byte)),
-            byte => out += &format!("%{byte:02X}"),
-        }
-    }
-    out
 }

@@ -24,10 +24,8 @@ use keepwell_hl7v2::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    commit::{Bundle, token},
-    receive::Arrival,
-};
+use super::{commit::Bundle, receive::Arrival};
+use crate::transaction::identifier_query;
 
 /// Numbers of one patient that are looked up.
 const NUMBERS_MAX: usize = 64;
@@ -132,8 +130,7 @@ fn entry(full_url: &str, resource: Value, identifier: Option<Value>) -> Value {
     let mut request = json!({ "method": "POST", "url": resource["resourceType"] });
     if let Some(identifier) = identifier {
         let part = |name: &str| identifier[name].as_str().unwrap_or_default();
-        request["ifNoneExist"] =
-            format!("identifier={}", token(part("system"), part("value"))).into();
+        request["ifNoneExist"] = identifier_query(part("system"), part("value")).into();
     }
     json!({ "fullUrl": full_url, "resource": resource, "request": request })
 }

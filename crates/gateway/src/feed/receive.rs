@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    Settings,
+    MESSAGE_BYTES_MAX, Settings,
     commit::{Bundle, Commit, Committed},
     merge, stopped,
 };
@@ -33,8 +33,9 @@ use crate::{
     server::{TIME_MAX, now_ms},
 };
 
-/// Messages of a feed that are worked on at once; each may take some ten times its size.
-const PLACES: usize = 2;
+/// Kibibytes of messages of a feed that are worked on at once, each of which may take some ten times its size: many small
+/// ones, or two of the largest.
+const PLACES: usize = 2 * MESSAGE_BYTES_MAX.div_ceil(1024);
 /// The first pause before something is tried again, and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -87,8 +88,9 @@ impl<C: Commit> Receiver<C> {
         bytes: Vec<u8>,
         stopping: &mut watch::Receiver<bool>,
     ) -> Heard {
+        let places = u32::try_from(bytes.len().div_ceil(1024)).unwrap_or(u32::MAX);
         // It is never closed.
-        let _place = self.places.acquire().await;
+        let _place = self.places.acquire_many(places).await;
         if *stopping.borrow() {
             return Heard::Stopping;
         }

@@ -27,8 +27,8 @@ const READ: Duration = Duration::from_secs(60);
 /// How long a transaction's sender waits for its block.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Decides a transaction, in a signed request: answers once it is final, with the receipt of its first part, and that of the part for whose
-/// sake all were refused. The same parts again get the same.
+/// Decides a transaction, in a signed request: answers once it is final, with the receipt of its first part, and that of
+/// the part for whose sake all were refused. The same parts again get the same.
 ///
 /// The parts stand next to each other: the receipt of each other one is at the place that follows from the first.
 #[utoipa::path(post, path = "/v1/transactions",

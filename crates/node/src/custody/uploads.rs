@@ -6,14 +6,12 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use keepwell_types::id::OrganisationId;
+use keepwell_types::{id::OrganisationId, wire::ORGANISATION_UPLOADS_MAX};
 
 use super::CustodyError;
 
 /// Uploads of bodies at one time.
 pub const UPLOADS_MAX: usize = 64;
-/// Uploads of one organisation at one time.
-pub const ORGANISATION_UPLOADS_MAX: usize = 16;
 
 /// The uploads that run.
 #[derive(Default)]
