@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! load  latency  opening  seal  idle  growth  scale  compare     what is measured; `matching`, `decision` and
-//!                                                               `report` need no validators
+//!                                                               `report` need no validators; `fhir` asks what runs
 //!    \     |       |    |      /       |
 //!     drive, check, workload           |          clients in a closed loop; what they send
 //!          |                           |
@@ -45,6 +45,7 @@ mod workload;
 
 mod compare;
 mod decision;
+mod fhir;
 mod growth;
 mod idle;
 mod latency;
@@ -89,6 +90,7 @@ Examples:
   keepwell bench report
   keepwell bench scale > scale.jsonl
   keepwell bench compare --runs 1
+  keepwell bench fhir --base http://127.0.0.1:7480/fhir --token-file token --mllp 127.0.0.1:2575
   keepwell bench all --runs 5 > all.jsonl
   keepwell bench table all.jsonl --svg docs/performance.svg
   keepwell bench table scale.jsonl --curves docs/scale.svg
@@ -118,6 +120,7 @@ enum What {
     Growth(growth::Growth),
     Report(report::Report),
     Scale(scale::Scale),
+    Fhir(fhir::Fhir),
     Compare(compare::Compare),
     All(All),
     Table(table::Table),
@@ -148,7 +151,7 @@ struct LimitsOnly {
     dir: PathBuf,
 }
 
-/// Measure everything but `report` and `scale`, PostgreSQL in turns, several times; growth once
+/// Measure everything but `report`, `scale` and `fhir`, PostgreSQL in turns, several times; growth once
 #[derive(Args, Clone, Debug)]
 struct All {
     #[command(flatten)]
@@ -191,7 +194,7 @@ pub(crate) enum BenchError {
         /// Where the logs are.
         folder: PathBuf,
     },
-    /// A node did not answer what it should.
+    /// A node or another server did not answer what it should.
     #[error("{of} was answered with {status}: {message}")]
     Answer {
         /// The request.
@@ -201,8 +204,8 @@ pub(crate) enum BenchError {
         /// The body.
         message: String,
     },
-    /// A node was busy for too long.
-    #[error("a validator was busy for half a minute; use fewer clients")]
+    /// A node or another server was busy for too long.
+    #[error("a server was busy for half a minute; use fewer clients")]
     AlwaysBusy,
     /// Acknowledged commands are not in a validator's state.
     #[error(
@@ -312,6 +315,7 @@ impl What {
             Self::Growth(it) => it.run(lines).await,
             Self::Report(it) => it.run(lines),
             Self::Scale(it) => it.run(lines).await,
+            Self::Fhir(it) => it.run(lines).await,
             Self::Compare(it) => it.run(lines).await,
             Self::All(it) => it.run(lines).await,
             Self::Table(it) => it.run(lines.0, json),

@@ -116,6 +116,8 @@ const fn name(figure: Figure) -> &'static str {
         Figure::RestartSeconds => "restart to voting, 10⁶ records, s",
         Figure::BeginSeconds => "beginning from the state, 10⁶ records, s",
         Figure::BackupRate => "rate during a backup ÷ before, 10⁶ records",
+        Figure::FhirTransaction => "FHIR transaction of 1,000, s",
+        Figure::MllpRate => "HL7 v2 messages/s, final",
     }
 }
 

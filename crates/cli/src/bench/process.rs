@@ -74,7 +74,7 @@ impl Process {
 
     /// What it has used so far.
     pub(super) fn usage(&self) -> Result<Usage, BenchError> {
-        Usage::of(&self.id().to_string())
+        Usage::of_process(self.id())
     }
 }
 
@@ -109,6 +109,11 @@ impl Usage {
     /// Of this process.
     pub(super) fn of_self() -> Result<Self, BenchError> {
         Self::of("self")
+    }
+
+    /// Of the process with this number.
+    pub(super) fn of_process(pid: u32) -> Result<Self, BenchError> {
+        Self::of(&pid.to_string())
     }
 
     fn of(process: &str) -> Result<Self, BenchError> {
