@@ -62,8 +62,14 @@ const LINKS: [&str; 2] = ["definition", "fixedUri"];
 const WITH_SUBJECT: [&str; 2] = ["AdverseEvent", "SupplyRequest"];
 
 /// What the gateway refuses, and the words by which it says why. No Bundle is stored as a resource.
-const REFUSED: [Refused<'_>; 2] = [
+const REFUSED: [Refused<'_>; 6] = [
     (TOO_LARGE, &["Bundle-dataelements", "Bundle-resources"]),
+    // Its patient has an identifier alone, which no Patient has.
+    ("the patient whom it is about is to be one, and 0 are", &["Claim-100154"]),
+    // Its patient is no Patient of the examples.
+    ("the patient whom it is about is not here", &["ServiceRequest-myringotomy"]),
+    ("stands at byte 3928 and again at byte 4904", &["Bundle-bundle-references"]),
+    ("send others to their type", &["Bundle-bundle-search-warning"]),
     ("a Bundle is sent to the base, and not to a type", &["Bundle-"]),
 ];
 
@@ -674,7 +680,7 @@ async fn search(desk: &Desk<'_>, back: &[Back<'_>], found: &mut Findings) {
         .filter(|it| it.example.of_type() == "Patient" || names_patient(&it.value, &it.patient));
     let searches = about.flat_map(|it| {
         let of = it.example.of_type();
-        let by_id = statement.contains(of).then(|| (it, None));
+        let by_id = statement.contains(of).then_some((it, None));
         let table = SEARCHED.iter().find(|(name, _)| *name == of).map_or(&[][..], |it| it.1);
         let by_value = table.iter().filter_map(move |(parameter, pointer)| {
             Some((it, Some((*parameter, value_of(it.value.pointer(pointer)?)?))))
