@@ -450,9 +450,9 @@ fn groups(examples: &mut Vec<Example>) -> Vec<Vec<usize>> {
         group.insert(at, example.full_url.clone());
     }
     let (mut nobodys, mut alone) = (Vec::new(), Vec::new());
-    for at in 0..examples.len() {
+    for (at, example) in examples.iter().enumerate() {
         match group.remove(&at) {
-            _ if examples[at].text.len() > BYTES_MAX => alone.push(at),
+            _ if example.text.len() > BYTES_MAX => alone.push(at),
             Some(patient) => patients.entry(patient).or_default().push(at),
             None => nobodys.push(at),
         }
