@@ -5,17 +5,16 @@
 mod common;
 
 use std::{
-    env, fs,
+    fs,
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use common::{
     PATIENCE, Pilot, Place,
-    desk::{Desk, pilot},
+    desk::{Desk, name_real_senders, pilot},
     scratch,
 };
 use serde_json::Value;
@@ -244,42 +243,6 @@ async fn a_merge_is_a_case(desk: &Desk<'_>, remains: &str) -> String {
     let binary = message["content"][0]["attachment"]["url"].as_str().unwrap().to_owned();
     assert_eq!(desk.get(&binary).await["resourceType"], "Binary");
     binary
-}
-
-/// Messages of others, if there are any here; their senders are listed in the pilot's configuration.
-fn name_real_senders(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let Ok(data) = env::var("KEEPWELL_DATA") else {
-        println!("skipped: KEEPWELL_DATA names no folder with messages of others");
-        return Vec::new();
-    };
-    let Ok(folder) = fs::read_dir(Path::new(&data).join("hl7v2")) else {
-        println!("skipped: no messages in {data}/hl7v2");
-        return Vec::new();
-    };
-    let files = folder.map(|it| it.unwrap().path());
-    let mut messages: Vec<_> = files
-        .map(|it| (it.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&it).unwrap()))
-        .collect();
-    messages.sort();
-    let mut facilities: Vec<_> = messages
-        .iter()
-        .map(|(_, bytes)| {
-            let text = String::from_utf8_lossy(bytes).into_owned();
-            text.split('|').nth(3).unwrap_or_default().trim().to_owned()
-        })
-        .collect();
-    facilities.sort();
-    facilities.dedup();
-    let senders: String = facilities
-        .iter()
-        .map(|it| format!(", {{ facility = {it:?}, namespace = \"https://others.example/v2\" }}"))
-        .collect();
-    let config = dir.join("gateway/gateway.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    let own = "namespace = \"https://hospital.example/v2\" }";
-    assert!(text.contains(own), "{text}");
-    fs::write(&config, text.replace(own, &format!("{own}{senders}"))).unwrap();
-    messages
 }
 
 /// Each is committed and found, or is told why not; sent again it is not stored again.

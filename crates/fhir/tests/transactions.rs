@@ -307,6 +307,11 @@ fn references_become_what_they_stand_for() {
         (r#""extension":[{"url":"x","valueString":"urn:uuid:a"}]"#, ""),
         (r#""extension":[{"url":"x","valueCanonical":"urn:uuid:a"}]"#, ""),
         (r#""extension":[{"url":"x","valueUri":"urn:uuid:b"}]"#, ""),
+        // What a definition is called, even where it is its full URL.
+        (r#""url":"urn:uuid:a""#, ""),
+        (r#""extension":[{"url":"urn:uuid:a","valueInteger":1}]"#, ""),
+        (r#""modifierExtension":[{"url":"urn:uuid:a"}]"#, ""),
+        (r#""contained":[{"resourceType":"ValueSet","url":"urn:uuid:a"}]"#, ""),
         (
             r#""content":[{"attachment":{"url":"urn:uuid:a#1"}}]"#,
             r#""content":[{"attachment":{"url":"Patient/p#1"}}]"#,
@@ -736,7 +741,7 @@ proptest! {
     #[test]
     fn what_is_edited_stays_json_and_can_be_undone(value in json(), pretty in any::<bool>()) {
         let mut resource = serde_json::json!({"resourceType": "Basic"});
-        resource["extension"] = value;
+        resource["content"] = value;
         let text = if pretty { serde_json::to_string_pretty(&resource) } else { serde_json::to_string(&resource) };
         let text = text.expect("a value is JSON");
         if let Ok(edited) = links().rewrite(&text, Some("https://s.example/Basic/7")) {

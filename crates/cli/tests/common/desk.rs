@@ -1,6 +1,6 @@
 //! A gateway of a pilot's hospital, and a system that asks it.
 
-use std::{fs, path::Path};
+use std::{env, fs, path::Path};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -99,4 +99,40 @@ pub async fn refused(answer: Response, status: u16, words: &str) {
     let body: Value = answer.json().await.unwrap();
     assert_eq!((given, &body["resourceType"]), (status, &json!("OperationOutcome")), "{body}");
     assert!(body.to_string().contains(words), "nothing of {words:?}: {body}");
+}
+
+/// Messages of others, if there are any here; their senders are listed in the pilot's configuration.
+pub fn name_real_senders(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let Ok(data) = env::var("KEEPWELL_DATA") else {
+        println!("skipped: KEEPWELL_DATA names no folder with messages of others");
+        return Vec::new();
+    };
+    let Ok(folder) = fs::read_dir(Path::new(&data).join("hl7v2")) else {
+        println!("skipped: no messages in {data}/hl7v2");
+        return Vec::new();
+    };
+    let files = folder.map(|it| it.unwrap().path());
+    let mut messages: Vec<_> = files
+        .map(|it| (it.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&it).unwrap()))
+        .collect();
+    messages.sort();
+    let mut facilities: Vec<_> = messages
+        .iter()
+        .map(|(_, bytes)| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            text.split('|').nth(3).unwrap_or_default().trim().to_owned()
+        })
+        .collect();
+    facilities.sort();
+    facilities.dedup();
+    let senders: String = facilities
+        .iter()
+        .map(|it| format!(", {{ facility = {it:?}, namespace = \"https://others.example/v2\" }}"))
+        .collect();
+    let config = dir.join("gateway/gateway.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let own = "namespace = \"https://hospital.example/v2\" }";
+    assert!(text.contains(own), "{text}");
+    fs::write(&config, text.replace(own, &format!("{own}{senders}"))).unwrap();
+    messages
 }

@@ -4,6 +4,7 @@
 
 pub mod desk;
 pub mod founders;
+pub mod installed;
 pub mod nodes;
 pub mod receiver;
 pub mod writer;

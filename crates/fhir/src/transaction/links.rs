@@ -23,6 +23,8 @@
 //! * Elements are told by their names, from R4's definitions: text that merely looks like a full URL, as
 //!   `Identifier.value`, stays. So does what has type canonical, as R4 says, unless its name is also one of
 //!   an element of type uri: in `CapabilityStatement.instantiates` a full URL is replaced.
+//! * The `url` of a definition stays, its own and in an extension, though R4 has it as a uri: `ValueSet.url` is the
+//!   name by which everybody knows it, and often the full URL too.
 //! * The resources inside a Bundle that is stored as one (a document) refer to each other; it stays whole.
 //!
 //! Contained resources are rewritten like the others; `#fragment` references to them stay. What is inside
@@ -444,11 +446,19 @@ impl Role {
                 Some(_) => Self::Reference,
             },
             "div" => Self::Narrative,
+            // What a definition is called, by itself and by extensions: it is called so wherever it is stored, and what
+            // refers to it by this name, of type canonical, stays too.
+            "url" if is_definition(keys.next()) => Self::Other,
             // Identifier.system and Coding.system name systems; an entry could be a NamingSystem or CodeSystem.
             key if URI_ELEMENTS.contains(&key) || is_polymorphic(key) => Self::Link,
             _ => Self::Other,
         }
     }
+}
+
+/// Whether a `url` below the element `outer` names a definition: a resource's own, or that of an extension.
+fn is_definition(outer: Option<&str>) -> bool {
+    matches!(outer, None | Some("contained" | "extension" | "modifierExtension"))
 }
 
 fn is_polymorphic(key: &str) -> bool {
