@@ -20,7 +20,8 @@
 //! * What a search finds among facts is decided by the same code as among records: no parameter is understood for the ones
 //!   and left out for the others.
 //!
-//! Not here: facts in `$everything`, histories of a type, conditions of writes, and writing facts: the ledger does.
+//! Not here: facts in `$everything`, in histories of a type and for conditions of writes; writing facts, which the ledger
+//! does; grants, versions and requests as Consent, Provenance and Task.
 
 mod audit_event;
 
@@ -35,7 +36,7 @@ use keepwell_fhir::{
     header::instant,
     interaction::{Id, ResourceType},
     outcome::{IssueType, Outcome},
-    search::{Entry, Query},
+    search::Entry,
 };
 use keepwell_types::{
     command::Entry as Signed,
@@ -70,13 +71,13 @@ pub(crate) fn documentation(resource_type: &str) -> Option<&'static str> {
 pub(crate) type Facts = (Vec<Found>, Height);
 
 impl Gateway {
-    /// The facts of a type in a chart that stand in blocks up to `until`, the newest first; those that `query` finds alone,
-    /// if there is one. Nothing for whom the patient is not there, or who may not read the log.
+    /// The facts of a type in a chart that stand in blocks up to `until` and are wanted, the newest first. Nothing for whom the patient is not there, or who may not read the log.
     pub(crate) async fn facts(
         &self,
         asker: &Asker,
         (chart, of): (ChartId, &str),
-        (until, query): (Option<Height>, Option<&Query>),
+        until: Option<Height>,
+        is_wanted: impl Fn(&Entry<'_>) -> bool,
     ) -> Result<Option<Facts>, Outcome> {
         let patient = if are_of(of) { self.patient_in(chart).await? } else { None };
         let Some(patient) = patient else { return Ok(None) };
@@ -94,7 +95,7 @@ impl Gateway {
                 continue;
             };
             let time = instant(line.outcome.time.0);
-            if query.is_none_or(|it| it.matches(&Entry::new(&resource, &id, &time))) {
+            if is_wanted(&Entry::new(&resource, &id, &time)) {
                 found.push(found_of(&patient.version, line, resource));
             }
             if found.len() > POOL_MAX {
@@ -120,10 +121,9 @@ impl Gateway {
             Err(error) => return Err(refused(&error)),
         };
         let Some(chart) = entry.verified().entry().payload().chart() else { return Ok(None) };
-        let facts = self.facts(asker, (chart, of.as_str()), (Some(at.height), None)).await?;
-        let mut found = facts.map(|(found, _)| found).unwrap_or_default();
-        found.retain(|it| it.id() == id.as_str());
-        Ok(found.pop())
+        let is_it = |it: &Entry<'_>| it.id() == id.as_str();
+        let facts = self.facts(asker, (chart, of.as_str()), Some(at.height), is_it).await?;
+        Ok(facts.and_then(|(mut found, _)| found.pop()))
     }
 
     /// The Patient of a chart, as far as it is in the index.

@@ -147,14 +147,12 @@ impl Gateway {
     ) -> Result<Option<Height>, Outcome> {
         let types = query.types();
         // Of a query that looks at nothing else those are enough that match by themselves.
-        let alone = Some(query).filter(|_| types.len() == 1);
+        let is_wanted = |it: &Entry<'_>| types.len() > 1 || query.matches(it);
         let mut least = until;
         for of in types.iter().filter(|of| facts::are_of(of)) {
             for chart in charts {
-                let Some((found, height)) = self.facts(asker, (*chart, of), (least, alone)).await?
-                else {
-                    continue;
-                };
+                let facts = self.facts(asker, (*chart, of), least, &is_wanted).await?;
+                let Some((found, height)) = facts else { continue };
                 least = Some(least.map_or(height, |least| least.min(height)));
                 pool.extend(found);
                 if pool.len() > POOL_MAX {

@@ -92,3 +92,89 @@ pub(super) fn of_line(
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use keepwell_types::{
+        access::{AccessOpen, EmergencyClose, EmergencyReason, Purpose, Target},
+        command::{COMMAND_VERSION, Command, Entry, SignedCommand},
+        encoding::List,
+        id::{ChainId, ChartId, CommandDigest, CommandId, Digest, Height, Location, MemberId},
+        member::Party,
+        outcome::{Outcome, Rejection},
+        set::CompartmentSet,
+        time::{BlockTime, Window},
+    };
+
+    use super::*;
+
+    const CHART: ChartId = ChartId([0xc0; 32]);
+    const BROKEN_AT: LogPosition = LogPosition(3);
+
+    fn line(position: LogPosition, payload: Payload, verdict: Verdict) -> LogLine {
+        let time = BlockTime(1_795_238_400_000 + position.0);
+        let command = Command {
+            version: COMMAND_VERSION,
+            chain: ChainId([1; 32]),
+            id: CommandId([2; 16]),
+            window: Window { from: time, until: time.plus_ms(1) },
+            signers: List::from_vec(vec![Party::Member(MemberId([1; 16]))]).unwrap(),
+            payload,
+            part: None,
+        };
+        let location = Location { height: Height(position.0 + 2), index: 0 };
+        let outcome = Outcome { location, time, command: CommandDigest([3; 32]), verdict };
+        let entry = Entry::Signed(SignedCommand { command, signatures: List::new() });
+        LogLine { position, entry, outcome }
+    }
+
+    fn opened() -> Payload {
+        Payload::AccessOpen(AccessOpen {
+            chart: CHART,
+            target: Target::Compartments { compartments: CompartmentSet::all(), until: BROKEN_AT },
+            purpose: Purpose::BreakGlass,
+            reader_key: Digest([2; 32]),
+            notice: 1,
+        })
+    }
+
+    fn broken() -> Payload {
+        Payload::BreakGlass(BreakGlass {
+            chart: CHART,
+            compartments: CompartmentSet::all(),
+            reason: EmergencyReason::Danger,
+            until: BlockTime(u64::MAX),
+        })
+    }
+
+    fn closed(emergency: LogPosition) -> Payload {
+        Payload::EmergencyClose(EmergencyClose { chart: CHART, emergency })
+    }
+
+    #[test]
+    fn emergencies_begin_and_end_and_what_is_refused_does_neither() {
+        let refused = || Verdict::Rejected(Rejection::NotGranted);
+        let known = broken_in(&[line(BROKEN_AT, broken(), Verdict::Accepted)]);
+        assert_eq!(broken_in(&[line(BROKEN_AT, broken(), refused())]).len(), 0);
+        for (payload, verdict, subtype, outcome) in [
+            (broken(), Verdict::Accepted, Some("110127"), "0"),
+            (broken(), refused(), None, ""),
+            (closed(BROKEN_AT), Verdict::Accepted, Some("110138"), "0"),
+            (closed(BROKEN_AT), refused(), None, ""),
+            // Of what nobody began.
+            (closed(LogPosition(9)), Verdict::Accepted, None, ""),
+            (opened(), Verdict::Accepted, Some("search"), "0"),
+            (opened(), refused(), Some("AuthZ-Consent"), "8"),
+        ] {
+            let line = line(LogPosition(5), payload, verdict);
+            let event = of_line(&line, ("7-0-a", "Patient/ana"), None, &known);
+            let found = event.as_ref().and_then(|it| it["subtype"][0]["code"].as_str());
+            assert_eq!(found, subtype, "{line:?}");
+            let Some(event) = event else { continue };
+            assert_eq!(event["outcome"], outcome, "{event}");
+            assert_eq!(event["purposeOfEvent"][0]["coding"][0]["code"], "BTG", "{event}");
+            assert_eq!(event["entity"][0]["what"]["reference"], "Patient/ana", "{event}");
+            assert_eq!(event["entity"][1]["what"]["identifier"]["value"], "7/0", "{event}");
+        }
+    }
+}
