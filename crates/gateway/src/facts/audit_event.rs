@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use keepwell_client::verify::LogLine;
 use keepwell_fhir::facts::audit_event::{Access, Emergency, Event, access, emergency};
 use keepwell_types::{
-    access::BreakGlass,
+    access::{AccessOpen, BreakGlass, EmergencyClose},
     command::Payload,
     id::{LogPosition, OrganisationId},
     outcome::Verdict,
@@ -31,24 +31,38 @@ const CLIENT: &str = "urn:keepwell:client";
 /// The consortium, which decided.
 const SERVER: &str = "urn:keepwell:ledger";
 
+/// What a line tells.
+enum Told<'a> {
+    Access(&'a AccessOpen),
+    Begun(&'a BreakGlass),
+    Ended(&'a EmergencyClose),
+}
+
+impl<'a> Told<'a> {
+    /// Nothing of a line of which there is no AuditEvent.
+    fn by(line: &'a LogLine) -> Option<Self> {
+        let is_accepted = line.outcome.verdict.is_accepted();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are no accesses")]
+        match line.entry.payload() {
+            Payload::AccessOpen(it) => Some(Self::Access(it)),
+            Payload::BreakGlass(it) => is_accepted.then_some(Self::Begun(it)),
+            Payload::EmergencyClose(it) => is_accepted.then_some(Self::Ended(it)),
+            _ => None,
+        }
+    }
+}
+
 /// Whether there is an AuditEvent of a line.
 pub(super) fn is_of(line: &LogLine) -> bool {
-    match line.entry.payload() {
-        Payload::AccessOpen(_) => true,
-        Payload::BreakGlass(_) | Payload::EmergencyClose(_) => line.outcome.verdict.is_accepted(),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are no accesses")]
-        _ => false,
-    }
+    Told::by(line).is_some()
 }
 
 /// The emergencies that began, by where.
 pub(super) fn broken_in(lines: &[LogLine]) -> BTreeMap<LogPosition, BreakGlass> {
-    let broken =
-        lines.iter().filter(|it| is_of(it)).filter_map(|line| match line.entry.payload() {
-            Payload::BreakGlass(it) => Some((line.position, it.clone())),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "all others begin none")]
-            _ => None,
-        });
+    let broken = lines.iter().filter_map(|line| match Told::by(line)? {
+        Told::Begun(it) => Some((line.position, it.clone())),
+        Told::Access(_) | Told::Ended(_) => None,
+    });
     broken.collect()
 }
 
@@ -59,9 +73,7 @@ pub(super) fn of_line(
     organisation: Option<OrganisationId>,
     broken: &BTreeMap<LogPosition, BreakGlass>,
 ) -> Option<Value> {
-    if !is_of(line) {
-        return None;
-    }
+    let told = Told::by(line)?;
     let event = Event {
         id,
         location: line.outcome.location,
@@ -73,30 +85,26 @@ pub(super) fn of_line(
         client: CLIENT,
         server: SERVER,
     };
-    Some(match line.entry.payload() {
-        Payload::AccessOpen(it) => {
+    Some(match told {
+        Told::Access(it) => {
             let refused = match &line.outcome.verdict {
                 Verdict::Accepted => None,
                 Verdict::Rejected(rejection) => Some(rejection),
             };
             access(&event, &Access { purpose: it.purpose, target: &it.target, refused })
         }
-        Payload::BreakGlass(it) => {
-            emergency(&event, Emergency::Started, it.reason, it.compartments)
-        }
-        Payload::EmergencyClose(it) => {
+        Told::Begun(it) => emergency(&event, Emergency::Started, it.reason, it.compartments),
+        Told::Ended(it) => {
             let begun = broken.get(&it.emergency)?;
             emergency(&event, Emergency::Stopped, begun.reason, begun.compartments)
         }
-        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are no accesses")]
-        _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use keepwell_types::{
-        access::{AccessOpen, EmergencyClose, EmergencyReason, Purpose, Target},
+        access::{EmergencyReason, Purpose, Target},
         command::{COMMAND_VERSION, Command, Entry, SignedCommand},
         encoding::List,
         id::{ChainId, ChartId, CommandDigest, CommandId, Digest, Height, Location, MemberId},
