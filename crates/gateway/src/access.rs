@@ -20,11 +20,23 @@ use keepwell_types::{access::RecordName, id::ChartId, limits::ACCESS_RECORDS_MAX
 
 use crate::{
     answer::refused,
-    gateway::{Asker, Gateway},
+    gateway::{Asker, Found, Gateway},
     index::Version,
 };
 
 impl Gateway {
+    /// Says of what was found whether it may be shown: accesses are decided to what is in need of one.
+    pub(crate) async fn may_show_all(
+        &self,
+        asker: &Asker,
+        found: &[&Found],
+    ) -> Result<Vec<bool>, Outcome> {
+        let waiting: Vec<_> =
+            found.iter().filter(|it| !it.is_allowed).map(|it| &it.version).collect();
+        let mut decided = self.may_show(asker, &waiting).await?.into_iter();
+        Ok(found.iter().map(|it| it.is_allowed || decided.next() == Some(true)).collect())
+    }
+
     /// Has accesses to these versions decided, one for each chart or more, and says of each whether it may be shown.
     pub(crate) async fn may_show(
         &self,

@@ -11,6 +11,8 @@ use keepwell_fhir::{
 };
 use serde_json::{Value, json};
 
+use crate::facts;
+
 /// An interaction that is served.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Served {
@@ -32,6 +34,8 @@ pub enum Served {
     Bundle,
     /// GET or POST of `$everything` of a patient.
     Everything(Id, Query),
+    /// GET or POST of `$summary` of a patient.
+    Summary(Id, Query),
 }
 
 /// What is served of a type, as `TypeRestfulInteraction` has it: of one that is about patients all, of others the first.
@@ -55,6 +59,7 @@ impl Served {
             Self::Search(..) => CODES[6],
             Self::Bundle => SYSTEM_CODES[1],
             Self::Everything(..) => Operation::Everything.as_str(),
+            Self::Summary(..) => Operation::Summary.as_str(),
         }
     }
 
@@ -69,6 +74,9 @@ impl Served {
             Interaction::Bundle => Self::Bundle,
             Interaction::Operation(Operation::Everything, Scope::Instance(_, id), query) => {
                 Self::Everything(id, query)
+            }
+            Interaction::Operation(Operation::Summary, Scope::Instance(_, id), query) => {
+                Self::Summary(id, query)
             }
             Interaction::Search(Within::Type(of), query) => Self::Search(of, query),
             Interaction::History(Scope::Instance(of, id), query) => Self::History(of, id, query),
@@ -116,7 +124,18 @@ fn operations(of: &str) -> Vec<Value> {
         "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything",
         "documentation": "With _type, _since and _count, of what the token is good for.",
     });
-    Vec::from_iter((of == "Patient").then_some(everything))
+    let summary = json!({
+        "name": "summary",
+        "definition": "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
+        "documentation": "Of one patient, with profile alone, of what the token is good for.",
+    });
+    if of == "Patient" { vec![everything, summary] } else { Vec::new() }
+}
+
+/// What is to be said of a type.
+fn documentation(of: &str) -> String {
+    let text = "A create or update is conditional on one identifier alone (identifier=system|value). A patch is a JSON Patch. A search names a patient, or finds Patients.";
+    [Some(text), facts::documentation(of)].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// The interactions with resources of types that are about nobody.
@@ -151,7 +170,7 @@ pub fn statement(base: &str, date: &str) -> Value {
                 "readHistory": true, "updateCreate": false, "conditionalCreate": true,
                 "conditionalRead": "not-match", "conditionalUpdate": true,
                 "conditionalDelete": "not-supported", "referencePolicy": ["literal"],
-                "documentation": "A create or update is conditional on one identifier alone (identifier=system|value). A patch is a JSON Patch. A search names a patient, or finds Patients.",
+                "documentation": documentation(of),
                 "searchInclude": table::includes(of).collect::<Vec<_>>(),
                 "searchRevInclude": table::reverse_includes(of).collect::<Vec<_>>(),
                 "searchParam": params,
@@ -241,7 +260,7 @@ mod tests {
             (Method::Get, "Observation/_history"),
             (Method::Get, "Patient/1/Observation"),
             (Method::Get, "Patient/$everything"),
-            (Method::Get, "Patient/1/$summary"),
+            (Method::Get, "Patient/$summary"),
         ] {
             let interaction = Interaction::parse(method, path, None).unwrap();
             let refused = Served::of(interaction).unwrap_err();

@@ -81,7 +81,7 @@ impl Gateway {
         let found = self.only(patient, id).await?.ok_or_else(not_found)?;
         let chart = found.version.chart;
         let now = self.index.now().await.map_err(|error| no_index(&error))?;
-        let page = asked.page.unwrap_or(Page { at: now, offset: 0 });
+        let page = asked.page.unwrap_or(Page { at: now, offset: 0, until: None });
         if page.at > now {
             return Err(gone());
         }
@@ -168,7 +168,7 @@ impl Gateway {
             if all.is_empty() { url.clone() } else { format!("{url}?{}", all.join("&")) }
         };
         let itself = with(None);
-        let next = next.map(|Page { at: Snapshot(rows), offset }| {
+        let next = next.map(|Page { at: Snapshot(rows), offset, .. }| {
             with(Some(format!("{PAGE}={rows}.{offset}")))
         });
         let mut links = vec![Link { relation: "self", url: &itself }];

@@ -239,7 +239,7 @@ impl Gateway {
     }
 
     /// Whose member an author is.
-    async fn organisation_of(
+    pub(crate) async fn organisation_of(
         &self,
         actor: &Actor,
         author: Party,

@@ -87,17 +87,19 @@ impl fmt::Debug for Gateway {
     }
 }
 
-/// A resource of the index, read.
+/// A resource of the index, read, or a fact of the ledger.
 pub(crate) struct Found {
     pub(crate) version: Version,
     pub(crate) resource: Value,
+    /// Whether it may be shown without another access, as a fact may for which there was one.
+    pub(crate) is_allowed: bool,
 }
 
 impl Found {
     /// Nothing if what is kept is no resource.
     pub(crate) fn of(version: Version) -> Option<Self> {
         let resource = serde_json::from_slice(&version.body).ok()?;
-        Some(Self { version, resource })
+        Some(Self { version, resource, is_allowed: false })
     }
 
     pub(crate) fn resource_type(&self) -> &str {

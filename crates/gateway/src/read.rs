@@ -44,6 +44,10 @@ impl Gateway {
         version: &Id,
     ) -> Result<Answer, Outcome> {
         let number = version.version().ok_or_else(not_found)?;
+        if let Some(fact) = self.fact(asker, of, id).await? {
+            let is_it = fact.version.number == number;
+            return is_it.then(|| answer_of(&fact)).ok_or_else(not_found);
+        }
         let newest = self.only(of, id).await?.ok_or_else(not_found)?;
         let (chart, name) = (newest.version.chart, newest.version.name);
         let version = self.index.version((chart, &name), number).await;
@@ -95,6 +99,10 @@ impl Gateway {
         (of, id): (ResourceType, &Id),
         (below, count): (u64, usize),
     ) -> Result<(Vec<Found>, Option<u64>), Outcome> {
+        if let Some(fact) = self.fact(asker, of, id).await? {
+            let is_below = fact.version.number < below;
+            return Ok((is_below.then_some(fact).into_iter().collect(), None));
+        }
         let newest = self.only(of, id).await?.ok_or_else(not_found)?;
         let (chart, name) = (newest.version.chart, newest.version.name);
         let versions = self.index.history((chart, &name), below).await;
@@ -118,6 +126,9 @@ impl Gateway {
         of: ResourceType,
         id: &Id,
     ) -> Result<Found, Outcome> {
+        if let Some(fact) = self.fact(asker, of, id).await? {
+            return Ok(fact);
+        }
         let found = self.only(of, id).await?.ok_or_else(not_found)?;
         match self.may_show(asker, &[&found.version]).await?.as_slice() {
             [true] => Ok(found),

@@ -1,7 +1,8 @@
 //! Search: the index narrows, `keepwell_fhir::search` decides, and the ledger allows what is shown.
 //!
 //! A page is of a snapshot: its `next` link names how many rows the index had, and how many matches were looked at, so that
-//! nothing that is written meanwhile moves it. Matches that whoever asks may not see are passed over, and the page is
+//! nothing that is written meanwhile moves it. Where facts of the ledger were among them, it names the block too, up to
+//! which they are. Matches that whoever asks may not see are passed over, and the page is
 //! filled with the next ones.
 //!
 //! # Invariants
@@ -23,11 +24,12 @@ use keepwell_fhir::{
         shape::{self, Shape},
     },
 };
-use keepwell_types::id::ChartId;
+use keepwell_types::id::{ChartId, Height};
 use serde_json::value::RawValue;
 
 use crate::{
     answer::{Answer, no_index},
+    facts,
     gateway::{Asker, Found, Gateway},
     index::{Find, ROWS_MAX, Snapshot},
     read::shown_of,
@@ -45,7 +47,8 @@ const COUNT_MAX: usize = 200;
 pub(crate) const HIDDEN_MAX: usize = 200;
 /// Patients to whom one search may be confined, or whose records it may look at.
 const CHARTS_MAX: usize = 50;
-/// The parameter by which a page goes on: rows of the index, a dot, matches looked at.
+/// The parameter by which a page goes on: rows of the index, a dot, matches looked at; and of what has facts of the ledger a
+/// dot and a height.
 pub const PAGE: &str = "_page";
 
 /// Where a page begins.
@@ -53,13 +56,19 @@ pub const PAGE: &str = "_page";
 pub struct Page {
     pub(crate) at: Snapshot,
     pub(crate) offset: usize,
+    /// The block up to which facts of the ledger are looked at.
+    pub(crate) until: Option<Height>,
 }
 
 impl Page {
     /// Reads what a `next` link has.
     pub fn parse(text: &str) -> Option<Self> {
-        let (rows, offset) = text.split_once('.')?;
-        Some(Self { at: Snapshot(rows.parse().ok()?), offset: offset.parse().ok()? })
+        let (rows, rest) = text.split_once('.')?;
+        let (offset, until) = match rest.split_once('.') {
+            Some((offset, height)) => (offset, Some(Height(height.parse().ok()?))),
+            None => (rest, None),
+        };
+        Some(Self { at: Snapshot(rows.parse().ok()?), offset: offset.parse().ok()?, until })
     }
 }
 
@@ -76,12 +85,13 @@ impl Gateway {
             return Err(Outcome::error(IssueType::NotSupported, text));
         }
         let now = self.index.now().await.map_err(|error| no_index(&error))?;
-        let page = page.unwrap_or(Page { at: now, offset: 0 });
+        let page = page.unwrap_or(Page { at: now, offset: 0, until: None });
         // A page of an index that was built again since would be another one.
         if page.at > now {
             return Err(gone());
         }
-        let found = self.pool(query, page.at).await?;
+        let (mut found, charts) = self.pool(query, page.at).await?;
+        let until = self.add_facts(asker, &mut found, query, (&charts, page.until)).await?;
         let times: Vec<_> = found.iter().map(|it| instant(it.version.time.0)).collect();
         let entries = found.iter().zip(&times);
         // What came in Bundles may refer to each other as those called them.
@@ -98,11 +108,11 @@ impl Gateway {
         let count = query.count.map_or(COUNT, |it| (it as usize).min(COUNT_MAX));
         let (shown, next) = self.fill(asker, &found, &matches, page.offset, count).await?;
         let included = query.include(&pool, &shown).entries;
-        let allowed: Vec<_> = included.iter().map(|at| &found[*at].version).collect();
-        let allowed = self.may_show(asker, &allowed).await?;
+        let allowed: Vec<_> = included.iter().map(|at| &found[*at]).collect();
+        let allowed = self.may_show_all(asker, &allowed).await?;
         let included: Vec<_> =
             included.into_iter().zip(allowed).filter_map(|(at, may)| may.then_some(at)).collect();
-        let next = next.map(|offset| Page { offset, ..page });
+        let next = next.map(|offset| Page { offset, until, ..page });
         Ok(self.searchset(query, &found, (&shown, &included), next))
     }
 
@@ -119,7 +129,7 @@ impl Gateway {
                 let types = BTreeSet::from([query.resource_type]);
                 self.load_chart(&mut found, query, (chart, &types), at).await?;
             }
-            None => found = self.pool(query, at).await?,
+            None => (found, _) = self.pool(query, at).await?,
         }
         found.retain(|it| {
             query.matches(&Entry::new(&it.resource, it.id(), &instant(it.version.time.0)))
@@ -127,8 +137,38 @@ impl Gateway {
         Ok(found)
     }
 
-    /// All resources that a query has to look at.
-    async fn pool(&self, query: &Query, at: Snapshot) -> Result<Vec<Found>, Outcome> {
+    /// Adds facts of the ledger that a query has to look at, up to a block or to the newest, and says up to which.
+    async fn add_facts(
+        &self,
+        asker: &Asker,
+        pool: &mut Vec<Found>,
+        query: &Query,
+        (charts, until): (&BTreeSet<ChartId>, Option<Height>),
+    ) -> Result<Option<Height>, Outcome> {
+        let types = query.types();
+        // Of a query that looks at nothing else those are enough that match by themselves.
+        let is_wanted = |it: &Entry<'_>| types.len() > 1 || query.matches(it);
+        let mut least = until;
+        for of in types.iter().filter(|of| facts::are_of(of)) {
+            for chart in charts {
+                let facts = self.facts(asker, (*chart, of), least, &is_wanted).await?;
+                let Some((found, height)) = facts else { continue };
+                least = Some(least.map_or(height, |least| least.min(height)));
+                pool.extend(found);
+                if pool.len() > POOL_MAX {
+                    return Err(too_costly());
+                }
+            }
+        }
+        Ok(least)
+    }
+
+    /// All records that a query has to look at, and the charts that they are in.
+    async fn pool(
+        &self,
+        query: &Query,
+        at: Snapshot,
+    ) -> Result<(Vec<Found>, BTreeSet<ChartId>), Outcome> {
         let mut pool = Vec::new();
         let mut types = query.types();
         let charts = match query.patients() {
@@ -156,10 +196,10 @@ impl Gateway {
         if charts.len() > CHARTS_MAX {
             return Err(too_costly());
         }
-        for chart in charts {
-            self.load_chart(&mut pool, query, (chart, &types), at).await?;
+        for chart in &charts {
+            self.load_chart(&mut pool, query, (*chart, &types), at).await?;
         }
-        Ok(pool)
+        Ok((pool, charts))
     }
 
     async fn load_chart(
@@ -220,8 +260,8 @@ impl Gateway {
             }
             let until = matches.len().min(offset + count - shown.len());
             let some = &matches[offset..until];
-            let versions: Vec<_> = some.iter().map(|at| &found[*at].version).collect();
-            let may = self.may_show(asker, &versions).await?;
+            let some_found: Vec<_> = some.iter().map(|at| &found[*at]).collect();
+            let may = self.may_show_all(asker, &some_found).await?;
             hidden += may.iter().filter(|may| !**may).count();
             shown.extend(some.iter().zip(may).filter_map(|(at, may)| may.then_some(*at)));
             offset = until;
@@ -244,7 +284,8 @@ impl Gateway {
         };
         let next = next.map(|it| {
             let and = if canonical.is_empty() { "?" } else { "&" };
-            format!("{itself}{and}{PAGE}={}.{}", it.at.0, it.offset)
+            let height = it.until.map_or_else(String::new, |height| format!(".{height}"));
+            format!("{itself}{and}{PAGE}={}.{}{height}", it.at.0, it.offset)
         });
         let mut links = vec![Link { relation: "self", url: &itself }];
         links.extend(next.iter().map(|url| Link { relation: "next", url }));
@@ -311,7 +352,7 @@ pub(crate) fn hardly_any() -> Outcome {
     )
 }
 
-fn too_costly() -> Outcome {
+pub(crate) fn too_costly() -> Outcome {
     Outcome::error(
         IssueType::TooCostly,
         "too many resources would have to be looked at; name a patient, a code or a day as well",
@@ -324,8 +365,10 @@ mod tests {
 
     #[test]
     fn a_page_says_of_which_index_it_is_and_where_it_begins() {
-        let page = Page { at: Snapshot(12), offset: 40 };
+        let page = Page { at: Snapshot(12), offset: 40, until: None };
         assert_eq!(Page::parse("12.40"), Some(page));
+        let page = Page { until: Some(Height(7)), ..page };
+        assert_eq!(Page::parse("12.40.7"), Some(page));
         for bad in [
             "",
             "12",
@@ -333,7 +376,8 @@ mod tests {
             "12.",
             ".40",
             "-1.0",
-            "1.2.3",
+            "1.2.",
+            "1.2.3.4",
             "a.b",
             "12.40 ",
             "99999999999999999999.1",

@@ -58,6 +58,7 @@ use crate::{
     follow::BODY_BYTES_MAX,
     gateway::Gateway,
     search::{PAGE, Page},
+    summary,
     transaction::{ENTRIES_MAX, inherited},
 };
 
@@ -186,7 +187,7 @@ impl Service {
         acceptable(request.headers())?;
         let served = served(&session, interaction)?;
         let places = match served {
-            Served::Search(..) | Served::Everything(..) => &self.searches,
+            Served::Search(..) | Served::Everything(..) | Served::Summary(..) => &self.searches,
             Served::Create(..)
             | Served::Read(..)
             | Served::VersionRead(..)
@@ -236,12 +237,14 @@ impl Service {
             }
             Served::Search(of, query) => self.search(session, of, &query, headers, body).await,
             Served::Everything(id, query) => {
-                if !body.is_empty() {
-                    let text = "parameters of $everything stand in the URL; send no body";
-                    return Err(Outcome::error(IssueType::NotSupported, text));
-                }
+                without_body("$everything", body)?;
                 let asked = Everything::parse(&query)?;
                 gateway.everything(asker, (&id, &asked), |of| may_search(session, of)).await
+            }
+            Served::Summary(id, query) => {
+                without_body("$summary", body)?;
+                summary::check(&query)?;
+                gateway.summary(asker, &id, |of| may_search(session, of)).await
             }
             Served::Create(of, query) => {
                 let condition = headers.condition(of)?;
@@ -602,6 +605,15 @@ async fn body_of(body: Body) -> Result<axum::body::Bytes, Outcome> {
         );
         Outcome::error(IssueType::TooLong, &text)
     })
+}
+
+/// Refuses parameters of an operation that stand in a body.
+fn without_body(operation: &str, body: &[u8]) -> Result<(), Outcome> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    let text = format!("parameters of {operation} stand in the URL; send no body");
+    Err(Outcome::error(IssueType::NotSupported, &text))
 }
 
 fn not_a_form() -> Outcome {

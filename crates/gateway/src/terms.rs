@@ -9,6 +9,7 @@
 //! beginning   parameter, three to eight characters   of a Patient's names
 //! any         as text, without a value               more keys than are kept
 //! chart       chart                                  its Patient
+//! fact        type, place in the chain               an id of a fact of the ledger, which stands in no row
 //! ```
 //!
 //! # Invariants
@@ -26,7 +27,7 @@ use keepwell_fhir::search::{
     self, Entry, Key, Probe, Query,
     table::{Kind, parameters},
 };
-use keepwell_types::id::{ChartId, OrganisationId};
+use keepwell_types::id::{ChartId, Height, Location, OrganisationId};
 
 use crate::index::FIND_TERMS_MAX;
 
@@ -34,6 +35,8 @@ use crate::index::FIND_TERMS_MAX;
 const BEGINNING_CHARS_MIN: usize = 3;
 /// And at most.
 const BEGINNING_CHARS_MAX: usize = 8;
+/// Bytes of a term in the id of a fact.
+const FACT_BYTES: usize = 12;
 /// Seconds of a day.
 const DAY_S: i64 = 86_400;
 /// Parameters of a Patient that are terms.
@@ -59,6 +62,22 @@ impl Terms<'_> {
     /// The Patients of all charts.
     pub fn patients(&self) -> Term {
         self.0.term(&[b"patients"])
+    }
+
+    /// The id of a fact of the ledger, as a resource of a type: where its entry stands, and a term of it, so that nobody
+    /// else can make one. At most 64 characters (R4, id).
+    pub fn fact(&self, resource_type: &str, Location { height, index }: Location) -> String {
+        let place = [&height.0.to_be_bytes()[..], &index.to_be_bytes()[..]].concat();
+        let term = self.0.term(&[b"fact", resource_type.as_bytes(), &place]);
+        format!("{height}-{index}-{}", hex::encode(&term[..FACT_BYTES]))
+    }
+
+    /// Where the entry stands of which a fact has this id; nothing if it is none of a fact.
+    pub fn fact_at(&self, resource_type: &str, id: &str) -> Option<Location> {
+        let (height, rest) = id.split_once('-')?;
+        let (index, _) = rest.split_once('-')?;
+        let at = Location { height: Height(height.parse().ok()?), index: index.parse().ok()? };
+        (self.fact(resource_type, at) == id).then_some(at)
     }
 
     /// The kind that a resource is kept as.
@@ -238,6 +257,25 @@ mod tests {
         let groups = Terms(&key).of_query(chart, &query(resource_type, text));
         let is_hit = |group: &Vec<Term>| group.iter().any(|term| terms.contains(term));
         (groups.iter().all(is_hit), !groups.is_empty())
+    }
+
+    #[test]
+    fn ids_of_facts_are_the_gateways_own() {
+        let (key, other) = (key(), IndexKey::from_bytes(&[9; 32]));
+        let longest = Location { height: Height(u64::MAX), index: u32::MAX };
+        for at in [Location { height: Height(7), index: 2 }, longest] {
+            let id = Terms(&key).fact("AuditEvent", at);
+            assert!(id.len() <= 64, "{id}");
+            assert_eq!(Terms(&key).fact_at("AuditEvent", &id), Some(at));
+            assert_eq!(Terms(&key).fact_at("Provenance", &id), None);
+            assert_eq!(Terms(&other).fact_at("AuditEvent", &id), None);
+            for bad in [&id[1..], &id[..id.len() - 1], &format!("0{id}"), &id.to_uppercase()] {
+                assert_eq!(Terms(&key).fact_at("AuditEvent", bad), None, "{bad}");
+            }
+        }
+        for bad in ["", "7", "7-2", "7-2-", "-7-2-00", "7--2", "x-y-z"] {
+            assert_eq!(Terms(&key).fact_at("AuditEvent", bad), None, "{bad}");
+        }
     }
 
     #[test]

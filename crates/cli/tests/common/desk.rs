@@ -29,7 +29,7 @@ impl<'a> Desk<'a> {
         let base = place.toml("gateway/gateway.toml")["base"].as_str().unwrap().to_owned();
         let again = ["gateway", "client", "--id", "ehr", "--to", &place.path("gateway/ehr")];
         keepwell(&again).refused(&["name a folder, or a new one"]);
-        for id in ["reader", "research", "front"] {
+        for id in ["reader", "research", "front", "glass"] {
             let folder = place.path(&format!("gateway/{id}"));
             keepwell(&["gateway", "client", "--id", id, "--to", &folder]).ok();
         }
@@ -39,10 +39,17 @@ impl<'a> Desk<'a> {
             member = \"../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/*.read\"]\n";
         let front = "\n[[clients]]\nid = \"front\"\nkeys = \"front/keys.json\"\n\
             member = \"../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/Patient.rs\"]\n";
+        // For a purpose that needs an emergency, of which there is none.
+        let glass = "\n[[clients]]\nid = \"glass\"\nkeys = \"glass/keys.json\"\n\
+            member = \"../people/physician\"\npurpose = \"BTG\"\nscopes = [\"system/*.rs\"]\n";
         let text = fs::read_to_string(&config).unwrap();
         fs::write(
             &config,
-            text.replace("[[clients]]", "follow_s = 1\n[[clients]]") + reader + research + front,
+            text.replace("[[clients]]", "follow_s = 1\n[[clients]]")
+                + reader
+                + research
+                + front
+                + glass,
         )
         .unwrap();
         let process = Self::run(&place, &config);

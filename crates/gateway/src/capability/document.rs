@@ -11,9 +11,10 @@ use keepwell_fhir::{
 };
 
 use super::{CODES, Served, is_about_patients, of_nobody};
+use crate::facts;
 
 /// Every interaction of R4 and what is to be said of it, by an example.
-const INTERACTIONS: [(&str, Method, &str, &str); 26] = [
+const INTERACTIONS: [(&str, Method, &str, &str); 27] = [
     (
         "read",
         Method::Get,
@@ -90,7 +91,13 @@ const INTERACTIONS: [(&str, Method, &str, &str); 26] = [
         "All that may be seen of a patient and that the token is good for, with `_type`, `_since` and `_count`; not with dates of care.",
     ),
     ("`$everything` of all patients", Method::Get, "Patient/$everything", ""),
-    ("`$summary`", Method::Get, "Patient/1/$summary", ""),
+    (
+        "`$summary`",
+        Method::Get,
+        "Patient/1/$summary",
+        "An International Patient Summary (IPS 1.1) as a document, made anew of what may be read of the patient and what the token is good for. A section of another type says `unavailable`, as one without records does. `profile` may name the IPS Bundle; `identifier` is not taken.",
+    ),
+    ("`$summary` of whom an identifier finds", Method::Get, "Patient/$summary", ""),
     ("`$export` of everything", Method::Get, "$export", ""),
     ("`$export` of patients", Method::Get, "Patient/$export", ""),
     ("`$export` of a group", Method::Get, "Group/1/$export", ""),
@@ -127,6 +134,12 @@ pub fn document() -> String {
         let names = parameters(of).map(|it| it.name).filter(|it| !it.starts_with('_'));
         let names: Vec<_> = names.map(|it| format!("`{it}`")).collect();
         let _ = writeln!(page, "| {of} | {} |", names.join(", "));
+    }
+    page += "\n";
+    for of in table::resource_types() {
+        if let Some(facts) = facts::documentation(of) {
+            let _ = writeln!(page, "**{of}.** {facts}");
+        }
     }
     let others: Vec<_> = table::resource_types().filter(|of| !is_about_patients(of)).collect();
     let _ = write!(
