@@ -71,7 +71,8 @@ pub(crate) fn documentation(resource_type: &str) -> Option<&'static str> {
 pub(crate) type Facts = (Vec<Found>, Height);
 
 impl Gateway {
-    /// The facts of a type in a chart that stand in blocks up to `until` and are wanted, the newest first. Nothing for whom the patient is not there, or who may not read the log.
+    /// The facts of a type in a chart that stand in blocks up to `until` and are wanted, the newest first. Nothing for whom
+    /// the patient is not there, or who may not read the log.
     pub(crate) async fn facts(
         &self,
         asker: &Asker,

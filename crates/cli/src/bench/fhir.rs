@@ -340,8 +340,8 @@ impl Sender {
             let answer = String::from_utf8_lossy(&self.answer().await?).into_owned();
             match answer.split('\r').find_map(|it| it.strip_prefix("MSA|")).map(|it| &it[..2]) {
                 Some("AA" | "CA") => return Ok(later),
-                // The ledger, or another message of the same patient, was in the way.
-                Some("AE") if answer.contains("|207") || answer.contains("|206") => {
+                // The ledger, or another change of the same patient, was in the way.
+                Some("AE" | "AR") if answer.contains("|207^") || answer.contains("|206^") => {
                     sleep(PAUSE).await;
                 }
                 _ => {
