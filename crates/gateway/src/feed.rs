@@ -41,7 +41,7 @@ pub mod tls;
 
 use std::{sync::Arc, time::Duration};
 
-pub use keepwell_hl7v2::{charset::CharacterSet, map::Offset};
+pub use keepwell_hl7v2::{charset::CharacterSet, map::Offset, mllp};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
