@@ -503,6 +503,7 @@ impl Refusal {
 
 impl From<ClientError> for Refusal {
     fn from(error: ClientError) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are no word of the rules")]
         match error {
             ClientError::Ledger(LedgerError::Rejected { rejection, .. }) => {
                 Self::Ledger(0, rejection)
