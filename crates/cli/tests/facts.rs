@@ -6,11 +6,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{
-    Place,
-    desk::{Desk, pilot, refused},
-    scratch,
-};
+use common::desk::{Desk, at_a_desk, refused};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -18,22 +14,15 @@ const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 #[test]
 fn facts_are_served_to_whoever_may_see_them() {
-    let home = scratch();
-    let mut pilot = pilot(home.path());
-    let dir = pilot.dir.clone();
-    let mut desk = Desk::start(Place { dir: &dir });
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let patient = a_patient(&desk).await;
-        a_summary_is_of_what_may_be_read(&desk, &patient).await;
-        who_looked_is_told(&desk, &patient).await;
-        an_event_is_read_by_its_id(&desk, &patient).await;
-        pages_stay_as_they_were(&desk, &patient).await;
-        events_that_were_sent_are_beside_them(&desk, &patient).await;
-        what_cannot_be_asked_is_refused(&desk, &patient).await;
+    at_a_desk(async |desk| {
+        let patient = a_patient(desk).await;
+        a_summary_is_of_what_may_be_read(desk, &patient).await;
+        who_looked_is_told(desk, &patient).await;
+        an_event_is_read_by_its_id(desk, &patient).await;
+        pages_stay_as_they_were(desk, &patient).await;
+        events_that_were_sent_are_beside_them(desk, &patient).await;
+        what_cannot_be_asked_is_refused(desk, &patient).await;
     });
-    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
-    assert!(pilot.process.interrupt().success());
 }
 
 async fn as_client(desk: &Desk<'_>, id: &str, path: &str) -> Response {

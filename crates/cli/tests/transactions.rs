@@ -6,11 +6,7 @@ mod common;
 
 use std::{env, fs, path::Path, time::Instant};
 
-use common::{
-    Place,
-    desk::{Desk, pilot, refused},
-    scratch,
-};
+use common::desk::{Desk, at_a_desk, refused};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,22 +15,15 @@ const LARGE_BYTES_MAX: u64 = 1024 * 1024;
 
 #[test]
 fn bundles_are_written_whole_or_entry_by_entry() {
-    let home = scratch();
-    let mut pilot = pilot(home.path());
-    let dir = pilot.dir.clone();
-    let mut desk = Desk::start(Place { dir: &dir });
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let patient = a_transaction_is_linked(&desk).await;
-        what_is_changed_follows(&desk, &patient).await;
-        of_what_cannot_be_nothing_is_written(&desk, &patient).await;
-        what_is_there_is_not_made_twice(&desk).await;
-        entries_of_a_batch_stand_for_themselves(&desk, &patient).await;
-        everything_is_what_the_token_is_good_for(&desk, &patient).await;
-        real_bundles_come_back(&desk).await;
+    at_a_desk(async |desk| {
+        let patient = a_transaction_is_linked(desk).await;
+        what_is_changed_follows(desk, &patient).await;
+        of_what_cannot_be_nothing_is_written(desk, &patient).await;
+        what_is_there_is_not_made_twice(desk).await;
+        entries_of_a_batch_stand_for_themselves(desk, &patient).await;
+        everything_is_what_the_token_is_good_for(desk, &patient).await;
+        real_bundles_come_back(desk).await;
     });
-    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
-    assert!(pilot.process.interrupt().success());
 }
 
 fn bundle(kind: &str, entries: &[Value]) -> String {

@@ -15,14 +15,19 @@
 //! * A sensitivity that the Bundle is labelled with and none of its resources is, holds for each of
 //!   them: a Bundle's label is a high-water mark, so something in it must reach it.
 //! * Every error says where, as an offset into the input.
+//! * A Bundle inside a Bundle, or one that is read as a [`whole`], is one resource: what stands in it labels it, and
+//!   says whom it is about.
 //!
 //! Not here: what a resource means ([`crate::classify`](mod@crate::classify)), and rewriting references.
+
+mod kept;
 
 use alloc::{
     borrow::{Cow, ToOwned},
     collections::{BTreeMap, BTreeSet},
     format,
     string::String,
+    vec,
     vec::Vec,
 };
 use core::fmt;
@@ -288,26 +293,43 @@ pub fn cut(json: &[u8], bytes_max: usize) -> Result<Bundle<'_>, BundleError> {
         return Err(BundleError::NotAResource { at: source.at(whole.get()) });
     }
     let top = source.fields(whole.get())?;
+    if source.resource_type(whole.get(), &top)? != "Bundle" {
+        return one(&source, whole.get());
+    }
     let mut bundle = Bundle { bundle_type: None, resources: Vec::new(), warnings: Vec::new() };
     let mut links = Vec::new();
     let mut labels = Vec::new();
-    if source.resource_type(whole.get(), &top)? == "Bundle" {
-        bundle.bundle_type = source.text_field(whole.get(), &top, "type")?;
-        if let Some(meta) = top.raw("meta") {
-            collect_meta(&source.parse(meta)?, &mut labels);
-        }
-        let entries = top.raw("entry").map_or(Ok(Vec::new()), |entries| source.list(entries))?;
-        for entry in entries {
-            take_entry(&source, entry.get(), &mut bundle, &mut links)?;
-        }
-    } else {
-        let (resource, links_of) = read(&source, whole.get(), None, &mut bundle.warnings)?;
-        bundle.resources.push(resource);
-        links.push(links_of);
+    bundle.bundle_type = source.text_field(whole.get(), &top, "type")?;
+    if let Some(meta) = top.raw("meta") {
+        collect_meta(&source.parse(meta)?, &mut labels);
+    }
+    let entries = top.raw("entry").map_or(Ok(Vec::new()), |entries| source.list(entries))?;
+    for entry in entries {
+        take_entry(&source, entry.get(), &mut bundle, &mut links)?;
     }
     let names = Names::index(&bundle.resources)?;
     assign_owners(&mut bundle, &links, &names);
     inherit(&mut bundle.resources, &labels);
+    Ok(bundle)
+}
+
+/// Reads `json` as the one resource that it is, a Bundle too, which is kept as it came.
+pub fn whole(json: &[u8], bytes_max: usize) -> Result<Resource<'_>, BundleError> {
+    let source = Source::check(json, bytes_max)?;
+    let whole: &RawValue = source.parse(source.text)?;
+    let fault = BundleError::NotAResource { at: source.at(whole.get()) };
+    if !whole.get().starts_with('{') {
+        return Err(fault);
+    }
+    one(&source, whole.get())?.resources.pop().ok_or(fault)
+}
+
+fn one<'a>(source: &Source<'a>, raw: &'a str) -> Result<Bundle<'a>, BundleError> {
+    let mut warnings = Vec::new();
+    let (resource, links) = read(source, raw, None, &mut warnings)?;
+    let mut bundle = Bundle { bundle_type: None, resources: vec![resource], warnings };
+    let names = Names::index(&bundle.resources)?;
+    assign_owners(&mut bundle, &[links], &names);
     Ok(bundle)
 }
 
@@ -522,13 +544,14 @@ fn read<'a>(
     labels.sort();
     labels.dedup();
     let links = Links::read(&tree).ok_or(BundleError::WrongType { at, element: "reference" })?;
+    let owner = if resource_type == "Bundle" { kept::owner_of(&tree) } else { Owner::Nobody };
     let resource = Resource {
         json: raw,
         at,
         full_url,
         resource_type,
         id,
-        owner: Owner::Nobody,
+        owner,
         labels,
         inherited: Sensitivity::Normal,
     };
@@ -650,11 +673,11 @@ pub(crate) fn unversioned(reference: &str) -> &str {
 
 fn assign_owners(bundle: &mut Bundle<'_>, links: &[Links], names: &Names) {
     for (index, links) in links.iter().enumerate() {
-        let resource = &bundle.resources[index];
-        let owner = if resource.resource_type == "Patient" {
-            Owner::Here(index)
-        } else {
-            owner_by_links(bundle, index, links, names)
+        let owner = match bundle.resources[index].resource_type.as_str() {
+            "Patient" => Owner::Here(index),
+            // What stands in it has said.
+            "Bundle" => continue,
+            _ => owner_by_links(bundle, index, links, names),
         };
         bundle.resources[index].owner = owner;
     }

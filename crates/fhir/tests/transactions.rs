@@ -312,6 +312,15 @@ fn references_become_what_they_stand_for() {
         (r#""extension":[{"url":"urn:uuid:a","valueInteger":1}]"#, ""),
         (r#""modifierExtension":[{"url":"urn:uuid:a"}]"#, ""),
         (r#""contained":[{"resourceType":"ValueSet","url":"urn:uuid:a"}]"#, ""),
+        (r#""item":[{"definition":"urn:uuid:a#x"}]"#, ""),
+        (r#""element":[{"fixedUri":"urn:uuid:a","patternUri":"urn:uuid:a"}]"#, ""),
+        // Canonicals that are called as elements of type uri are.
+        (r#""constraint":[{"source":"urn:uuid:a"}]"#, ""),
+        (r#""dependsOn":[{"uri":"urn:uuid:a","system":"urn:uuid:a"}]"#, ""),
+        (r#""codeSystem":[{"uri":"urn:uuid:a"}]"#, ""),
+        (r#""unmapped":{"url":"urn:uuid:a"},"structure":[{"url":"urn:uuid:a"}]"#, ""),
+        (r#""group":[{"source":"urn:uuid:a"}]"#, r#""group":[{"source":"Patient/p"}]"#),
+        (r#""instantiates":["urn:uuid:a"]"#, r#""instantiates":["Patient/p"]"#),
         (
             r#""content":[{"attachment":{"url":"urn:uuid:a#1"}}]"#,
             r#""content":[{"attachment":{"url":"Patient/p#1"}}]"#,
@@ -335,6 +344,12 @@ fn references_become_what_they_stand_for() {
         assert_eq!(edited.json, resource(after));
         assert_eq!(edited.undo(), resource(before));
     }
+}
+
+#[test]
+fn what_a_statement_instantiates_is_a_definition() {
+    let statement = r#"{"resourceType":"CapabilityStatement","instantiates":["urn:uuid:a"]}"#;
+    assert_eq!(links().rewrite(statement, None).unwrap().json, statement);
 }
 
 #[test]

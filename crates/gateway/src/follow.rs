@@ -329,8 +329,7 @@ struct Kept {
 /// The one resource with an id that these are the bytes of. It may be about nobody: what came with the only patient of
 /// a Bundle is in that patient's chart.
 fn resource_in(body: &[u8]) -> Option<&str> {
-    let bundle = bundle::cut(body, body.len()).ok().filter(|it| it.bundle_type.is_none())?;
-    bundle.resources.first().filter(|it| it.id.is_some()).map(|it| it.json)
+    bundle::whole(body, body.len()).ok().filter(|it| it.id.is_some()).map(|it| it.json)
 }
 
 /// The record that a line of the log approves to be redacted.

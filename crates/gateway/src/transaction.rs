@@ -329,7 +329,8 @@ impl Gateway {
         step: &Step<'_>,
         sent: &Sent,
     ) -> Result<(), Outcome> {
-        let reference = match &sent.owner {
+        let owner = self.owner_of(step.of.as_str(), &sent.owner);
+        let reference = match &owner {
             Owner::Here(_) | Owner::Nobody => return Ok(()),
             Owner::Several => return Err(several_patients()),
             Owner::Elsewhere(reference) => reference,
@@ -340,7 +341,7 @@ impl Gateway {
             Some(patient) => patient.whose,
             // Whom an identifier means was found before.
             None if by_identifier(reference).is_some() => return Ok(()),
-            None => Whose::Known(self.chart_of_owner(&sent.owner).await?),
+            None => Whose::Known(self.chart_of_owner(&owner).await?),
         };
         if whose == step.whose { Ok(()) } else { Err(crate::write::other_patient()) }
     }
@@ -467,19 +468,19 @@ impl<'a> Resolver<'a> {
         let entries = transaction.entries.iter();
         let bodies = entries.filter_map(|it| Some((at(it.action.body()?.json), it.index)));
         let bodies: BTreeMap<_, _> = bodies.collect();
-        let owned = |owner: &Owner| match owner {
+        let owned = |it: &bundle::Resource<'_>| match gateway.owner_of(&it.resource_type, &it.owner)
+        {
             Owner::Here(place) => {
-                let entry = bodies.get(&at(cut.resources[*place].json));
+                let entry = bodies.get(&at(cut.resources[place].json));
                 entry.map_or(Owned::Nobody, |entry| Owned::Entry(*entry))
             }
-            Owner::Elsewhere(reference) => Owned::Reference(reference.clone()),
+            Owner::Elsewhere(reference) => Owned::Reference(reference),
             Owner::Several => Owned::Several,
             Owner::Nobody => Owned::Nobody,
         };
         let of_resource = cut.resources.iter();
-        let owners = of_resource
-            .filter_map(|it| Some((*bodies.get(&at(it.json))?, owned(&it.owner))))
-            .collect();
+        let owners =
+            of_resource.filter_map(|it| Some((*bodies.get(&at(it.json))?, owned(it)))).collect();
         let sent = links::Sent::of(&transaction.entries);
         let inherited = cut.resources.first().map_or(Sensitivity::Normal, |it| it.inherited);
         Ok(Self { gateway, asker, transaction, owners, inherited, sent })

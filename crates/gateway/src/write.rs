@@ -182,11 +182,11 @@ impl Gateway {
     ) -> Result<Answer, Outcome> {
         self.check_tags(&newest, tags)?;
         let chart = newest.version.chart;
-        let stays = match sent.owner {
+        let stays = match self.owner_of(newest.resource_type(), &sent.owner) {
             // A Patient, or what came with the only patient of a Bundle.
             Owner::Here(_) | Owner::Nobody => true,
-            Owner::Elsewhere(_) | Owner::Several => {
-                self.chart_of_owner(&sent.owner).await? == chart
+            owner @ (Owner::Elsewhere(_) | Owner::Several) => {
+                self.chart_of_owner(&owner).await? == chart
             }
         };
         if !stays {
@@ -322,6 +322,16 @@ impl Gateway {
         Ok(opened.chart)
     }
 
+    /// Whom a resource is about: what another server's Bundle calls its patient says nothing here.
+    pub(crate) fn owner_of(&self, of: &str, owner: &Owner) -> Owner {
+        let is_elsewhere =
+            |url: &str| url.contains("://") && !url.contains('|') && !url.starts_with(self.base());
+        match owner {
+            Owner::Elsewhere(url) if of == "Bundle" && is_elsewhere(url) => Owner::Nobody,
+            owner => owner.clone(),
+        }
+    }
+
     /// The chart of the patient whom a resource is about.
     pub(crate) async fn chart_of_owner(&self, owner: &Owner) -> Result<ChartId, Outcome> {
         let reference = match owner {
@@ -420,13 +430,11 @@ impl Gateway {
 impl Sent {
     fn read(of: ResourceType, body: &[u8]) -> Result<Self, Outcome> {
         let bytes_max = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
-        let cut = bundle::cut(body, bytes_max).map_err(|it| not_a_resource(&it.to_string()))?;
-        let [resource] = cut.resources.as_slice() else {
-            return Err(not_a_resource("a Bundle is sent to the base, and not to a type"));
-        };
+        let resource = bundle::whole(body, bytes_max);
+        let resource = resource.map_err(|it| not_a_resource(&it.to_string()))?;
         if resource.resource_type != of.as_str() {
             let text = format!(
-                "this is where resources of type {of} are created; send others to their type"
+                "this is where resources of type {of} are created; send others to their type, and a Bundle to be carried out to the base"
             );
             return Err(Outcome::error(IssueType::Value, &text).at("Resource.resourceType"));
         }
@@ -521,7 +529,7 @@ fn not_a_resource(text: &str) -> Outcome {
 }
 
 pub(crate) fn no_patient() -> Outcome {
-    let text = "it names no patient; this gateway keeps what is about one, as subject or patient: Patient/ID";
+    let text = "it names no patient; this gateway keeps what is about one, as subject or patient: Patient/ID, and what is about nobody with the Patient of a transaction";
     Outcome::error(IssueType::BusinessRule, text)
 }
 

@@ -4,12 +4,24 @@ use std::{env, fs, path::Path};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
-use super::{Pilot, Place, Process, keepwell};
+use super::{Pilot, Place, Process, keepwell, scratch};
 
 /// A pilot with patients who have not claimed their charts, and one who has.
 pub fn pilot(home: &Path) -> Pilot {
     Pilot::begin_with(&home.join("pilot"), &["--patients", "3"]).until_up()
+}
+
+/// Asks the gateway of a new pilot's hospital, and ends both.
+pub fn at_a_desk(ask: impl AsyncFnOnce(&mut Desk<'_>)) {
+    let home = scratch();
+    let mut pilot = pilot(home.path());
+    let dir = pilot.dir.clone();
+    let mut desk = Desk::start(Place { dir: &dir });
+    Runtime::new().unwrap().block_on(ask(&mut desk));
+    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
+    assert!(pilot.process.interrupt().success());
 }
 
 /// A gateway of the pilot's hospital, and a system that asks it.

@@ -21,10 +21,10 @@
 //! * Whatever names nothing in the Bundle stays, except what could never be found again: a `urn:uuid`,
 //!   a `urn:oid` or a condition in a Reference is refused if nothing is known for it.
 //! * Elements are told by their names, from R4's definitions: text that merely looks like a full URL, as
-//!   `Identifier.value`, stays. So does what has type canonical, as R4 says, unless its name is also one of
-//!   an element of type uri: in `CapabilityStatement.instantiates` a full URL is replaced.
-//! * The `url` of a definition stays, its own and in an extension, though R4 has it as a uri: `ValueSet.url` is the
-//!   name by which everybody knows it, and often the full URL too.
+//!   `Identifier.value`, stays. So does what has type canonical, as R4 says.
+//! * The name of a definition stays where R4 has it as a uri too: its own `url`, that of an extension, an item's
+//!   `definition`, and the `fixedUri` and `patternUri` that such a name must equal. It is what everybody knows the
+//!   definition by, and often its full URL too.
 //! * The resources inside a Bundle that is stored as one (a document) refer to each other; it stays whole.
 //!
 //! Contained resources are rewritten like the others; `#fragment` references to them stay. What is inside
@@ -60,13 +60,13 @@ pub const GROWTH_BYTES_MAX: usize = 16_384;
 
 /// R4's elements of type uri, url, oid or uuid, without those whose names begin with a polymorphic
 /// element's (see [`POLYMORPHIC`]). Some names are those of strings too, none of which is meant for the
-/// URL of a resource. Left out are `code`, `property` and `type`, which name what no entry of a Bundle is.
-const URI_ELEMENTS: [&str; 28] = [
+/// URL of a resource; for those of canonicals see [`is_canonical`]. Left out are `code`, `property` and `type`, which
+/// name what no entry of a Bundle is, and `definition`, which names a definition.
+const URI_ELEMENTS: [&str; 27] = [
     "address",
     "authority",
     "authorizationUrl",
     "contentReference",
-    "definition",
     "definitionUri",
     "derivedFromUri",
     "detail",
@@ -93,18 +93,8 @@ const URI_ELEMENTS: [&str; 28] = [
 ];
 
 /// Elements that have their type in their name.
-const POLYMORPHIC: [&str; 10] = [
-    "value",
-    "defaultValue",
-    "fixed",
-    "pattern",
-    "event",
-    "module",
-    "name",
-    "source",
-    "target",
-    "definition",
-];
+const POLYMORPHIC: [&str; 8] =
+    ["value", "defaultValue", "event", "module", "name", "source", "target", "definition"];
 
 /// What a full URL stands for once its entry is stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -197,7 +187,7 @@ pub fn conditions(
         return Ok(found);
     }
     strings(json, |place, range| {
-        if Role::of(place) != Role::Reference {
+        if Role::of(&resource.resource_type, place) != Role::Reference {
             return Ok(());
         }
         let text = text_of(&json[range]);
@@ -305,7 +295,7 @@ impl Links {
         changes: &mut Changes,
     ) -> Result<(), LinkError> {
         let raw = &literal.json[literal.range.clone()];
-        let new = match Role::of(literal.place) {
+        let new = match Role::of(literal.resource_type, literal.place) {
             Role::Reference => self.reference(&text_of(raw), server, literal)?,
             // A link of another kind may name anything, so nothing is missing if it is unknown.
             Role::Link => self.find(&text_of(raw), None, literal)?,
@@ -436,7 +426,8 @@ enum Role {
 }
 
 impl Role {
-    fn of(place: &Place<'_>) -> Self {
+    /// Of the string at `place` in a resource of this type.
+    fn of(resource_type: &str, place: &Place<'_>) -> Self {
         let mut keys = place.keys();
         match keys.next().unwrap_or_default() {
             // Two elements of this name are of type uri: DetectedIssue's own, contained or not, and one of
@@ -448,7 +439,8 @@ impl Role {
             "div" => Self::Narrative,
             // What a definition is called, by itself and by extensions: it is called so wherever it is stored, and what
             // refers to it by this name, of type canonical, stays too.
-            "url" if is_definition(keys.next()) => Self::Other,
+            "url" if is_definition(place.keys().nth(1)) => Self::Other,
+            key if is_canonical(resource_type, key, keys.next()) => Self::Other,
             // Identifier.system and Coding.system name systems; an entry could be a NamingSystem or CodeSystem.
             key if URI_ELEMENTS.contains(&key) || is_polymorphic(key) => Self::Link,
             _ => Self::Other,
@@ -459,6 +451,18 @@ impl Role {
 /// Whether a `url` below the element `outer` names a definition: a resource's own, or that of an extension.
 fn is_definition(outer: Option<&str>) -> bool {
     matches!(outer, None | Some("contained" | "extension" | "modifierExtension"))
+}
+
+/// Whether an element below `outer` is of type canonical, though others of its name are of type uri.
+fn is_canonical(resource_type: &str, key: &str, outer: Option<&str>) -> bool {
+    match (key, outer) {
+        ("instantiates", None) => resource_type == "CapabilityStatement",
+        ("source", Some("constraint"))
+        | ("system", Some("dependsOn" | "product"))
+        | ("uri", Some("dependsOn" | "codeSystem"))
+        | ("url", Some("unmapped" | "structure")) => true,
+        _ => false,
+    }
 }
 
 fn is_polymorphic(key: &str) -> bool {
