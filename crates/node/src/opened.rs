@@ -4,6 +4,7 @@
 //! (`keepwell_ledger::release`).
 
 use keepwell_engine::{
+    block::Block,
     core::Core,
     reader::{ReadError, Reader, entry_at},
 };
@@ -11,7 +12,7 @@ use keepwell_ledger::state::RecordEntry;
 use keepwell_types::{
     access::{AccessOpen, RecordName},
     command::{Entry, Payload},
-    id::{ChartId, CommandDigest, LogPosition},
+    id::{ChartId, CommandDigest, Location, LogPosition},
     member::Party,
     outcome::Outcome,
     time::BlockTime,
@@ -57,21 +58,40 @@ impl Opened {
     }
 }
 
-/// What stands at a position of a chart's log: the entry and its outcome.
-pub async fn log_entry(
-    core: &Core,
-    reader: &dyn Reader,
+/// Reads the log of a chart: a block is read once for all that follow one another in it, as those of a transaction do.
+pub struct Log<'a> {
+    core: &'a Core,
+    reader: &'a dyn Reader,
     chart: ChartId,
-    position: LogPosition,
-) -> Result<Option<(Entry, Outcome)>, ReadError> {
-    let line = core.index.log(chart, position).map_err(|_| ReadError::Storage)?;
-    let Some(line) = line else { return Ok(None) };
-    let (height, index) = (line.location.height, line.location.index);
-    let block = core.index.block(height).map_err(|_| ReadError::Storage)?;
-    let outcomes = block.ok_or(ReadError::NotHere)?.outcomes.into_vec();
-    let outcome = outcomes.into_iter().nth(index as usize).ok_or(ReadError::Storage)?;
-    let entry = entry_at(&reader.block(height).await?, index)?;
-    Ok(Some((entry, outcome)))
+    /// The block that was read last, and what became of its entries.
+    last: Option<(Block, Vec<Outcome>)>,
+}
+
+impl<'a> Log<'a> {
+    /// The log of `chart`, from these.
+    pub const fn new(core: &'a Core, reader: &'a dyn Reader, chart: ChartId) -> Self {
+        Self { core, reader, chart, last: None }
+    }
+
+    /// What stands at a position: the entry and its outcome. Nothing if the log does not reach so far.
+    pub async fn entry(
+        &mut self,
+        position: LogPosition,
+    ) -> Result<Option<(Entry, Outcome)>, ReadError> {
+        let line = self.core.index.log(self.chart, position).map_err(|_| ReadError::Storage)?;
+        let Some(line) = line else { return Ok(None) };
+        let Location { height, index } = line.location;
+        let (block, outcomes) = match self.last.take() {
+            Some(last) if last.0.header().height == height => self.last.insert(last),
+            Some(_) | None => {
+                let line = self.core.index.block(height).map_err(|_| ReadError::Storage)?;
+                let outcomes = line.ok_or(ReadError::NotHere)?.outcomes.into_vec();
+                self.last.insert((self.reader.block(height).await?, outcomes))
+            }
+        };
+        let outcome = outcomes.get(index as usize).ok_or(ReadError::Storage)?;
+        Ok(Some((entry_at(block, index)?, outcome.clone())))
+    }
 }
 
 /// The accepted access at a position of a chart's log.
@@ -81,7 +101,7 @@ pub async fn opened(
     chart: ChartId,
     position: LogPosition,
 ) -> Result<Opened, NotOpened> {
-    let found = log_entry(core, reader, chart, position).await?;
+    let found = Log::new(core, reader, chart).entry(position).await?;
     let (entry, outcome) = found.ok_or(NotOpened::NotThere(position))?;
     let Entry::Signed(signed) = entry else { return Err(NotOpened::NotAccepted(position)) };
     match (signed.command.payload, signed.command.signers.first()) {

@@ -35,7 +35,7 @@ use super::{
     form::{Accept, Params, Segments},
     receipts::may_see,
 };
-use crate::opened::log_entry;
+use crate::opened::Log;
 
 /// Positions that one page of an access's records looks at.
 const STRETCH_MAX: u64 = 4 * 1024;
@@ -92,8 +92,9 @@ pub async fn page(
     let until = count.0.min(from.0.saturating_add(limit as u64));
     let before = node.heads.before(&node.core, chart, from)?;
     let mut entries = Vec::new();
+    let mut log = Log::new(&node.core, &*node.reader, chart);
     for position in from.0..until {
-        let found = log_entry(&node.core, &*node.reader, chart, LogPosition(position)).await?;
+        let found = log.entry(LogPosition(position)).await?;
         let (entry, outcome) = found.ok_or(ReadError::NotHere)?;
         entries.push(LogEntry { entry, outcome });
     }
@@ -210,7 +211,7 @@ async fn visible(
     position: LogPosition,
     access: Option<LogPosition>,
 ) -> Result<LogEntry, ApiError> {
-    let found = log_entry(&node.core, &*node.reader, chart, position).await?;
+    let found = Log::new(&node.core, &*node.reader, chart).entry(position).await?;
     let (entry, outcome) = found.ok_or_else(|| ApiError::not_found("the entry"))?;
     if !may_see(node, caller, &entry).await? {
         check_access(node, caller, chart, position, access).await?;
@@ -318,11 +319,20 @@ impl Heads {
         let start = (chart, LogPosition(0))..=(chart, position);
         let known = self.heads().range(start).next_back().map(|((_, at), head)| (*at, *head));
         let (mut at, mut head) = known.unwrap_or((LogPosition(0), chart_log::EMPTY));
+        // Read once for all that follow one another in a block.
+        let mut last = None;
         while at < position {
             let line = core.index.log(chart, at).map_err(|_| ReadError::Storage)?;
             let location = line.ok_or(ReadError::NotHere)?.location;
-            let block = core.index.block(location.height).map_err(|_| ReadError::Storage)?;
-            let outcomes = block.ok_or(ReadError::NotHere)?.outcomes;
+            let (_, outcomes) = match last.take() {
+                Some(block @ (height, _)) if height == location.height => last.insert(block),
+                Some(_) | None => {
+                    let block = core.index.block(location.height);
+                    let block = block.map_err(|_| ReadError::Storage)?;
+                    let outcomes = block.ok_or(ReadError::NotHere)?.outcomes;
+                    last.insert((location.height, outcomes))
+                }
+            };
             let outcome = outcomes.get(location.index as usize).ok_or(ReadError::Storage)?;
             head = chart_log::extend(head, at, outcome);
             at = LogPosition(at.0 + 1);
