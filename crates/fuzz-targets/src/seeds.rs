@@ -72,7 +72,7 @@ use keepwell_types::{
     access::{AccessOpen, Purpose, RecordName, Target},
     block::{Certificate, HEADER_VERSION, Header, Round, SyncTarget, Vote},
     challenge::{ChallengeAnswer, Finding, Shown},
-    command::{COMMAND_VERSION, Command, Entry, Payload, SignedCommand},
+    command::{COMMAND_VERSION, Command, Entry, Part, Payload, SignedCommand},
     encode,
     encoding::{Blob, List, Text},
     founding::{DRAFT_VERSION, Draft, FounderCard},
@@ -84,8 +84,10 @@ use keepwell_types::{
     id::{
         BlockId, CaseId, ChainId, ChartId, CommandDigest, CommandId, Commitment, Compartment,
         Digest, Epoch, GrantId, Height, LinkId, Location, LogPosition, MatchSubject, MatchToken,
-        MemberId, OrganisationId, ProxyId, PublicKey, RecordId, Signature, Suite, Version,
+        MemberId, OrganisationId, ProxyId, PublicKey, RecordId, Signature, Suite, TransactionId,
+        Version,
     },
+    limits::TRANSACTION_COMMANDS_MAX,
     matching::MatchRule,
     member::{Administrators, MemberEnrol, OrganisationAdmit, OrganisationKind, Party, Role},
     outcome::{Outcome, Rejection, Verdict},
@@ -97,7 +99,7 @@ use keepwell_types::{
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogEntry, LogPage, MatchRequest, OpenedPage,
         PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
-        SeedTableLine, StateProof, StoredBlock, StoredBlocks, TrusteeRequest,
+        SeedTableLine, StateProof, StoredBlock, StoredBlocks, TransactionReceipts, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -156,7 +158,7 @@ fn make() -> Inputs {
         ("chart_escrow", vec![chart_escrow().encode()]),
         ("claim_code", vec![ClaimCode::generate(&mut rng(1)).print().as_bytes().to_vec()]),
         ("claim_letter", vec![claim_letter()]),
-        ("command", commands().iter().map(SignedCommand::encode).collect()),
+        ("command", commands().iter().chain(&parts()).map(SignedCommand::encode).collect()),
         ("dealing", dealings()),
         ("draft", vec![plan().draft().encode()]),
         ("entry", entries().iter().map(encode).collect()),
@@ -200,6 +202,11 @@ fn make() -> Inputs {
         ("state_value", state_values()),
         ("stored_blocks", vec![encode(&stored_blocks())]),
         ("sync_message", sync_messages()),
+        (
+            "transaction",
+            vec![encode(&List::<_, TRANSACTION_COMMANDS_MAX>::from_vec(parts()).expect("few"))],
+        ),
+        ("transaction_receipts", transaction_receipts()),
         ("trustee_answer", vec![honest_answer().encode()]),
         ("trustee_request", vec![encode(&trustee_request())]),
         ("validator_card", vec![validator_card()]),
@@ -625,6 +632,24 @@ fn command_of(payload: Payload) -> SignedCommand {
 
 fn commands() -> Vec<SignedCommand> {
     payloads().into_iter().map(command_of).collect()
+}
+
+/// The parts of a transaction.
+fn parts() -> Vec<SignedCommand> {
+    let of = |(place, payload)| {
+        let alone = command_of(payload).command;
+        let part = Part::new(TransactionId([41; 16]), place, 3).expect("a place of three");
+        command::sign(Command { part: Some(part), ..alone }, &[&key(3)])
+    };
+    (0..3).zip(payloads()).map(of).collect()
+}
+
+/// What becomes of transactions: taken, and refused for the sake of another part than the first.
+fn transaction_receipts() -> Vec<Vec<u8>> {
+    let receipt = |at: usize| Blob::from_vec(receipts().vectors[at].clone()).expect("a receipt");
+    let taken = TransactionReceipts { first: receipt(0), refused: None };
+    let refused = TransactionReceipts { refused: Some(receipt(1)), ..taken.clone() };
+    vec![encode(&taken), encode(&refused)]
 }
 
 fn entries() -> Vec<Entry> {

@@ -81,7 +81,8 @@ use keepwell_types::{
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogPage, MatchAnswer, MatchRequest, OpenedPage,
         ReleaseAnswer, ReleaseRequest, STORED_BLOCKS_BYTES_MAX, SeedTable, SignedRequest,
-        StateProof, StoredBlocks, TrusteeRequest,
+        StateProof, StoredBlocks, TRANSACTION_PARTS_BYTES_MAX, TRANSACTION_RECEIPTS_BYTES_MAX,
+        TransactionParts, TransactionReceipts, TrusteeRequest,
     },
 };
 use minicbor::{Decode, Encode};
@@ -95,7 +96,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 71] = [
+pub const ALL: [(&str, Target); 73] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -163,6 +164,8 @@ pub const ALL: [(&str, Target); 71] = [
     ("state_value", state_value),
     ("stored_blocks", stored_blocks),
     ("sync_message", sync_message),
+    ("transaction", transaction),
+    ("transaction_receipts", transaction_receipts),
     ("trustee_answer", trustee_answer),
     ("trustee_request", trustee_request),
     ("validator_card", validator_card),
@@ -191,6 +194,20 @@ pub fn command(bytes: &[u8]) -> bool {
         assert!(parties == 0 || seeds::is_seed("command", bytes), "a signature was forged");
     }
     true
+}
+
+/// The bytes are what a client sends to have a transaction decided.
+pub fn transaction(bytes: &[u8]) -> bool {
+    let parts = decode::<TransactionParts>(bytes, TRANSACTION_PARTS_BYTES_MAX);
+    let Some(parts) = parts else { return false };
+    parts.iter().all(|part| command(&part.encode()))
+}
+
+/// The bytes are the answer to a transaction.
+pub fn transaction_receipts(bytes: &[u8]) -> bool {
+    let receipts = decode::<TransactionReceipts>(bytes, TRANSACTION_RECEIPTS_BYTES_MAX);
+    let Some(receipts) = receipts else { return false };
+    receipt(&receipts.first) && receipts.refused.is_none_or(|it| receipt(&it))
 }
 
 /// The bytes are a message of a validator to another one: commands that clients gave it.

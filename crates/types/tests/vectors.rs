@@ -21,7 +21,7 @@ use keepwell_types::{
         ChartArrange, ChartClaim, ChartKeys, ChartOpen, ChartPrepare, ClaimTicket,
         CompartmentRotate,
     },
-    command::Payload,
+    command::{COMMAND_VERSION, Command, CommandSignature, Part, Payload, SignedCommand},
     credential::{CredentialIssue, CredentialKind, CredentialStanding},
     decode, encode,
     encoding::{Blob, List, Text},
@@ -61,7 +61,8 @@ use keepwell_types::{
     wire::{
         AccessPage, CapsuleAnswer, CapsuleRequest, LogPage, MatchAnswer, MatchRequest, OpenedPage,
         PlacedReceipt, ReleaseAnswer, ReleaseItem, ReleaseRequest, Request, SeedTable,
-        SeedTableLine, SignedRequest, StateProof, StoredBlock, StoredBlocks, TrusteeRequest,
+        SeedTableLine, SignedRequest, StateProof, StoredBlock, StoredBlocks, TransactionParts,
+        TransactionReceipts, TrusteeRequest,
     },
 };
 
@@ -559,8 +560,22 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
     vectors.insert("outcome rejected change".into(), encode(&rejected(under_way)));
     let too_soon = Rejection::UpgradeTooSoon { from: Height(300), earliest: Height(4_100) };
     vectors.insert("outcome rejected upgrade".into(), encode(&rejected(too_soon)));
+    vectors.insert("command of a transaction".into(), encode(&part(1)));
     vectors.extend(messages());
     vectors
+}
+
+/// A part of a transaction of three.
+fn part(place: u16) -> Command {
+    Command {
+        version: COMMAND_VERSION,
+        chain: ChainId([12; 32]),
+        id: CommandId([13; 16]),
+        window: WINDOW,
+        signers: list(vec![Party::Member(MEMBER)]),
+        payload: Payload::AnchorAdd(AnchorAdd { root: DIGEST, documents: 2 }),
+        part: Some(Part::new(TransactionId([41; 16]), place, 3).unwrap()),
+    }
 }
 
 fn blob<const MAX: usize>(byte: u8, len: usize) -> Blob<MAX> {
@@ -575,6 +590,12 @@ fn certificate() -> Certificate {
         block: BlockId([14; 32]),
         votes: list(vec![Vote { validator: 2, signature: Signature([10; 64]) }]),
     }
+}
+
+fn signed_part(place: u16) -> SignedCommand {
+    let signature =
+        CommandSignature { suite: Suite::One, key: KEY, signature: Signature([10; 64]) };
+    SignedCommand { command: part(place), signatures: list(vec![signature]) }
 }
 
 /// What clients and nodes say to each other.
@@ -649,6 +670,12 @@ fn messages() -> BTreeMap<String, Vec<u8>> {
     add("trustee request", encode(&trustee));
     let line = SeedTableLine { grant: GRANT, seeds: DIGEST };
     add("seed table", encode(&SeedTable { lines: list(vec![line]) }));
+    let parts: TransactionParts = list((0..3).map(signed_part).collect());
+    add("transaction", encode(&parts));
+    let taken = TransactionReceipts { first: blob(34, 2), refused: None };
+    add("transaction taken", encode(&taken));
+    let refused = TransactionReceipts { refused: Some(blob(35, 2)), ..taken };
+    add("transaction refused", encode(&refused));
     vectors
 }
 
@@ -683,6 +710,9 @@ fn messages_are_whole_or_refused() {
     check::<MatchAnswer>("match answer");
     check::<TrusteeRequest>("trustee request");
     check::<SeedTable>("seed table");
+    check::<TransactionParts>("transaction");
+    check::<TransactionReceipts>("transaction taken");
+    check::<TransactionReceipts>("transaction refused");
 }
 
 fn path() -> PathBuf {
