@@ -85,10 +85,9 @@ pub(super) fn owner_of(bundle: &Tree) -> Owner {
             }
         }
     }
-    match one_owner(owners) {
-        Owner::Elsewhere(_) if patient.is_some() => Owner::Several,
-        owner => owner,
-    }
+    let owner = one_owner(owners);
+    let is_elsewhere = matches!(owner, Owner::Elsewhere(_));
+    if is_elsewhere && patient.is_some() { Owner::Several } else { owner }
 }
 
 fn collect<'a>(bundle: &'a Tree, inside: &mut Vec<Inner<'a>>) {
