@@ -18,6 +18,7 @@ use common::{
 };
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 #[test]
 fn a_system_reads_and_writes_records_over_fhir() {
@@ -293,8 +294,10 @@ fn a_patient_sees_who_asked_and_takes_the_chart_away() {
     assert!(audit.collect::<String>().matches("HRESCH").count() > 5);
     desk.token = treats;
 
-    // The patient takes the chart over: the gateway forgets it.
     let mine = before.iter().zip(&after).position(|(before, after)| before != after).unwrap();
+    keys_that_change_are_followed(&mut desk, &runtime, (&charts[mine], &patient));
+
+    // The patient takes the chart over: the gateway forgets it.
     let letter = &pilots["patients"][mine];
     let (code, file) = (letter["code"].as_str().unwrap(), letter["letter"].as_str().unwrap());
     claim(&desk.place, home.path(), (file, code));
@@ -305,6 +308,42 @@ fn a_patient_sees_who_asked_and_takes_the_chart_away() {
     }
     drop(desk);
     assert!(pilot.process.interrupt().success());
+}
+
+/// After an emergency records are sealed to other keys than before: a gateway that wrote shortly before does so too.
+fn keys_that_change_are_followed(
+    desk: &mut Desk<'_>,
+    runtime: &Runtime,
+    (chart, patient): (&str, &str),
+) {
+    let emergency = |what: &str, who: &str, rest: &[&str]| {
+        let who = desk.place.person(who);
+        let asked = [&["emergency", what, "--as", &who, "--chart", chart], rest].concat();
+        keepwell(&[&asked[..], &["--json"]].concat()).ok().json()["emergency"].to_string()
+    };
+    // The agent's profile is the gateway's while it runs.
+    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
+    emergency("prepare", "agent", &["--compartment", "normal"]);
+    desk.process = Desk::run(&desk.place, &desk.config);
+    desk.token = desk.token_of("ehr");
+    let weight = json!({
+        "resourceType": "Observation", "status": "final", "code": { "text": "weight" },
+        "subject": { "reference": format!("Patient/{patient}") },
+    });
+    let writes = async || {
+        let answer = desk.send(Method::POST, "Observation", &weight.to_string()).await;
+        assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+    };
+    runtime.block_on(writes());
+    let position = emergency("break", "clinician", &["--reason", "danger"]);
+    emergency("second", "physician", &[&position]);
+    emergency("close", "clinician", &[&position]);
+    runtime.block_on(writes());
+    let parts = [&weight, &weight]
+        .map(|it| json!({ "resource": it, "request": { "method": "POST", "url": "Observation" } }));
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": parts });
+    let answer = runtime.block_on(desk.send(Method::POST, "", &bundle.to_string()));
+    assert_eq!(answer.status(), 200);
 }
 
 async fn status_of(desk: &Desk<'_>, patient: &str) -> u16 {

@@ -336,6 +336,40 @@ pub struct OpenedForPatient {
     pub decided: Decided,
 }
 
+/// A chart for a patient that an agent keeps, and that is not on the ledger yet.
+#[derive(Debug)]
+pub struct DrawnChart {
+    chain: ChainId,
+    holder: ChartHolder,
+    code: ClaimCode,
+    until: BlockTime,
+    new: NewChart,
+    signer: Actor,
+    organisation: OrganisationId,
+}
+
+impl DrawnChart {
+    /// Who has its keys.
+    pub const fn holder(&self) -> &ChartHolder {
+        &self.holder
+    }
+
+    /// Has its agent forget it, if the ledger refused it; what is to be said of it.
+    pub fn failed(&self, agent: &mut OrganisationAgent, error: ClientError) -> ClientError {
+        unless_refused(error, || {
+            agent.forget(self.holder.chart());
+            agent.save()
+        })
+    }
+
+    fn opened(self, decided: Decided) -> OpenedForPatient {
+        let Self { chain, holder, code, until, new, organisation, .. } = self;
+        let contents = ([Epoch(0); COMPARTMENTS], &new.meanings);
+        let letter = ClaimLetter::seal(chain, organisation, until, &holder, contents, &code);
+        OpenedForPatient { chart: holder.chart(), letter, code, decided }
+    }
+}
+
 impl Client {
     /// Opens a chart that a wallet will control. `signer` is a member of the chart's organisation.
     ///
@@ -375,6 +409,21 @@ impl Client {
         arrangement: &Arrangement,
         until: BlockTime,
     ) -> Result<OpenedForPatient, ClientError> {
+        let new = self.draw_chart(agent, names, arrangement, until)?;
+        let decided = self.open_drawn(&new).await.map_err(|error| new.failed(agent, error))?;
+        self.publish_keys(&new.holder).await?;
+        Ok(new.opened(decided))
+    }
+
+    /// Draws a chart for a patient, and has `agent` keep it: the first of the steps of
+    /// [`Self::open_chart_for_patient`], of which the others need no agent.
+    pub fn draw_chart(
+        &self,
+        agent: &mut OrganisationAgent,
+        names: &[(&str, bool)],
+        arrangement: &Arrangement,
+        until: BlockTime,
+    ) -> Result<DrawnChart, ClientError> {
         let (chart, chain) = (random_chart(), self.consortium().chain());
         let holder = agent.new_holder(chart);
         let code = ClaimCode::generate(&mut rng());
@@ -382,21 +431,14 @@ impl Client {
         let new = NewChart::draw(&holder, names, arrangement, Some(ticket))?;
         agent.add(chart, new.meanings.clone(), Some(&code))?;
         agent.save()?;
-        let signer = agent.identity().actor();
-        let decided = match self.command(&signer, Payload::ChartOpen(new.open)).await {
-            Ok(decided) => decided,
-            Err(error) => {
-                return Err(unless_refused(error, || {
-                    agent.forget(chart);
-                    agent.save()
-                }));
-            }
-        };
-        self.publish_keys(&holder).await?;
-        let organisation = agent.identity().organisation();
-        let contents = ([Epoch(0); COMPARTMENTS], &new.meanings);
-        let letter = ClaimLetter::seal(chain, organisation, until, &holder, contents, &code);
-        Ok(OpenedForPatient { chart, letter, code, decided })
+        let (signer, organisation) = (agent.identity().actor(), agent.identity().organisation());
+        Ok(DrawnChart { chain, holder, code, until, new, signer, organisation })
+    }
+
+    /// Opens a chart that was drawn. Where this fails the agent is to hear of it ([`DrawnChart::failed`]); then its keys
+    /// are to be published ([`Self::publish_keys`]).
+    pub async fn open_drawn(&self, new: &DrawnChart) -> Result<Decided, ClientError> {
+        self.command(&new.signer, Payload::ChartOpen(new.new.open.clone())).await
     }
 
     /// Writes the letter of a chart that its patient has not claimed yet once more: after a compartment

@@ -26,6 +26,7 @@ use tokio::sync::Mutex;
 use crate::{
     alone::Tags,
     answer::{ambiguous, no_index},
+    authoring::Authorings,
     index::{FIND_TERMS_MAX, Index, Version},
     terms::Terms,
 };
@@ -79,6 +80,8 @@ pub struct Gateway {
     pub(crate) spare: Lock<Vec<ChartId>>,
     /// What those who create on a condition are alone with.
     pub(crate) tags: Tags,
+    /// What an author needs to know of charts.
+    pub(crate) authorings: Authorings,
 }
 
 impl fmt::Debug for Gateway {
@@ -135,6 +138,7 @@ impl Gateway {
             resting: Lock::default(),
             spare: Lock::default(),
             tags: Tags::default(),
+            authorings: Authorings::default(),
         }
     }
 

@@ -24,6 +24,7 @@ mod access;
 mod alone;
 pub mod answer;
 pub mod auth;
+mod authoring;
 pub mod capability;
 pub mod everything;
 mod facts;

@@ -19,7 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as MapEntry};
 
-use keepwell_client::{author::AddedRecords, identity::Actor};
+use keepwell_client::{author::AddedRecords, error::ClientError, identity::Actor};
 use keepwell_fhir::{
     bundle::{self, Owner},
     classify::Sensitivity,
@@ -41,6 +41,7 @@ use keepwell_types::{
 
 use crate::{
     answer::{Answer, not_found, without_ids},
+    authoring::may_be_outdated,
     follow::{BODY_BYTES_MAX, Incoming},
     gateway::{Asker, Found, Gateway},
     write::{Refusal, Sent, follows, no_patient, no_such_id, random_id, several_patients},
@@ -219,24 +220,37 @@ impl Gateway {
             [write] => return Ok(vec![self.add(asker, write).await?]),
             _ => {}
         }
-        let mut charts = BTreeMap::new();
-        for write in writes {
-            if let MapEntry::Vacant(chart) = charts.entry(write.chart) {
-                chart.insert(self.client.authoring(&asker.actor, write.chart).await?);
-            }
+        let mut added = self.add_together(asker, writes).await?;
+        if added.as_ref().err().is_some_and(may_be_outdated) {
+            writes.iter().for_each(|it| self.authorings.forget(it.chart));
+            added = self.add_together(asker, writes).await?;
         }
-        let mut records = Vec::new();
-        for write in writes {
-            let new = self.new_record(write).await?;
-            records.push((&charts[&write.chart], new, write.sent.json().as_bytes()));
-        }
-        let added = self.client.add_records(&asker.actor, records).await;
         let added = added.map_err(Refusal::of_command)?;
         let time = added.decided.first().outcome().time;
         if let Err(error) = self.keep_all(&asker.actor, writes, &added, time).await {
             tracing::warn!(error, "what was written is final, and not in the index yet");
         }
         Ok(added.records.iter().map(|it| (it.label.version.0.into(), time)).collect())
+    }
+
+    /// Seals, stores and commits resources, all or none: what came of that, once it could be tried.
+    async fn add_together(
+        &self,
+        asker: &Asker,
+        writes: &[Write],
+    ) -> Result<Result<AddedRecords, ClientError>, Refusal> {
+        let mut charts = BTreeMap::new();
+        for write in writes {
+            if let MapEntry::Vacant(chart) = charts.entry(write.chart) {
+                chart.insert(self.authoring(&asker.actor, write.chart).await?);
+            }
+        }
+        let mut records = Vec::new();
+        for write in writes {
+            let new = self.new_record(write).await?;
+            records.push((&*charts[&write.chart], new, write.sent.json().as_bytes()));
+        }
+        Ok(self.client.add_records(&asker.actor, records).await)
     }
 
     /// Keeps what is final in the index. Where that fails the ledger is followed to it later.

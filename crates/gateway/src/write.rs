@@ -46,6 +46,7 @@ use rand_core::{Rng as _, UnwrapErr};
 
 use crate::{
     answer::{Answer, not_found, refused, without_ids},
+    authoring::may_be_outdated,
     follow::{BODY_BYTES_MAX, Incoming},
     gateway::{Asker, Found, Gateway},
     index::Version,
@@ -311,15 +312,21 @@ impl Gateway {
             return Ok(spare);
         }
         let new = &self.settings.new_charts;
-        let mut agent = self.agent.lock().await;
         let now = self.client.tip().await.map_err(|error| refused(&error))?.header().time;
         let until = BlockTime(now.0.saturating_add(new.claim_ms));
-        let opened = self
-            .client
-            .open_chart_for_patient(&mut agent, &new.compartments, &new.arrangement, until)
-            .await
-            .map_err(|error| refused(&error))?;
-        Ok(opened.chart)
+        let drawn = {
+            let mut agent = self.agent.lock().await;
+            self.client.draw_chart(&mut agent, &new.compartments, &new.arrangement, until)
+        };
+        let drawn = drawn.map_err(|error| refused(&error))?;
+        // Others have the agent meanwhile.
+        if let Err(error) = self.client.open_drawn(&drawn).await {
+            let mut agent = self.agent.lock().await;
+            return Err(refused(&drawn.failed(&mut agent, error)));
+        }
+        let published = self.client.publish_keys(drawn.holder()).await;
+        published.map_err(|error| refused(&error))?;
+        Ok(drawn.holder().chart())
     }
 
     /// Whom a resource is about: what another server's Bundle calls its patient says nothing here.
@@ -358,9 +365,14 @@ impl Gateway {
     ) -> Result<(u64, BlockTime), Refusal> {
         let Write { chart, sent, .. } = write;
         let new = self.new_record(write).await?;
-        let authoring = self.client.authoring(&asker.actor, *chart).await?;
-        let content = (sent.json.as_bytes(), sent.json.len() as u64);
-        let added = self.client.add_record(&asker.actor, &authoring, &new, content).await;
+        let content = || (sent.json.as_bytes(), sent.json.len() as u64);
+        let authoring = self.authoring(&asker.actor, *chart).await?;
+        let mut added = self.client.add_record(&asker.actor, &authoring, &new, content()).await;
+        if added.as_ref().err().is_some_and(may_be_outdated) {
+            self.authorings.forget(*chart);
+            let authoring = self.authoring(&asker.actor, *chart).await?;
+            added = self.client.add_record(&asker.actor, &authoring, &new, content()).await;
+        }
         let added = added.map_err(Refusal::of_command)?;
         let follows = write.amends.map(|it| it.record.record);
         self.keep_own(&asker.actor, *chart, (&added, follows), &sent.json).await;
