@@ -27,6 +27,7 @@ use crate::{
     alone::Tags,
     answer::{ambiguous, no_index},
     index::{FIND_TERMS_MAX, Index, Version},
+    sight::Sight,
     terms::Terms,
 };
 
@@ -40,6 +41,8 @@ pub struct Asker {
     pub actor: Actor,
     /// What for.
     pub purpose: Purpose,
+    /// What may be seen of what the ledger allows.
+    pub sight: Sight,
 }
 
 /// With what charts are opened for patients who are new.
