@@ -150,7 +150,7 @@ impl Smart {
     }
 
     /// Asks a person whom the provider knows.
-    async fn signed_in(
+    pub(super) async fn signed_in(
         &self,
         pairs: &[(String, String)],
         headers: &HeaderMap,
@@ -280,7 +280,7 @@ impl Smart {
     }
 
     /// The cookie by which the browser of a login is known: of this host alone, where there is TLS.
-    fn cookie(&self, login: &str, browser: &str) -> String {
+    pub(super) fn cookie(&self, login: &str, browser: &str) -> String {
         let name = self.cookie_name(login);
         let secure = if self.is_secure() { "; Secure" } else { "" };
         let time_s = LOGIN_TIME.as_secs();
