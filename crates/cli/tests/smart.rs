@@ -150,7 +150,9 @@ struct Page {
 impl Page {
     /// The value of a hidden field, or where a form goes.
     fn value_after(&self, words: &str) -> String {
-        let rest = self.body.split_once(words).unwrap_or_else(|| panic!("{words}: {}", self.body));
+        let rest = self.body.split_once(words);
+        let rest = rest
+            .unwrap_or_else(|| panic!("{words} at {} {}: {}", self.status, self.url, self.body));
         rest.1.split('"').next().unwrap().to_owned()
     }
 }
@@ -212,7 +214,7 @@ impl Browser {
         let mut page = self.go(Method::GET, &authorize(desk, app, more), &[], app).await;
         let login = [("prompt", "login"), ("login", name), ("password", "x")];
         for form in [&login[..], &[("prompt", "consent")][..]] {
-            if page.url.starts_with(&desk.base) {
+            if page.url.starts_with(&desk.base) || page.url.starts_with(app) {
                 break;
             }
             let action = page.value_after("action=\"");
