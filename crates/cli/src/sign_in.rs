@@ -49,7 +49,7 @@ pub(crate) struct PersonConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AppConfig {
     /// Its client id.
-    id: String,
+    pub(crate) id: String,
     /// How people know it.
     name: String,
     /// Where answers may be sent, to the letter.

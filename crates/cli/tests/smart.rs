@@ -349,8 +349,8 @@ async fn one_patient_is_seen(desk: &Desk<'_>, app: &str, patients: &[String]) {
     assert_eq!((status, &given["patient"]), (StatusCode::OK, &json!(ours)), "{given}");
     assert!(given["id_token"].is_string());
 
-    let desk = &Desk2 { desk, token: given["access_token"].as_str().unwrap() };
-    let theirs = desk.desk.get(&format!("Observation?patient={other}&_count=1")).await;
+    let visit = &Visit { desk, token: given["access_token"].as_str().unwrap() };
+    let theirs = desk.get(&format!("Observation?patient={other}&_count=1")).await;
     let theirs = theirs["entry"][0]["resource"]["id"].as_str().unwrap();
     for path in [
         format!("Patient/{other}"),
@@ -363,7 +363,7 @@ async fn one_patient_is_seen(desk: &Desk<'_>, app: &str, patients: &[String]) {
         format!("Observation/{theirs}/_history"),
         "Observation/no-such-id".to_owned(),
     ] {
-        refused(desk.ask(Method::GET, &path, "").await, 404, "nothing is here").await;
+        refused(visit.ask(Method::GET, &path, "").await, 404, "nothing is here").await;
     }
     for path in [
         format!("Observation?patient={other}"),
@@ -374,7 +374,7 @@ async fn one_patient_is_seen(desk: &Desk<'_>, app: &str, patients: &[String]) {
         format!("Observation?patient={other}&_include=Observation:subject"),
         format!("AuditEvent?patient={other}"),
     ] {
-        let found = desk.get(&path).await;
+        let found = visit.get(&path).await;
         assert!(found["entry"].as_array().is_none_or(Vec::is_empty), "{path}: {found}");
     }
     for path in [
@@ -384,7 +384,7 @@ async fn one_patient_is_seen(desk: &Desk<'_>, app: &str, patients: &[String]) {
         format!("Patient/{ours}/$everything"),
         format!("AuditEvent?patient={ours}&_count=5"),
     ] {
-        let found = desk.get(&path).await;
+        let found = visit.get(&path).await;
         assert!(found["entry"].as_array().is_some_and(|it| !it.is_empty()), "{path}: {found}");
         assert!(found.to_string().contains(ours.as_str()), "{path}");
         assert!(!found["entry"].to_string().contains(other.as_str()), "{path}");
@@ -396,7 +396,7 @@ async fn one_patient_is_seen(desk: &Desk<'_>, app: &str, patients: &[String]) {
     for kind in ["batch", "transaction"] {
         let mut bundle = batch.clone();
         bundle["type"] = json!(kind);
-        let answer = desk.ask(Method::POST, "", &bundle.to_string()).await;
+        let answer = visit.ask(Method::POST, "", &bundle.to_string()).await;
         let answer: Value = answer.json().await.unwrap();
         let status =
             |at: usize| answer["entry"][at]["response"]["status"].as_str().unwrap()[..3].to_owned();
@@ -404,22 +404,22 @@ async fn one_patient_is_seen(desk: &Desk<'_>, app: &str, patients: &[String]) {
     }
     let weight = json!({ "resourceType": "Observation", "status": "final",
         "code": { "text": "x" }, "subject": { "reference": format!("Patient/{ours}") } });
-    let answer = desk.ask(Method::POST, "Observation", &weight.to_string()).await;
+    let answer = visit.ask(Method::POST, "Observation", &weight.to_string()).await;
     refused(answer, 403, "scope").await;
 
     // Whoever comes with the code again ends the token.
-    let (status, told) = exchange(desk.desk, app, &code).await;
+    let (status, told) = exchange(desk, app, &code).await;
     assert_eq!((status, &told["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant")));
-    refused(desk.ask(Method::GET, &format!("Patient/{ours}"), "").await, 401, "token").await;
+    refused(visit.ask(Method::GET, &format!("Patient/{ours}"), "").await, 401, "token").await;
 }
 
-/// A desk at which a person asks.
-struct Desk2<'a> {
+/// A person's app, which asks with their token.
+struct Visit<'a> {
     desk: &'a Desk<'a>,
     token: &'a str,
 }
 
-impl Desk2<'_> {
+impl Visit<'_> {
     async fn ask(&self, method: Method, path: &str, body: &str) -> Response {
         let url = format!("{}/{path}", self.desk.base);
         let ask = self.desk.http.request(method, url).bearer_auth(self.token);
@@ -451,7 +451,7 @@ async fn what_is_narrowed_is_seen(desk: &Desk<'_>, app: &str, patients: &[String
     let scope = "launch/patient patient/Patient.rs patient/Observation.rs?category=http://categories.example|laboratory";
     let given = token(desk, app, scope, ours).await;
     assert_eq!(given["scope"], scope);
-    let desk = Desk2 { desk, token: given["access_token"].as_str().unwrap() };
+    let desk = Visit { desk, token: given["access_token"].as_str().unwrap() };
     assert_eq!(desk.get(&format!("Observation/{}", ids[0])).await["id"], json!(ids[0]));
     let hidden = desk.ask(Method::GET, &format!("Observation/{}", ids[1]), "").await;
     refused(hidden, 404, "nothing is here").await;

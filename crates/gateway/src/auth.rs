@@ -14,8 +14,9 @@
 //!   registered. What is wrong with another is not said, beyond that it is.
 //! * A token is 256 random bits, and only its digest is here.
 //!
-//! Not here: people who sign in ([`crate::smart`]). Which assertions were taken is not kept over a restart: for five minutes after one, whoever had read an assertion on its
-//! way could use it again, which TLS prevents.
+//! Not here: people who sign in ([`crate::smart`]), whose tokens are kept here too. Which assertions were taken is not kept
+//! over a restart: for five minutes after one, whoever had read an assertion on its way could use it again, which TLS
+//! prevents.
 
 mod scope;
 
@@ -73,7 +74,7 @@ pub struct Registration {
 pub enum TokenError {
     /// The request is none.
     #[error(
-        "send grant_type=client_credentials, client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer, client_assertion and scope, as a form"
+        "send a form with each field once: of a system grant_type=client_credentials, client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer, client_assertion and scope; for a code grant_type=authorization_code, code, redirect_uri, code_verifier and client_id (or an assertion in its place)"
     )]
     InvalidRequest,
     /// A code that is not good, or not for this client.
@@ -314,6 +315,7 @@ impl Sessions {
         (session.until > Instant::now()).then_some(session)
     }
 
+    /// The client that signed an assertion, which is taken this once.
     fn client_of(&self, assertion: &str, now_s: u64) -> Result<&Registration, TokenError> {
         let known = self.clients.values().map(|it| (it.id.as_str(), &it.keys));
         let id = self.signer_of(assertion, known, now_s)?;

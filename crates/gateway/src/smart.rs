@@ -27,8 +27,8 @@
 //! * The patient of a token is one whom the person may see: an access to them, in the person's name, is committed first.
 //!
 //! Not here: refresh tokens (an app asks again when its hour is over), apps with a shared secret, registration by apps
-//! themselves, introspection, WebAuthn, ending the session at the provider. All of this is in memory: whoever is signing in
-//! while a gateway stops begins again.
+//! themselves, introspection, WebAuthn, having a person sign in anew at the provider (`prompt=login`, `max_age`), ending
+//! their session there. All of this is in memory: whoever is signing in while a gateway stops begins again.
 
 mod app;
 mod authorize;

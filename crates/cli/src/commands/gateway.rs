@@ -235,11 +235,12 @@ impl GatewayConfig {
     }
 
     fn sessions(&self) -> Result<Sessions, Failure> {
-        let mut ids: Vec<_> = self.clients.iter().map(|it| it.id.as_str()).collect();
+        let apps = self.apps.iter().map(|it| it.id.as_str());
+        let mut ids: Vec<_> = self.clients.iter().map(|it| it.id.as_str()).chain(apps).collect();
         ids.sort_unstable();
         if let Some(twice) = ids.windows(2).find(|it| it[0] == it[1]) {
             return Err(Failure::Misused(format!(
-                "two clients are called {:?}; give each purpose of a system an id of its own",
+                "two clients or apps are called {:?}; give each app, and each purpose of a system, an id of its own",
                 twice[0]
             )));
         }

@@ -19,7 +19,7 @@ pub struct Registered {
     pub name: String,
     /// Where answers may be sent.
     pub redirect_uris: Vec<String>,
-    /// What it may ask for: scopes of people, and those of [`Identity`](`super`).
+    /// What it may ask for: scopes of people, `openid`, `fhirUser`, `launch` and `launch/patient`.
     pub scopes: Vec<String>,
     /// Its public keys, if it can keep a private one.
     pub keys: Option<JwkSet>,
