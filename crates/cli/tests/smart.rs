@@ -1,7 +1,8 @@
-//! People who sign in at a pilot's gateway: at a real OpenID provider (`oidc-provider`), for an app that sees one patient.
-//! Where Chromium is, an app of `fhirclient` does the same in it.
+//! People who sign in at a pilot's gateway: at a real OpenID provider (`oidc-provider`), for an app that sees one
+//! patient. Where Chromium is (`apt-get install chromium`), an app of `fhirclient` does the same in it.
 //!
-//! Provider and app are installed by `npm` into the target folder; where that cannot be done, this is skipped with a word.
+//! Provider and app are installed by `npm` into the target folder; where that cannot be done, this is skipped with a
+//! word.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
