@@ -14,7 +14,7 @@ use std::{
 };
 
 use keepwell_gateway::{
-    Asker, Gateway,
+    Asker, Gateway, Sight,
     feed::{self, CharacterSet, Offset, Sender, Senders, Settings},
 };
 use keepwell_node::{
@@ -150,7 +150,8 @@ impl FeedConfig {
     fn open(&self) -> Result<Feed, Failure> {
         let settings = self.settings().map_err(Failure::Misused)?;
         let member = Session::open(&self.member)?;
-        let asker = Asker { actor: member.member()?.actor(), purpose: self.purpose };
+        let asker =
+            Asker { actor: member.member()?.actor(), purpose: self.purpose, sight: Sight::ALL };
         let tls = self.tls.clone().map(|FeedTlsConfig { certificate, key, client_ca }| {
             Ok::<_, Failure>((Certificate::open(&TlsConfig { certificate, key })?, client_ca))
         });

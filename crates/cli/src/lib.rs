@@ -17,6 +17,7 @@ mod observed;
 mod output;
 mod page;
 mod profile;
+mod sign_in;
 
 mod commands;
 mod runtime;

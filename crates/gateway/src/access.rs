@@ -3,6 +3,7 @@
 //! # Invariants
 //!
 //! * An access is in the name of the member who asks, for the purpose for which it asks, and names what is shown.
+//! * What is out of the asker's sight costs no access, and is not shown.
 //! * What an access was refused for is not shown. The refusal stands on the ledger as well, where the patient sees it.
 //!
 //! Not here: accesses that are committed after the answer, and several in one entry.
@@ -43,9 +44,31 @@ impl Gateway {
         asker: &Asker,
         versions: &[&Version],
     ) -> Result<Vec<bool>, Outcome> {
+        let places = (0..versions.len()).filter(|at| asker.sight.shows(versions[*at]));
+        self.decided(asker, versions, places.collect()).await
+    }
+
+    /// Whether the ledger allows an access to a patient's record, which itself need not be in sight.
+    pub(crate) async fn may_look_at(
+        &self,
+        asker: &Asker,
+        patient: &Version,
+    ) -> Result<bool, Outcome> {
+        if !asker.sight.reaches(patient.chart) {
+            return Ok(false);
+        }
+        Ok(self.decided(asker, &[patient], vec![0]).await? == [true])
+    }
+
+    async fn decided(
+        &self,
+        asker: &Asker,
+        versions: &[&Version],
+        places: Vec<usize>,
+    ) -> Result<Vec<bool>, Outcome> {
         let mut by_chart: BTreeMap<ChartId, Vec<usize>> = BTreeMap::new();
-        for (at, version) in versions.iter().enumerate() {
-            by_chart.entry(version.chart).or_default().push(at);
+        for at in places {
+            by_chart.entry(versions[at].chart).or_default().push(at);
         }
         let mut shown = vec![false; versions.len()];
         for (chart, places) in by_chart {

@@ -14,9 +14,11 @@
 //!   registered. What is wrong with another is not said, beyond that it is.
 //! * A token is 256 random bits, and only its digest is here.
 //!
-//! Not here: people who sign in (SMART launches, OpenID Connect), and scopes that are narrowed by a search (`?category=`).
-//! Which assertions were taken is not kept over a restart: for five minutes after one, whoever had read an assertion on its
-//! way could use it again, which TLS prevents.
+//! Not here: people who sign in ([`crate::smart`]), whose tokens are kept here too. Which assertions were taken is not kept
+//! over a restart: for five minutes after one, whoever had read an assertion on its way could use it again, which TLS
+//! prevents.
+
+mod scope;
 
 use std::{
     collections::BTreeMap,
@@ -29,12 +31,15 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
     jwk::{Jwk, JwkSet},
 };
-use keepwell_fhir::interaction::{Interaction, ResourceType, Scope as Level, Target, Within};
+use keepwell_fhir::interaction::{Interaction, ResourceType, Scope as Of, Target, Within};
+use keepwell_types::id::ChartId;
 use rand_core::{Rng as _, UnwrapErr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::gateway::Asker;
+pub(crate) use self::scope::granted;
+pub use self::scope::{Level, Permission, Scope};
+use crate::{capability::Served, gateway::Asker, sight::Sight};
 
 /// How long a token is good for.
 pub const TOKEN_S: u64 = 300;
@@ -48,8 +53,6 @@ const ASSERTION_BYTES_MAX: usize = 8 * 1024;
 const ID_CHARS_MAX: usize = 256;
 /// Tokens at one time, and assertions that are remembered.
 const KEPT_MAX: usize = 100_000;
-/// Scopes of one request.
-const SCOPES_MAX: usize = 256;
 
 /// A system that may ask.
 #[derive(Clone, Debug)]
@@ -62,71 +65,8 @@ pub struct Registration {
     pub scopes: Vec<Scope>,
     /// As whom, and what for.
     pub asker: Asker,
-}
-
-/// What may be done with the resources of a type, or of all: `system/Observation.rs`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Scope {
-    of: Option<ResourceType>,
-    /// Of `cruds`, in this order.
-    may: [bool; 5],
-}
-
-/// What a scope allows (SMART App Launch 2.2, section 3.0.2).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Permission {
-    /// `c`.
-    Create = 0,
-    /// `r`: read, and read of versions.
-    Read = 1,
-    /// `u`.
-    Update = 2,
-    /// `d`.
-    Delete = 3,
-    /// `s`: search, history.
-    Search = 4,
-}
-
-impl Scope {
-    /// Reads a scope, of version 2 or of version 1 (`read`, `write`, `*`). Nothing if it is none that is served.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (of, may) = text.strip_prefix("system/")?.split_once('.')?;
-        let of = if of == "*" { None } else { Some(of.parse().ok()?) };
-        let letters = match may {
-            "read" => "rs",
-            "write" => "cud",
-            "*" => "cruds",
-            letters => letters,
-        };
-        let mut all = "cruds".char_indices();
-        let mut granted = [false; 5];
-        for letter in letters.chars() {
-            // Each at most once, and in order (section 3.0.2.2).
-            let (at, _) = all.find(|(_, it)| *it == letter)?;
-            granted[at] = true;
-        }
-        (!letters.is_empty()).then_some(Self { of, may: granted })
-    }
-
-    /// What is in both.
-    fn and(self, other: Self) -> Option<Self> {
-        let of = match (self.of, other.of) {
-            (Some(one), Some(two)) if one != two => return None,
-            (one, two) => one.or(two),
-        };
-        let may = std::array::from_fn(|at| self.may[at] && other.may[at]);
-        may.contains(&true).then_some(Self { of, may })
-    }
-
-    fn allows(self, of: Option<ResourceType>, permission: Permission) -> bool {
-        self.may[permission as usize] && (self.of.is_none() || self.of == of)
-    }
-
-    fn text(self) -> String {
-        let letters = "cruds".chars().zip(self.may).filter_map(|(it, may)| may.then_some(it));
-        let of = self.of.map_or("*", |it| it.as_str());
-        format!("system/{of}.{}", letters.collect::<String>())
-    }
+    /// Whether it may open apps for the patient who is open in it (an EHR launch).
+    pub launches: bool,
 }
 
 /// Why there is no token (RFC 6749, section 5.2).
@@ -134,11 +74,16 @@ impl Scope {
 pub enum TokenError {
     /// The request is none.
     #[error(
-        "send grant_type=client_credentials, client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer, client_assertion and scope, as a form"
+        "send a form with each field once: of a system grant_type=client_credentials, client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer, client_assertion and scope; for a code grant_type=authorization_code, code, redirect_uri, code_verifier and client_id (or an assertion in its place)"
     )]
     InvalidRequest,
+    /// A code that is not good, or not for this client.
+    #[error(
+        "the code is not good: it is used once, within a minute, by the client and with the redirect_uri that it was asked for with, and with the code_verifier of its challenge; send the person to authorize again"
+    )]
+    InvalidGrant,
     /// Another grant.
-    #[error("only client_credentials is granted here")]
+    #[error("only client_credentials and authorization_code are granted here")]
     UnsupportedGrantType,
     /// The assertion does not prove a client.
     #[error(
@@ -160,6 +105,7 @@ impl TokenError {
     pub const fn code(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
+            Self::InvalidGrant => "invalid_grant",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidClient => "invalid_client",
             Self::InvalidScope => "invalid_scope",
@@ -182,10 +128,28 @@ pub struct Granted {
 /// Whoever has shown a token.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// As whom it asks, and what for.
+    /// As whom it asks, and what for, with what may be found in sight.
     pub asker: Asker,
+    /// Whose token it is.
+    pub client: String,
+    /// Whether it may say which patient is open in it.
+    pub launches: bool,
+    /// What may be read by its id.
+    reads: Sight,
     scopes: Vec<Scope>,
     until: Instant,
+}
+
+/// A token that is to be given.
+#[derive(Clone, Debug)]
+pub(crate) struct New {
+    pub(crate) client: String,
+    pub(crate) launches: bool,
+    pub(crate) asker: Asker,
+    pub(crate) scopes: Vec<Scope>,
+    /// The chart of the patient whom scopes of one patient are of.
+    pub(crate) chart: Option<ChartId>,
+    pub(crate) token_s: u64,
 }
 
 impl Session {
@@ -193,6 +157,23 @@ impl Session {
     pub fn may(&self, interaction: &Interaction) -> bool {
         let Some((of, permission)) = needed(interaction) else { return true };
         self.scopes.iter().any(|scope| scope.allows(of, permission))
+    }
+
+    /// Who asks for what is served, with what is in sight for it.
+    pub(crate) fn asker_of(&self, served: &Served) -> Asker {
+        match served {
+            Served::Read(..) | Served::VersionRead(..) => {
+                Asker { sight: self.reads.clone(), ..self.asker.clone() }
+            }
+            Served::Create(..)
+            | Served::Update(..)
+            | Served::Patch(..)
+            | Served::History(..)
+            | Served::Search(..)
+            | Served::Bundle
+            | Served::Everything(..)
+            | Served::Summary(..) => self.asker.clone(),
+        }
     }
 }
 
@@ -219,8 +200,8 @@ fn needed(interaction: &Interaction) -> Option<(Option<ResourceType>, Permission
         }
         Interaction::History(level, _) | Interaction::Operation(_, level, _) => {
             let of = match level {
-                Level::System => None,
-                Level::Type(of) | Level::Instance(of, _) => Some(*of),
+                Of::System => None,
+                Of::Type(of) | Of::Instance(of, _) => Some(*of),
             };
             (of, Permission::Search)
         }
@@ -276,21 +257,52 @@ impl Sessions {
         if scopes.is_empty() {
             return Err(TokenError::InvalidScope);
         }
-        let mut token = [0; 32];
-        UnwrapErr(SysRng).fill_bytes(&mut token);
-        let access_token = hex::encode(token);
+        let texts: Vec<_> = scopes.iter().map(Scope::text).collect();
+        let access_token = self.issue(New {
+            client: client.id.clone(),
+            launches: client.launches,
+            asker: client.asker.clone(),
+            scopes,
+            chart: None,
+            token_s: TOKEN_S,
+        })?;
+        let scope = texts.join(" ");
+        Ok(Granted { access_token, token_type: "bearer", expires_in: TOKEN_S, scope })
+    }
+
+    /// Gives a token.
+    pub(crate) fn issue(&self, new: New) -> Result<String, TokenError> {
+        let token = secret();
         let now = Instant::now();
+        let sight = |permission| Sight::of(&new.scopes, permission, new.chart, self.base());
+        let session = Session {
+            asker: Asker { sight: sight(Permission::Search), ..new.asker },
+            client: new.client,
+            launches: new.launches,
+            reads: sight(Permission::Read),
+            until: now + Duration::from_secs(new.token_s),
+            scopes: new.scopes,
+        };
         let mut tokens = lock(&self.tokens);
         tokens.retain(|_, it| it.until > now);
         if tokens.len() >= KEPT_MAX {
             return Err(TokenError::Busy);
         }
-        let texts: Vec<_> = scopes.iter().map(|it| it.text()).collect();
-        let until = now + Duration::from_secs(TOKEN_S);
-        let session = Session { asker: client.asker.clone(), scopes, until };
-        tokens.insert(digest(&access_token), session);
-        let scope = texts.join(" ");
-        Ok(Granted { access_token, token_type: "bearer", expires_in: TOKEN_S, scope })
+        tokens.insert(digest(&token), session);
+        Ok(token)
+    }
+
+    /// Ends a token of a client, if it is one.
+    pub(crate) fn revoke(&self, client: &str, token: &str) {
+        let mut tokens = lock(&self.tokens);
+        if tokens.get(&digest(token)).is_some_and(|it| it.client == client) {
+            tokens.remove(&digest(token));
+        }
+    }
+
+    /// The public address of the gateway, below which tokens are asked for.
+    fn base(&self) -> &str {
+        self.audience.strip_suffix("/auth/token").unwrap_or(&self.audience)
     }
 
     /// The session of an `Authorization` header.
@@ -305,6 +317,18 @@ impl Sessions {
 
     /// The client that signed an assertion, which is taken this once.
     fn client_of(&self, assertion: &str, now_s: u64) -> Result<&Registration, TokenError> {
+        let known = self.clients.values().map(|it| (it.id.as_str(), &it.keys));
+        let id = self.signer_of(assertion, known, now_s)?;
+        self.clients.get(&id).ok_or(TokenError::InvalidClient)
+    }
+
+    /// Which of those who are known by their keys signed an assertion, which is taken this once.
+    pub(crate) fn signer_of<'a>(
+        &self,
+        assertion: &str,
+        known: impl Iterator<Item = (&'a str, &'a JwkSet)>,
+        now_s: u64,
+    ) -> Result<String, TokenError> {
         let refused = |_| TokenError::InvalidClient;
         if assertion.len() > ASSERTION_BYTES_MAX {
             return Err(TokenError::InvalidClient);
@@ -320,21 +344,21 @@ impl Sessions {
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         (validation.leeway, validation.validate_nbf) = (SKEW_S, true);
-        for client in self.clients.values() {
-            let Some(key) = client.keys.find(kid) else { continue };
+        for (id, keys) in known {
+            let Some(key) = keys.find(kid) else { continue };
             let Ok(key) = DecodingKey::from_jwk(key) else { continue };
             let Ok(found) = decode::<Claims>(assertion, &key, &validation) else { continue };
             let Claims { iss, sub, exp, jti } = found.claims;
             // Two clients may have one key, as two names of one system.
-            if iss != client.id || sub != client.id {
+            if iss != id || sub != id {
                 continue;
             }
             let is_short = exp <= now_s.saturating_add(ASSERTION_S_MAX + SKEW_S);
             if !is_short || jti.is_empty() || jti.len() > ID_CHARS_MAX {
                 return Err(TokenError::InvalidClient);
             }
-            self.use_once((iss, jti), exp.saturating_sub(now_s))?;
-            return Ok(client);
+            self.use_once((iss.clone(), jti), exp.saturating_sub(now_s))?;
+            return Ok(iss);
         }
         Err(TokenError::InvalidClient)
     }
@@ -409,23 +433,18 @@ pub fn assertion(
     Ok(encode(&header, &claims, &key)?)
 }
 
-/// What of the scopes that are asked for may be had. What is not served is left out (RFC 6749, section 3.3).
-fn granted(asked: &str, allowed: &[Scope]) -> Vec<Scope> {
-    let asked = asked.split(' ').take(SCOPES_MAX).filter_map(Scope::parse);
-    let mut all = Vec::new();
-    for scope in asked.flat_map(|asked| allowed.iter().filter_map(move |it| asked.and(*it))) {
-        if !all.contains(&scope) {
-            all.push(scope);
-        }
-    }
-    all
+/// 256 random bits, in hexadecimal.
+pub(crate) fn secret() -> String {
+    let mut bytes = [0; 32];
+    UnwrapErr(SysRng).fill_bytes(&mut bytes);
+    hex::encode(bytes)
 }
 
 fn digest(token: &str) -> [u8; 32] {
     keepwell_crypto::hash::digest("keepwell/gateway/token/v1", &[token.as_bytes()]).0
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -450,7 +469,8 @@ mod tests {
             id: id.to_owned(),
             keys: serde_json::from_value(key.public.clone()).unwrap(),
             scopes: scopes.iter().map(|it| Scope::parse(it).unwrap()).collect(),
-            asker: Asker { actor, purpose: Purpose::Treatment },
+            asker: Asker { actor, purpose: Purpose::Treatment, sight: Sight::ALL },
+            launches: false,
         }
     }
 
@@ -562,25 +582,5 @@ mod tests {
         let mut other = form(&fresh(), "system/*.rs");
         other[0].1 = "password".into();
         assert_eq!(sessions.grant(&other, now_s()).unwrap_err(), TokenError::UnsupportedGrantType);
-    }
-
-    #[test]
-    fn scopes_of_both_versions_are_read() {
-        for (text, written) in [
-            ("system/*.cruds", Some("system/*.cruds")),
-            ("system/Observation.read", Some("system/Observation.rs")),
-            ("system/Observation.write", Some("system/Observation.cud")),
-            ("system/*.*", Some("system/*.cruds")),
-            ("system/Observation.s", Some("system/Observation.s")),
-            ("system/Observation.sr", None),
-            ("system/Observation.rr", None),
-            ("system/Observation.", None),
-            ("system/Observation.rs?category=x", None),
-            ("system/Nothing.rs", None),
-            ("user/Observation.rs", None),
-            ("openid", None),
-        ] {
-            assert_eq!(Scope::parse(text).map(Scope::text).as_deref(), written, "{text}");
-        }
     }
 }

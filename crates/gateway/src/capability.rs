@@ -143,8 +143,9 @@ fn of_nobody() -> &'static [&'static str] {
     &CODES[..OF_NOBODY]
 }
 
-/// The CapabilityStatement (R4, CapabilityStatement). `date` is since when it is served: a FHIR dateTime.
-pub fn statement(base: &str, date: &str) -> Value {
+/// The CapabilityStatement (R4, CapabilityStatement). `date` is since when it is served: a FHIR dateTime. `has_people` is
+/// whether people sign in.
+pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
     let interactions = CODES.map(|code| json!({ "code": code }));
     let resources: Vec<_> = table::resource_types()
         .map(|of| {
@@ -195,7 +196,7 @@ pub fn statement(base: &str, date: &str) -> Value {
                 }] }],
                 "extension": [{
                     "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
-                    "extension": [{ "url": "token", "valueUri": format!("{base}/auth/token") }],
+                    "extension": oauth_uris(base, has_people),
                 }],
             },
             "resource": resources,
@@ -204,16 +205,49 @@ pub fn statement(base: &str, date: &str) -> Value {
     })
 }
 
-/// What SMART clients look for (SMART App Launch 2.2, section 9).
-pub fn smart_configuration(base: &str) -> Value {
-    json!({
+/// Where tokens are asked for, as clients of version 1 look for it.
+fn oauth_uris(base: &str, has_people: bool) -> Vec<Value> {
+    let of_people = [("authorize", "auth/authorize"), ("revoke", "auth/revoke")];
+    let of_people = of_people.into_iter().filter(|_| has_people);
+    let all = [("token", "auth/token")].into_iter().chain(of_people);
+    all.map(|(name, path)| json!({ "url": name, "valueUri": format!("{base}/{path}") })).collect()
+}
+
+/// What SMART clients look for (SMART App Launch 2.2, section 9). `has_people` is whether people sign in.
+pub fn smart_configuration(base: &str, has_people: bool) -> Value {
+    let mut told = json!({
         "token_endpoint": format!("{base}/auth/token"),
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["ES384", "RS384"],
         "scopes_supported": ["system/*.cruds"],
         "capabilities": ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
-    })
+    });
+    if has_people {
+        let of_people = json!({
+            "issuer": base,
+            "jwks_uri": format!("{base}/auth/jwks"),
+            "authorization_endpoint": format!("{base}/auth/authorize"),
+            "revocation_endpoint": format!("{base}/auth/revoke"),
+            "code_challenge_methods_supported": ["S256"],
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "client_credentials"],
+            "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
+            "scopes_supported": [
+                "openid", "fhirUser", "launch", "launch/patient", "patient/*.rs", "user/*.cruds",
+                "system/*.cruds",
+            ],
+            "capabilities": [
+                "launch-ehr", "launch-standalone", "client-public",
+                "client-confidential-asymmetric", "sso-openid-connect", "context-banner",
+                "context-ehr-patient", "context-ehr-encounter", "context-standalone-patient",
+                "permission-patient", "permission-user", "permission-v1", "permission-v2",
+            ],
+        });
+        let of_people = of_people.as_object().cloned().unwrap_or_default();
+        told.as_object_mut().into_iter().for_each(|told| told.extend(of_people.clone()));
+    }
+    told
 }
 
 #[cfg(test)]
@@ -224,7 +258,7 @@ mod tests {
 
     #[test]
     fn all_that_is_told_is_served() {
-        let statement = statement("https://gateway.example/fhir", "2026-01-01");
+        let statement = statement("https://gateway.example/fhir", "2026-01-01", true);
         let resources = statement["rest"][0]["resource"].as_array().unwrap();
         assert!(resources.len() > 40, "{}", resources.len());
         let told: Vec<_> = resources[0]["interaction"]

@@ -78,7 +78,7 @@ impl Gateway {
         may: impl Fn(ResourceType) -> bool,
     ) -> Result<Answer, Outcome> {
         let patient: ResourceType = "Patient".parse().expect("R4 has it");
-        let found = self.only(patient, id).await?.ok_or_else(not_found)?;
+        let found = self.only_in_sight(asker, patient, id).await?.ok_or_else(not_found)?;
         let chart = found.version.chart;
         let now = self.index.now().await.map_err(|error| no_index(&error))?;
         let page = asked.page.unwrap_or(Page { at: now, offset: 0, until: None });
@@ -138,7 +138,8 @@ impl Gateway {
                 return Ok((shown, Some(next)));
             }
             after = last.row;
-            let found: Vec<_> = rows.into_iter().filter_map(Found::of).filter(&is_new).collect();
+            let is_wanted = |it: &Found| is_new(it) && asker.sight.shows_found(it);
+            let found: Vec<_> = rows.into_iter().filter_map(Found::of).filter(is_wanted).collect();
             let versions: Vec<_> = found.iter().map(|it| &it.version).collect();
             let may = self.may_show(asker, &versions).await?;
             hidden += may.iter().filter(|may| !**may).count();

@@ -82,7 +82,7 @@ impl Gateway {
     ) -> Result<Option<Facts>, Outcome> {
         let patient = if are_of(of) { self.patient_in(chart).await? } else { None };
         let Some(patient) = patient else { return Ok(None) };
-        if self.may_show(asker, &[&patient.version]).await? != [true] {
+        if !self.may_look_at(asker, &patient.version).await? {
             return Ok(None);
         }
         let Some((lines, height)) = self.lines(asker, chart, until).await? else { return Ok(None) };
@@ -97,7 +97,8 @@ impl Gateway {
             };
             let time = instant(line.outcome.time.0);
             if is_wanted(&Entry::new(&resource, &id, &time)) {
-                found.push(found_of(&patient.version, line, resource));
+                let fact = found_of(&patient.version, line, resource);
+                found.extend(Some(fact).filter(|it| asker.sight.shows_found(it)));
             }
             if found.len() > POOL_MAX {
                 return Err(too_costly());

@@ -28,6 +28,7 @@ use crate::{
     answer::{ambiguous, no_index},
     authoring::Authorings,
     index::{FIND_TERMS_MAX, Index, Version},
+    sight::Sight,
     terms::Terms,
 };
 
@@ -41,6 +42,8 @@ pub struct Asker {
     pub actor: Actor,
     /// What for.
     pub purpose: Purpose,
+    /// What may be seen of what the ledger allows.
+    pub sight: Sight,
 }
 
 /// With what charts are opened for patients who are new.

@@ -1,7 +1,7 @@
 //! One organisation's FHIR interface, beside the systems that it has.
 //!
 //! ```text
-//! server    connections, who is asking (auth), what for (keepwell_fhir::interaction)
+//! server    connections, who is asking (auth, smart), what for (keepwell_fhir::interaction)
 //! feed      connections, HL7 v2 messages (keepwell_hl7v2)
 //!   |
 //! Gateway   read, search, history -> index -> an access, in the name of whoever asks -> answer
@@ -35,6 +35,8 @@ pub mod index;
 mod read;
 mod search;
 pub mod server;
+mod sight;
+pub mod smart;
 pub mod summary;
 mod terms;
 pub mod transaction;
@@ -43,3 +45,4 @@ mod write;
 pub use answer::without_ids;
 pub use follow::{FollowError, Followed};
 pub use gateway::{Asker, Gateway, NewCharts, Settings};
+pub use sight::Sight;

@@ -48,7 +48,7 @@ impl Gateway {
             let is_it = fact.version.number == number;
             return is_it.then(|| answer_of(&fact)).ok_or_else(not_found);
         }
-        let newest = self.only(of, id).await?.ok_or_else(not_found)?;
+        let newest = self.only_in_sight(asker, of, id).await?.ok_or_else(not_found)?;
         let (chart, name) = (newest.version.chart, newest.version.name);
         let version = self.index.version((chart, &name), number).await;
         let version = version.map_err(|error| no_index(&error))?;
@@ -103,7 +103,7 @@ impl Gateway {
             let is_below = fact.version.number < below;
             return Ok((is_below.then_some(fact).into_iter().collect(), None));
         }
-        let newest = self.only(of, id).await?.ok_or_else(not_found)?;
+        let newest = self.only_in_sight(asker, of, id).await?.ok_or_else(not_found)?;
         let (chart, name) = (newest.version.chart, newest.version.name);
         let versions = self.index.history((chart, &name), below).await;
         let versions = versions.map_err(|error| no_index(&error))?;
@@ -129,7 +129,7 @@ impl Gateway {
         if let Some(fact) = self.fact(asker, of, id).await? {
             return Ok(fact);
         }
-        let found = self.only(of, id).await?.ok_or_else(not_found)?;
+        let found = self.only_in_sight(asker, of, id).await?.ok_or_else(not_found)?;
         match self.may_show(asker, &[&found.version]).await?.as_slice() {
             [true] => Ok(found),
             _ => Err(not_found()),

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use keepwell_fhir::{
     header::instant,
-    interaction::Id,
+    interaction::{Id, ResourceType},
     outcome::{Issue, IssueType, Outcome, Severity, Status},
     response::{self, Link, SearchMode},
     search::{
@@ -28,11 +28,12 @@ use keepwell_types::id::{ChartId, Height};
 use serde_json::value::RawValue;
 
 use crate::{
-    answer::{Answer, no_index},
+    answer::{Answer, ambiguous, no_index},
     facts,
     gateway::{Asker, Found, Gateway},
     index::{Find, ROWS_MAX, Snapshot},
     read::shown_of,
+    sight::Sight,
 };
 
 /// Resources among which one search looks.
@@ -90,7 +91,9 @@ impl Gateway {
         if page.at > now {
             return Err(gone());
         }
-        let (mut found, charts) = self.pool(query, page.at).await?;
+        let (mut found, charts) = self.pool(query, page.at, &asker.sight).await?;
+        // Before anything is decided by it: what is out of sight must not tell by a chain that it is there.
+        found.retain(|it| asker.sight.shows_found(it));
         let until = self.add_facts(asker, &mut found, query, (&charts, page.until)).await?;
         let times: Vec<_> = found.iter().map(|it| instant(it.version.time.0)).collect();
         let entries = found.iter().zip(&times);
@@ -129,7 +132,7 @@ impl Gateway {
                 let types = BTreeSet::from([query.resource_type]);
                 self.load_chart(&mut found, query, (chart, &types), at).await?;
             }
-            None => (found, _) = self.pool(query, at).await?,
+            None => (found, _) = self.pool(query, at, &Sight::ALL).await?,
         }
         found.retain(|it| {
             query.matches(&Entry::new(&it.resource, it.id(), &instant(it.version.time.0)))
@@ -168,20 +171,30 @@ impl Gateway {
         &self,
         query: &Query,
         at: Snapshot,
+        sight: &Sight,
     ) -> Result<(Vec<Found>, BTreeSet<ChartId>), Outcome> {
         let mut pool = Vec::new();
         let mut types = query.types();
+        let patient_type: ResourceType = "Patient".parse().expect("R4 has it");
         let charts = match query.patients() {
             Some(patients) => {
                 let mut charts = BTreeSet::new();
                 for patient in patients {
                     // Of whom nobody knows there are no records, and nothing is found.
                     if let Ok(id) = patient.parse::<Id>() {
-                        charts.extend(self.chart_of(&id).await?);
+                        let found = self.named(patient_type, &id).await?;
+                        let found = found.iter().map(|it| it.version.chart);
+                        let found: Vec<_> = found.filter(|it| sight.reaches(*it)).collect();
+                        if found.len() > 1 {
+                            return Err(ambiguous());
+                        }
+                        charts.extend(found);
                     }
                 }
                 charts
             }
+            // Of whom else whoever asks may see nothing, nothing else is asked for.
+            None if sight.only_chart().is_some() => sight.only_chart().into_iter().collect(),
             None if query.resource_type == "Patient" => {
                 let groups = self.terms().of_query(None, query);
                 self.load(&mut pool, self.terms().patients(), &groups, at).await?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! BASE/metadata, BASE/.well-known/smart-configuration, BASE/auth/token     anyone
+//! BASE/auth/...                                                            people who sign in (smart), and their apps
 //! BASE/...                                                                 whoever shows a token that is good for it
 //! ```
 //!
@@ -14,10 +15,12 @@
 //!
 //! Not here: TLS, and keeping slow clients and floods away, which are the work of the proxy on the same computer; XML.
 
+mod cors;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -28,7 +31,7 @@ use axum::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{
             ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, IF_MATCH,
-            IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+            IF_NONE_MATCH, LAST_MODIFIED, LOCATION, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
         },
     },
     response::{IntoResponse as _, Response},
@@ -58,6 +61,7 @@ use crate::{
     follow::BODY_BYTES_MAX,
     gateway::Gateway,
     search::{PAGE, Page},
+    smart::{Route, Smart, refused},
     summary,
     transaction::{ENTRIES_MAX, inherited},
 };
@@ -81,6 +85,8 @@ const FORM_BYTES_MAX: usize = 64 * 1024;
 struct Service {
     gateway: Arc<Gateway>,
     sessions: Sessions,
+    /// For people, where any may sign in.
+    smart: Option<Smart>,
     /// The path of the base, without a slash at the end.
     path: String,
     /// Since when it serves.
@@ -94,13 +100,13 @@ struct Service {
 pub async fn serve(
     listener: TcpListener,
     gateway: Arc<Gateway>,
-    sessions: Sessions,
+    (sessions, smart): (Sessions, Option<Smart>),
     mut stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let path = path_of(gateway.base()).to_owned();
     let (searches, others) = (Semaphore::new(SEARCHES_MAX), Semaphore::new(OTHERS_MAX));
     let since = header::instant(now_ms());
-    let service = Arc::new(Service { gateway, sessions, path, since, searches, others });
+    let service = Arc::new(Service { gateway, sessions, smart, path, since, searches, others });
     let router = Router::new().fallback(answer).with_state(service);
     let stopped = async move {
         // Whoever could tell is gone: it stops as well.
@@ -130,15 +136,33 @@ async fn answer(State(service): State<Arc<Service>>, request: Request) -> Respon
 
 impl Service {
     async fn answer(&self, request: Request) -> Response {
+        let origin = request.headers().get(ORIGIN).cloned();
+        let origin = origin.filter(|it| {
+            let text = it.to_str().unwrap_or_default();
+            self.smart.as_ref().is_some_and(|smart| smart.knows_origin(text))
+        });
+        if cors::is_preflight(&request) {
+            return cors::allowed(StatusCode::NO_CONTENT.into_response(), origin);
+        }
+        cors::allowed(self.answer_of(request).await, origin)
+    }
+
+    async fn answer_of(&self, request: Request) -> Response {
         let path = request.uri().path().to_owned();
         let Some(below) = path.strip_prefix(self.path.as_str()) else {
             let text = format!("nothing is here; the FHIR interface is at {}", self.gateway.base());
             let outcome = Outcome::error(IssueType::NotFound, &text);
             return of_outcome(&outcome);
         };
+        if let (Some(smart), Some(route)) = (&self.smart, Route::of(below)) {
+            let session = self.session(request.headers());
+            let answer = smart.answer((&self.gateway, &self.sessions), route, session, request);
+            return answer.await.unwrap_or_else(|outcome| of_outcome(&outcome));
+        }
         match below {
             "/.well-known/smart-configuration" => {
-                json(StatusCode::OK, &smart_configuration(self.gateway.base()).to_string())
+                let told = smart_configuration(self.gateway.base(), self.smart.is_some());
+                json(StatusCode::OK, &told.to_string())
             }
             "/auth/token" => self.token(request).await,
             below => match self.fhir(below, request).await {
@@ -153,23 +177,18 @@ impl Service {
             Ok(body) => std::str::from_utf8(&body).ok().and_then(|it| form::decode(it).ok()),
             Err(_) => None,
         };
-        let granted = form.ok_or(TokenError::InvalidRequest);
-        let granted = granted.and_then(|form| self.sessions.grant(&form, now_ms() / 1_000));
-        let mut response = match granted {
-            Ok(granted) => json(StatusCode::OK, &serde_json::json!(granted).to_string()),
-            Err(error) => {
-                let status = match error {
-                    TokenError::InvalidClient => StatusCode::UNAUTHORIZED,
-                    TokenError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-                    TokenError::InvalidRequest
-                    | TokenError::UnsupportedGrantType
-                    | TokenError::InvalidScope => StatusCode::BAD_REQUEST,
-                };
-                let body = serde_json::json!({
-                    "error": error.code(), "error_description": error.to_string(),
-                });
-                json(status, &body.to_string())
+        let Some(form) = form else { return refused(TokenError::InvalidRequest) };
+        let (now, now_s) = (Instant::now(), now_ms() / 1_000);
+        let is_code = form.contains(&("grant_type".into(), "authorization_code".into()));
+        let granted = match &self.smart {
+            Some(smart) if is_code => smart.token(&self.sessions, &form, (now, now_s)),
+            Some(_) | None => {
+                self.sessions.grant(&form, now_s).map(|granted| serde_json::json!(granted))
             }
+        };
+        let mut response = match granted {
+            Ok(granted) => json(StatusCode::OK, &granted.to_string()),
+            Err(error) => return refused(error),
         };
         // RFC 6749, section 5.1.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -181,7 +200,8 @@ impl Service {
         let interaction = Interaction::parse(method, below, request.uri().query())?;
         let base = self.gateway.base();
         if interaction == Interaction::Capabilities {
-            return Ok(Answer::of(Status::OK, statement(base, &self.since).to_string()));
+            let statement = statement(base, &self.since, self.smart.is_some());
+            return Ok(Answer::of(Status::OK, statement.to_string()));
         }
         let session = self.session(request.headers())?;
         acceptable(request.headers())?;
@@ -221,7 +241,7 @@ impl Service {
         headers: &Headers,
         content: &Content<'_>,
     ) -> Result<Answer, Outcome> {
-        let (gateway, asker) = (&self.gateway, &session.asker);
+        let (gateway, asker) = (&self.gateway, &session.asker_of(&served));
         let tags = (headers.matches.as_ref(), headers.none_match.as_ref());
         let (body, inherited) = match content {
             Content::Body(body, inherited) => (*body, *inherited),
@@ -429,7 +449,7 @@ enum Content<'a> {
 }
 
 /// What is asked for, if it is served and the token is good for it.
-fn served(session: &Session, interaction: Interaction) -> Result<Served, Outcome> {
+pub(crate) fn served(session: &Session, interaction: Interaction) -> Result<Served, Outcome> {
     if !session.may(&interaction) {
         return Err(not_in_scope());
     }
@@ -441,7 +461,7 @@ fn may_search(session: &Session, of: ResourceType) -> bool {
     session.may(&Interaction::Search(Within::Type(of), RawQuery::default()))
 }
 
-fn not_in_scope() -> Outcome {
+pub(crate) fn not_in_scope() -> Outcome {
     let text = "the token is not good for this; ask for one with a scope that is, such as system/Observation.rs";
     Outcome::error(IssueType::Forbidden, text)
 }
@@ -680,7 +700,7 @@ fn of_answer(answer: Answer) -> Response {
     response
 }
 
-fn json(status: StatusCode, body: &str) -> Response {
+pub(crate) fn json(status: StatusCode, body: &str) -> Response {
     (status, [(CONTENT_TYPE, JSON)], body.to_owned()).into_response()
 }
 

@@ -73,7 +73,7 @@ impl Gateway {
         may: impl Fn(ResourceType) -> bool,
     ) -> Result<Answer, Outcome> {
         let patient: ResourceType = "Patient".parse().expect("R4 has it");
-        let found = self.only(patient, id).await?.ok_or_else(not_found)?;
+        let found = self.only_in_sight(asker, patient, id).await?.ok_or_else(not_found)?;
         // Whoever may not see the patient learns nothing of their chart.
         if self.may_show(asker, &[&found.version]).await? != [true] {
             return Err(not_found());
@@ -81,6 +81,7 @@ impl Gateway {
         let types = table::resource_types().filter_map(|of| of.parse().ok());
         let types: Vec<_> = types.filter(|of| *of != patient && may(*of)).collect();
         let mut resources = self.newest_of(found.version.chart, &types).await?;
+        resources.retain(|it| asker.sight.shows_found(it));
         resources.insert(0, found);
         let organisation = self.client.organisation(&asker.actor, self.organisation).await;
         let author = organisation.map_err(|error| refused(&error))?.name.to_string();

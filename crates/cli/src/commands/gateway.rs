@@ -11,8 +11,8 @@ use std::{
 use clap::{Args, Subcommand};
 use keepwell_client::chart::Arrangement;
 use keepwell_gateway::{
-    Asker, Followed, Gateway as Service, NewCharts, Settings,
-    auth::{ClientKey, Registration, Scope, Sessions, assertion},
+    Asker, Followed, Gateway as Service, NewCharts, Settings, Sight,
+    auth::{ClientKey, Level, Registration, Scope, Sessions, assertion},
     index::Index,
     server::{serve, token_endpoint},
     without_ids,
@@ -29,6 +29,7 @@ use crate::{
     output::Output,
     profile::{Identity, Session},
     runtime::{asked_to_stop, block_on},
+    sign_in::{self, AppConfig, PersonConfig, SignInConfig},
 };
 
 /// Seconds between two looks at the ledger, unless configured.
@@ -119,6 +120,14 @@ struct GatewayConfig {
     /// The systems that may ask.
     #[serde(default)]
     clients: Vec<ClientConfig>,
+    /// Where people sign in.
+    sign_in: Option<SignInConfig>,
+    /// The apps that they use.
+    #[serde(default)]
+    apps: Vec<AppConfig>,
+    /// The people.
+    #[serde(default)]
+    people: Vec<PersonConfig>,
     /// The HL7 v2 messages that are taken.
     #[serde(default)]
     feeds: Vec<FeedConfig>,
@@ -138,6 +147,9 @@ struct ClientConfig {
     purpose: Purpose,
     /// What it may ask for, such as `system/Observation.rs`.
     scopes: Vec<String>,
+    /// Whether it may open apps for the patient who is open in it.
+    #[serde(default)]
+    launches: bool,
 }
 
 const fn follow_s() -> u64 {
@@ -180,6 +192,9 @@ impl GatewayConfig {
             client.keys = folder.join(&client.keys);
             client.member = folder.join(&client.member);
         }
+        config.sign_in = config.sign_in.map(|it| it.within(&folder));
+        config.apps = config.apps.into_iter().map(|it| it.within(&folder)).collect();
+        config.people = config.people.into_iter().map(|it| it.within(&folder)).collect();
         config.feeds = config.feeds.into_iter().map(|it| it.within(&folder)).collect();
         FeedConfig::check(&config.feeds).map_err(bad)?;
         Ok(config)
@@ -220,11 +235,12 @@ impl GatewayConfig {
     }
 
     fn sessions(&self) -> Result<Sessions, Failure> {
-        let mut ids: Vec<_> = self.clients.iter().map(|it| it.id.as_str()).collect();
+        let apps = self.apps.iter().map(|it| it.id.as_str());
+        let mut ids: Vec<_> = self.clients.iter().map(|it| it.id.as_str()).chain(apps).collect();
         ids.sort_unstable();
         if let Some(twice) = ids.windows(2).find(|it| it[0] == it[1]) {
             return Err(Failure::Misused(format!(
-                "two clients are called {:?}; give each purpose of a system an id of its own",
+                "two clients or apps are called {:?}; give each app, and each purpose of a system, an id of its own",
                 twice[0]
             )));
         }
@@ -244,7 +260,8 @@ impl ClientConfig {
             ))
         })?;
         let scopes = self.scopes.iter().map(|text| {
-            Scope::parse(text).ok_or_else(|| {
+            let scope = Scope::parse(text).filter(|it| it.level() == Level::System);
+            scope.ok_or_else(|| {
                 Failure::Misused(format!(
                     "client {} has the scope {text:?}, and scopes are as in system/Observation.rs",
                     self.id
@@ -253,8 +270,10 @@ impl ClientConfig {
         });
         let scopes = scopes.collect::<Result<_, _>>()?;
         let member = Session::open(&self.member)?;
-        let asker = Asker { actor: member.member()?.actor(), purpose: self.purpose };
-        Ok(Registration { id: self.id.clone(), keys, scopes, asker })
+        let (actor, purpose) = (member.member()?.actor(), self.purpose);
+        let asker = Asker { actor, purpose, sight: Sight::ALL };
+        let (id, launches) = (self.id.clone(), self.launches);
+        Ok(Registration { id, keys, scopes, asker, launches })
     }
 }
 
@@ -274,6 +293,8 @@ impl Gateway {
 
 async fn run(config: GatewayConfig, output: &Output) -> Result<(), Failure> {
     let sessions = config.sessions()?;
+    let smart =
+        sign_in::smart(&config.base, config.sign_in.as_ref(), (&config.apps, &config.people))?;
     let gateway = Arc::new(config.open().await?);
     output.say("Bringing the index to where the ledger is ...");
     match gateway.follow().await {
@@ -287,7 +308,7 @@ async fn run(config: GatewayConfig, output: &Output) -> Result<(), Failure> {
     let addresses = feeds.addresses();
     let (stop, stopping) = watch::channel(false);
     let mut feeds = feeds.serve(&gateway, &stopping)?;
-    let server = tokio::spawn(serve(listener, gateway.clone(), sessions, stopping));
+    let server = tokio::spawn(serve(listener, gateway.clone(), (sessions, smart), stopping));
     let mut lines: Vec<_> = addresses.iter().map(|it| format!("hl7v2: {it}")).collect();
     lines.push(format!("fhir: {}", gateway.base()));
     output.result(
