@@ -137,7 +137,7 @@ impl Gateway {
         self.amend(asker, (newest, sent), tags).await
     }
 
-    async fn create_in(
+    pub(crate) async fn create_in(
         &self,
         asker: &Asker,
         (of, chart): (ResourceType, Option<ChartId>),
@@ -174,7 +174,7 @@ impl Gateway {
         }
     }
 
-    async fn amend(
+    pub(crate) async fn amend(
         &self,
         asker: &Asker,
         (newest, sent): (Found, Sent),
@@ -455,7 +455,7 @@ impl Sent {
     }
 
     /// The same with this id.
-    fn called(self, id: &Id) -> Result<Self, Outcome> {
+    pub(crate) fn called(self, id: &Id) -> Result<Self, Outcome> {
         let json = splice::with_id(&self.json, id);
         let json = json.map_err(|error| not_a_resource(&error.to_string()))?.json;
         Ok(Self { json, id: Some(id.to_string()), ..self })
