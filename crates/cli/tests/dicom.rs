@@ -47,7 +47,8 @@ fn bytes_and_images_come_back_as_they_were_sent() {
     runtime.block_on(async {
         let raw = desk.ask(Method::GET, &binary).header("accept", "application/pdf");
         assert_eq!(raw.send().await.unwrap().bytes().await.unwrap(), content());
-        let one = desk.ask(Method::GET, &dicomweb(&desk, "studies/9.1/series/9.1.1/instances/9.1.1.1"));
+        let one =
+            desk.ask(Method::GET, &dicomweb(&desk, "studies/9.1/series/9.1.1/instances/9.1.1.1"));
         let one = one.header("accept", "application/dicom").send().await.unwrap();
         assert_eq!(one.bytes().await.unwrap(), instance("9.1", "1", "4712", b"x"));
     });
@@ -163,7 +164,8 @@ fn dicomweb(desk: &Desk<'_>, path: &str) -> String {
 /// A small instance.
 fn instance(study: &str, number: &str, patient: &str, pixels: &[u8]) -> Vec<u8> {
     let element = |tag: (u16, u16), representation: &[u8; 2], value: &str| {
-        let padded = if value.len().is_multiple_of(2) { value.to_owned() } else { format!("{value} ") };
+        let padded =
+            if value.len().is_multiple_of(2) { value.to_owned() } else { format!("{value} ") };
         let padded = if representation == b"UI" { padded.replace(' ', "\0") } else { padded };
         let mut bytes = [tag.0.to_le_bytes(), tag.1.to_le_bytes(), *representation].concat();
         bytes.extend_from_slice(&(padded.len() as u16).to_le_bytes());
