@@ -132,7 +132,7 @@ impl Gateway {
         let new = NewRecord { uniqueness, ..NewRecord::new(compartment, kind) };
         let authoring = self.client.authoring(&asker.actor, chart).await?;
         let added = self.client.add_record(&asker.actor, &authoring, &new, (source, bytes)).await;
-        let added = added.map_err(|error| of_sending(error))?;
+        let added = added.map_err(of_sending)?;
         let position = self.client.position(&asker.actor, chart, &added.decided).await;
         let position = position.map_err(Refusal::of_command)?;
         let name = RecordName { position, record: added.record };
@@ -181,9 +181,9 @@ impl Gateway {
         names: &[RecordName],
     ) -> Result<Vec<OpenedRecord>, Outcome> {
         assert!(names.len() <= ACCESS_RECORDS_MAX, "an access has so many records");
-        let unreached = |error: ClientError| match error {
-            ClientError::Ledger(LedgerError::Rejected { .. }) => not_found(),
-            error => refused(&error),
+        let unreached = |error: ClientError| {
+            let is_refused = matches!(error, ClientError::Ledger(LedgerError::Rejected { .. }));
+            if is_refused { not_found() } else { refused(&error) }
         };
         let holder = self.agent.lock().await.holder(chart);
         let holder = holder.map_err(|error| refused(&ClientError::from(error)))?;

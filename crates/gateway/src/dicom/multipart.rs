@@ -153,9 +153,9 @@ impl<R: AsyncRead + Unpin> Multipart<R> {
         let mut before = 0;
         let is_first = std::mem::replace(&mut self.is_before, false);
         while !self.is_between {
-            let piece = self.piece().await.map_err(|fault| match fault {
-                Fault::Cut if is_first => Fault::Boundary,
-                fault => fault,
+            let piece = self.piece().await.map_err(|fault| {
+                let is_none = is_first && matches!(fault, Fault::Cut);
+                if is_none { Fault::Boundary } else { fault }
             })?;
             before += piece.map_or(0, <[u8]>::len);
             if is_first && before > HEADER_BYTES_MAX {
