@@ -162,9 +162,7 @@ impl Session {
     /// Who asks for what is served, with what is in sight for it.
     pub(crate) fn asker_of(&self, served: &Served) -> Asker {
         match served {
-            Served::Read(..) | Served::VersionRead(..) => {
-                Asker { sight: self.reads.clone(), ..self.asker.clone() }
-            }
+            Served::Read(..) | Served::VersionRead(..) => self.reader(),
             Served::Create(..)
             | Served::Update(..)
             | Served::Patch(..)
@@ -174,6 +172,11 @@ impl Session {
             | Served::Everything(..)
             | Served::Summary(..) => self.asker.clone(),
         }
+    }
+
+    /// Who asks, with what may be read by its id in sight.
+    pub(crate) fn reader(&self) -> Asker {
+        Asker { sight: self.reads.clone(), ..self.asker.clone() }
     }
 }
 

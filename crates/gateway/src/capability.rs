@@ -46,6 +46,9 @@ const OF_NOBODY: usize = 5;
 /// What is served of the base, as `SystemRestfulInteraction` has it.
 pub const SYSTEM_CODES: [&str; 2] = ["batch", "transaction"];
 
+/// What is to be said of Binary.
+const BINARY: &str = "POST of any content type but FHIR's JSON, with Content-Length and X-Security-Context: Patient/ID, keeps up to 10 GiB as they are; a read with an Accept of that type gives them back.";
+
 impl Served {
     /// Its code: one of [`CODES`] or [`SYSTEM_CODES`].
     pub const fn code(&self) -> &'static str {

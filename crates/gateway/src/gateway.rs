@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    path::PathBuf,
     sync::{Mutex as Lock, PoisonError},
     time::{Duration, Instant},
 };
@@ -27,6 +28,7 @@ use crate::{
     alone::Tags,
     answer::{ambiguous, no_index},
     authoring::Authorings,
+    dicom::Namespaces,
     index::{FIND_TERMS_MAX, Index, Version},
     sight::Sight,
     terms::Terms,
@@ -64,6 +66,10 @@ pub struct Settings {
     pub base: String,
     /// Charts of new patients.
     pub new_charts: NewCharts,
+    /// Where parts of requests wait to be sealed, themselves sealed under a key that is in memory alone.
+    pub folder: PathBuf,
+    /// Whose images are taken; none, if there are no namespaces.
+    pub images: Option<Namespaces>,
 }
 
 /// One organisation's gateway.

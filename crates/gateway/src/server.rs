@@ -4,18 +4,20 @@
 //! BASE/metadata, BASE/.well-known/smart-configuration, BASE/auth/token     anyone
 //! BASE/auth/...                                                            people who sign in (smart), and their apps
 //! BASE/...                                                                 whoever shows a token that is good for it
+//! BASE/../dicomweb/...                                                     the same
 //! ```
 //!
 //! # Invariants
 //!
 //! * Every answer to a FHIR request that fails is an OperationOutcome.
 //! * No log line and no metric has an id, a query or a body.
-//! * A body has at most [`BODY_BYTES_MAX`](crate::follow::BODY_BYTES_MAX) bytes; a request takes at most [`TIME_MAX`]; so
-//!   many are worked on at once that memory is bounded, and others wait.
+//! * A body has at most [`BODY_BYTES_MAX`](crate::follow::BODY_BYTES_MAX) bytes, and a request takes at most [`TIME_MAX`],
+//!   but for what is streamed; so many are worked on at once that memory is bounded, and others wait.
 //!
 //! Not here: TLS, and keeping slow clients and floods away, which are the work of the proxy on the same computer; XML.
 
 mod cors;
+mod streams;
 
 use std::{
     collections::BTreeMap,
@@ -36,6 +38,7 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
+use futures::FutureExt as _;
 use keepwell_fhir::{
     classify::Sensitivity,
     header::{self, Prefer, Return, TagList},
@@ -94,6 +97,8 @@ struct Service {
     /// Places for searches, each of which may hold many resources, and for the rest, each of which may hold a body.
     searches: Semaphore,
     others: Semaphore,
+    /// Places for transfers, each of which holds a few chunks.
+    streams: Semaphore,
 }
 
 /// Serves a gateway at its base until it is told to stop. The listener is of this computer alone.
@@ -105,8 +110,10 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let path = path_of(gateway.base()).to_owned();
     let (searches, others) = (Semaphore::new(SEARCHES_MAX), Semaphore::new(OTHERS_MAX));
+    let streams = Semaphore::new(streams::STREAMS_MAX);
     let since = header::instant(now_ms());
-    let service = Arc::new(Service { gateway, sessions, smart, path, since, searches, others });
+    let service = Service { gateway, sessions, smart, path, since, searches, others, streams };
+    let service = Arc::new(service);
     let router = Router::new().fallback(answer).with_state(service);
     let stopped = async move {
         // Whoever could tell is gone: it stops as well.
@@ -127,24 +134,31 @@ pub fn token_endpoint(base: &str) -> String {
 }
 
 async fn answer(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let answered = timeout(TIME_MAX, service.answer(request)).await;
-    answered.unwrap_or_else(|_| {
-        let text = "it took too long; ask for less at once, or again in a while";
-        of_outcome(&Outcome::error(IssueType::Timeout, text))
-    })
+    let origin = request.headers().get(ORIGIN).cloned();
+    let origin = origin.filter(|it| {
+        let text = it.to_str().unwrap_or_default();
+        service.smart.as_ref().is_some_and(|smart| smart.knows_origin(text))
+    });
+    if cors::is_preflight(&request) {
+        return cors::allowed(StatusCode::NO_CONTENT.into_response(), origin);
+    }
+    cors::allowed(service.answer(request).await, origin)
 }
 
 impl Service {
-    async fn answer(&self, request: Request) -> Response {
-        let origin = request.headers().get(ORIGIN).cloned();
-        let origin = origin.filter(|it| {
-            let text = it.to_str().unwrap_or_default();
-            self.smart.as_ref().is_some_and(|smart| smart.knows_origin(text))
-        });
-        if cors::is_preflight(&request) {
-            return cors::allowed(StatusCode::NO_CONTENT.into_response(), origin);
+    async fn answer(&self, mut request: Request) -> Response {
+        // These have times of their own, by their length.
+        if let Some(streamed) = streams::Streamed::of(&request, &self.path) {
+            request = match self.stream(streamed, request).boxed().await {
+                Ok(response) => return response,
+                Err(request) => request,
+            };
         }
-        cors::allowed(self.answer_of(request).await, origin)
+        let answered = timeout(TIME_MAX, self.answer_of(request)).await;
+        answered.unwrap_or_else(|_| {
+            let text = "it took too long; ask for less at once, or again in a while";
+            of_outcome(&Outcome::error(IssueType::Timeout, text))
+        })
     }
 
     async fn answer_of(&self, request: Request) -> Response {
@@ -680,7 +694,7 @@ fn of_outcome(outcome: &Outcome) -> Response {
     response
 }
 
-fn of_answer(answer: Answer) -> Response {
+pub(crate) fn of_answer(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status.code());
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let tag = answer.tag();

@@ -20,7 +20,7 @@ use keepwell_fhir::{
 use keepwell_types::id::ChartId;
 
 use crate::{
-    answer::ambiguous,
+    answer::{ambiguous, not_found},
     auth::{Level, Permission, Scope},
     gateway::{Asker, Found, Gateway},
     index::Version,
@@ -122,6 +122,17 @@ impl Gateway {
             return Err(ambiguous());
         }
         Ok(found.pop())
+    }
+
+    /// The same, if it is itself in sight; whether the ledger allows an access is still to be asked.
+    pub(crate) async fn only_shown(
+        &self,
+        asker: &Asker,
+        of: ResourceType,
+        id: &Id,
+    ) -> Result<Found, Outcome> {
+        let found = self.only_in_sight(asker, of, id).await?;
+        found.filter(|it| asker.sight.shows_found(it)).ok_or_else(not_found)
     }
 }
 

@@ -138,7 +138,7 @@ impl Gateway {
         self.amend(asker, (newest, sent), tags).await
     }
 
-    async fn create_in(
+    pub(crate) async fn create_in(
         &self,
         asker: &Asker,
         (of, chart): (ResourceType, Option<ChartId>),
@@ -175,7 +175,7 @@ impl Gateway {
         }
     }
 
-    async fn amend(
+    pub(crate) async fn amend(
         &self,
         asker: &Asker,
         (newest, sent): (Found, Sent),
@@ -475,7 +475,7 @@ impl Sent {
     }
 
     /// The same with this id.
-    fn called(self, id: &Id) -> Result<Self, Outcome> {
+    pub(crate) fn called(self, id: &Id) -> Result<Self, Outcome> {
         let json = splice::with_id(&self.json, id);
         let json = json.map_err(|error| not_a_resource(&error.to_string()))?.json;
         Ok(Self { json, id: Some(id.to_string()), ..self })

@@ -1,6 +1,7 @@
 //! `keepwell gateway`: one organisation's FHIR interface, and what systems need to use it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use keepwell_client::chart::Arrangement;
 use keepwell_gateway::{
     Asker, Followed, Gateway as Service, NewCharts, Settings, Sight,
     auth::{ClientKey, Level, Registration, Scope, Sessions, assertion},
+    dicom::Namespaces,
     index::Index,
     server::{serve, token_endpoint},
     without_ids,
@@ -131,6 +133,19 @@ struct GatewayConfig {
     /// The HL7 v2 messages that are taken.
     #[serde(default)]
     feeds: Vec<FeedConfig>,
+    /// Whose images are taken.
+    images: Option<ImagesConfig>,
+}
+
+/// In which namespaces the PatientIDs of images are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImagesConfig {
+    /// Of those without an IssuerOfPatientID.
+    namespace: Option<String>,
+    /// By IssuerOfPatientID.
+    #[serde(default)]
+    issuers: BTreeMap<String, String>,
 }
 
 /// A system that may ask.
@@ -230,7 +245,11 @@ impl GatewayConfig {
             arrangement: Arrangement { custodians, contributors },
             claim_ms: CLAIM_MS,
         };
-        let settings = Settings { base: self.base.clone(), new_charts };
+        fs::create_dir_all(&self.folder).map_err(Failure::at(&self.folder))?;
+        let images = self.images.clone();
+        let images = images.map(|it| Namespaces { unsaid: it.namespace, issuers: it.issuers });
+        let (base, folder) = (self.base.clone(), self.folder.clone());
+        let settings = Settings { base, new_charts, folder, images };
         Ok(Service::new(client, *agent, index, settings))
     }
 

@@ -12,10 +12,15 @@ const INSTALLED: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/clients");
 
 /// Where the Python packages that `requirements.txt` names are.
 pub fn python() -> Option<PathBuf> {
-    installed("requirements.txt", |folder| {
+    python_of("requirements.txt")
+}
+
+/// Where the Python packages that `list` names are.
+pub fn python_of(list: &str) -> Option<PathBuf> {
+    installed(list, |folder| {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
         let pip = ["-m", "pip", "install", "--quiet", "--requirement"];
-        run(Command::new(folder.join("venv/bin/python")).args(pip).arg("requirements.txt"))
+        run(Command::new(folder.join("venv/bin/python")).args(pip).arg(list))
     })
 }
 

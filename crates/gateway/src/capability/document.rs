@@ -141,6 +141,7 @@ pub fn document() -> String {
             let _ = writeln!(page, "**{of}.** {facts}");
         }
     }
+    let _ = writeln!(page, "**Binary.** {}", super::BINARY);
     let others: Vec<_> = table::resource_types().filter(|of| !is_about_patients(of)).collect();
     let _ = write!(
         page,
