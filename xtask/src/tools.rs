@@ -11,7 +11,14 @@ const POSTGRESQL: &str = "/usr/lib/postgresql";
 /// The PKCS#11 module and the tool of Debian's package `softhsm2`, with which keys in tokens are tested.
 const SOFTHSM: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/bin/softhsm2-util"];
 
-/// Checks the tools of every step, and installs cargo-deny, SoftHSM and PostgreSQL if they are missing.
+/// Debian's browser, in which an app is tried, and what runs the clients of others.
+const PROGRAMS: [(&str, &str, &str); 3] = [
+    ("chromium", "chromium", "no app is tried in a browser"),
+    ("node", "nodejs", "clients written in JavaScript will be skipped"),
+    ("npm", "npm", "clients written in JavaScript will be skipped"),
+];
+
+/// Checks the tools of every step, and installs cargo-deny, SoftHSM, PostgreSQL, Chromium and Node if they are missing.
 pub(crate) fn run() -> Result<(), Failure> {
     compilers()?;
     if !has_deny() {
@@ -27,6 +34,12 @@ pub(crate) fn run() -> Result<(), Failure> {
     if !has_postgresql() {
         println!("  PostgreSQL is missing; installing Debian's package postgresql");
         excused(install_postgresql(), "tests of the index on PostgreSQL will be skipped")?;
+    }
+    for (program, package, then) in PROGRAMS {
+        if Call::new(program).args(["--version"]).output().is_none() {
+            println!("  {program} is missing; installing Debian's package {package}");
+            excused(install_package(package), then)?;
+        }
     }
     Ok(())
 }
