@@ -331,12 +331,9 @@ impl Gateway {
 
     /// Whom a resource is about: what another server's Bundle calls its patient says nothing here.
     pub(crate) fn owner_of(&self, of: &str, owner: &Owner) -> Owner {
-        let is_elsewhere =
-            |url: &str| url.contains("://") && !url.contains('|') && !url.starts_with(self.base());
-        match owner {
-            Owner::Elsewhere(url) if of == "Bundle" && is_elsewhere(url) => Owner::Nobody,
-            owner => owner.clone(),
-        }
+        let is_elsewhere = matches!(owner, Owner::Elsewhere(url)
+            if url.contains("://") && !url.contains('|') && !url.starts_with(self.base()));
+        if of == "Bundle" && is_elsewhere { Owner::Nobody } else { owner.clone() }
     }
 
     /// The chart of the patient whom a resource is about.

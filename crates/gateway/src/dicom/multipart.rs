@@ -283,7 +283,10 @@ mod tests {
         }
     }
 
-    async fn parts(body: &[u8], step: usize) -> Result<Vec<(Option<String>, Vec<u8>)>, Fault> {
+    /// Its media type, and its content.
+    type Part = (Option<String>, Vec<u8>);
+
+    async fn parts(body: &[u8], step: usize) -> Result<Vec<Part>, Fault> {
         let mut all = Vec::new();
         let mut multipart = Multipart::new(Slow(body, step), "b");
         while let Some(headers) = multipart.next().await? {
@@ -296,7 +299,7 @@ mod tests {
         Ok(all)
     }
 
-    fn run(body: &[u8], step: usize) -> Result<Vec<(Option<String>, Vec<u8>)>, Fault> {
+    fn run(body: &[u8], step: usize) -> Result<Vec<Part>, Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(parts(body, step))
     }
