@@ -31,7 +31,7 @@ fn the_clients_of_others_work() {
     let dir = pilot.dir.clone();
     let samples = name_real_senders(&dir);
     let mut desk = Desk::start(Place { dir: &dir });
-    let config = desk.place.toml("gateway/gateway.toml");
+    let config = desk.place.toml("gateways/hospital/gateway.toml");
     let feed = config["feeds"][0]["listen"].as_str().unwrap();
     let mut failed = Vec::new();
     for script in scripts() {

@@ -22,7 +22,7 @@ fn bytes_and_images_come_back_as_they_were_sent() {
     let home = scratch();
     let mut pilot = pilot(home.path());
     let dir = pilot.dir.clone();
-    let config = dir.join("gateway/gateway.toml");
+    let config = dir.join("gateways/hospital/gateway.toml");
     let text = fs::read_to_string(&config).unwrap();
     let images = format!("\n[images]\nnamespace = \"{SYSTEM}\"\nissuers = {{ A = \"urn:a\" }}\n");
     fs::write(&config, text + &images).unwrap();
@@ -41,7 +41,7 @@ fn bytes_and_images_come_back_as_they_were_sent() {
     assert!(desk.process.interrupt().success(), "{}", desk.process.said());
 
     // The same, from the ledger and the custodians alone.
-    fs::remove_dir_all(dir.join("gateway/index")).unwrap();
+    fs::remove_dir_all(dir.join("gateways/hospital/index")).unwrap();
     desk.process = Desk::run(&desk.place, &desk.config);
     desk.token = desk.token_of("ehr");
     runtime.block_on(async {

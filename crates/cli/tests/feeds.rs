@@ -34,7 +34,7 @@ struct Sender(TcpStream);
 
 impl Sender {
     fn connect(desk: &Desk<'_>) -> Self {
-        let config = desk.place.toml("gateway/gateway.toml");
+        let config = desk.place.toml("gateways/hospital/gateway.toml");
         Self(TcpStream::connect(config["feeds"][0]["listen"].as_str().unwrap()).unwrap())
     }
 
@@ -148,7 +148,7 @@ fn what_is_acknowledged_is_stored_once() {
     Sender::connect(&desk).send(result("1040", "74.5").as_bytes());
     thread::sleep(MID_WRITE);
     desk.process.kill();
-    fs::remove_dir_all(dir.join("gateway/index")).unwrap();
+    fs::remove_dir_all(dir.join("gateways/hospital/index")).unwrap();
     desk.process = Desk::run(&desk.place, &desk.config);
     desk.token = desk.token_of("ehr");
     Sender::connect(&desk).says(&result("1010", "72.5"), "AA 1010");

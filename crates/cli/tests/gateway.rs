@@ -7,18 +7,42 @@ mod common;
 use std::{
     fs,
     path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use common::{
-    PATIENCE, Place,
+    PATIENCE, Pilot, Place,
     desk::{Desk, header, pilot, refused},
     keepwell, scratch,
 };
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+
+#[test]
+fn the_gateways_of_a_pilot_are_asked_as_it_says() {
+    let home = scratch();
+    let dir = home.path().join("a pilot");
+    let mut pilot = Pilot::begin_with(&dir, &["--patients", "2", "--gateways"]).until_up();
+    let said = pilot.process.said();
+    let lines: Vec<_> = said.lines().collect();
+    let mut asked = Vec::new();
+    for pair in lines.windows(2).filter(|it| it[0].starts_with("  TOKEN=")) {
+        let done = Command::new("sh").args(["-c", &pair.join("\n")]).output().unwrap();
+        let answer = serde_json::from_slice(&done.stdout);
+        let answer: Value = answer.unwrap_or_else(|_| panic!("{pair:?}: {done:?}"));
+        assert_eq!(answer["type"], "searchset", "{answer}");
+        asked.push(answer["entry"].as_array().map_or(0, Vec::len));
+    }
+    // The hospital's has the patients who have not claimed their charts; the clinic's has none yet.
+    assert!(asked.len() == 2 && asked[0] > 0 && asked[1] == 0, "{asked:?}: {said}");
+    let agent = pilot.place().path("people/agent");
+    let quota = ["match", "quota", "--as", &agent];
+    keepwell(&quota).refused(&["another program has it open"]);
+    assert!(pilot.process.interrupt().success(), "{}", pilot.process.said());
+}
 
 #[test]
 fn a_system_reads_and_writes_records_over_fhir() {
@@ -38,7 +62,7 @@ fn a_system_reads_and_writes_records_over_fhir() {
     assert!(desk.process.interrupt().success(), "{}", desk.process.said());
 
     // The same, from the ledger and the custodians alone.
-    fs::remove_dir_all(dir.join("gateway/index")).unwrap();
+    fs::remove_dir_all(dir.join("gateways/hospital/index")).unwrap();
     desk.process = Desk::run(&desk.place, &desk.config);
     desk.token = desk.token_of("ehr");
     runtime.block_on(async {
@@ -80,7 +104,7 @@ async fn strangers_get_nothing(desk: &Desk<'_>) {
     let url = format!("{}/Patient", desk.base);
     let answer = open.post(url).bearer_auth(reader).body("{}").send().await.unwrap();
     refused(answer, 403, "scope").await;
-    let key = desk.place.path("gateway/reader/key.pem");
+    let key = desk.place.path("gateways/hospital/reader/key.pem");
     let other = ["gateway", "token", "--base", &desk.base, "--id", "ehr", "--key", &key];
     keepwell(&other).refused(&["gives no token"]);
 }

@@ -75,7 +75,7 @@ fn people_sign_in_and_see_one_patient() {
     let mut pilot = pilot(home.path());
     let dir = pilot.dir.clone();
     let place = Place { dir: &dir };
-    let base = place.toml("gateway/gateway.toml")["base"].as_str().unwrap().to_owned();
+    let base = place.toml("gateways/hospital/gateway.toml")["base"].as_str().unwrap().to_owned();
     let (port, app_port) = (free_port(), free_port());
     configure(&dir, port, app_port);
     let _provider = Provider::start(&folder, port, &base);
@@ -105,8 +105,8 @@ fn people_sign_in_and_see_one_patient() {
 }
 
 fn configure(dir: &Path, port: u16, app_port: u16) {
-    let config = dir.join("gateway/gateway.toml");
-    fs::write(dir.join("gateway/login.secret"), SECRET).unwrap();
+    let config = dir.join("gateways/hospital/gateway.toml");
+    fs::write(dir.join("gateways/hospital/login.secret"), SECRET).unwrap();
     let text = fs::read_to_string(&config).unwrap();
     let scopes = "scopes = [\"system/*.cruds\"]\n";
     let text = text.replace(scopes, &format!("{scopes}launches = true\n"));
@@ -119,7 +119,7 @@ client_secret_file = "login.secret"
 
 [[people]]
 subject = "ana"
-member = "../people/physician"
+member = "../../people/physician"
 purposes = ["TREAT", "HRESCH"]
 fhir_user = "Practitioner/ana"
 

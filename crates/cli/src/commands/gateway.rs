@@ -22,7 +22,11 @@ use keepwell_gateway::{
 use keepwell_types::{access::Purpose, id::OrganisationId};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{AbortHandle, JoinHandle, JoinSet},
+};
 
 use crate::{
     commands::compartment_names,
@@ -311,40 +315,79 @@ impl Gateway {
 }
 
 async fn run(config: GatewayConfig, output: &Output) -> Result<(), Failure> {
-    let sessions = config.sessions()?;
-    let smart =
-        sign_in::smart(&config.base, config.sign_in.as_ref(), (&config.apps, &config.people))?;
-    let gateway = Arc::new(config.open().await?);
-    output.say("Bringing the index to where the ledger is ...");
-    match gateway.follow().await {
-        Ok(followed) => output.say(&told(&followed)),
-        // What is in the index is served, and each access asks the ledger anyway.
-        Err(error) => output.warn(&format!("not all came, and it is tried again: {error}")),
+    let running = Running::start(config, output).await?;
+    output.result(&running.says(), &running.json());
+    asked_to_stop().await;
+    running.stop().await
+}
+
+/// A gateway that serves.
+pub(crate) struct Running {
+    base: String,
+    clients: usize,
+    /// Where it takes HL7 v2 messages.
+    addresses: Vec<String>,
+    stop: watch::Sender<bool>,
+    feeds: JoinSet<()>,
+    server: JoinHandle<std::io::Result<()>>,
+    following: AbortHandle,
+}
+
+impl Running {
+    /// Brings the index of the gateway with this configuration to where the ledger is, and serves it.
+    pub(crate) async fn of(config: &Path, output: &Output) -> Result<Self, Failure> {
+        Self::start(GatewayConfig::read(config)?, output).await
     }
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.map_err(Failure::at(config.listen.to_string()))?;
-    let feeds = Feeds::listen(&config.feeds).await?;
-    let addresses = feeds.addresses();
-    let (stop, stopping) = watch::channel(false);
-    let mut feeds = feeds.serve(&gateway, &stopping)?;
-    let server = tokio::spawn(serve(listener, gateway.clone(), (sessions, smart), stopping));
-    let mut lines: Vec<_> = addresses.iter().map(|it| format!("hl7v2: {it}")).collect();
-    lines.push(format!("fhir: {}", gateway.base()));
-    output.result(
-        &lines.join("\n"),
-        &json!({ "base": gateway.base(), "clients": config.clients.len(), "feeds": addresses }),
-    );
-    let following = follow(&gateway, Duration::from_secs(config.follow_s));
-    tokio::select! {
-        never = following => match never {},
-        () = asked_to_stop() => {}
+
+    async fn start(config: GatewayConfig, output: &Output) -> Result<Self, Failure> {
+        let sessions = config.sessions()?;
+        let smart =
+            sign_in::smart(&config.base, config.sign_in.as_ref(), (&config.apps, &config.people))?;
+        let gateway = Arc::new(config.open().await?);
+        output.say("Bringing the index to where the ledger is ...");
+        match gateway.follow().await {
+            Ok(followed) => output.say(&told(&followed)),
+            // What is in the index is served, and each access asks the ledger anyway.
+            Err(error) => output.warn(&format!("not all came, and it is tried again: {error}")),
+        }
+        let listener = TcpListener::bind(config.listen).await;
+        let listener = listener.map_err(Failure::at(config.listen.to_string()))?;
+        let feeds = Feeds::listen(&config.feeds).await?;
+        let addresses = feeds.addresses();
+        let (stop, stopping) = watch::channel(false);
+        let feeds = feeds.serve(&gateway, &stopping)?;
+        let base = gateway.base().to_owned();
+        let server = tokio::spawn(serve(listener, gateway.clone(), (sessions, smart), stopping));
+        let pause = Duration::from_secs(config.follow_s);
+        let following = tokio::spawn(async move { follow(&gateway, pause).await }).abort_handle();
+        let clients = config.clients.len();
+        Ok(Self { base, clients, addresses, stop, feeds, server, following })
     }
-    stop.send_replace(true);
-    // What is under way is committed and answered, or stays its sender's.
-    while feeds.join_next().await.is_some() {}
-    match server.await {
-        Ok(served) => served.map_err(Failure::at("the gateway's port")),
-        Err(error) => Err(Failure::Misused(format!("the gateway ended by itself: {error}"))),
+
+    fn says(&self) -> String {
+        let mut lines: Vec<_> = self.addresses.iter().map(|it| format!("hl7v2: {it}")).collect();
+        lines.push(format!("fhir: {}", self.base));
+        lines.join("\n")
+    }
+
+    fn json(&self) -> Value {
+        json!({ "base": self.base, "clients": self.clients, "feeds": self.addresses })
+    }
+
+    /// Where it serves FHIR.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Takes nothing new, and waits for what is under way: it is committed and answered, or stays its sender's.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        self.following.abort();
+        self.stop.send_replace(true);
+        while self.feeds.join_next().await.is_some() {}
+        match self.server.await {
+            Ok(served) => served.map_err(Failure::at("the gateway's port")),
+            Err(error) => Err(Failure::Misused(format!("the gateway ended by itself: {error}"))),
+        }
     }
 }
 

@@ -90,10 +90,11 @@ const BOARD: (&str, &str) = ("board", "State Medical Board");
 const LICENCE_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
 
 /// The people who are enrolled, by their folders.
-const AGENT: &str = "agent";
+pub(super) const AGENT: &str = "agent";
+pub(super) const CLINIC_AGENT: &str = "clinic-agent";
 const OFFICER: &str = "officer";
 const DESK: &str = "desk";
-const CLINICIAN: &str = "clinician";
+pub(super) const CLINICIAN: &str = "clinician";
 pub(super) const PHYSICIAN: &str = "physician";
 pub(super) const CLINIC_OFFICER: &str = "clinic-officer";
 const LICENSOR: &str = "licensor";
@@ -328,10 +329,12 @@ pub(super) fn is_enrolled(dir: &Path) -> bool {
     person_folder(dir, CLINICIAN).join(MEMBER_KEY).exists()
 }
 
-/// Enrols the hospital's key agent, privacy officer and physician, the clinic's clinician, desk and privacy
-/// officer, and the board's licensor, who licenses both clinicians.
+/// Enrols the hospital's key agent, privacy officer and physician, the clinic's key agent, clinician, desk and
+/// privacy officer, and the board's licensor, who licenses both clinicians.
 pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
-    for person in [AGENT, OFFICER, LICENSOR, PHYSICIAN, CLINIC_OFFICER, DESK, CLINICIAN] {
+    for person in
+        [AGENT, CLINIC_AGENT, OFFICER, LICENSOR, PHYSICIAN, CLINIC_OFFICER, DESK, CLINICIAN]
+    {
         // An enrolment that was cut off left members on the ledger whose keys may be lost.
         let _ = fs::remove_dir_all(person_folder(dir, person));
     }
@@ -349,11 +352,13 @@ pub(super) async fn enrol(dir: &Path) -> Result<(), Failure> {
         profile.write(&administrator_folder(dir, slug))?;
     }
 
-    let agent =
-        member(&client, dir, "hospital", [Role::KeyAgent, Role::Gateway, Role::Registrar]).await?;
-    let folder = person_folder(dir, AGENT);
-    profile.write(&folder)?;
-    OrganisationAgent::create(&folder.join("agent"), agent, &unlock, true)?;
+    for (person, slug) in [(AGENT, "hospital"), (CLINIC_AGENT, "clinic")] {
+        let roles = [Role::KeyAgent, Role::Gateway, Role::Registrar];
+        let agent = member(&client, dir, slug, roles).await?;
+        let folder = person_folder(dir, person);
+        profile.write(&folder)?;
+        OrganisationAgent::create(&folder.join("agent"), agent, &unlock, true)?;
+    }
 
     let mut people = Vec::new();
     for (person, slug, role) in [

@@ -7,7 +7,7 @@
 //! DIR/people/NAME/               profiles: agent, clinicians, officers, desk, licensor, patients' wallets
 //! DIR/trustees/NAME/             trustee.key, and what the trustee answered
 //! DIR/patients/                  letters of charts that are not claimed yet
-//! DIR/gateway/                   gateway.toml of the hospital's, and the key of a system that may ask it
+//! DIR/gateways/NAME/             gateway.toml of the hospital's and the clinic's, and the key of a system that may ask
 //! DIR/engine/                    the validators' blocks and states
 //! DIR/pilot.toml                 what was loaded
 //! ```
@@ -22,7 +22,7 @@ mod load;
 mod tour;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -65,6 +65,7 @@ use crate::{
 #[command(after_help = "Examples:
   keepwell pilot
   keepwell pilot --bundles ./synthea --dir ./pilot
+  keepwell pilot --gateways        # and prints a curl that asks the hospital's
   keepwell pilot --tour            # exits 0 only if every step did what it says")]
 pub(crate) struct Pilot {
     /// Folder of everything that the pilot keeps
@@ -82,6 +83,12 @@ pub(crate) struct Pilot {
     /// Run the tour and exit: 0 only if every step did what it says
     #[arg(long)]
     tour: bool,
+    /// Serve FHIR for the hospital and the clinic as well, and say how they are asked
+    ///
+    /// Each gateway has its organisation's key agent to itself for as long as the pilot is up: commands with
+    /// --as DIR/people/agent are refused meanwhile.
+    #[arg(long, conflicts_with = "tour")]
+    gateways: bool,
     /// First of the eleven ports on loopback; 0 takes free ones
     #[arg(long, default_value_t = 7440)]
     port: u16,
@@ -205,14 +212,33 @@ impl Pilot {
             consortium.stop().await;
             return Err(failure);
         }
-        if self.tour {
+        let stayed = if self.tour {
             output.json(&json!({ "dir": self.dir, "tour": "complete" }));
+            Ok(())
         } else {
-            self.how_to_go_on(&consortium, &loaded, output);
-            asked_to_stop().await;
-            output.say("\nStopping.");
-        }
+            self.stay(&consortium, &loaded, output).await
+        };
         consortium.stop().await;
+        stayed
+    }
+
+    /// Says how to go on, until it is told to stop.
+    async fn stay(
+        &self,
+        consortium: &Consortium,
+        loaded: &Loaded,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let gateways = match self.gateways {
+            true => gateway::start(&self.dir, output).await?,
+            false => Vec::new(),
+        };
+        self.how_to_go_on(consortium, loaded, output);
+        asked_to_stop().await;
+        output.say("\nStopping.");
+        for gateway in gateways {
+            gateway.stop().await?;
+        }
         Ok(())
     }
 
@@ -231,7 +257,9 @@ impl Pilot {
             .collect();
         output.result(&text, &json!({ "dir": self.dir, "nodes": nodes }));
         output.say("\nGo on in another terminal:");
-        output.say(&format!("  keepwell record list --as {dir}/people/agent CHART"));
+        if !self.gateways {
+            output.say(&format!("  keepwell record list --as {dir}/people/agent CHART"));
+        }
         if let Some(patient) = loaded.patients.iter().find(|it| it.letter.is_some()) {
             output.say(&format!(
                 "  keepwell wallet new --dir ./mine --like {dir}/people/agent\n  keepwell chart claim --as ./mine --letter {} --code '{}'    # {}",
@@ -240,10 +268,30 @@ impl Pilot {
                 patient.name,
             ));
         }
-        let config = gateway::config(&self.dir);
-        output.say(&format!("  keepwell gateway run --config {}", config.display()));
+        if !self.gateways {
+            let config = gateway::config(&self.dir);
+            output.say(&format!("  keepwell gateway run --config {}", config.display()));
+        }
         output.say("  keepwell --help\nCtrl-C stops it; nothing is lost.");
     }
+}
+
+/// What a person types to call this program.
+fn program() -> String {
+    let own = env::current_exe().unwrap_or_else(|_| "keepwell".into());
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders).map(|it| it.join("keepwell")).find(|it| it.exists());
+    match found {
+        Some(path) if path == own => "keepwell".to_owned(),
+        Some(_) | None => word(&own),
+    }
+}
+
+/// A path as one word of a shell.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-".contains(it);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// One organisation's node, running or not.

@@ -37,23 +37,25 @@ pub struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     pub fn start(place: Place<'a>) -> Self {
-        let config = place.path("gateway/gateway.toml");
-        let base = place.toml("gateway/gateway.toml")["base"].as_str().unwrap().to_owned();
-        let again = ["gateway", "client", "--id", "ehr", "--to", &place.path("gateway/ehr")];
+        let config = place.path("gateways/hospital/gateway.toml");
+        let base =
+            place.toml("gateways/hospital/gateway.toml")["base"].as_str().unwrap().to_owned();
+        let again =
+            ["gateway", "client", "--id", "ehr", "--to", &place.path("gateways/hospital/ehr")];
         keepwell(&again).refused(&["name a folder, or a new one"]);
         for id in ["reader", "research", "front", "glass"] {
-            let folder = place.path(&format!("gateway/{id}"));
+            let folder = place.path(&format!("gateways/hospital/{id}"));
             keepwell(&["gateway", "client", "--id", id, "--to", &folder]).ok();
         }
         let research = "\n[[clients]]\nid = \"research\"\nkeys = \"research/keys.json\"\n\
-            member = \"../people/physician\"\npurpose = \"HRESCH\"\nscopes = [\"system/*.cruds\"]\n";
+            member = \"../../people/physician\"\npurpose = \"HRESCH\"\nscopes = [\"system/*.cruds\"]\n";
         let reader = "\n[[clients]]\nid = \"reader\"\nkeys = \"reader/keys.json\"\n\
-            member = \"../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/*.read\"]\n";
+            member = \"../../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/*.read\"]\n";
         let front = "\n[[clients]]\nid = \"front\"\nkeys = \"front/keys.json\"\n\
-            member = \"../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/Patient.rs\"]\n";
+            member = \"../../people/physician\"\npurpose = \"TREAT\"\nscopes = [\"system/Patient.rs\"]\n";
         // For a purpose that needs an emergency, of which there is none.
         let glass = "\n[[clients]]\nid = \"glass\"\nkeys = \"glass/keys.json\"\n\
-            member = \"../people/physician\"\npurpose = \"BTG\"\nscopes = [\"system/*.rs\"]\n";
+            member = \"../../people/physician\"\npurpose = \"BTG\"\nscopes = [\"system/*.rs\"]\n";
         let text = fs::read_to_string(&config).unwrap();
         fs::write(
             &config,
@@ -79,7 +81,7 @@ impl<'a> Desk<'a> {
     }
 
     pub fn token_of(&self, id: &str) -> String {
-        let key = self.place.path(&format!("gateway/{id}/key.pem"));
+        let key = self.place.path(&format!("gateways/hospital/{id}/key.pem"));
         let asked = ["gateway", "token", "--base", &self.base, "--id", id, "--key", &key];
         keepwell(&asked).ok().stdout.trim().to_owned()
     }
@@ -148,7 +150,7 @@ pub fn name_real_senders(dir: &Path) -> Vec<(String, Vec<u8>)> {
         .iter()
         .map(|it| format!(", {{ facility = {it:?}, namespace = \"https://others.example/v2\" }}"))
         .collect();
-    let config = dir.join("gateway/gateway.toml");
+    let config = dir.join("gateways/hospital/gateway.toml");
     let text = fs::read_to_string(&config).unwrap();
     let own = "namespace = \"https://hospital.example/v2\" }";
     assert!(text.contains(own), "{text}");
