@@ -6,9 +6,14 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::desk::{Desk, at_a_desk, refused};
+use common::{
+    Place,
+    desk::{Desk, at_a_desk, pilot, refused},
+    keepwell, scratch,
+};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
@@ -22,7 +27,114 @@ fn facts_are_served_to_whoever_may_see_them() {
         pages_stay_as_they_were(desk, &patient).await;
         events_that_were_sent_are_beside_them(desk, &patient).await;
         what_cannot_be_asked_is_refused(desk, &patient).await;
+        origins_are_told_with_what_they_are_of(desk, &patient).await;
     });
+}
+
+/// Who asked for what in a chart, what became of it, and who may read there.
+#[test]
+fn grants_and_requests_are_told() {
+    let home = scratch();
+    let mut pilot = pilot(home.path());
+    let dir = pilot.dir.clone();
+    let mut desk = Desk::start(Place { dir: &dir });
+    let runtime = Runtime::new().unwrap();
+    let pilots = desk.place.toml("pilot.toml");
+    let is_open = |it: &&toml::Value| it.get("letter").is_some();
+    let open = pilots["patients"].as_array().unwrap().iter().find(is_open).unwrap();
+    let chart = open["chart"].as_str().unwrap();
+    let clinician = desk.place.person("clinician");
+    let ask = ["--json", "grant", "request", "--as", &clinician, "--chart", chart];
+    // The agent's profile is the gateway's while it runs.
+    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
+    let agent = desk.place.person("agent");
+    let shown = keepwell(&["chart", "show", "--as", &agent, chart]).ok();
+    let normal = shown.word_after("normal is compartment ");
+    let restart = |desk: &mut Desk<'_>| {
+        desk.process = Desk::run(&desk.place, &desk.config);
+        desk.token = desk.token_of("ehr");
+    };
+    restart(&mut desk);
+    let asked: Vec<_> = (0..3)
+        .map(|_| {
+            let asked = keepwell(&[&ask[..], &["--compartment", &normal]].concat()).ok().json();
+            asked["request"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let patient = runtime.block_on(whose_task(&desk, &asked[0]));
+    let tasks = format!("Task?patient={patient}");
+    let found = runtime.block_on(desk.get(&tasks));
+    assert_eq!(statuses(&found), ["requested"; 3], "{found}");
+
+    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
+    let own = |what: &[&str], rest: &[&str]| {
+        keepwell(&[&["--json", "grant"], what, &["--as", &agent, "--chart", chart], rest].concat())
+            .ok()
+            .json()
+    };
+    let given = own(&["answer"], &[&asked[0]])["grant"].as_str().unwrap().to_owned();
+    own(&["answer"], &["--refuse", "not_needed", &asked[1]]);
+    let withdraw = ["grant", "withdraw", "--as", &clinician, "--chart", chart, &asked[2]];
+    keepwell(&withdraw).ok();
+    own(&["limit"], &["--days", "1", &given]);
+    let insurer = desk.place.organisation("insurer");
+    let forbid = ["--deny", "--organisation", &insurer, "--compartment", "normal"];
+    own(&["give"], &forbid);
+    restart(&mut desk);
+    runtime.block_on(async {
+        let found = desk.get(&tasks).await;
+        // The newest first.
+        assert_eq!(statuses(&found), ["cancelled", "rejected", "completed"], "{found}");
+        let task = &entries(&found)[2]["resource"];
+        let consent = task["output"][0]["valueReference"]["reference"].as_str().unwrap();
+        let consent = desk.get(consent).await;
+        assert_eq!(consent["identifier"][0]["value"], given.as_str(), "{consent}");
+        assert_eq!(
+            (&consent["status"], &consent["meta"]["versionId"]),
+            (&json!("active"), &json!("2"))
+        );
+        let found = desk.get(&format!("Consent?patient={patient}")).await;
+        let types: Vec<_> =
+            entries(&found).iter().map(|it| it["resource"]["provision"]["type"].clone()).collect();
+        assert_eq!(types, ["deny", "permit"], "{found}");
+        for of in ["Consent", "Task"] {
+            let found = desk.get(&format!("{of}?patient={patient}")).await;
+            let one = entries(&found)[0]["resource"].clone();
+            let path = format!("{of}/{}", one["id"].as_str().unwrap());
+            assert_eq!(desk.get(&path).await, one);
+            refused(as_client(&desk, "research", &path).await, 404, "nothing is here").await;
+            let query = format!("{of}?patient={patient}");
+            let none: Value = as_client(&desk, "research", &query).await.json().await.unwrap();
+            assert_eq!(entries(&none).len(), 0, "{none}");
+            refused(as_client(&desk, "front", &query).await, 403, "scope").await;
+        }
+    });
+    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
+    own(&["revoke"], &[&given]);
+    restart(&mut desk);
+    let found = runtime.block_on(desk.get(&format!("Consent?patient={patient}&status=inactive")));
+    let ended: Vec<_> =
+        entries(&found).iter().map(|it| it["resource"]["meta"]["versionId"].clone()).collect();
+    assert_eq!(ended, ["3"], "{found}");
+    assert!(desk.process.interrupt().success(), "{}", desk.process.said());
+    assert!(pilot.process.interrupt().success());
+}
+
+/// The patient in whose chart something was asked for.
+async fn whose_task(desk: &Desk<'_>, request: &str) -> String {
+    let patients = desk.get("Patient?_count=50").await;
+    for patient in entries(&patients) {
+        let id = patient["resource"]["id"].as_str().unwrap();
+        let found = desk.get(&format!("Task?patient={id}")).await;
+        if found.to_string().contains(request) {
+            return id.to_owned();
+        }
+    }
+    panic!("nobody was asked for anything: {patients}");
+}
+
+fn statuses(found: &Value) -> Vec<&str> {
+    entries(found).iter().map(|it| it["resource"]["status"].as_str().unwrap()).collect()
 }
 
 async fn as_client(desk: &Desk<'_>, id: &str, path: &str) -> Response {
@@ -257,4 +369,53 @@ async fn what_cannot_be_asked_is_refused(desk: &Desk<'_>, patient: &str) {
         let answer = ask.header("prefer", "handling=strict").send().await.unwrap();
         assert_eq!(answer.status(), 400, "{more}: {}", answer.text().await.unwrap());
     }
+}
+
+async fn origins_are_told_with_what_they_are_of(desk: &Desk<'_>, patient: &str) {
+    let path = format!("Patient/{patient}");
+    let mut weight = json!({
+        "resourceType": "Observation", "status": "final", "subject": { "reference": path },
+        "code": { "text": "weight" },
+    });
+    let id = created(desk, &weight).await;
+    weight["id"] = id.as_str().into();
+    weight["status"] = "amended".into();
+    let put = desk.send(Method::PUT, &format!("Observation/{id}"), &weight.to_string()).await;
+    assert_eq!(put.status(), 200);
+    let query = format!("Provenance?target=Observation/{id}");
+    let found = desk.get(&query).await;
+    assert_eq!(entries(&found).len(), 2, "{found}");
+    let of = |version: u32| {
+        let target = format!("Observation/{id}/_history/{version}");
+        let mut all = entries(&found).iter().map(|it| &it["resource"]);
+        all.find(|it| it["target"][0]["reference"] == target.as_str()).unwrap().clone()
+    };
+    for (version, activity) in [(1, "originate"), (2, "amend")] {
+        let origin = of(version);
+        assert_eq!(origin["activity"]["coding"][0]["code"], activity, "{origin}");
+        assert!(origin["agent"][0]["onBehalfOf"]["reference"].is_string(), "{origin}");
+        let path = format!("Provenance/{}", origin["id"].as_str().unwrap());
+        assert_eq!(desk.get(&path).await, origin);
+        for client in ["research", "glass"] {
+            refused(as_client(desk, client, &path).await, 404, "nothing is here").await;
+        }
+    }
+    assert!(of(2).to_string().contains(&format!("Observation/{id}/_history/1")), "{}", of(2));
+    // The patient's own record has an origin as well, and what is not here has none.
+    let found = desk.get(&format!("Provenance?patient={patient}")).await;
+    let target = found["entry"][0]["resource"]["target"][0]["reference"].as_str().unwrap();
+    assert!(target.starts_with(&path) && entries(&found).len() == 1, "{found}");
+    let none = desk.get(&format!("Provenance?target=Observation/{NOBODY}")).await;
+    assert_eq!(entries(&none).len(), 0, "{none}");
+
+    let both = format!("Observation?patient={patient}&_id={id}&_revinclude=Provenance:target");
+    let found = desk.get(&both).await;
+    let types: Vec<_> =
+        entries(&found).iter().map(|it| it["resource"]["resourceType"].clone()).collect();
+    assert_eq!(types, ["Observation", "Provenance", "Provenance"], "{found}");
+    for client in ["research", "glass"] {
+        let none: Value = as_client(desk, client, &query).await.json().await.unwrap();
+        assert_eq!(entries(&none).len(), 0, "{none}");
+    }
+    refused(as_client(desk, "front", &query).await, 403, "scope").await;
 }

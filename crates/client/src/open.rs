@@ -151,7 +151,8 @@ impl RecordFacts {
         })
     }
 
-    fn of_line(line: &LogLine) -> Option<Self> {
+    /// Nothing of a line that adds no record.
+    pub fn of_line(line: &LogLine) -> Option<Self> {
         Self::of(line.position, &line.entry, &line.outcome)
     }
 

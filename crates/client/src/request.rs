@@ -20,7 +20,7 @@ use crate::{
     error::{ClientError, UsageError},
     grant::{GivenGrant, GrantNotice, Recipient},
     identity::{Actor, ChartHolder},
-    verify::{LogLine, LogMark, VerifiedLog},
+    verify::{LogLine, LogMark},
 };
 
 /// A request as a chart's log has it.
@@ -43,10 +43,10 @@ impl ListedRequest {
     }
 }
 
-/// The requests in a log, in order.
-pub fn requests_in(log: &VerifiedLog) -> Vec<ListedRequest> {
+/// The requests in the lines of a log, in order.
+pub fn requests_in(lines: &[LogLine]) -> Vec<ListedRequest> {
     let mut requests: Vec<ListedRequest> = Vec::new();
-    for line in log.lines().iter().filter(|line| line.outcome.verdict.is_accepted()) {
+    for line in lines.iter().filter(|line| line.outcome.verdict.is_accepted()) {
         if let Some(request) = asked_in(line) {
             requests.push(request);
         } else if let Some((id, end)) = ended_in(line) {
@@ -126,7 +126,7 @@ impl Client {
         chart: ChartId,
         known: LogMark,
     ) -> Result<Vec<ListedRequest>, ClientError> {
-        Ok(requests_in(&self.log(actor, chart, known).await?))
+        Ok(requests_in(self.log(actor, chart, known).await?.lines()))
     }
 
     /// Answers a request with a grant of what was asked for, or of less.

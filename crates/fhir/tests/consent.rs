@@ -71,6 +71,7 @@ fn terms() -> GrantTerms {
 
 fn grant(terms: &GrantTerms) -> Grant<'_> {
     Grant {
+        name: "g",
         id: GrantId([9; 16]),
         terms,
         given_at: NOW,

@@ -246,6 +246,7 @@ fn terms() -> GrantTerms {
 
 fn request_task(status: RequestStatus) -> Value {
     task::request(&Request {
+        name: "r",
         id: RequestId([1; 16]),
         patient: "Patient/ana",
         member: CARL,
@@ -256,11 +257,13 @@ fn request_task(status: RequestStatus) -> Value {
         at: NOW,
         until: NOW.plus_ms(1_000),
         status,
+        consent: Some("Consent/g"),
     })
 }
 
 fn case_task(status: CaseStatus) -> Value {
     task::case(&Case {
+        name: "c",
         id: CaseId([1; 16]),
         patient: "Patient/ana",
         organisation: CLINIC,
@@ -315,7 +318,7 @@ fn tasks_that_say_nothing_are_refused() {
         (r#","status":"rejected","statusReason":{"coding":[{"code":"x"}]}"#, reason),
         (r#","status":"completed""#, output),
         (
-            r#","status":"completed","output":[{"valueReference":{"reference":"Consent/zz"}}]"#,
+            r#","status":"completed","output":[{"valueReference":{"reference":"Consent/g"}}]"#,
             output,
         ),
         (r#","status":"requested","status":"cancelled""#, TaskError::NotATask),
@@ -325,10 +328,13 @@ fn tasks_that_say_nothing_are_refused() {
         assert_eq!(task::request_status(task.as_bytes()), Err(fault), "{task}");
         assert!(fault.to_string().contains("; "), "what to do next: {fault}");
     }
-    let given = format!(r#"{{"valueReference":{{"reference":"Consent/{grant}"}}}}"#);
-    let twice =
-        format!(r#"{{"resourceType":"Task","status":"completed","output":[{given},{given}]}}"#);
-    assert_eq!(task::request_status(twice.as_bytes()), Err(output));
+    let given = request_task(RequestStatus::Given(grant))["output"][0].to_string();
+    let unknown = given.replace(&grant.to_string(), "zz");
+    for outputs in [format!("{given},{given}"), unknown] {
+        let task =
+            format!(r#"{{"resourceType":"Task","status":"completed","output":[{outputs}]}}"#);
+        assert_eq!(task::request_status(task.as_bytes()), Err(output), "{task}");
+    }
     for (more, fault) in [
         (r#","status":"failed""#, of_case),
         (r#","status":"in-progress""#, TaskError::Detail("Task.businessStatus")),

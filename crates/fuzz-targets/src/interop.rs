@@ -455,6 +455,7 @@ fn consents() -> Vec<Vec<u8>> {
 
 fn consent(terms: &GrantTerms, revoked_ms: Option<u64>) -> Value {
     let grant = Grant {
+        name: "g",
         id: GrantId([5; 16]),
         terms,
         given_at: BlockTime(NOW_MS),

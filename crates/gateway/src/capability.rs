@@ -138,7 +138,11 @@ fn operations(of: &str) -> Vec<Value> {
 /// What is to be said of a type.
 fn documentation(of: &str) -> String {
     let text = "A create or update is conditional on one identifier alone (identifier=system|value). A patch is a JSON Patch. A search names a patient, or finds Patients.";
-    [Some(text), facts::documentation(of)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    [Some(text.to_owned()), facts::documentation(of)]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The interactions with resources of types that are about nobody.

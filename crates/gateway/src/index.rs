@@ -318,6 +318,19 @@ impl Index {
         rows.iter().map(|row| self.read(row)).collect()
     }
 
+    /// What a record of a chart brought.
+    pub async fn of_record(
+        &self,
+        chart: ChartId,
+        record: RecordId,
+    ) -> Result<Option<Version>, IndexError> {
+        let query = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM version WHERE record = $1 AND chart = $2"
+        )));
+        let found = query.bind(&record.0[..]).bind(&chart.0[..]).fetch_optional(&self.pool).await?;
+        found.map(|row| self.read(&row)).transpose()
+    }
+
     /// Whether a record's version is here.
     pub async fn has(&self, record: RecordId) -> Result<bool, IndexError> {
         let found = sqlx::query("SELECT 1 FROM version WHERE record = $1")

@@ -44,7 +44,7 @@ impl Gateway {
         version: &Id,
     ) -> Result<Answer, Outcome> {
         let number = version.version().ok_or_else(not_found)?;
-        if let Some(fact) = self.fact(asker, of, id).await? {
+        if let Some(fact) = self.shown_fact(asker, of, id).await? {
             let is_it = fact.version.number == number;
             return is_it.then(|| answer_of(&fact)).ok_or_else(not_found);
         }
@@ -99,7 +99,7 @@ impl Gateway {
         (of, id): (ResourceType, &Id),
         (below, count): (u64, usize),
     ) -> Result<(Vec<Found>, Option<u64>), Outcome> {
-        if let Some(fact) = self.fact(asker, of, id).await? {
+        if let Some(fact) = self.shown_fact(asker, of, id).await? {
             let is_below = fact.version.number < below;
             return Ok((is_below.then_some(fact).into_iter().collect(), None));
         }
@@ -126,12 +126,28 @@ impl Gateway {
         of: ResourceType,
         id: &Id,
     ) -> Result<Found, Outcome> {
-        if let Some(fact) = self.fact(asker, of, id).await? {
+        if let Some(fact) = self.shown_fact(asker, of, id).await? {
             return Ok(fact);
         }
         let found = self.only_in_sight(asker, of, id).await?.ok_or_else(not_found)?;
         match self.may_show(asker, &[&found.version]).await?.as_slice() {
             [true] => Ok(found),
+            _ => Err(not_found()),
+        }
+    }
+}
+
+impl Gateway {
+    /// The fact with an id, once all accesses to it are allowed.
+    async fn shown_fact(
+        &self,
+        asker: &Asker,
+        of: ResourceType,
+        id: &Id,
+    ) -> Result<Option<Found>, Outcome> {
+        let Some(fact) = self.fact(asker, of, id).await? else { return Ok(None) };
+        match self.may_show_all(asker, &[&fact]).await?.as_slice() {
+            [true] => Ok(Some(fact)),
             _ => Err(not_found()),
         }
     }

@@ -204,7 +204,10 @@ impl Gateway {
                     false => pool.iter().map(|it: &Found| it.version.chart).collect(),
                 }
             }
-            None => return Err(unconfined()),
+            None => match query.targets() {
+                Some(targets) => self.charts_of(&targets, sight).await?,
+                None => return Err(unconfined()),
+            },
         };
         if charts.len() > CHARTS_MAX {
             return Err(too_costly());
@@ -213,6 +216,24 @@ impl Gateway {
             self.load_chart(&mut pool, query, (*chart, &types), at).await?;
         }
         Ok((pool, charts))
+    }
+
+    /// The charts of resources, each `Type/id`.
+    async fn charts_of(
+        &self,
+        targets: &BTreeSet<&str>,
+        sight: &Sight,
+    ) -> Result<BTreeSet<ChartId>, Outcome> {
+        let mut charts = BTreeSet::new();
+        for target in targets {
+            let Some((of, id)) = target.split_once('/') else { continue };
+            if let (Ok(of), Ok(id)) = (of.parse(), id.parse()) {
+                let found = self.named(of, &id).await?;
+                charts.extend(found.iter().map(|it| it.version.chart));
+            }
+        }
+        charts.retain(|it| sight.reaches(*it));
+        Ok(charts)
     }
 
     async fn load_chart(

@@ -280,7 +280,7 @@ impl Exporting<'_> {
         let grants: Vec<_> =
             grants.iter().map(|it| json!({ "grant": it.grant, "entry": it.entry })).collect();
         self.folder.write_json("grants.json", &json!(grants))?;
-        let requests: Vec<_> = keepwell_client::request::requests_in(log)
+        let requests: Vec<_> = keepwell_client::request::requests_in(log.lines())
             .iter()
             .map(|it| json!({ "by": it.member, "at": it.at, "asked": it.asked, "end": it.end }))
             .collect();

@@ -89,7 +89,9 @@ const SCOPE: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
 /// A grant as the ledger has it.
 #[derive(Clone, Debug)]
 pub struct Grant<'a> {
-    /// Its id.
+    /// The resource's id.
+    pub name: &'a str,
+    /// The grant's id.
     pub id: GrantId,
     /// Its terms, as given or limited last.
     pub terms: &'a GrantTerms,
@@ -211,7 +213,7 @@ pub fn write(grant: &Grant<'_>, setting: &Setting<'_>) -> Result<Written, WriteE
     let title = format!("Entry {}/{} of the ledger", grant.location.height, grant.location.index);
     let consent = json!({
         "resourceType": "Consent",
-        "id": grant.id.to_string(),
+        "id": grant.name,
         "meta": { "profile": [format!("{PCF}{profile}"), own("profile/grant")] },
         "text": { "status": "generated", "div": narrative },
         "extension": extensions,

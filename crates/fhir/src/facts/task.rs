@@ -17,7 +17,7 @@
 //!
 //! Not here: answering a request or a case, which is signed on the ledger.
 
-use alloc::{format, string::ToString, vec::Vec};
+use alloc::vec::Vec;
 
 use keepwell_types::{
     access::RecordName,
@@ -74,7 +74,9 @@ pub enum CaseStatus {
 /// A request for a grant.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Its id.
+    /// The resource's id.
+    pub name: &'a str,
+    /// The request's id.
     pub id: RequestId,
     /// The reference to the chart's patient.
     pub patient: &'a str,
@@ -94,12 +96,16 @@ pub struct Request<'a> {
     pub until: BlockTime,
     /// What has become of it.
     pub status: RequestStatus,
+    /// The reference to the Consent of the grant that was given, as far as there is one.
+    pub consent: Option<&'a str>,
 }
 
 /// A case.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
-    /// Its id.
+    /// The resource's id.
+    pub name: &'a str,
+    /// The case's id.
     pub id: CaseId,
     /// The reference to the chart's patient.
     pub patient: &'a str,
@@ -121,7 +127,7 @@ pub struct Case<'a> {
 pub fn request(it: &Request<'_>) -> Value {
     let mut task = json!({
         "resourceType": "Task",
-        "id": it.id.to_string(),
+        "id": it.name,
         "identifier": [own_identifier("request", it.id)],
         "status": request_code(it.status),
         "intent": "proposal",
@@ -141,7 +147,12 @@ pub fn request(it: &Request<'_>) -> Value {
     task["input"] = purposes.collect();
     match it.status {
         RequestStatus::Given(grant) => {
-            let consent = reference(&format!("Consent/{grant}"));
+            let mut consent = json!({
+                "type": "Consent", "identifier": own_identifier("grant", grant),
+            });
+            if let Some(it) = it.consent {
+                consent["reference"] = it.into();
+            }
             task["output"] = json!([
                 { "type": own_concept("task-output", "grant"), "valueReference": consent },
             ]);
@@ -168,7 +179,7 @@ pub fn case(it: &Case<'_>) -> Value {
     let (status, word) = case_codes(it.status);
     let mut task = json!({
         "resourceType": "Task",
-        "id": it.id.to_string(),
+        "id": it.name,
         "identifier": [own_identifier("case", it.id)],
         "status": status,
         "businessStatus": own_concept("case-status", word),
@@ -251,11 +262,11 @@ pub fn request_status(json: &[u8]) -> Result<RequestStatus, TaskError> {
         Some("draft" | "requested" | "received" | "ready") => Ok(RequestStatus::Waits),
         Some("completed") => {
             let outputs = task.items_of("output").iter();
-            let consents: Vec<_> = outputs
-                .filter_map(|output| output.at(&["valueReference", "reference"])?.text())
-                .filter_map(|text| text.strip_prefix("Consent/"))
-                .collect();
-            match consents[..] {
+            let identifiers = outputs.filter_map(|it| it.at(&["valueReference", "identifier"]));
+            let of_us =
+                identifiers.filter(|it| it.text_of("system") == Some(own("grant").as_str()));
+            let grants: Vec<_> = of_us.filter_map(|it| it.text_of("value")).collect();
+            match grants[..] {
                 [grant] => grant.parse().map(RequestStatus::Given).map_err(|_| OUTPUT),
                 _ => Err(OUTPUT),
             }

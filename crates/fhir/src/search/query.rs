@@ -188,6 +188,18 @@ impl Query {
         confined.reduce(|a, b| a.intersection(&b).copied().collect())
     }
 
+    /// What every Provenance that matches is of, as `Type/id`; nothing if the query says nothing of that.
+    pub fn targets(&self) -> Option<BTreeSet<&str>> {
+        let is_of = |it: &&Clause| it.parameter.name == "target";
+        let mut clauses = self.clauses.iter().filter(|_| self.resource_type == "Provenance");
+        let Test::AnyOf(criteria) = &clauses.find(is_of)?.test else { return None };
+        let targets = criteria.iter().map(|it| match it {
+            Criterion::Reference(Wanted::Target { text, .. }) => Some(&**text),
+            _ => None,
+        });
+        targets.collect()
+    }
+
     fn patients_of<'q>(&self, clause: &'q Clause) -> Option<BTreeSet<&'q str>> {
         let Test::AnyOf(criteria) = &clause.test else { return None };
         let is_own = self.resource_type == "Patient" && clause.parameter.paths == ID;
