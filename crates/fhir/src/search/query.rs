@@ -193,9 +193,9 @@ impl Query {
         let is_of = |it: &&Clause| it.parameter.name == "target";
         let mut clauses = self.clauses.iter().filter(|_| self.resource_type == "Provenance");
         let Test::AnyOf(criteria) = &clauses.find(is_of)?.test else { return None };
-        let targets = criteria.iter().map(|it| match it {
-            Criterion::Reference(Wanted::Target { text, .. }) => Some(&**text),
-            _ => None,
+        let targets = criteria.iter().map(|it| {
+            let Criterion::Reference(Wanted::Target { text, .. }) = it else { return None };
+            Some(&**text)
         });
         targets.collect()
     }
