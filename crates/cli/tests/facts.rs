@@ -413,6 +413,8 @@ async fn origins_are_told_with_what_they_are_of(desk: &Desk<'_>, patient: &str) 
     let types: Vec<_> =
         entries(&found).iter().map(|it| it["resource"]["resourceType"].clone()).collect();
     assert_eq!(types, ["Observation", "Provenance", "Provenance"], "{found}");
+    let found = desk.get(&format!("Patient/{patient}/Observation?_id={id}")).await;
+    assert_eq!(entries(&found).len(), 1, "{found}");
     for client in ["research", "glass"] {
         let none: Value = as_client(desk, client, &query).await.json().await.unwrap();
         assert_eq!(entries(&none).len(), 0, "{none}");

@@ -30,6 +30,7 @@
 
 use alloc::{
     borrow::ToOwned,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -212,6 +213,15 @@ impl Query {
         let rest = text.strip_prefix(of.as_str()).unwrap_or(text);
         let query = Self::parse(rest.strip_prefix('?').unwrap_or(text))?;
         if query.is_condition() { Ok(query) } else { Err(InteractionError::EmptyCondition) }
+    }
+
+    /// The same query, of one patient's matches alone. `parameter` names the patient: by reference, or `_id`.
+    #[must_use]
+    pub fn of_patient(&self, parameter: &str, id: &Id) -> Self {
+        let joint = if self.is_empty() { "" } else { "&" };
+        let of = if parameter == "_id" { "" } else { "Patient/" };
+        // Ids have no character that means anything in a query.
+        Self(format!("{}{joint}{parameter}={of}{id}", self.0))
     }
 
     /// As it was sent.

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 use crate::facts;
 
+const PATIENT: &str = "Patient";
+
 /// An interaction that is served.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Served {
@@ -82,6 +84,12 @@ impl Served {
                 Self::Summary(id, query)
             }
             Interaction::Search(Within::Type(of), query) => Self::Search(of, query),
+            Interaction::Search(Within::Compartment(of, id, Some(inner)), query)
+                if of.as_str() == PATIENT =>
+            {
+                let parameter = names_patient(inner.as_str()).ok_or_else(no_such_type)?;
+                Self::Search(inner, query.of_patient(parameter, &id))
+            }
             Interaction::History(Scope::Instance(of, id), query) => Self::History(of, id, query),
             Interaction::Delete(_) => return Err(no_deletes()),
             Interaction::Capabilities
@@ -116,8 +124,16 @@ fn no_such_type() -> Outcome {
 
 /// Whether resources of a type are about patients: all that is kept is in a patient's chart.
 fn is_about_patients(of: &str) -> bool {
-    let names_patients = |name| matches!(name, "patient" | "subject" | "beneficiary");
-    of == "Patient" || parameters(of).any(|it| names_patients(it.name))
+    of == PATIENT || names_patient(of).is_some()
+}
+
+/// The parameter that names whom resources of a type are about; of Patients their id.
+fn names_patient(of: &str) -> Option<&'static str> {
+    if of == PATIENT {
+        return Some("_id");
+    }
+    let names = ["patient", "beneficiary", "subject"];
+    names.into_iter().find(|name| parameters(of).any(|it| it.name == *name))
 }
 
 /// The operations on resources of a type.
@@ -132,7 +148,7 @@ fn operations(of: &str) -> Vec<Value> {
         "definition": "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
         "documentation": "Of one patient, with profile alone, of what the token is good for.",
     });
-    if of == "Patient" { vec![everything, summary] } else { Vec::new() }
+    if of == PATIENT { vec![everything, summary] } else { Vec::new() }
 }
 
 /// What is to be said of a type.
@@ -284,6 +300,8 @@ mod tests {
             (Method::Get, "Observation/1/_history", "history-instance"),
             (Method::Get, "Observation", "search-type"),
             (Method::Post, "Observation/_search", "search-type"),
+            (Method::Get, "Patient/1/Observation", "search-type"),
+            (Method::Post, "Patient/1/Observation/_search?code=x", "search-type"),
         ] {
             let (path, query) = path.split_once('?').map_or((path, None), |(a, b)| (a, Some(b)));
             let interaction = Interaction::parse(method, path, query).unwrap();
@@ -294,12 +312,30 @@ mod tests {
     }
 
     #[test]
+    fn a_compartment_is_what_is_about_its_patient() {
+        for (path, expected) in [
+            ("Patient/7/Observation", "patient=Patient/7"),
+            ("Patient/7/Observation?code=x&patient=8", "code=x&patient=8&patient=Patient/7"),
+            ("Patient/7/Coverage", "patient=Patient/7"),
+            ("Patient/7/Patient", "_id=7"),
+        ] {
+            let (path, query) = path.split_once('?').map_or((path, None), |(a, b)| (a, Some(b)));
+            let interaction = Interaction::parse(Method::Get, path, query).unwrap();
+            let Ok(Served::Search(_, query)) = Served::of(interaction) else { panic!("{path}") };
+            assert_eq!(query.as_str(), expected, "{path}");
+        }
+        let interaction = Interaction::parse(Method::Get, "Patient/7/Organization", None).unwrap();
+        assert_eq!(Served::of(interaction).unwrap_err().status(), Status::NOT_FOUND);
+    }
+
+    #[test]
     fn what_is_not_told_is_refused_with_what_to_do() {
         for (method, path) in [
             (Method::Get, ""),
             (Method::Get, "_history"),
             (Method::Get, "Observation/_history"),
-            (Method::Get, "Patient/1/Observation"),
+            (Method::Get, "Patient/1/*"),
+            (Method::Get, "Encounter/1/Observation"),
             (Method::Get, "Patient/$everything"),
             (Method::Get, "Patient/$summary"),
         ] {

@@ -69,7 +69,7 @@ const INTERACTIONS: [(&str, Method, &str, &str); 27] = [
         "search in a compartment",
         Method::Get,
         "Patient/1/Observation",
-        "Ask for `Observation?patient=1`.",
+        "What is about the patient: `Observation?patient=1`. Not what the patient did for another one.",
     ),
     (
         "batch and transaction",
