@@ -276,7 +276,7 @@ export function fixed<const Name extends string>(name: Name, len: number): Fixed
   };
   return {
     len,
-    of: (value) => checked(typeof value === 'string' ? unhex(value) : value.slice()),
+    of: (value) => checked(typeof value === 'string' ? unhex(value) : value).slice() as Named<Name>,
     write: (out, value) => out.bytes(checked(value)),
     read(input) {
       const start = input.at;

@@ -37,3 +37,12 @@ export * from './trustees.js';
 
 export * from './merkle.js';
 export * from './verify.js';
+
+export * from './state_proofs.js';
+export * from './consortium.js';
+export * from './records.js';
+export * from './node.js';
+export * from './wallet.js';
+export * from './client.js';
+export * from './reading.js';
+export * from './grants.js';

@@ -21,14 +21,14 @@ import {
 } from './types.js';
 
 /** What a rule is about, from the most specific to the least. */
-export const Object = words(
+export const RuleObject = words(
   [0, 'records'],
   [1, 'kinds'],
   [2, 'compartments'],
   [3, 'chart'],
 );
 /** What a rule is about, from the most specific to the least. */
-export type Object = Of<typeof Object>;
+export type RuleObject = Of<typeof RuleObject>;
 
 /**
  * For whom of an organisation a quota is: whoever floods the ledger with a stolen key uses up none but their own
@@ -308,7 +308,7 @@ export const GrantEntry = struct({
   /** Where the latest of those stand in the chart's log, the newest last. */
   counted: list(LogPosition, LIMITS.COUNTED_ACCESSES_MAX),
   /** What it was about when it was given, by which it ranks among the others for good. */
-  object: Object,
+  object: RuleObject,
   /** Where it was given in the chart's log. */
   position: LogPosition,
   /** Where it comes from, if a grantee passed it on. */
@@ -618,14 +618,14 @@ export const Emergencies = struct({
 export type Emergencies = Of<typeof Emergencies>;
 
 /** The answer to a case. */
-export const Decided = struct({
+export const CaseDecided = struct({
   /** The answer. */
   decision: CaseDecision,
   /** When it was given. */
   at: BlockTime,
 });
 /** The answer to a case. */
-export type Decided = Of<typeof Decided>;
+export type CaseDecided = Of<typeof CaseDecided>;
 
 /** What was said after a denial. */
 export const Statement = struct({
@@ -650,7 +650,7 @@ export const CaseEntry = struct({
   /** Whether the time was extended. */
   extended: bool,
   /** The answer, and when it was given. */
-  decided: option(Decided),
+  decided: option(CaseDecided),
   /** What was said after a denial, in order. */
   statements: list(Statement, LIMITS.CASE_STATEMENTS_MAX),
   /** Earlier recipients who say that they were told. */
@@ -971,14 +971,14 @@ export const Receiver = struct({
 export type Receiver = Of<typeof Receiver>;
 
 /** A share that its dealer has opened: it is right. */
-export const Opened = struct({
+export const OpenedShares = struct({
   /** For whom. */
   receiver: u16,
   /** The share. */
   share: blob(32),
 });
 /** A share that its dealer has opened: it is right. */
-export type Opened = Of<typeof Opened>;
+export type OpenedShares = Of<typeof OpenedShares>;
 
 /** One dealing, of which the sealed shares stand in the block. */
 export const DealtKey = struct({
@@ -989,7 +989,7 @@ export const DealtKey = struct({
   /** The receivers that complained and wait. */
   accusers: Places,
   /** The shares that were opened. */
-  opened: list(Opened, LIMITS.VALIDATORS_MAX),
+  opened: list(OpenedShares, LIMITS.VALIDATORS_MAX),
 });
 /** One dealing, of which the sealed shares stand in the block. */
 export type DealtKey = Of<typeof DealtKey>;
@@ -1091,11 +1091,11 @@ export const StateValue = variants(
 export type StateValue = Of<typeof StateValue>;
 
 /** What a node keeps of an outcome in a chart's log: where it stands, and what it added. */
-export const LogLine = struct({
+export const LogLineEntry = struct({
   /** The entry. */
   location: Location,
   /** The record that it added. */
   record: option(RecordEntry),
 });
 /** What a node keeps of an outcome in a chart's log: where it stands, and what it added. */
-export type LogLine = Of<typeof LogLine>;
+export type LogLineEntry = Of<typeof LogLineEntry>;

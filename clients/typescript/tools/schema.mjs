@@ -70,6 +70,11 @@ const RENAMED = {
   'state::Value': 'StateValue',
   'state::Recovery': 'RecoveryEntry',
   'state::Subject': 'SubjectEntry',
+  'state::LogLine': 'LogLineEntry',
+  'state::Decided': 'CaseDecided',
+  'changing::Opened': 'OpenedShares',
+  'rule::Object': 'RuleObject',
+  'consent::Object': 'RuleObject',
 };
 
 /** Types that stand in no encoding, or only help the Rust to read another one. */
