@@ -46,3 +46,5 @@ export * from './wallet.js';
 export * from './client.js';
 export * from './reading.js';
 export * from './grants.js';
+export * from './passkey.js';
+export * from './vault.js';

@@ -123,6 +123,11 @@ export class Wallet {
     return encode(SealedIndex, { version: 1, ...sealed });
   }
 
+  /** A copy of the root, to be sealed and erased at once. */
+  rootBytes(): Uint8Array {
+    return this.root.toBytes();
+  }
+
   /** The keys of one chart. */
   chart(id: ChartId): ChartKeyring {
     const known = this.index.charts.find((it) => equal(it.chart, id));

@@ -3,6 +3,7 @@
 import type { Case } from './check.js';
 import { CRYPTO } from './crypto.js';
 import { MERKLE } from './merkle.js';
+import { STATE } from './state.js';
 import { TYPES } from './types.js';
 
 /**
@@ -10,4 +11,4 @@ import { TYPES } from './types.js';
  */
 export const NOT_HERE = ['crypto/index.json', 'crypto/ceremony.json', 'crypto/resharing.json'] as const;
 
-export const VECTORS: readonly Case[] = [...TYPES, ...CRYPTO, ...MERKLE];
+export const VECTORS: readonly Case[] = [...TYPES, STATE, ...CRYPTO, ...MERKLE];
