@@ -23,14 +23,27 @@ import { UsageError } from './errors.js';
 import { derive, digest } from './hash.js';
 import { LIMITS } from './limits.js';
 import { Capsule, type Ciphertext, SaltedCapsule } from './objects.js';
-import { type SealingKey, type SealingPublic, decryptOnce, encryptOnce, shareSecret, sharedSecret, wrongKey } from './seal.js';
+import {
+  type SealingKey,
+  type SealingPublic,
+  decryptOnce,
+  encryptOnce,
+  shareSecret,
+  sharedSecret,
+  wrongKey,
+} from './seal.js';
 import { type Committee, encapsulate, ProvenPoint } from './threshold.js';
 import { Commitment, Digest, Label } from './types.js';
 
 const GRANT_DOMAIN = 'keepwell/capsule/grant/v1';
 
 /** Puts a data key under both locks. Needs public keys alone: the patient may be offline. */
-export function sealCapsule(label: Label, compartment: SealingPublic, committee: Committee, dataKey: Uint8Array): Capsule {
+export function sealCapsule(
+  label: Label,
+  compartment: SealingPublic,
+  committee: Committee,
+  dataKey: Uint8Array,
+): Capsule {
   if (!equal(label.committee, committee.id)) {
     throw new UsageError('committee', 'the label names another committee; take the committee from the genesis file');
   }

@@ -3,10 +3,10 @@
  *
  * # Invariants
  *
- * * No node is trusted: each answer is checked against certificates and proofs from the genesis file on, and from hand-overs
- *   that lead on from it. A tip that is too old or goes backwards is refused.
- * * One node after the other is asked, for a bounded number of rounds; an error that says whose fault it is comes of the
- *   last.
+ * * No node is trusted: each answer is checked against certificates and proofs from the genesis file on, and from
+ *   hand-overs that lead on from it. A tip that is too old or goes backwards is refused.
+ * * One node after the other is asked, for a bounded number of rounds; an error that says whose fault it is comes of
+ *   the last.
  * * A command is decided when its own receipt verified, signatures included, and no earlier.
  *
  * Not here: opening records (`reading.ts`), grants (`grants.ts`).
@@ -22,11 +22,29 @@ import { type Actor, type Ask, DECISION_MS, type Endpoint, type Fetch, Nodes } f
 import { Handover } from './proofs.js';
 import type { ChartEntry, GrantEntry, MemberEntry, StateKey, StateValue } from './state.js';
 import {
-  type Checker, LOG_START, type LogMark, LogWalk, type Proven, type TipSeen, type VerifiedLog, checkState, checkTip,
+  type Checker,
+  LOG_START,
+  type LogMark,
+  LogWalk,
+  type Proven,
+  type TipSeen,
+  type VerifiedLog,
+  checkState,
+  checkTip,
 } from './state_proofs.js';
 import {
-  type ChartId, CommandId, type Digest, type GrantId, LogEntry, LogPage, type MemberId, type OrganisationId, type Outcome,
-  type Payload, SignedCommand, StateProof,
+  type ChartId,
+  CommandId,
+  type Digest,
+  type GrantId,
+  LogEntry,
+  LogPage,
+  type MemberId,
+  type OrganisationId,
+  type Outcome,
+  type Payload,
+  SignedCommand,
+  StateProof,
 } from './types.js';
 import { type VerifiedHeader, type VerifiedReceipt, verifyReceipt } from './verify.js';
 
@@ -109,7 +127,9 @@ export class Client {
   /** The newest entry of the state under `key`, or its absence. */
   async state(actor: Actor, key: StateKey, target: string): Promise<Proven> {
     const ask = { method: 'GET', target, actor, bytesMax: STATE_PROOF_BYTES_MAX } as const;
-    const proven = await this.ask(ask, (bytes) => checkState(key, decode(StateProof, bytes, STATE_PROOF_BYTES_MAX), this.#checker()));
+    const proven = await this.ask(ask, (bytes) =>
+      checkState(key, decode(StateProof, bytes, STATE_PROOF_BYTES_MAX), this.#checker()),
+    );
     this.#note(proven.header);
     return proven;
   }
@@ -145,9 +165,18 @@ export class Client {
       payload,
       part: null,
     };
-    const signed = signCommand(command, signers.map((it) => it.key));
+    const signed = signCommand(
+      command,
+      signers.map((it) => it.key),
+    );
     const body = encode(SignedCommand, signed);
-    const ask = { method: 'POST', target: '/v1/commands', body, bytesMax: LIMITS.RECEIPT_BYTES_MAX, patienceMs: DECISION_MS } as const;
+    const ask = {
+      method: 'POST',
+      target: '/v1/commands',
+      body,
+      bytesMax: LIMITS.RECEIPT_BYTES_MAX,
+      patienceMs: DECISION_MS,
+    } as const;
     const decided = await this.ask(ask, (receipt) => this.#decided(receipt, signed));
     this.#note(decided.verified.header);
     return decided;
@@ -159,7 +188,11 @@ export class Client {
     const { verdict } = decided.verified.outcome;
     if (verdict.kind === 'accepted') return decided;
     const { kind } = verdict.value;
-    throw new RejectedError(kind, `refused by the ledger: ${kind.replaceAll('_', ' ')}; the receipt proves it`, verdict.value);
+    throw new RejectedError(
+      kind,
+      `refused by the ledger: ${kind.replaceAll('_', ' ')}; the receipt proves it`,
+      verdict.value,
+    );
   }
 
   #decided(receipt: Uint8Array, signed: SignedCommand): Decided {
@@ -239,9 +272,12 @@ export class Client {
     throw noPosition();
   }
 
-  /** How many entries a chart's log has, for whoever may not follow it: a node says of each place whether there is one. */
+  /**
+   * How many entries a chart's log has, for whoever may not follow it: a node says of each place whether there is one.
+   */
   async logCountBySearch(actor: Actor, chart: ChartId): Promise<bigint> {
-    const isThere = async (position: bigint): Promise<boolean> => (await this.#logEntry(actor, chart, position)) !== 'nothing';
+    const isThere = async (position: bigint): Promise<boolean> =>
+      (await this.#logEntry(actor, chart, position)) !== 'nothing';
     let above = 1n;
     while (await isThere(above - 1n)) above *= 2n;
     let below = above / 2n;
@@ -276,7 +312,8 @@ export class Client {
     const bytesMax = LIMITS.CHART_ESCROW_BYTES_MAX;
     return this.#firstOf(entry.custodians, async (node) => {
       const value = decode(schema, await this.nodes.ask(node, { method: 'GET', target, actor, bytesMax }), bytesMax);
-      if (!equal(digestOf(value), digest)) throw new ProofError('other_object', `${node.url} gave another object; report its operator`);
+      if (!equal(digestOf(value), digest))
+        throw new ProofError('other_object', `${node.url} gave another object; report its operator`);
       return value;
     });
   }
@@ -291,13 +328,15 @@ export class Client {
       }),
     );
     const failed = stored.filter((it) => it.status === 'rejected');
-    if (stored.length - failed.length < needed) throw failed[0]?.reason ?? new UsageError('custodians', 'the chart names too few custodians');
+    if (stored.length - failed.length < needed)
+      throw failed[0]?.reason ?? new UsageError('custodians', 'the chart names too few custodians');
   }
 
   /** The node of an organisation. */
   nodeOf(organisation: OrganisationId): Endpoint {
     const node = this.nodes.of(organisation);
-    if (node === null) throw new UsageError('no_address', `no node of organisation ${hex(organisation)} is named; add its address`);
+    if (node === null)
+      throw new UsageError('no_address', `no node of organisation ${hex(organisation)} is named; add its address`);
     return node;
   }
 
@@ -402,7 +441,11 @@ function pageOf(actor: Actor, chart: ChartId, from: bigint, limit: number): Ask 
 }
 
 function isSameOutcome(one: Outcome, other: Outcome): boolean {
-  return equal(one.command, other.command) && one.location.height === other.location.height && one.location.index === other.location.index;
+  return (
+    equal(one.command, other.command) &&
+    one.location.height === other.location.height &&
+    one.location.index === other.location.index
+  );
 }
 
 /** Whether a node refused because of who asks. */
@@ -412,7 +455,12 @@ export function isForbidden(error: unknown): boolean {
 
 function mayPass(error: unknown): boolean {
   if (error instanceof NodeError) return error.mayPass;
-  return error instanceof KeepwellError && !(error instanceof UsageError) && error.code !== 'fork' && error.code !== 'contradicts';
+  return (
+    error instanceof KeepwellError &&
+    !(error instanceof UsageError) &&
+    error.code !== 'fork' &&
+    error.code !== 'contradicts'
+  );
 }
 
 /** Whether a node may only be late, so that the same one may answer soon. */

@@ -3,7 +3,8 @@
  *
  * # Invariants
  *
- * * Each signer's signature is over the digest of the same bytes: command, chain, id, window and the list of all signers.
+ * * Each signer's signature is over the digest of the same bytes: command, chain, id, window and the list of all
+ *   signers.
  * * A `record.add` counts as verified only with every acknowledgement of custody in it.
  *
  * Not here: whether the keys are the signers'. The ledger checks that when it decides.
@@ -16,8 +17,22 @@ import { digest } from './hash.js';
 import { LIMITS } from './limits.js';
 import { type SigningKey, verify as verifySignature } from './sign.js';
 import {
-  BlockTime, ChainId, ChartId, Command, CommandDigest, CommandId, CustodyStatement, Digest, Entry, Genesis, Party, Payload,
-  RecordAdd, RecordId, SignedCommand, ValidatorSet,
+  BlockTime,
+  ChainId,
+  ChartId,
+  Command,
+  CommandDigest,
+  CommandId,
+  CustodyStatement,
+  Digest,
+  Entry,
+  Genesis,
+  Party,
+  Payload,
+  RecordAdd,
+  RecordId,
+  SignedCommand,
+  ValidatorSet,
 } from './types.js';
 
 const SIGNATURE_DOMAIN = 'keepwell/command/signature/v1';

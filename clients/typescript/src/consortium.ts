@@ -1,4 +1,6 @@
-/** What a client knows before it asks anyone: the genesis file, the hand-overs since, and all that follows from them. */
+/**
+ * What a client knows before it asks anyone: the genesis file, the hand-overs since, and all that follows from them.
+ */
 
 import { hex } from './bytes.js';
 import { ProofError } from './errors.js';
@@ -49,4 +51,3 @@ function checkGenesis({ validators, committee }: Genesis): void {
   const text = 'the genesis file names a release key twice, or a committee that does not fit its validators';
   throw new ProofError('genesis', `${text}; get the consortium's own file`);
 }
-

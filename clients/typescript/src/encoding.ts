@@ -368,10 +368,17 @@ export function struct<F extends Fields>(fields: F): Schema<Struct<F>> {
   return {
     write(out, value) {
       const values = entries.map(([name]) => value[name]);
-      writeFields(out, entries.map(([, schema]) => schema), values);
+      writeFields(
+        out,
+        entries.map(([, schema]) => schema),
+        values,
+      );
     },
     read(input) {
-      const values = readFields(input, entries.map(([, schema]) => schema));
+      const values = readFields(
+        input,
+        entries.map(([, schema]) => schema),
+      );
       return Object.fromEntries(entries.map(([name], at) => [name, values[at]])) as Struct<F>;
     },
   };

@@ -178,7 +178,8 @@ export class TooFewShares extends UsageError {
 
 /** What an escrow whose dealer is at fault is answered with. */
 export function dealtWrongly(): ProofError {
-  const text = 'the shares are good and give no secret: the escrow was dealt wrongly, and the secret cannot be had from it';
+  const text =
+    'the shares are good and give no secret: the escrow was dealt wrongly, and the secret cannot be had from it';
   return new ProofError('dealt_wrongly', text);
 }
 

@@ -71,7 +71,10 @@ export function seedsDigest(sealed: SealedSeeds): Digest {
 
 /** The digest of the seeds that a rotation seals to the remaining grantees, in ascending order of grants. */
 export function seedTableDigest(lines: readonly { readonly grant: GrantId; readonly seeds: Digest }[]): Digest {
-  return digest('keepwell/grant/table/v1', lines.flatMap(({ grant, seeds }) => [grant, seeds]));
+  return digest(
+    'keepwell/grant/table/v1',
+    lines.flatMap(({ grant, seeds }) => [grant, seeds]),
+  );
 }
 
 function partsOf({ chain, chart, grant, terms }: GrantBinding): Uint8Array[] {
@@ -82,6 +85,8 @@ function ascend(lines: readonly SeedLine[]): boolean {
   return lines.every((line, at) => {
     const before = lines[at - 1];
     if (before === undefined) return true;
-    return before.compartment < line.compartment || (before.compartment === line.compartment && before.epoch < line.epoch);
+    return (
+      before.compartment < line.compartment || (before.compartment === line.compartment && before.epoch < line.epoch)
+    );
   });
 }

@@ -31,7 +31,14 @@ import type { SeedSource } from './reading.js';
 import { type SealingKey, SealingPublic } from './seal.js';
 import type { ChartEntry } from './state.js';
 import {
-  type ChartId, Digest, GrantId, type GrantTerms, type MemberId, type Payload, type RefusalReason, type RequestId,
+  type ChartId,
+  Digest,
+  GrantId,
+  type GrantTerms,
+  type MemberId,
+  type Payload,
+  type RefusalReason,
+  type RequestId,
 } from './types.js';
 import { verifyReceipt } from './verify.js';
 import type { ChartKeyring } from './wallet.js';
@@ -116,7 +123,9 @@ export async function seedsOf(
   return { epochSeed: (compartment, epoch) => seedAt(seeds, compartment, epoch) };
 }
 
-/** The terms that were signed first, out of the receipt of the command that gave the grant: a later limit changes them. */
+/**
+ * The terms that were signed first, out of the receipt of the command that gave the grant: a later limit changes them.
+ */
 async function signedTerms(
   client: Client,
   actor: Actor,
@@ -128,7 +137,10 @@ async function signedTerms(
     const of = chartOf(payload);
     const given = givenBy(payload);
     if (of === null || !equal(of, chart) || given === null || !equal(given.grant, grant)) {
-      throw new ProofError('other_entry', `the receipt for position ${position} of the log is not of this grant; ask another node`);
+      throw new ProofError(
+        'other_entry',
+        `the receipt for position ${position} of the log is not of this grant; ask another node`,
+      );
     }
     return given.terms;
   });
@@ -155,7 +167,8 @@ async function handOverSeeds(
 ): Promise<Digest> {
   if (terms.effect === 'deny') return NO_SEEDS;
   if (terms.grantee.kind !== 'member') {
-    if (key !== null) throw new UsageError('grantee_key', 'nobody holds one key for a role, an organisation, a team or everyone');
+    if (key !== null)
+      throw new UsageError('grantee_key', 'nobody holds one key for a role, an organisation, a team or everyone');
     return NO_SEEDS;
   }
   if (key === null) throw new UsageError('grantee_key', "a grant to a member takes the member's public key");
@@ -171,12 +184,21 @@ async function handOverSeeds(
 async function checkKey(client: Client, actor: Actor, member: MemberId, key: SealingPublic): Promise<void> {
   const { sealing } = await client.member(actor, member);
   if (equal(sealing, key.digest())) return;
-  throw new UsageError('other_grantee_key', 'the key is not the one that the ledger has for this member; fetch it again');
+  throw new UsageError(
+    'other_grantee_key',
+    'the key is not the one that the ledger has for this member; fetch it again',
+  );
 }
 
 /** The seeds of every epoch so far of these compartments. */
 function seedsWithin(keyring: ChartKeyring, { epochs }: ChartEntry, compartments: readonly number[]): Seed[] {
-  return compartments.flatMap((compartment) =>
-    Array.from({ length: epochs[compartment]! + 1 }, (_, epoch) => ({ compartment, epoch, seed: keyring.epochSeed(compartment, epoch) })),
-  ).filter((it): it is Seed => it.seed !== null);
+  return compartments
+    .flatMap((compartment) =>
+      Array.from({ length: epochs[compartment]! + 1 }, (_, epoch) => ({
+        compartment,
+        epoch,
+        seed: keyring.epochSeed(compartment, epoch),
+      })),
+    )
+    .filter((it): it is Seed => it.seed !== null);
 }

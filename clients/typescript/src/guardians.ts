@@ -20,7 +20,16 @@
 import { decode, encode } from './encoding.js';
 import { UsageError } from './errors.js';
 import {
-  type Context, Share, TooFewShares, dealEscrow, dealtWrongly, isGood, noSuchHolder, openHanded, openShare, recover,
+  type Context,
+  Share,
+  TooFewShares,
+  dealEscrow,
+  dealtWrongly,
+  isGood,
+  noSuchHolder,
+  openHanded,
+  openShare,
+  recover,
 } from './escrow.js';
 import { digest } from './hash.js';
 import { LIMITS } from './limits.js';
@@ -54,7 +63,12 @@ export function dealGuardians(
   // Nobody holds the groups' own keys: each share of the outer escrow is shared out again at once.
   const keys = groups.map(() => SealingKey.generate());
   const whole = contextOf(binding, 0);
-  const outer = dealEscrow(whole, secret, groupsMin, keys.map((key) => key.publicKey()));
+  const outer = dealEscrow(
+    whole,
+    secret,
+    groupsMin,
+    keys.map((key) => key.publicKey()),
+  );
   const inner = groups.map(({ threshold, guardians }, place) => {
     const share = openShare(outer, whole, place + 1, keys[place]!);
     const dealt = dealEscrow(contextOf(binding, place + 1), share.toBytes(), threshold, guardians);
@@ -97,7 +111,12 @@ export function handOver(
 }
 
 /** Opens a share with the successor's key. Whether it is a good share, the escrow tells. */
-export function openHandedShare(handed: HandedShare, binding: GuardianBinding, at: GuardianPlace, key: SealingKey): Share {
+export function openHandedShare(
+  handed: HandedShare,
+  binding: GuardianBinding,
+  at: GuardianPlace,
+  key: SealingKey,
+): Share {
   return openHanded(handed.share, key, placeOf(binding, at));
 }
 
@@ -108,8 +127,8 @@ export interface PlacedShare {
 }
 
 /**
- * The secret, from the shares of enough guardians of enough groups. A group that cannot give its share is passed over: one
- * guardian who hands over something else keeps nobody from what the others give.
+ * The secret, from the shares of enough guardians of enough groups. A group that cannot give its share is passed over:
+ * one guardian who hands over something else keeps nobody from what the others give.
  */
 export function recoverFromGuardians(
   escrow: GuardianEscrow,

@@ -1,8 +1,8 @@
 /**
  * `@keepwell/client`: Keepwell's formats and cryptography for browsers and Node.
  *
- * Start at `client.ts` (what one does), `verify.ts` (what is proven) and `types.ts` (what there is). Nothing here has been
- * reviewed by outsiders yet.
+ * Start at `client.ts` (what one does), `verify.ts` (what is proven) and `types.ts` (what there is). Nothing here has
+ * been reviewed by outsiders yet.
  *
  * @module
  */

@@ -51,8 +51,8 @@ export interface About {
 }
 
 /**
- * Argon2id (version 0x13) with an output of 32 bytes. The one of `@noble/hashes` is used where none is given; a faster one,
- * such as WebAssembly's, may stand in.
+ * Argon2id (version 0x13) with an output of 32 bytes. The one of `@noble/hashes` is used where none is given; a faster
+ * one, such as WebAssembly's, may stand in.
  */
 export type Argon2id = (passphrase: Uint8Array, salt: Uint8Array, cost: Cost) => Promise<Uint8Array> | Uint8Array;
 
@@ -60,7 +60,11 @@ export type Argon2id = (passphrase: Uint8Array, salt: Uint8Array, cost: Cost) =>
 export function decodeKeyFile(bytes: Uint8Array): KeyFile {
   const file = decode(KeyFile, bytes, FILE_BYTES_MAX);
   if (file.version !== VERSION) {
-    throw new DecodeError('version', `the key file has version ${file.version}; this program reads version ${VERSION}`, 1);
+    throw new DecodeError(
+      'version',
+      `the key file has version ${file.version}; this program reads version ${VERSION}`,
+      1,
+    );
   }
   return file;
 }
@@ -113,7 +117,10 @@ export function unlockWithOperatorKey(file: KeyFile, operatorKey: Uint8Array): U
 /** Refuses a file that holds another kind of key. */
 export function expectKind(file: KeyFile, needed: KeyKind): void {
   if (file.kind === needed) return;
-  throw new UsageError('wrong_kind', `the file holds a ${file.kind} key and a ${needed} key is needed; give the right file`);
+  throw new UsageError(
+    'wrong_kind',
+    `the file holds a ${file.kind} key and a ${needed} key is needed; give the right file`,
+  );
 }
 
 function wrongLock(needed: string): UsageError {

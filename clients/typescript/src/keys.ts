@@ -173,7 +173,10 @@ export class ClaimCode extends Secret {
   static parse(typed: string): ClaimCode {
     const digits = [...typed.replace(/[-\s]/gu, '')].map(digitOf);
     if (digits.length !== CODE_DIGITS + CHECK_DIGITS) {
-      throw new UsageError('length', `${digits.length} digits were typed and a code has 28; compare it with the printed code`);
+      throw new UsageError(
+        'length',
+        `${digits.length} digits were typed and a code has 28; compare it with the printed code`,
+      );
     }
     const mistyped = new UsageError('check', 'a digit is mistyped; compare it with the printed code');
     // The first digit has three bits; a larger one is a slip.
@@ -209,6 +212,7 @@ export class ClaimCode extends Secret {
 function digitOf(character: string): number {
   const upper = character.replace(/[a-z]/, (it) => it.toUpperCase());
   const digit = DIGITS.indexOf({ O: '0', I: '1', L: '1' }[upper] ?? upper);
-  if (digit < 0) throw new UsageError('character', `a code has no ${JSON.stringify(character)}; look at the printed code again`);
+  if (digit < 0)
+    throw new UsageError('character', `a code has no ${JSON.stringify(character)}; look at the printed code again`);
   return digit;
 }

@@ -1,5 +1,6 @@
 /**
- * Merkle trees of RFC 9162, section 2.1, over SHA-256; what a block's header commits to; a chart's log; a body's content.
+ * Merkle trees of RFC 9162, section 2.1, over SHA-256; what a block's header commits to; a chart's log; a body's
+ * content.
  *
  * ```text
  * leaf          SHA-256(0x00 ‖ data)                node   SHA-256(0x01 ‖ left ‖ right)
@@ -66,7 +67,9 @@ export function treeRoot(leaves: readonly Digest[]): Digest {
 /** The root over the peaks of a range, the highest first. */
 export function joinPeaks(peaks: readonly Digest[]): Digest {
   const last = peaks.at(-1);
-  return last === undefined ? EMPTY_TREE : peaks.slice(0, -1).reduceRight((right, left) => nodeDigest(left, right), last);
+  return last === undefined
+    ? EMPTY_TREE
+    : peaks.slice(0, -1).reduceRight((right, left) => nodeDigest(left, right), last);
 }
 
 /** Checks that `leaf` is leaf `index` of the tree of `size` leaves that has this `root`. */

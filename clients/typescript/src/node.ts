@@ -3,8 +3,8 @@
  *
  * # Invariants
  *
- * * A signed request gets a fresh id each time it is sent. A command keeps its own, and a node answers it with its first
- *   receipt, so sending it twice does what sending it once does.
+ * * A signed request gets a fresh id each time it is sent. A command keeps its own, and a node answers it with its
+ *   first receipt, so sending it twice does what sending it once does.
  * * No answer is read beyond what its kind may have, and none is waited for beyond its time.
  * * A redirect is not followed: what was signed for one node is of no use to another.
  *
@@ -129,7 +129,10 @@ export class Nodes {
 function addressOf(url: string): string {
   const parsed = URL.parse?.(url) ?? new URL(url);
   if (parsed.protocol !== 'https:' && !['localhost', '127.0.0.1', '[::1]'].includes(parsed.hostname)) {
-    throw new UsageError('not_secure', `${parsed.host} is asked through https:// alone; beyond this computer nothing is said in the open`);
+    throw new UsageError(
+      'not_secure',
+      `${parsed.host} is asked through https:// alone; beyond this computer nothing is said in the open`,
+    );
   }
   return (parsed.origin + parsed.pathname).replace(/\/+$/, '');
 }
@@ -143,7 +146,12 @@ async function read(node: Endpoint, response: Response, max: number): Promise<Ui
     len += piece.value.length;
     if (len > max) {
       await reader?.cancel();
-      throw new NodeError('too_long', `${node.url} sent more than the ${max} bytes that such an answer may have; use another node`, node.url, response.status);
+      throw new NodeError(
+        'too_long',
+        `${node.url} sent more than the ${max} bytes that such an answer may have; use another node`,
+        node.url,
+        response.status,
+      );
     }
     parts.push(piece.value);
   }

@@ -7,8 +7,8 @@
  * key file    = of the root, under the operator's key HKDF(prf, credential, salt)
  * ```
  *
- * There is one file for each passkey. It opens nothing without the passkey, so a page may keep it where it likes. Not every
- * browser and authenticator has the extension: the recovery file under a passphrase is always made as well.
+ * There is one file for each passkey. It opens nothing without the passkey, so a page may keep it where it likes. Not
+ * every browser and authenticator has the extension: the recovery file under a passphrase is always made as well.
  *
  * Not here: the dialogue with the authenticator's maker. What {@link evaluatePrf} asks is one assertion.
  */
@@ -59,8 +59,8 @@ export function passkeyKey(prf: Uint8Array, credential: Uint8Array, salt: Uint8A
 }
 
 /**
- * Asks a passkey for its PRF of a salt; for pages, since workers have no way to authenticators. Overwrite the answer once
- * the worker has it.
+ * Asks a passkey for its PRF of a salt; for pages, since workers have no way to authenticators. Overwrite the answer
+ * once the worker has it.
  */
 export async function evaluatePrf(rpId: string, credential: Uint8Array, salt: Uint8Array): Promise<Uint8Array> {
   const given = await navigator.credentials.get({
@@ -75,7 +75,10 @@ export async function evaluatePrf(rpId: string, credential: Uint8Array, salt: Ui
   const results = (given as PublicKeyCredential | null)?.getClientExtensionResults();
   const first = results?.prf?.results?.first;
   if (first === undefined) {
-    throw new UsageError('no_prf', 'this browser or authenticator has no PRF extension; use the recovery file and its passphrase');
+    throw new UsageError(
+      'no_prf',
+      'this browser or authenticator has no PRF extension; use the recovery file and its passphrase',
+    );
   }
   return new Uint8Array(ArrayBuffer.isView(first) ? first.buffer : first).slice();
 }

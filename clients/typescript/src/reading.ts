@@ -12,8 +12,8 @@
  * # Invariants
  *
  * * A record is opened only under an accepted access whose receipt was verified.
- * * An answer that its validator signed and that is wrong is dropped and names the validator; so is a capsule or a chunk,
- *   with custodian and record. Whoever is left serves.
+ * * An answer that its validator signed and that is wrong is dropped and names the validator; so is a capsule or a
+ *   chunk, with custodian and record. Whoever is left serves.
  * * What is handed out of a body is authentic, chunk by chunk; it is whole once the iteration ends.
  *
  * Not here: whether the access is allowed, which the ledger decides.
@@ -34,8 +34,16 @@ import { type RecordFacts, checkCapsule, endOf, factsOf, asksFor, shownRecord } 
 import { Collector, type ReleasedAccess } from './release.js';
 import { SealingKey } from './seal.js';
 import {
-  CapsuleAnswer, CapsuleRequest, type ChartId, OpenedPage, type OrganisationId, type Purpose, type RecordName, ReleaseAnswer,
-  ReleaseRequest, type Target,
+  CapsuleAnswer,
+  CapsuleRequest,
+  type ChartId,
+  OpenedPage,
+  type OrganisationId,
+  type Purpose,
+  type RecordName,
+  ReleaseAnswer,
+  ReleaseRequest,
+  type Target,
 } from './types.js';
 import { verifyReceipt } from './verify.js';
 
@@ -55,8 +63,7 @@ export interface SeedSource {
 
 /** What is to be opened: these records, or all in these compartments up to a position of the chart's log. */
 export type What =
-  | { readonly records: readonly RecordName[] }
-  | { readonly compartments: readonly number[]; readonly until?: bigint };
+  { readonly records: readonly RecordName[] } | { readonly compartments: readonly number[]; readonly until?: bigint };
 
 /** A wish to open. */
 export interface Opening {
@@ -175,17 +182,19 @@ class Reading {
   }
 
   /**
-   * The records that the access asks for, as a node proves them to its reader. A reader from elsewhere cannot tell whether a
-   * node kept one back; whoever may follow the log can.
+   * The records that the access asks for, as a node proves them to its reader. A reader from elsewhere cannot tell
+   * whether a node kept one back; whoever may follow the log can.
    */
   async #shown(): Promise<RecordFacts[]> {
     const { actor, chart } = this.opening;
     const found: RecordFacts[] = [];
     const end = endOf(this.target);
-    for (let from = 0n; from < end; ) {
+    for (let from = 0n; from < end;) {
       const target = `/v1/charts/${hex(chart)}/log/${this.position}/records?from=${from}`;
       const ask = { method: 'GET', target, actor, bytesMax: OPENED_PAGE_BYTES_MAX } as const;
-      const page = await this.client.ask(ask, (bytes) => this.#page(from, end, decode(OpenedPage, bytes, OPENED_PAGE_BYTES_MAX)));
+      const page = await this.client.ask(ask, (bytes) =>
+        this.#page(from, end, decode(OpenedPage, bytes, OPENED_PAGE_BYTES_MAX)),
+      );
       found.push(...page.records);
       from = page.next;
     }
@@ -193,7 +202,10 @@ class Reading {
   }
 
   #page(from: bigint, end: bigint, { next, records }: OpenedPage): { next: bigint; records: RecordFacts[] } {
-    const wrong = new ProofError('opened_page', 'the page of records does not go on where the last one ended; ask another node');
+    const wrong = new ProofError(
+      'opened_page',
+      'the page of records does not go on where the last one ended; ask another node',
+    );
     if (next <= from || next > end) throw wrong;
     let least = from;
     const facts = records.map(({ position, receipt }) => {
@@ -208,7 +220,9 @@ class Reading {
   /** The capsules of records whose key the reader holds, each from the first of its custodians that gives it. */
   async #capsules(all: readonly RecordFacts[]): Promise<Sealed[]> {
     const sealed: Sealed[] = [];
-    let waiting = all.filter((facts) => this.#hasSeed(facts)).map((facts) => ({ facts, tried: 0, error: unreadable() }));
+    let waiting = all
+      .filter((facts) => this.#hasSeed(facts))
+      .map((facts) => ({ facts, tried: 0, error: unreadable() }));
     while (waiting.length > 0) {
       const byCustodian = new Map<string, { custodian: OrganisationId; batch: typeof waiting }>();
       for (const it of waiting) {
@@ -225,7 +239,10 @@ class Reading {
       for (const { custodian, batch } of byCustodian.values()) {
         for (let at = 0; at < batch.length; at += LIMITS.RELEASE_CAPSULES_MAX) {
           const part = batch.slice(at, at + LIMITS.RELEASE_CAPSULES_MAX);
-          const answers = await this.#askCapsules(custodian, part.map((it) => it.facts));
+          const answers = await this.#askCapsules(
+            custodian,
+            part.map((it) => it.facts),
+          );
           part.forEach((it, place) => {
             const answer = answers[place]!;
             if (answer instanceof KeepwellError) {
@@ -247,17 +264,30 @@ class Reading {
   }
 
   /** Asks one custodian for capsules: for each the capsule, or what is wrong. */
-  async #askCapsules(custodian: OrganisationId, all: readonly RecordFacts[]): Promise<(SaltedCapsule | KeepwellError)[]> {
+  async #askCapsules(
+    custodian: OrganisationId,
+    all: readonly RecordFacts[],
+  ): Promise<(SaltedCapsule | KeepwellError)[]> {
     const { actor, chart } = this.opening;
     const body = encode(CapsuleRequest, { positions: all.map((it) => it.name.position) });
     const target = `/v1/charts/${hex(chart)}/capsules?access=${this.position}`;
-    const absent = new ProofError('no_capsule', 'the custodian does not have the capsule: the record was redacted and erased, or the custodian lost it');
+    const absent = new ProofError(
+      'no_capsule',
+      'the custodian does not have the capsule: the record was redacted and erased, or the custodian lost it',
+    );
     const { chain, committee } = this.client.inForce;
     return orError(async () => {
       const node = this.client.nodeOf(custodian);
-      const bytes = await this.client.nodes.ask(node, { method: 'POST', target, actor, body, bytesMax: CAPSULES_BYTES_MAX });
+      const bytes = await this.client.nodes.ask(node, {
+        method: 'POST',
+        target,
+        actor,
+        body,
+        bytesMax: CAPSULES_BYTES_MAX,
+      });
       const { capsules } = decode(CapsuleAnswer, bytes, CAPSULES_BYTES_MAX);
-      if (capsules.length !== all.length) throw new ProofError('other_object', 'the custodian gave more or fewer than was asked for');
+      if (capsules.length !== all.length)
+        throw new ProofError('other_object', 'the custodian gave more or fewer than was asked for');
       return Promise.all(
         capsules.map((given, at) =>
           given === null ? absent : orError(async () => checkCapsule(chain, chart, committee.id, all[at]!, given)),
@@ -267,8 +297,8 @@ class Reading {
   }
 
   /**
-   * Opens as many of a batch as validators release: where they refuse a batch, each half is asked for alone, down to the
-   * records that they refuse.
+   * Opens as many of a batch as validators release: where they refuse a batch, each half is asked for alone, down to
+   * the records that they refuse.
    */
   async #openBatch(batch: readonly Sealed[]): Promise<void> {
     const answer = await orError(() => this.#release(batch));
@@ -315,7 +345,12 @@ class Reading {
   }
 
   async #releaseBy(consortium: Consortium, batch: readonly Sealed[]): Promise<Uint8Array[]> {
-    const collector = new Collector(consortium.committee, this.access, batch.map((it) => it.salted), this.key);
+    const collector = new Collector(
+      consortium.committee,
+      this.access,
+      batch.map((it) => it.salted),
+      this.key,
+    );
     const body = encode(ReleaseRequest, {
       chart: this.opening.chart,
       access: this.position,
@@ -330,7 +365,10 @@ class Reading {
         if (fault !== null) last = fault;
         if (collector.isComplete) resolve();
       });
-      void Promise.all(answers).then(() => resolve(), () => resolve());
+      void Promise.all(answers).then(
+        () => resolve(),
+        () => resolve(),
+      );
     });
     await enough;
     if (!collector.isComplete && last !== null) throw last;
@@ -338,13 +376,24 @@ class Reading {
   }
 
   /** Asks the validator that has one share, and takes its answer. */
-  async #take(consortium: Consortium, collector: Collector, share: number, body: Uint8Array): Promise<KeepwellError | null> {
+  async #take(
+    consortium: Consortium,
+    collector: Collector,
+    share: number,
+    body: Uint8Array,
+  ): Promise<KeepwellError | null> {
     const releaser = consortium.releaser(share);
     if (releaser === null) return null;
     const { organisation, key } = releaser;
     const answer = await orError(async () => {
       const node = this.client.nodeOf(organisation);
-      const ask = { method: 'POST', target: '/v1/release', actor: this.opening.actor, body, bytesMax: RELEASE_BYTES_MAX } as const;
+      const ask = {
+        method: 'POST',
+        target: '/v1/release',
+        actor: this.opening.actor,
+        body,
+        bytesMax: RELEASE_BYTES_MAX,
+      } as const;
       const bytes = await patiently(() => this.client.nodes.ask(node, ask));
       const given = decode(ReleaseAnswer, bytes, RELEASE_BYTES_MAX);
       // An answer in the name of another share would put the blame on another validator.
@@ -373,12 +422,18 @@ export async function* readRecord(client: Client, actor: Actor, record: OpenedRe
 }
 
 /** The whole content of an opened record, if it has at most `bytesMax` bytes. */
-export async function readWhole(client: Client, actor: Actor, record: OpenedRecord, bytesMax: number): Promise<Uint8Array> {
+export async function readWhole(
+  client: Client,
+  actor: Actor,
+  record: OpenedRecord,
+  bytesMax: number,
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let len = 0;
   for await (const part of readRecord(client, actor, record)) {
     len += part.length;
-    if (len > bytesMax) throw new UsageError('too_long', `the record has more than ${bytesMax} bytes; read it in parts`);
+    if (len > bytesMax)
+      throw new UsageError('too_long', `the record has more than ${bytesMax} bytes; read it in parts`);
     parts.push(part);
   }
   return concat(...parts);
@@ -438,7 +493,8 @@ class BodySource {
     const target = `/v1/charts/${hex(chart)}/records/${facts.name.position}/body?access=${access}`;
     const ask = { method: 'GET', target, actor: this.actor, range: [from, until], bytesMax: until - from } as const;
     const bytes = await patiently(() => this.client.nodes.ask(this.client.nodeOf(custodian), ask));
-    if (bytes.length !== until - from) throw new ProofError('cut_off', 'the custodian gave less of the body than it has');
+    if (bytes.length !== until - from)
+      throw new ProofError('cut_off', 'the custodian gave less of the body than it has');
     this.#stretch = { from, bytes };
   }
 }

@@ -3,8 +3,8 @@
  *
  * # Invariants
  *
- * * A capsule is used only if the entry commits to it and its label is the entry's in every field. A whole foreign capsule,
- *   committed again under another record, is refused.
+ * * A capsule is used only if the entry commits to it and its label is the entry's in every field. A whole foreign
+ *   capsule, committed again under another record, is refused.
  */
 
 import { equal } from './bytes.js';
@@ -13,7 +13,18 @@ import { chartOf, payloadOf, recordIdOf, versionOf } from './commands.js';
 import { DecodeError, ProofError } from './errors.js';
 import type { SaltedCapsule } from './objects.js';
 import type {
-  ChainId, ChartId, Commitment, CommitteeId, Entry, Label, OrganisationId, Outcome, Party, RecordKind, RecordName, Target,
+  ChainId,
+  ChartId,
+  Commitment,
+  CommitteeId,
+  Entry,
+  Label,
+  OrganisationId,
+  Outcome,
+  Party,
+  RecordKind,
+  RecordName,
+  Target,
 } from './types.js';
 import type { VerifiedReceipt } from './verify.js';
 
@@ -110,11 +121,20 @@ function decodeOwn(bytes: Uint8Array): SaltedCapsule {
 }
 
 function otherCapsule(): ProofError {
-  return new ProofError('capsule', 'this is not the capsule that the ledger commits to; fetch it from another custodian');
+  return new ProofError(
+    'capsule',
+    'this is not the capsule that the ledger commits to; fetch it from another custodian',
+  );
 }
 
 /** The first field of a label that is not the ledger's. The content root is in the capsule alone. */
-function mismatch(chain: ChainId, chart: ChartId, committee: CommitteeId, facts: RecordFacts, label: Label): string | null {
+function mismatch(
+  chain: ChainId,
+  chart: ChartId,
+  committee: CommitteeId,
+  facts: RecordFacts,
+  label: Label,
+): string | null {
   const fields: readonly (readonly [string, boolean])[] = [
     ['chain', equal(label.chain, chain)],
     ['chart', equal(label.chart, chart)],

@@ -1,8 +1,8 @@
 /**
  * Release: a reader's collecting of validators' answers to one request.
  *
- * Everything is bound to one context: the chain, the digest of the access command, the digest of the reader's fresh key,
- * and the commitments of the capsules in their order.
+ * Everything is bound to one context: the chain, the digest of the access command, the digest of the reader's fresh
+ * key, and the commitments of the capsules in their order.
  *
  * # Invariants
  *
@@ -86,7 +86,10 @@ export class Collector {
 
   /** The secrets of the second lock, in the order of the capsules. */
   finish(): Uint8Array[] {
-    const locks = this.capsules.map(({ capsule }) => ({ label: encode(Label, capsule.label), ciphertext: capsule.release }));
+    const locks = this.capsules.map(({ capsule }) => ({
+      label: encode(Label, capsule.label),
+      ciphertext: capsule.release,
+    }));
     const inOrder = [...this.#verified.values()].sort((one, other) => one.share - other.share);
     return combine(this.committee, locks, inOrder);
   }
@@ -97,7 +100,11 @@ export class Collector {
     const message = digest('keepwell/release/message/v1', parts);
     blame(
       () => verify(validator, 'keepwell/release/answer/v1', message, answer.signature),
-      new ShareFault('unsigned', share, `an answer for share ${share} is not signed by its validator for this request; ask again`),
+      new ShareFault(
+        'unsigned',
+        share,
+        `an answer for share ${share} is not signed by its validator for this request; ask again`,
+      ),
     );
   }
 
@@ -105,14 +112,22 @@ export class Collector {
     const parts = [this.#context, littleEndian(share, 2)];
     return blame(
       () => open(this.reader, 'keepwell/release/share/v1', parts, { encapsulated, ciphertext }),
-      new ShareFault('sealed', share, `validator of share ${share} signed an answer that does not open; report its operator`),
+      new ShareFault(
+        'sealed',
+        share,
+        `validator of share ${share} signed an answer that does not open; report its operator`,
+      ),
     );
   }
 
   #verify(share: number, partial: Uint8Array): VerifiedPartial {
     return blame(
       () => VerifiedPartial.verify(this.committee, share, this.#points, partial, this.#context),
-      new ShareFault('proof', share, `validator of share ${share} signed a share that is not its own; report its operator`),
+      new ShareFault(
+        'proof',
+        share,
+        `validator of share ${share} signed a share that is not its own; report its operator`,
+      ),
     );
   }
 }

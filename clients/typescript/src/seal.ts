@@ -48,7 +48,10 @@ export class SealingPublic {
       if (bytes.length !== SEALING_KEY_BYTES) throw new RangeError();
       xWing.encapsulate(bytes, new Uint8Array(64));
     } catch {
-      throw new UsageError('public_key', 'the bytes are not an X-Wing public key; fetch the key sheet or the key again');
+      throw new UsageError(
+        'public_key',
+        'the bytes are not an X-Wing public key; fetch the key sheet or the key again',
+      );
     }
     return new SealingPublic(bytes.slice());
   }

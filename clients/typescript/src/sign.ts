@@ -62,7 +62,10 @@ export function verifyVote(key: PublicKey, message: Uint8Array, signature: Signa
   if (!isPoint(key)) throw badKey();
   if (!isPoint(signature.subarray(0, 32)) || !isReduced(signature.subarray(32))) throw malformed();
   if (!ed25519.verify(signature, message, key, { zip215: true })) {
-    throw new ProofError('signature', 'the signature does not fit: what was signed is not what was sent, or by another key');
+    throw new ProofError(
+      'signature',
+      'the signature does not fit: what was signed is not what was sent, or by another key',
+    );
   }
 }
 
@@ -70,7 +73,10 @@ const badKey = (): ProofError =>
   new ProofError('key', 'this is not a public key that the consortium accepts; make another key');
 const malformed = (): ProofError => new ProofError('malformed', 'the signature is malformed; sign again');
 
-/** The y coordinates of the points of small order, little endian, without the sign of x: 1, −1, 0 and the two of order 8. */
+/**
+ * The y coordinates of the points of small order, little endian, without the sign of x: 1, −1, 0 and the two of order
+ * 8.
+ */
 const SMALL_ORDER_Y = [
   `01${'00'.repeat(31)}`,
   `ec${'ff'.repeat(30)}7f`,

@@ -1,5 +1,6 @@
 /**
- * Proofs of the state, and chart's logs that are proven by them: what a node answers, checked against a certified block.
+ * Proofs of the state, and chart's logs that are proven by them: what a node answers, checked against a certified
+ * block.
  *
  * ```text
  * tip          certified, not older than two heartbeats and 5 s, not below one that was seen
@@ -7,8 +8,8 @@
  * chart's log  pages, chained from a known head to the head in the state, at its count
  * ```
  *
- * The state's database is an ordered QMDB of `commonware-storage` 2026.10.0 over a Merkle mountain range, with a bitmap of
- * what is active in chunks of 32 bytes. What is written here is its verifier for one operation:
+ * The state's database is an ordered QMDB of `commonware-storage` 2026.10.0 over a Merkle mountain range, with a
+ * bitmap of what is active in chunks of 32 bytes. What is written here is its verifier for one operation:
  *
  * ```text
  * proof       location (varint) ‖ chunk (32) ‖ leaves (varint) ‖ inactive peaks (varint) ‖ digests (varint, 32 each)
@@ -253,8 +254,8 @@ function graftedRoot(proof: OperationProof, element: Uint8Array): Digest | null 
 }
 
 /**
- * The digest of a peak, from the operation and its siblings, which stand in the order in which a walk from the left meets
- * them.
+ * The digest of a peak, from the operation and its siblings, which stand in the order in which a walk from the left
+ * meets them.
  */
 function climb(proof: OperationProof, element: Uint8Array, peak: Subtree, siblings: readonly Digest[]): Digest {
   let next = 0;
@@ -277,7 +278,13 @@ function rootOf(leaves: bigint, inactive: number, toFold: number, peaks: readonl
   const first = Math.max(1, toFold);
   const oldest = peaks.slice(1, first).reduce((folded, peak) => sha256(folded, peak), peaks[0]!);
   const rest = peaks.slice(first);
-  const folded = rest.length === 0 ? oldest : sha256(oldest, rest.reduceRight((bag, peak) => sha256(peak, bag)));
+  const folded =
+    rest.length === 0
+      ? oldest
+      : sha256(
+          oldest,
+          rest.reduceRight((bag, peak) => sha256(peak, bag)),
+        );
   const count = inactive === 0 ? [] : [bigEndian(inactive, 8)];
   return sha256(Uint8Array.of(0, 1), bigEndian(leaves, 8), ...count, folded);
 }
@@ -437,7 +444,10 @@ export class LogWalk {
 
   #checkPage(page: LogPage, log: ChartLog): void {
     if (log.count < this.known.count) {
-      throw fault('shrunk', `the log has ${log.count} entries and had ${this.known.count}: the node altered the history`);
+      throw fault(
+        'shrunk',
+        `the log has ${log.count} entries and had ${this.known.count}: the node altered the history`,
+      );
     }
     if (page.from !== this.#position) {
       const text = `a page from position ${page.from} was answered where ${this.#position} was asked for; ask another node`;
@@ -463,7 +473,10 @@ export class LogWalk {
   }
 
   #otherBefore(position: bigint): ProofError {
-    return fault('before', `the log before position ${position} is not the one that was seen: the node altered the history`);
+    return fault(
+      'before',
+      `the log before position ${position} is not the one that was seen: the node altered the history`,
+    );
   }
 }
 

@@ -76,7 +76,10 @@ export class Committee {
 }
 
 function unusableKey(): ProofError {
-  return new ProofError('committee_key', "the committee's key is not a usable point of ristretto255; get the genesis file again");
+  return new ProofError(
+    'committee_key',
+    "the committee's key is not a usable point of ristretto255; get the genesis file again",
+  );
 }
 
 function foreignShare(share: number): ProofError {
@@ -89,7 +92,11 @@ export function encapsulate(committee: Committee, label: Uint8Array): { cipherte
   const u = Group.BASE.multiply(r);
   const uSecond = committee.secondBase.multiply(r);
   const commitments = [u, uSecond, Group.BASE.multiply(k), committee.secondBase.multiply(k)];
-  const challenge = ciphertextChallenge(committee, label, commitments.map((point) => point.toBytes()));
+  const challenge = ciphertextChallenge(
+    committee,
+    label,
+    commitments.map((point) => point.toBytes()),
+  );
   const response = Scalars.create(k + challenge * r);
   const ciphertext = {
     u: Digest.of(u.toBytes()),
@@ -120,7 +127,10 @@ export class ProvenPoint {
     const wSecond = sumOf([committee.secondBase, second], [f, Scalars.neg(e)]);
     const points = [ciphertext.u, ciphertext.uSecond, w.toBytes(), wSecond.toBytes()];
     if (ciphertextChallenge(committee, label, points) !== e) {
-      throw new ProofError('ciphertext_proof', 'the second lock of the capsule was not made for this label and committee');
+      throw new ProofError(
+        'ciphertext_proof',
+        'the second lock of the capsule was not made for this label and committee',
+      );
     }
     return new ProvenPoint(u, ciphertext.u);
   }
@@ -177,9 +187,17 @@ export class VerifiedPartial {
     const z = decodeScalar(partial.response);
     if (!areAll(results) || c === null || z === null) throw malformed;
     const weights = weightsOf(context, share, points, partial.points);
-    const sum = sumOf(points.map((it) => it.point), weights);
+    const sum = sumOf(
+      points.map((it) => it.point),
+      weights,
+    );
     const resultSum = sumOf(results, weights);
-    const shown = [sum, resultSum, sumOf([key.point, Group.BASE], [Scalars.neg(c), z]), sumOf([sum, resultSum], [z, Scalars.neg(c)])];
+    const shown = [
+      sum,
+      resultSum,
+      sumOf([key.point, Group.BASE], [Scalars.neg(c), z]),
+      sumOf([sum, resultSum], [z, Scalars.neg(c)]),
+    ];
     const parts = [context, littleEndian(share, 2), key.bytes, ...shown.map((point) => point.toBytes())];
     if (scalarOf('keepwell/threshold/partial/v1', parts) !== c) {
       throw new ProofError('partial_proof', `the proof of share ${share} fails`);
@@ -210,7 +228,9 @@ function weightsOf(
   });
 }
 
-/** Combines verified partials: one secret for each (label, ciphertext), in order. All must come of one list of points. */
+/**
+ * Combines verified partials: one secret for each (label, ciphertext), in order. All must come of one list of points.
+ */
 export function combine(
   committee: Committee,
   ciphertexts: readonly { readonly label: Uint8Array; readonly ciphertext: Ciphertext }[],
@@ -255,7 +275,7 @@ function sumOf(points: readonly Point[], scalars: readonly bigint[]): Point {
 
 /** A scalar that is not 0, from 64 random bytes. */
 export function randomScalar(): bigint {
-  return fromLittleEndian(randomBytes(64)) % (ORDER - 1n) + 1n;
+  return (fromLittleEndian(randomBytes(64)) % (ORDER - 1n)) + 1n;
 }
 
 export function decodePoint(bytes: Uint8Array): Point | null {
@@ -270,4 +290,3 @@ export function decodeScalar(bytes: Uint8Array): bigint | null {
   const value = fromLittleEndian(bytes);
   return bytes.length === 32 && value < ORDER ? value : null;
 }
-

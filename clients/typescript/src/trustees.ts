@@ -1,9 +1,11 @@
 /**
- * What a chart leaves to emergencies: seeds of epochs, shared out among trustees; and a reader's collecting of their answers.
+ * What a chart leaves to emergencies: seeds of epochs, shared out among trustees; and a reader's collecting of their
+ * answers.
  *
  * # Invariants
  *
- * * Seeds of an epoch to come are in lines of their own: whoever got the epochs so far has no key to what is sealed after.
+ * * Seeds of an epoch to come are in lines of their own: whoever got the epochs so far has no key to what is sealed
+ *   after.
  * * Only a signed answer can be held against a trustee. A false share is told from a good one before it is used.
  *
  * Not here: a trustee's own side. A trustee's service is `keepwell trustee`.
@@ -37,7 +39,12 @@ export interface Left {
 }
 
 /** Shares out what a chart leaves to emergencies. */
-export function leaveToTrustees(chain: ChainId, chart: ChartId, trustees: Trustees, left: readonly Left[]): ChartEscrow {
+export function leaveToTrustees(
+  chain: ChainId,
+  chart: ChartId,
+  trustees: Trustees,
+  left: readonly Left[],
+): ChartEscrow {
   const keys = trustees.trustees.map((it) => SealingPublic.fromBytes(it.sealing));
   const lines = left.map(({ compartment, from, seeds }) => {
     const bounds = { compartment, from, until: from + seeds.length };

@@ -8,11 +8,11 @@
  *
  * # Invariants
  *
- * * No key leaves the worker but sealed: what comes back is facts of the ledger, contents of records that were opened, and
- *   files that are sealed. Opened records stand in the page as numbers.
+ * * No key leaves the worker but sealed: what comes back is facts of the ledger, contents of records that were opened,
+ *   and files that are sealed. Opened records stand in the page as numbers.
  * * The worker stores nothing. What a page stores is sealed under a passphrase or a passkey.
- * * After `idleMs` without a call the worker erases its keys and ends. One worker is one session: unlocking again takes a
- *   new one.
+ * * After `idleMs` without a call the worker erases its keys and ends. One worker is one session: unlocking again
+ *   takes a new one.
  *
  * What this does not do: a server that ships a changed page or worker takes the keys of whoever unlocks there. Pin the
  * worker's script (subresource integrity, a strict content security policy), and have its digest published.
@@ -30,7 +30,17 @@ import { type PasskeyFile, decodePasskeyFile, encodePasskeyFile, passkeyKey } fr
 import { type OpenedRecord, openRecords, readWhole } from './reading.js';
 import { type RecordFacts, factsOf } from './records.js';
 import type { SealingPublic } from './seal.js';
-import { ChartId, GrantId, type GrantTerms, OrganisationId, type Outcome, type Payload, type Purpose, type RefusalReason, RequestId } from './types.js';
+import {
+  ChartId,
+  GrantId,
+  type GrantTerms,
+  OrganisationId,
+  type Outcome,
+  type Payload,
+  type Purpose,
+  type RefusalReason,
+  RequestId,
+} from './types.js';
 import { type ChartKeyring, Wallet } from './wallet.js';
 
 /** How long a vault stays unlocked without a call, in milliseconds, where the page does not say. */
@@ -74,11 +84,19 @@ export interface ShownRecord {
 export interface VaultCalls {
   unlock(settings: Settings, key: Key): Promise<readonly ShownChart[]>;
   log(chart: string): Promise<readonly ShownLine[]>;
-  open(chart: string, positions: readonly bigint[], purpose: Purpose): Promise<{ records: readonly ShownRecord[]; withheld: readonly { position: bigint; why: string }[] }>;
+  open(
+    chart: string,
+    positions: readonly bigint[],
+    purpose: Purpose,
+  ): Promise<{ records: readonly ShownRecord[]; withheld: readonly { position: bigint; why: string }[] }>;
   content(handle: number): Promise<Uint8Array>;
   grant(chart: string, terms: GrantTerms): Promise<{ grant: string; receipt: Uint8Array }>;
   revoke(chart: string, grant: string): Promise<{ receipt: Uint8Array }>;
-  answer(chart: string, request: string, terms: GrantTerms | RefusalReason): Promise<{ grant: string | null; receipt: Uint8Array }>;
+  answer(
+    chart: string,
+    request: string,
+    terms: GrantTerms | RefusalReason,
+  ): Promise<{ grant: string | null; receipt: Uint8Array }>;
   recoveryFile(passphrase: string): Promise<Uint8Array>;
   passkeyFile(credential: Uint8Array, salt: Uint8Array, prf: Uint8Array): Promise<Uint8Array>;
   lock(): Promise<void>;
@@ -102,7 +120,16 @@ export interface Line {
 }
 
 const METHODS: ReadonlySet<string> = new Set<keyof VaultCalls>([
-  'unlock', 'log', 'open', 'content', 'grant', 'revoke', 'answer', 'recoveryFile', 'passkeyFile', 'lock',
+  'unlock',
+  'log',
+  'open',
+  'content',
+  'grant',
+  'revoke',
+  'answer',
+  'recoveryFile',
+  'passkeyFile',
+  'lock',
 ]);
 
 /** Serves a vault, in a worker: `serveVault(self, () => self.close())`. */
@@ -124,7 +151,11 @@ export function serveVault(line: Line, end: () => void): void {
 function plainError(error: unknown): { kind: string; code: string; message: string } {
   if (error instanceof KeepwellError) return { kind: error.name, code: error.code, message: error.message };
   // What is unforeseen says nothing of what it was about.
-  return { kind: 'UsageError', code: 'unforeseen', message: 'the vault has failed; unlock again, and tell whoever runs the portal' };
+  return {
+    kind: 'UsageError',
+    code: 'unforeseen',
+    message: 'the vault has failed; unlock again, and tell whoever runs the portal',
+  };
 }
 
 /** The worker's side. */
@@ -141,7 +172,8 @@ class Session implements VaultCalls {
 
   async call(method: string, words: readonly unknown[]): Promise<unknown> {
     if (!METHODS.has(method)) throw new UsageError('method', 'the vault does nothing of this name');
-    if (method !== 'unlock' && this.#wallet === null) throw new UsageError('locked', 'the vault is locked; unlock it first');
+    if (method !== 'unlock' && this.#wallet === null)
+      throw new UsageError('locked', 'the vault is locked; unlock it first');
     this.#calls += 1;
     this.#stopTimer();
     try {
@@ -165,7 +197,10 @@ class Session implements VaultCalls {
   }
 
   async #unlock(settings: Settings, key: Key): Promise<readonly ShownChart[]> {
-    const nodes: Endpoint[] = settings.nodes.map((it) => ({ organisation: OrganisationId.of(it.organisation), url: it.url }));
+    const nodes: Endpoint[] = settings.nodes.map((it) => ({
+      organisation: OrganisationId.of(it.organisation),
+      url: it.url,
+    }));
     const client = new Client(Consortium.read(settings.genesis), nodes);
     this.#wallet = 'recovery' in key ? await Wallet.restore(key.recovery, key.passphrase) : await byPasskey(key);
     this.#client = client;
@@ -189,11 +224,15 @@ class Session implements VaultCalls {
     const { lines } = await client.log(actor, keyring.chart, keyring.known.log);
     const all = lines.map(({ position, entry, outcome }) => factsOf(position, entry, outcome));
     const wanted = all.filter((it): it is RecordFacts => it !== null && positions.includes(it.name.position));
-    if (wanted.length !== new Set(positions).size) throw new UsageError('no_record', 'no record stands at one of these positions');
+    if (wanted.length !== new Set(positions).size)
+      throw new UsageError('no_record', 'no record stands at one of these positions');
     const what = { records: wanted.map((it) => it.name) };
     const opened = await openRecords(client, { actor, chart: keyring.chart, what, purpose, seeds: keyring });
     const records = opened.records.map((record) => ({ handle: this.#keep(record), facts: record.facts }));
-    return { records, withheld: opened.withheld.map(({ facts, error }) => ({ position: facts.name.position, why: error.message })) };
+    return {
+      records,
+      withheld: opened.withheld.map(({ facts, error }) => ({ position: facts.name.position, why: error.message })),
+    };
   }
 
   async content(handle: number): Promise<Uint8Array> {
@@ -215,7 +254,11 @@ class Session implements VaultCalls {
     return { receipt };
   }
 
-  async answer(chart: string, request: string, terms: GrantTerms | RefusalReason): Promise<{ grant: string | null; receipt: Uint8Array }> {
+  async answer(
+    chart: string,
+    request: string,
+    terms: GrantTerms | RefusalReason,
+  ): Promise<{ grant: string | null; receipt: Uint8Array }> {
     const { client, keyring } = this.#of(chart);
     const id = RequestId.of(unhex(request));
     if (typeof terms === 'string') {
@@ -256,7 +299,8 @@ class Session implements VaultCalls {
   }
 
   #unlocked(): { wallet: Wallet; client: Client } {
-    if (this.#wallet === null || this.#client === null) throw new UsageError('locked', 'the vault is locked; unlock it first');
+    if (this.#wallet === null || this.#client === null)
+      throw new UsageError('locked', 'the vault is locked; unlock it first');
     return { wallet: this.#wallet, client: this.#client };
   }
 

@@ -8,14 +8,14 @@
  *
  * # Invariants
  *
- * * {@link VerifiedHeader}, {@link VerifiedReceipt} and {@link VerifiedDocument} are made here, by their checks, and nowhere
- *   else: whoever has one need not ask whether it was checked.
+ * * {@link VerifiedHeader}, {@link VerifiedReceipt} and {@link VerifiedDocument} are made here, by their checks, and
+ *   nowhere else: whoever has one need not ask whether it was checked.
  * * A validator counts once, and exactly one message is checked, that of a finalization.
- * * What is known stays: another set of validators from an epoch on than the one that is known is refused, and so is a set
- *   that should have begun before the newest one. The joint key is that of the genesis file for ever.
+ * * What is known stays: another set of validators from an epoch on than the one that is known is refused, and so is a
+ *   set that should have begun before the newest one. The joint key is that of the genesis file for ever.
  *
- * Not here: whether a header is the newest (`state_proofs.ts`). A receipt says what was decided at a height, not that it
- * still holds.
+ * Not here: whether a header is the newest (`state_proofs.ts`). A receipt says what was decided at a height, not that
+ * it still holds.
  */
 
 import { compare, concat, equal, utf8 } from './bytes.js';
@@ -27,8 +27,16 @@ import { blockId, documentLeaf, entryLeaf, leafDigest, outcomeLeaf, verifyPath }
 import { CertifiedHeader, DocumentReceipt, Handover, Receipt } from './proofs.js';
 import { verifyVote } from './sign.js';
 import {
-  type BlockId, type Certificate, type ChainId, type CommitteeKeys, type Digest, type Entry, Genesis, type Header,
-  type Outcome, ValidatorSet,
+  type BlockId,
+  type Certificate,
+  type ChainId,
+  type CommitteeKeys,
+  type Digest,
+  type Entry,
+  Genesis,
+  type Header,
+  type Outcome,
+  ValidatorSet,
 } from './types.js';
 
 const HEADER_VERSION = 1;
@@ -67,7 +75,8 @@ export class Validators {
     const founders = { since: 0n, seats, committee: genesis.committee, matching: genesis.matching };
     const epochBlocks = genesis.parameters.epochBlocks ?? LIMITS.EPOCH_BLOCKS_USUAL;
     if (!isAscending(founders) || epochBlocks < LIMITS.EPOCH_BLOCKS_MIN) {
-      const text = 'the genesis file lists no validators in ascending order of their keys, or epochs that are too short';
+      const text =
+        'the genesis file lists no validators in ascending order of their keys, or epochs that are too short';
       throw new ProofError('genesis', `${text}; get the consortium's own file`);
     }
     return new Validators(chainId(genesis), BigInt(epochBlocks), [founders]);
@@ -337,7 +346,10 @@ function checkReceipt(receipt: Receipt, validators: Validators): VerifiedReceipt
   const { entry, outcome } = receipt;
   const { header } = verified;
   if (outcome.location.height !== header.height) {
-    throw new ProofError('height', `its outcome is of height ${outcome.location.height}, its block of ${header.height}`);
+    throw new ProofError(
+      'height',
+      `its outcome is of height ${outcome.location.height}, its block of ${header.height}`,
+    );
   }
   if (outcome.time !== header.time) throw new ProofError('time', 'its outcome is of another time than its block');
   const [size, index] = [BigInt(header.entries), BigInt(outcome.location.index)];
@@ -357,13 +369,18 @@ function checkReceipt(receipt: Receipt, validators: Validators): VerifiedReceipt
 function followed(validators: Validators, handovers: readonly Handover[] | null): Validators {
   if (handovers === null) return validators;
   const advanced = validators.clone();
-  for (const handover of handovers) forged('handover', 'a hand-over in it does not hold', () => advanced.advance(handover));
+  for (const handover of handovers)
+    forged('handover', 'a hand-over in it does not hold', () => advanced.advance(handover));
   return advanced;
 }
 
 function checkVersion(given: number, known: number): void {
   if (given === known) return;
-  throw new DecodeError('version', `this is of version ${given}, and version ${known} is known here; update the program`, 1);
+  throw new DecodeError(
+    'version',
+    `this is of version ${given}, and version ${known} is known here; update the program`,
+    1,
+  );
 }
 
 /** Runs a check; a proof that does not hold says which step of the receipt it is of. */
@@ -372,6 +389,9 @@ function forged(code: string, what: string, check: () => void): void {
     check();
   } catch (error) {
     if (!(error instanceof ProofError)) throw error;
-    throw new ProofError(code, `altered or forged: ${what} (${error.message}); do not rely on it, and ask another member`);
+    throw new ProofError(
+      code,
+      `altered or forged: ${what} (${error.message}); do not rely on it, and ask another member`,
+    );
   }
 }

@@ -20,7 +20,15 @@ import { DecodeError, UsageError } from './errors.js';
 import { equal } from './bytes.js';
 import { digest } from './hash.js';
 import { ChartSecret, CompartmentMaster, EpochSeed, MemberSecret, Root } from './keys.js';
-import { type Argon2id, decodeKeyFile, encodeKeyFile, expectKind, lockWithPassphrase, unlockWithOperatorKey, unlockWithPassphrase } from './keyfile.js';
+import {
+  type Argon2id,
+  decodeKeyFile,
+  encodeKeyFile,
+  expectKind,
+  lockWithPassphrase,
+  unlockWithOperatorKey,
+  unlockWithPassphrase,
+} from './keyfile.js';
 import { LIMITS } from './limits.js';
 import type { Actor } from './node.js';
 import { ENCAPSULATED_BYTES, SealingKey, open, seal } from './seal.js';
@@ -163,7 +171,10 @@ export class ChartKeyring {
   /** Who acts with it: the chart's controller, or a proxy. */
   actor(): Actor {
     const { chart, proxy } = this.known;
-    const party = proxy === null ? ({ kind: 'controller', value: chart } as const) : ({ kind: 'proxy', value: [chart, proxy] } as const);
+    const party =
+      proxy === null
+        ? ({ kind: 'controller', value: chart } as const)
+        : ({ kind: 'proxy', value: [chart, proxy] } as const);
     return { party, key: this.#secret.signing() };
   }
 
@@ -194,7 +205,8 @@ export class ChartKeyring {
   /** Which compartment people call by this name. */
   compartment(name: string): number {
     const found = this.known.meanings.find((it) => it.name === name);
-    if (found === undefined) throw new UsageError('meaning', `this wallet does not know which compartment is ${JSON.stringify(name)}`);
+    if (found === undefined)
+      throw new UsageError('meaning', `this wallet does not know which compartment is ${JSON.stringify(name)}`);
     return found.compartment;
   }
 }

@@ -13,7 +13,19 @@ function refusedAs(code: string | readonly string[], attempt: () => unknown): vo
 }
 
 test('numbers of 64 bits are whole', () => {
-  for (const value of [0n, 23n, 24n, 255n, 256n, 65_535n, 65_536n, 0xffff_ffffn, 1n << 32n, (1n << 53n) + 1n, (1n << 64n) - 1n]) {
+  for (const value of [
+    0n,
+    23n,
+    24n,
+    255n,
+    256n,
+    65_535n,
+    65_536n,
+    0xffff_ffffn,
+    1n << 32n,
+    (1n << 53n) + 1n,
+    (1n << 64n) - 1n,
+  ]) {
     assert.equal(decode(k.u64, encode(k.u64, value), 9), value);
   }
   for (const value of [-1n, 1n << 64n, 1 as never, '1' as never]) refusedAs('number', () => encode(k.u64, value));
@@ -22,7 +34,15 @@ test('numbers of 64 bits are whole', () => {
 });
 
 test('a number has one form', () => {
-  for (const digits of ['1817', '190017', '1a00000017', '1b0000000000000017', '1900ff', '1a0000ffff', '1b00000000ffffffff']) {
+  for (const digits of [
+    '1817',
+    '190017',
+    '1a00000017',
+    '1b0000000000000017',
+    '1900ff',
+    '1a0000ffff',
+    '1b00000000ffffffff',
+  ]) {
     refusedAs('not_canonical', () => decode(k.u64, unhex(digits), 9));
   }
   for (const digits of ['1c', '1f', '38', '3900', 'f5', 'f6', '40', '60', '80', 'a0', 'c0', 'fb3ff0000000000000', '']) {

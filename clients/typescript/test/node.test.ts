@@ -35,14 +35,19 @@ test('a request is signed for its node, path and body, and anew each time', asyn
     assert.equal(init.redirect, 'error');
     assert.equal(init.credentials, 'omit');
     const header = new Headers(init.headers).get('authorization')!;
-    const bytes = Uint8Array.from(atob(header.slice(9).replaceAll('-', '+').replaceAll('_', '/')), (it) => it.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(header.slice(9).replaceAll('-', '+').replaceAll('_', '/')), (it) =>
+      it.charCodeAt(0),
+    );
     const signed = k.decode(k.SignedRequest, bytes, 2_048);
     k.verifyRequest(signed);
     assert.equal(signed.request.target, 'POST /v1/charts?x=1');
     assert.equal(signed.request.at, 1_790_000_000_000n);
     assert.deepEqual(signed.request.node, organisation);
     assert.deepEqual(signed.request.body, k.bodyDigest(k.utf8('body')));
-    assert.throws(() => k.verifyRequest({ ...signed, request: { ...signed.request, target: 'POST /v1/other' } }), k.ProofError);
+    assert.throws(
+      () => k.verifyRequest({ ...signed, request: { ...signed.request, target: 'POST /v1/other' } }),
+      k.ProofError,
+    );
     ids.add(k.hex(signed.request.id));
     return answer('ok');
   };
@@ -59,8 +64,13 @@ test('errors say whose fault it is', async () => {
   await fails('unreachable', async () => {
     throw new TypeError('fetch failed');
   });
-  await fails('timed_out', (_, init) => new Promise((_resolve, reject) => init.signal!.addEventListener('abort', () => reject(new Error('aborted')))));
-  const steering = async (): Promise<Response> => answer('{"error":"busy","fault":"node","message":"try \\u001b[2Jagain\\n\\u202e"}', 429);
+  await fails(
+    'timed_out',
+    (_, init) =>
+      new Promise((_resolve, reject) => init.signal!.addEventListener('abort', () => reject(new Error('aborted')))),
+  );
+  const steering = async (): Promise<Response> =>
+    answer('{"error":"busy","fault":"node","message":"try \\u001b[2Jagain\\n\\u202e"}', 429);
   await assert.rejects(ask(steering), (error) => {
     assert.ok(error instanceof k.NodeError && error.mayPass);
     return error.message === 'https://node.example refused: try [2Jagain (busy)';
@@ -81,9 +91,19 @@ test('an endless answer is cut off', async () => {
 
 test('nothing is said in the open beyond this computer', () => {
   for (const open of ['http://node.example', 'ftp://node.example', 'http://127.0.0.1.example.org']) {
-    assert.throws(() => nodes(async () => answer(''), open), (error) => (error as k.UsageError).code === 'not_secure', open);
+    assert.throws(
+      () => nodes(async () => answer(''), open),
+      (error) => (error as k.UsageError).code === 'not_secure',
+      open,
+    );
   }
-  assert.equal(nodes(async () => answer(''), 'https://node.example:7440/#sha256=00').endpoints[0]!.url, 'https://node.example:7440');
-  assert.equal(nodes(async () => answer(''), 'http://127.0.0.1:7440/nodes/1/').endpoints[0]!.url, 'http://127.0.0.1:7440/nodes/1');
+  assert.equal(
+    nodes(async () => answer(''), 'https://node.example:7440/#sha256=00').endpoints[0]!.url,
+    'https://node.example:7440',
+  );
+  assert.equal(
+    nodes(async () => answer(''), 'http://127.0.0.1:7440/nodes/1/').endpoints[0]!.url,
+    'http://127.0.0.1:7440/nodes/1',
+  );
   assert.throws(() => new k.Nodes(chain, []), k.UsageError);
 });

@@ -1,4 +1,7 @@
-/** Proofs of the state and of a chart's log, as a node of a pilot once answered them: good ones, and what a node could make of them. */
+/**
+ * Proofs of the state and of a chart's log, as a node of a pilot once answered them: good ones, and what a node could
+ * make of them.
+ */
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -16,7 +19,9 @@ interface Fixture {
   readonly log: string;
 }
 
-const fixture = JSON.parse(await readFile(new URL('../../test/fixtures/state.json', import.meta.url), 'utf8')) as Fixture;
+const fixture = JSON.parse(
+  await readFile(new URL('../../test/fixtures/state.json', import.meta.url), 'utf8'),
+) as Fixture;
 const validators = k.Consortium.read(k.unhex(fixture.genesis)).validators;
 const chart = k.ChartId.of(fixture.chart);
 const present: k.StateKey = { kind: 'chart', value: chart };
@@ -31,10 +36,15 @@ function checkerOf(proof: k.StateProof, ms = 0n, seen: k.TipSeen | null = null):
 }
 
 function refuses(what: string, attempt: () => unknown, ...codes: string[]): void {
-  assert.throws(attempt, (error) => error instanceof k.KeepwellError && (codes.length === 0 || codes.includes(error.code)), what);
+  assert.throws(
+    attempt,
+    (error) => error instanceof k.KeepwellError && (codes.length === 0 || codes.includes(error.code)),
+    what,
+  );
 }
 
-const flipped = (bytes: Uint8Array, at: number): Uint8Array => bytes.map((byte, place) => (place === at ? byte ^ (1 << (at % 8)) : byte));
+const flipped = (bytes: Uint8Array, at: number): Uint8Array =>
+  bytes.map((byte, place) => (place === at ? byte ^ (1 << (at % 8)) : byte));
 
 test('a value and an absence are proven, and nothing else by the same proof', () => {
   const [here, nowhere] = [proofOf(fixture.present), proofOf(fixture.absent)];
@@ -44,23 +54,42 @@ test('a value and an absence are proven, and nothing else by the same proof', ()
   refuses('another key', () => k.checkState({ kind: 'chart_log', value: chart }, here, checkerOf(here)), 'state');
   refuses('a value hidden', () => k.checkState(present, { ...here, value: null }, checkerOf(here)), 'state');
   refuses('an absence of what is there', () => k.checkState(present, nowhere, checkerOf(nowhere)), 'state');
-  refuses('a value made up', () => k.checkState(absent, { ...nowhere, value: here.value }, checkerOf(nowhere)), 'state');
+  refuses(
+    'a value made up',
+    () => k.checkState(absent, { ...nowhere, value: here.value }, checkerOf(nowhere)),
+    'state',
+  );
   refuses('a witness made by hand', () => new (k.Proven as any)(Symbol('checked'), null, proven.header), 'witness');
 });
 
 test('no byte of a proof is of no account', () => {
-  for (const [key, digits] of [[present, fixture.present], [absent, fixture.absent]] as const) {
+  for (const [key, digits] of [
+    [present, fixture.present],
+    [absent, fixture.absent],
+  ] as const) {
     const proof = proofOf(digits);
     const checker = checkerOf(proof);
     for (let at = 0; at < proof.proof.length; at += 1) {
       refuses(`byte ${at}`, () => k.checkState(key, { ...proof, proof: flipped(proof.proof, at) }, checker), 'state');
     }
     for (const len of [0, 1, 31, proof.proof.length - 1]) {
-      refuses(`${len} bytes`, () => k.checkState(key, { ...proof, proof: proof.proof.subarray(0, len) }, checker), 'state');
+      refuses(
+        `${len} bytes`,
+        () => k.checkState(key, { ...proof, proof: proof.proof.subarray(0, len) }, checker),
+        'state',
+      );
     }
-    refuses('a byte more', () => k.checkState(key, { ...proof, proof: k.concat(proof.proof, Uint8Array.of(0)) }, checker), 'state');
+    refuses(
+      'a byte more',
+      () => k.checkState(key, { ...proof, proof: k.concat(proof.proof, Uint8Array.of(0)) }, checker),
+      'state',
+    );
     for (let at = 0; proof.value !== null && at < proof.value.length; at += 1) {
-      refuses(`byte ${at} of the value`, () => k.checkState(key, { ...proof, value: flipped(proof.value!, at) }, checker), 'state');
+      refuses(
+        `byte ${at} of the value`,
+        () => k.checkState(key, { ...proof, value: flipped(proof.value!, at) }, checker),
+        'state',
+      );
     }
   }
 });
@@ -69,7 +98,13 @@ test('absurd numbers in a proof take neither time nor memory', () => {
   const proof = proofOf(fixture.present);
   const huge = k.unhex('ffffffffffffffffff01');
   const whole = k.concat(huge, new Uint8Array(32).fill(0xff), huge, huge, huge, new Uint8Array(4_096));
-  const many = k.concat(Uint8Array.of(5), new Uint8Array(32).fill(0xff), k.unhex('ffffffffffffffff3f'), Uint8Array.of(62, 255, 1), new Uint8Array(9_000));
+  const many = k.concat(
+    Uint8Array.of(5),
+    new Uint8Array(32).fill(0xff),
+    k.unhex('ffffffffffffffff3f'),
+    Uint8Array.of(62, 255, 1),
+    new Uint8Array(9_000),
+  );
   for (const made of [huge, whole, many, new Uint8Array(60_000).fill(0xff), new Uint8Array(60_000)]) {
     refuses('absurd', () => k.checkState(present, { ...proof, proof: made }, checkerOf(proof)), 'state');
   }
@@ -105,10 +140,17 @@ test('a log is believed whole or not at all', () => {
   refuses('one twice', () => walked({ entries: [...entries, entries[0]!] }), 'too_many');
   refuses('begun elsewhere', () => walked({ from: from - 1n }), 'from');
   refuses('another past', () => walked({ before: k.EMPTY_LOG }), 'head');
-  refuses('the log of another chart', () => walked({}, k.LogWalk.from(k.ChartId.of(new Uint8Array(32)), from)), 'state');
+  refuses(
+    'the log of another chart',
+    () => walked({}, k.LogWalk.from(k.ChartId.of(new Uint8Array(32)), from)),
+    'state',
+  );
   const denied = entries.map((it) => ({ ...it, outcome: { ...it.outcome, time: it.outcome.time + 1n } }));
   refuses('an outcome changed', () => walked({ entries: denied }), 'head');
-  const moved = entries.map((it) => ({ ...it, outcome: { ...it.outcome, command: k.CommandDigest.of(new Uint8Array(32)) } }));
+  const moved = entries.map((it) => ({
+    ...it,
+    outcome: { ...it.outcome, command: k.CommandDigest.of(new Uint8Array(32)) },
+  }));
   refuses('an entry that is not the one decided', () => walked({ entries: moved }), 'other_entry');
   const known = { count: from + BigInt(entries.length) + 1n, head: log!.mark.head };
   refuses('shorter than it was', () => walked({}, k.LogWalk.after(chart, known)), 'shrunk');

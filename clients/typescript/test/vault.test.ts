@@ -12,9 +12,8 @@ const CREDENTIAL = k.utf8('a passkey');
 const CHEAP = { passphrase: 'correct horse battery staple' };
 
 /** Two ends of a line, and all that went over it. */
-function line(t: TestContext): { page: k.Line; worker: k.Line; sent: unknown[] } {
+function line(): { page: k.Line; worker: k.Line; sent: unknown[]; close(): void } {
   const { port1, port2 } = new MessageChannel();
-  t.after(() => port1.close());
   const sent: unknown[] = [];
   const end = (port: MessagePort): k.Line => ({
     postMessage: (message) => (sent.push(message), port.postMessage(message)),
@@ -23,7 +22,7 @@ function line(t: TestContext): { page: k.Line; worker: k.Line; sent: unknown[] }
       port.start();
     },
   });
-  return { page: end(port1), worker: end(port2), sent };
+  return { page: end(port1), worker: end(port2), sent, close: () => port1.close() };
 }
 
 async function settings(idleMs?: number): Promise<k.Settings> {
@@ -48,12 +47,17 @@ async function wallet(): Promise<{ wallet: k.Wallet; recovery: Uint8Array }> {
 }
 
 function started(t: TestContext): { vault: k.Vault; sent: unknown[]; locked: Promise<void>; ended: () => boolean } {
-  const { page, worker, sent } = line(t);
+  const { page, worker, sent, close } = line();
   let hasEnded = false;
   k.serveVault(worker, () => (hasEnded = true));
   let tell = (): void => undefined;
   const locked = new Promise<void>((resolve) => (tell = resolve));
   const vault = new k.Vault(page, tell);
+  // A vault that stays unlocked keeps its clock.
+  t.after(async () => {
+    if (!vault.isLocked) await vault.call('lock').catch(() => undefined);
+    close();
+  });
   return { vault, sent, locked, ended: () => hasEnded };
 }
 
@@ -77,7 +81,10 @@ test('a vault unlocks, says no secret, and locks', async (t) => {
   await assert.rejects(vault.call('log', k.hex(CHART)), has('locked'));
   await assert.rejects(vault.call('unlock', await settings(), { recovery, passphrase: 'wrong' }), has('wrong'));
   const charts = await vault.call('unlock', await settings(), { recovery, ...CHEAP });
-  assert.deepEqual(charts.map((it) => it.chart), [k.hex(CHART)]);
+  assert.deepEqual(
+    charts.map((it) => it.chart),
+    [k.hex(CHART)],
+  );
   await assert.rejects(vault.call('unlock', await settings(), { recovery, ...CHEAP }), has('unlocked'));
   await assert.rejects(vault.call('content', 1), has('handle'));
   const anything = vault.call.bind(vault) as unknown as (...words: unknown[]) => Promise<unknown>;
@@ -109,9 +116,15 @@ test('a passkey opens its own file', async (t) => {
   const [salt, prf] = [k.newSalt(), k.randomBytes(32)];
   const file = await vault.call('passkeyFile', CREDENTIAL, salt, prf.slice());
   const other = started(t);
-  await assert.rejects(other.vault.call('unlock', await settings(), { passkey: file, prf: k.randomBytes(32) }), has('wrong'));
+  await assert.rejects(
+    other.vault.call('unlock', await settings(), { passkey: file, prf: k.randomBytes(32) }),
+    has('wrong'),
+  );
   const charts = await other.vault.call('unlock', await settings(), { passkey: file, prf });
   assert.equal(charts.length, 1);
   assert.ok(!k.hex(file).includes(k.hex(made.rootBytes())));
-  await assert.rejects(started(t).vault.call('unlock', await settings(), { passkey: file.subarray(1), prf }), k.KeepwellError);
+  await assert.rejects(
+    started(t).vault.call('unlock', await settings(), { passkey: file.subarray(1), prf }),
+    k.KeepwellError,
+  );
 });

@@ -3,8 +3,8 @@
 // The Rust types are the definition of every format. Copying some 400 of them by hand would be the likeliest way to get
 // one wrong, and to miss one that is new; `vectors/` then hold both to the same bytes.
 //
-// It understands what those files use of Rust: structs and enums that derive minicbor's `Encode` or `Decode`, newtypes by
-// the crates' own macros, vocabularies, type aliases, and limits. It stops at what it does not understand.
+// It understands what those files use of Rust: structs and enums that derive minicbor's `Encode` or `Decode`, newtypes
+// by the crates' own macros, vocabularies, type aliases, and limits. It stops at what it does not understand.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -20,9 +20,31 @@ const CRATES_READ = [
     about: 'Values of the ledger: commands, outcomes, blocks, and what clients and nodes say to each other.',
     source: 'crates/types/src',
     modules: [
-      'id', 'time', 'access', 'anchor', 'block', 'case', 'challenge', 'chart', 'command', 'credential', 'genesis', 'grant',
-      'guardian', 'link', 'matching', 'member', 'motion', 'outcome', 'protocol', 'proxy', 'record', 'set', 'signoff',
-      'validators', 'wire',
+      'id',
+      'time',
+      'access',
+      'anchor',
+      'block',
+      'case',
+      'challenge',
+      'chart',
+      'command',
+      'credential',
+      'genesis',
+      'grant',
+      'guardian',
+      'link',
+      'matching',
+      'member',
+      'motion',
+      'outcome',
+      'protocol',
+      'proxy',
+      'record',
+      'set',
+      'signoff',
+      'validators',
+      'wire',
     ],
   },
   {
@@ -109,10 +131,12 @@ const read = (path) => readFileSync(join(CRATES, '..', path), 'utf8').replace(/#
 
 function constantsOf(text, known) {
   const found = [];
-  for (const [, name, expression] of text.matchAll(/^\s*(?:pub(?:\(crate\))? )?const ([A-Z][A-Z0-9_]*): (?:usize|u64|u32|u16|u8) =\s*([^;]*);/gm)) {
+  for (const [, name, expression] of text.matchAll(
+    /^\s*(?:pub(?:\(crate\))? )?const ([A-Z][A-Z0-9_]*): (?:usize|u64|u32|u16|u8) =\s*([^;]*);/gm,
+  )) {
     found.push([name, expression]);
   }
-  for (let again = true; again; ) {
+  for (let again = true; again;) {
     again = false;
     for (const [name, expression] of found) {
       if (known.has(name)) continue;
@@ -128,7 +152,8 @@ function constantsOf(text, known) {
 function evaluate(expression, known) {
   let text = expression
     .replace(/ as (?:usize|u64|u32)/g, '')
-    .replace(/(\d)_(?=\d)/g, '$1').replace(/(\d)_(?=\d)/g, '$1')
+    .replace(/(\d)_(?=\d)/g, '$1')
+    .replace(/(\d)_(?=\d)/g, '$1')
     .replace(/\w+::LEN/g, '32')
     .replace(/(?:\w+::)+([A-Z][A-Z0-9_]*)/g, '$1');
   for (const name of new Set(text.match(/[A-Z][A-Z0-9_]*/g) ?? [])) {
@@ -168,7 +193,7 @@ function splitTop(text) {
 /** Blanks out attributes that say nothing here: their text may have commas and brackets. */
 function withoutNoise(body) {
   let text = body;
-  for (let at; (at = text.search(/#\[(?!n\()/)) >= 0; ) text = text.slice(0, at) + text.slice(closing(text, at + 1));
+  for (let at; (at = text.search(/#\[(?!n\()/)) >= 0;) text = text.slice(0, at) + text.slice(closing(text, at + 1));
   return text;
 }
 
@@ -178,7 +203,8 @@ const withoutDoc = (text) => text.replace(/^\s*\/\/.*$/gm, '').trim();
 /** A member of a struct or a variant: `/// doc #[n(0)] pub name: Type`. */
 function fieldOf(text) {
   const bare = withoutDoc(text);
-  const [, number, rest] = /^#\[n\((\d+)\)\]\s*(?:pub )?([^]*)$/.exec(bare) ?? fail(`a field without a number: ${bare}`);
+  const [, number, rest] =
+    /^#\[n\((\d+)\)\]\s*(?:pub )?([^]*)$/.exec(bare) ?? fail(`a field without a number: ${bare}`);
   const named = /^([a-z_0-9]+)\s*:(?!:)\s*([^]*)$/.exec(rest);
   return { number: Number(number), name: named?.[1] ?? null, type: (named?.[2] ?? rest).trim(), doc: docOf(text) };
 }
@@ -190,7 +216,9 @@ function fail(what) {
 /** Docs of members hold commas; they are taken out before a body is cut, and put back. */
 function members(body) {
   const docs = [];
-  const masked = withoutNoise(body.replace(/^\s*\/\/\/.*$/gm, (line) => `\u0001${docs.push(line) - 1}\u0002`).replace(/^\s*\/\/(?!\/).*$/gm, ''));
+  const masked = withoutNoise(
+    body.replace(/^\s*\/\/\/.*$/gm, (line) => `\u0001${docs.push(line) - 1}\u0002`).replace(/^\s*\/\/(?!\/).*$/gm, ''),
+  );
   return splitTop(masked).map((part) => part.replace(/\u0001(\d+)\u0002/g, (_, at) => `${docs[at]}\n`));
 }
 
@@ -219,13 +247,18 @@ function itemsOf(text, module) {
   for (const match of text.matchAll(/^vocabulary! \{/gm)) {
     const body = text.slice(match.index, closing(text, match.index + match[0].length - 1));
     const name = /^ {4}(\w+) \{$/m.exec(body)[1];
-    const found = [...body.matchAll(/^\s*(\w+) = (\d+), "([^"]+)";/gm)].map(([, , number, word]) => [Number(number), word]);
+    const found = [...body.matchAll(/^\s*(\w+) = (\d+), "([^"]+)";/gm)].map(([, , number, word]) => [
+      Number(number),
+      word,
+    ]);
     add(name, { doc: docOf(body.split(/^ {4}\w+ \{$/m)[0]), at: match.index, words: found });
   }
   for (const [whole, doc, name, of] of text.matchAll(/((?:^\s*\/\/\/.*\n)*)^pub type (\w+) = ([^;]+);/gm)) {
     add(name, { doc: docOf(doc), at: text.indexOf(whole), alias: of.trim() });
   }
-  for (const match of text.matchAll(/((?:^\/\/\/.*\n)*)((?:^#\[[^]*?\]\n)+)^(?:pub(?:\(crate\))? )?(struct|enum) (\w+)(?:<[^>]*>)?\s*([({])/gm)) {
+  for (const match of text.matchAll(
+    /((?:^\/\/\/.*\n)*)((?:^#\[[^]*?\]\n)+)^(?:pub(?:\(crate\))? )?(struct|enum) (\w+)(?:<[^>]*>)?\s*([({])/gm,
+  )) {
     const [whole, doc, attributes, kind, name, open] = match;
     if (!/\b(?:Encode|Decode)\b/.test(attributes)) continue;
     const start = match.index + whole.length - 1;
@@ -235,7 +268,11 @@ function itemsOf(text, module) {
     if (kind === 'enum') {
       const all = members(body).map(variantOf);
       const bare = /index_only/.test(attributes);
-      add(name, { doc: docOf(doc), at, ...(bare ? { words: all.map((it) => [it.number, snake(it.name)]) } : { variants: all }) });
+      add(name, {
+        doc: docOf(doc),
+        at,
+        ...(bare ? { words: all.map((it) => [it.number, snake(it.name)]) } : { variants: all }),
+      });
     } else if (/transparent/.test(attributes)) {
       add(name, { doc: docOf(doc), at, alias: fieldsOf(body)[0].type });
     } else {
@@ -258,7 +295,15 @@ function importsOf(text) {
   };
   for (const [, tree] of text.matchAll(/^(?:pub )?use ((?:crate|keepwell_\w+|super|changing)[^;]*);/gm)) {
     if (!tree.includes(' as ') && !tree.includes('*') && !tree.includes('self')) walk([], tree.replace(/\s+/g, ' '));
-    else walk([], tree.replace(/\s+/g, ' ').replace(/\w+ as \w+/g, 'X').replace(/\bself\b/g, 'X').replace(/::\*/g, ''));
+    else
+      walk(
+        [],
+        tree
+          .replace(/\s+/g, ' ')
+          .replace(/\w+ as \w+/g, 'X')
+          .replace(/\bself\b/g, 'X')
+          .replace(/::\*/g, ''),
+      );
   }
   return found;
 }
@@ -278,7 +323,8 @@ function crateFile(crate, known, { limits, constants }) {
   for (const { items } of modules) {
     for (const item of items) {
       item.called = RENAMED[`${item.module}::${item.name}`] ?? item.name;
-      if (defined.has(item.called)) fail(`${item.called} is defined twice: name ${item.module}::${item.name} in RENAMED`);
+      if (defined.has(item.called))
+        fail(`${item.called} is defined twice: name ${item.module}::${item.name} in RENAMED`);
       defined.set(item.called, item);
     }
   }
@@ -330,7 +376,9 @@ function body(scope) {
   }
   if (item.alias !== undefined) return typeOf(scope, item.alias);
   if (item.variants !== undefined) {
-    const all = item.variants.map((it) => `${comment(it.doc, '  ')}  [${it.number}, '${snake(it.name)}', ${fields(scope, it.fields, '  ')}],\n`);
+    const all = item.variants.map(
+      (it) => `${comment(it.doc, '  ')}  [${it.number}, '${snake(it.name)}', ${fields(scope, it.fields, '  ')}],\n`,
+    );
     return `${use(scope, 'variants')}(\n${all.join('')})`;
   }
   const made = fields(scope, item.fields, '');
@@ -353,7 +401,9 @@ function fields(scope, all, indent) {
     if (types.length === 2) return `${use(scope, 'pair')}(${types.join(', ')})`;
     return fail(`${scope.item.name}: ${types.length} fields without names`);
   }
-  const lines = all.map((it) => `${comment(it.doc, `${indent}  `)}${indent}  ${camel(it.name)}: ${typeOf(scope, it.type)},\n`);
+  const lines = all.map(
+    (it) => `${comment(it.doc, `${indent}  `)}${indent}  ${camel(it.name)}: ${typeOf(scope, it.type)},\n`,
+  );
   return `${use(scope, 'struct')}({\n${lines.join('')}${indent}})`;
 }
 
@@ -439,7 +489,13 @@ function inOrder(names, needs) {
 /** A doc comment: the first paragraph, with links to Rust as plain names. */
 function comment(doc, indent = '') {
   // What Rust does with memory is of no concern here.
-  const plain = doc.replace(' Erased from memory when dropped.', '').split('\n\n')[0].replace(/\[`([^`]+)`\](?:\([^)]*\))?/g, '`$1`').replace(/\[([^\]]+)\]\([^)]*\)/g, '$1').replace(/\s+/g, ' ').trim();
+  const plain = doc
+    .replace(' Erased from memory when dropped.', '')
+    .split('\n\n')[0]
+    .replace(/\[`([^`]+)`\](?:\([^)]*\))?/g, '`$1`')
+    .replace(/\[([^\]]+)\]\([^)]*\)/g, '$1')
+    .replace(/\s+/g, ' ')
+    .trim();
   if (plain === '') return '';
   const line = `${indent}/** ${plain} */`;
   if (line.length <= 120) return `${line}\n`;
@@ -452,12 +508,31 @@ function comment(doc, indent = '') {
 }
 
 const COMBINATORS = [
-  'below', 'blob', 'bool', 'checked', 'exactly', 'fixed', 'list', 'one', 'option', 'pair', 'setOf', 'struct', 'text', 'u16',
-  'u32', 'u64', 'u8', 'unit', 'variants', 'words',
+  'below',
+  'blob',
+  'bool',
+  'checked',
+  'exactly',
+  'fixed',
+  'list',
+  'one',
+  'option',
+  'pair',
+  'setOf',
+  'struct',
+  'text',
+  'u16',
+  'u32',
+  'u64',
+  'u8',
+  'unit',
+  'variants',
+  'words',
 ];
 
 function render(crate, ordered, defined, bodies, extra, known, used) {
-  for (const text of extra.values()) for (const it of COMBINATORS) if (new RegExp(`\\b${it}\\b`).test(text)) used.add(it);
+  for (const text of extra.values())
+    for (const it of COMBINATORS) if (new RegExp(`\\b${it}\\b`).test(text)) used.add(it);
   if ([...extra.values()].some((it) => it.includes('LIMITS.'))) used.add('LIMITS');
   if (extra.has('Peaks')) used.add('Digest');
   const from = new Map();
@@ -489,11 +564,16 @@ function imported(names, from) {
 
 function limitsFile(constants) {
   const text = read('crates/types/src/limits.rs');
-  const lines = [...text.matchAll(/((?:^\/\/\/.*\n)+)^pub const ([A-Z0-9_]+): (u64|usize|u32|u8)/gm)].map(([, doc, name, type]) => {
-    const value = constants.get(name).toString().replace(/\B(?=(\d{3})+$)/g, '_');
-    // What is counted in 64 bits is compared with numbers of 64 bits.
-    return `${comment(docOf(doc), '  ')}  ${name}: ${value}${type === 'u64' ? 'n' : ''},\n`;
-  });
+  const lines = [...text.matchAll(/((?:^\/\/\/.*\n)+)^pub const ([A-Z0-9_]+): (u64|usize|u32|u8)/gm)].map(
+    ([, doc, name, type]) => {
+      const value = constants
+        .get(name)
+        .toString()
+        .replace(/\B(?=(\d{3})+$)/g, '_');
+      // What is counted in 64 bits is compared with numbers of 64 bits.
+      return `${comment(docOf(doc), '  ')}  ${name}: ${value}${type === 'u64' ? 'n' : ''},\n`;
+    },
+  );
   return `/**\n * Every limit of the ledger. Bytes are of the canonical encoding unless a line says otherwise.\n *\n * Written by \`npm run schema\` out of \`crates/types/src/limits.rs\`. Change that, not this.\n */\nexport const LIMITS = {\n${lines.join('')}} as const;\n`;
 }
 
@@ -502,7 +582,8 @@ export function files() {
   const constants = new Map();
   constantsOf(read('crates/types/src/limits.rs'), constants);
   const limits = new Map(constants);
-  for (const crate of CRATES_READ) for (const module of crate.modules) constantsOf(read(`${crate.source}/${module}.rs`), constants);
+  for (const crate of CRATES_READ)
+    for (const module of crate.modules) constantsOf(read(`${crate.source}/${module}.rs`), constants);
   for (const module of ['body', 'seal', 'padding']) constantsOf(read(`crates/crypto/src/${module}.rs`), constants);
   const made = new Map([['limits.ts', limitsFile(limits)]]);
   const known = new Map();

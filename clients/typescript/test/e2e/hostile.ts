@@ -16,7 +16,11 @@ function changed({ profile }: Patient, change: Change, seen: k.TipSeen | null = 
     const body = await change(new URL(input).pathname, bytes);
     return new Response(body as Uint8Array<ArrayBuffer>, { status: response.status });
   };
-  return new k.Client(k.Consortium.read(profile.genesis), profile.endpoints.slice(0, 1), { fetch: send, seen, ...(now ? { now } : {}) });
+  return new k.Client(k.Consortium.read(profile.genesis), profile.endpoints.slice(0, 1), {
+    fetch: send,
+    seen,
+    ...(now ? { now } : {}),
+  });
 }
 
 function flip(at: number): Change {
@@ -36,14 +40,16 @@ export async function hostile(patient: Patient, grant: string): Promise<{ refuse
       failed.push((error as Error).message);
     }
   };
-  const chartOf = (change: Change, seen: k.TipSeen | null = null, now?: () => number): Promise<unknown> => changed(patient, change, seen, now).chart(actor, chart);
+  const chartOf = (change: Change, seen: k.TipSeen | null = null, now?: () => number): Promise<unknown> =>
+    changed(patient, change, seen, now).chart(actor, chart);
 
   // A proof of the state, changed in every part of it; some are checked with all bits of one byte.
   const whole = changed(patient, (_, bytes) => bytes);
   const id = k.GrantId.of(grant);
   const entry = await whole.grant(actor, chart, id);
   if (entry === null) failed.push('the grant is not shown');
-  if ((await whole.grant(actor, chart, k.GrantId.of(k.randomBytes(16)))) !== null) failed.push('a grant that nobody gave is shown');
+  if ((await whole.grant(actor, chart, k.GrantId.of(k.randomBytes(16)))) !== null)
+    failed.push('a grant that nobody gave is shown');
   let length = 0;
   await changed(patient, (_, bytes) => ((length = bytes.length), bytes)).chart(actor, chart);
   for (let at = 0; at < length; at += 23) await refuse(`byte ${at} of a proof`, () => chartOf(flip(at)));
@@ -54,7 +60,17 @@ export async function hostile(patient: Patient, grant: string): Promise<{ refuse
   let other: Uint8Array | null = null;
   await changed(patient, (_, bytes) => (other = bytes)).grant(actor, chart, id);
   await refuse('the proof of another key', () => chartOf(() => other!), 'state', 'kind');
-  await refuse('an old tip', () => chartOf((_, bytes) => bytes, null, () => Date.now() + 40_000), 'stale', 'skew');
+  await refuse(
+    'an old tip',
+    () =>
+      chartOf(
+        (_, bytes) => bytes,
+        null,
+        () => Date.now() + 40_000,
+      ),
+    'stale',
+    'skew',
+  );
   const { height, id: block } = { height: 1n << 40n, id: k.randomBytes(32) };
   await refuse('a tip below one that was seen', () => chartOf((_, bytes) => bytes, { height, id: block }), 'behind');
 
@@ -68,7 +84,10 @@ export async function hostile(patient: Patient, grant: string): Promise<{ refuse
   const asRefused: Change = (path, bytes) => {
     if (!path.endsWith('/log')) return bytes;
     const page = k.decode(k.LogPage, bytes, bytes.length);
-    const entries = page.entries.map((it) => ({ ...it, outcome: { ...it.outcome, verdict: { kind: 'accepted' as const } } }));
+    const entries = page.entries.map((it) => ({
+      ...it,
+      outcome: { ...it.outcome, verdict: { kind: 'accepted' as const } },
+    }));
     return k.encode(k.LogPage, { ...page, entries });
   };
   await refuse('refusals hidden', () => changed(patient, asRefused).log(actor, chart), 'head');
@@ -89,7 +108,10 @@ export async function hostile(patient: Patient, grant: string): Promise<{ refuse
     if (opened.records[0] === undefined) throw opened.withheld[0]!.error;
     return k.readWhole(client, actor, opened.records[0], 1 << 24);
   };
-  const on = (part: string, change: Change): Change => (path, bytes) => (path.includes(part) ? change(path, bytes) : bytes);
+  const on =
+    (part: string, change: Change): Change =>
+    (path, bytes) =>
+      path.includes(part) ? change(path, bytes) : bytes;
   await openWith((_, bytes) => bytes);
   await refuse('shares damaged', () => openWith(on('/v1/release', flip(1_300))));
   await refuse('capsules damaged', () => openWith(on('/capsules', flip(700))), 'capsule');

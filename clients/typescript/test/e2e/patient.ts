@@ -1,6 +1,6 @@
 /**
- * What a patient does at a pilot, by the words of its arguments: `patient.js WALLET CHART open|give|revoke|hostile ...`. What
- * it prints last is JSON. `crates/cli/tests/typescript.rs` runs it.
+ * What a patient does at a pilot, by the words of its arguments: `patient.js WALLET CHART open|give|revoke|hostile
+ * ...`. What it prints last is JSON. `crates/cli/tests/typescript.rs` runs it.
  */
 
 import { readFile, writeFile } from 'node:fs/promises';
@@ -52,7 +52,9 @@ async function patientOf(folder: string, chart: string): Promise<Patient> {
 async function open({ client, keyring }: Patient, position: string, to: string): Promise<unknown> {
   const [actor, { chart }] = [keyring.actor(), keyring];
   const before = await client.log(actor, chart);
-  const found = before.lines.map((line) => k.factsOf(line.position, line.entry, line.outcome)).find((it) => it?.name.position === BigInt(position));
+  const found = before.lines
+    .map((line) => k.factsOf(line.position, line.entry, line.outcome))
+    .find((it) => it?.name.position === BigInt(position));
   if (!found) throw new Error(`no record at position ${position}`);
   const opening = { actor, chart, what: { records: [found.name] }, purpose: 'PATRQT', seeds: keyring } as const;
   const opened = await k.openRecords(client, opening);
@@ -66,11 +68,22 @@ async function open({ client, keyring }: Patient, position: string, to: string):
   const accesses = log.lines.filter((it) => k.payloadOf(it.entry).kind === 'access_open');
   const last = k.payloadOf(accesses.at(-1)!.entry);
   const purpose = last.kind === 'access_open' ? last.value.purpose : null;
-  return { purpose, accesses: accesses.length, opened: all.records.length, withheld: all.withheld.map((it) => it.error.message), faults: opened.faults.length };
+  return {
+    purpose,
+    accesses: accesses.length,
+    opened: all.records.length,
+    withheld: all.withheld.map((it) => it.error.message),
+    faults: opened.faults.length,
+  };
 }
 
 /** Grants a member a compartment for a day, and writes the receipt. */
-async function give({ profile, client, keyring }: Patient, member: string, meaning: string, to: string): Promise<unknown> {
+async function give(
+  { profile, client, keyring }: Patient,
+  member: string,
+  meaning: string,
+  to: string,
+): Promise<unknown> {
   const file = await bytesOf(join(member, 'member.key'));
   const identity = await k.MemberIdentity.open(file, { operatorKey: profile.operatorKey });
   const [grantee, key] = [identity.member, identity.sealing().publicKey()];

@@ -36,7 +36,9 @@ export async function serve(pages: Readonly<Record<string, string>>): Promise<{ 
       (text) => {
         const script = path.endsWith('.js');
         const type = script ? 'text/javascript' : 'text/plain';
-        response.writeHead(200, { ...headers, 'content-type': `${type}; charset=utf-8` }).end(script ? withPaths(text) : text);
+        response
+          .writeHead(200, { ...headers, 'content-type': `${type}; charset=utf-8` })
+          .end(script ? withPaths(text) : text);
       },
       () => response.writeHead(404, headers).end(),
     );

@@ -28,7 +28,9 @@ export function same(given: unknown, expected: unknown, what: string): void {
 
 function printed(value: unknown): string {
   if (value instanceof Uint8Array) return JSON.stringify(hex(value));
-  return JSON.stringify(value, (_, it) => (it instanceof Uint8Array ? hex(it) : typeof it === 'bigint' ? Number(it) : it));
+  return JSON.stringify(value, (_, it) =>
+    it instanceof Uint8Array ? hex(it) : typeof it === 'bigint' ? Number(it) : it,
+  );
 }
 
 /** Checks that `attempt` fails, with an error of ours: anything else would be a defect that happens to refuse. */
@@ -37,7 +39,8 @@ export async function refused(what: string, attempt: () => unknown, ...codes: re
   try {
     answer = await attempt();
   } catch (error) {
-    if (!(error instanceof KeepwellError)) throw new Error(`${what}: an error that is not ours: ${String((error as Error).stack)}`);
+    if (!(error instanceof KeepwellError))
+      throw new Error(`${what}: an error that is not ours: ${String((error as Error).stack)}`);
     if (codes.length > 0 && !codes.includes(error.code)) {
       throw new Error(`${what}: refused as ${error.code} (${error.message}), not as ${codes.join(' or ')}`);
     }

@@ -74,7 +74,11 @@ const keys = file('keys', async (v) => {
   k.verifySheet(sheet, root);
   same(k.verifyLine(chartId, sheet.lines[2]!, k.lineDigests(sheet), root).digest(), v.epoch_seeds[1].key, 'line');
   await refused('lines swapped', () => k.verifySheet({ ...sheet, lines: sheet.lines.toReversed() }, root), 'root');
-  await refused('a foreign line', () => k.verifyLine(chartId, { ...sheet.lines[2]!, epoch: 1 }, k.lineDigests(sheet), root), 'line');
+  await refused(
+    'a foreign line',
+    () => k.verifyLine(chartId, { ...sheet.lines[2]!, epoch: 1 }, k.lineDigests(sheet), root),
+    'line',
+  );
   const member = new k.MemberSecret(unhex(v.member_secret));
   same(member.signing().publicKey, v.member_signing, 'member signing');
   same(member.sealing().publicKey().digest(), v.member_sealing, 'member sealing');
@@ -82,7 +86,11 @@ const keys = file('keys', async (v) => {
   same(code.print(), v.claim_code_printed, 'claim code');
   const typed = v.claim_code_printed.toLowerCase().replaceAll('-', ' ').replaceAll('0', 'o').replaceAll('1', 'l');
   same(k.ClaimCode.parse(typed).toBytes(), v.claim_code, 'typed code');
-  same(code.signing(k.ChainId.of(v.claim_key.chain), k.ChartId.of(v.claim_key.chart)).publicKey, v.claim_key.key, 'claim key');
+  same(
+    code.signing(k.ChainId.of(v.claim_key.chain), k.ChartId.of(v.claim_key.chart)).publicKey,
+    v.claim_key.key,
+    'claim key',
+  );
   for (const { fault: name, input } of v.claim_codes_refused) await refused(name, () => k.ClaimCode.parse(input));
   chart.erase();
   await refused('an erased secret', () => chart.signing(), 'locked');
@@ -115,7 +123,11 @@ const seal = file('seal', async (v) => {
   }
   await refused('no ciphertext', () => open({ ciphertext: new Uint8Array(0) }), 'wrong_key');
   await refused('a public key cut off', () => k.SealingPublic.fromBytes(unhex(v.key).subarray(1)), 'public_key');
-  await refused('coefficients above q', () => k.SealingPublic.fromBytes(new Uint8Array(1_216).fill(0xff)), 'public_key');
+  await refused(
+    'coefficients above q',
+    () => k.SealingPublic.fromBytes(new Uint8Array(1_216).fill(0xff)),
+    'public_key',
+  );
 });
 
 const body = file('body', async (v) => {
@@ -123,7 +135,11 @@ const body = file('body', async (v) => {
   const [dataKey, record] = [unhex(v.data_key), k.RecordId.of(v.record)];
   for (const it of v.sealed) {
     same(await k.sealBody(dataKey, record, counting(it.content_bytes)), it.sealed, `${it.content_bytes} bytes sealed`);
-    same(await k.openBody(dataKey, record, unhex(it.sealed)), counting(it.content_bytes), `${it.content_bytes} bytes opened`);
+    same(
+      await k.openBody(dataKey, record, unhex(it.sealed)),
+      counting(it.content_bytes),
+      `${it.content_bytes} bytes opened`,
+    );
   }
   for (const it of v.sealed_large) {
     const sealed = await k.sealBody(dataKey, record, counting(it.content_bytes));
@@ -171,13 +187,22 @@ const locks = file('locks', async (v) => {
   same(k.hex(k.commitmentOf(resalted)) === v.commitment, false, 'the commitment of another salt');
   for (const name of ['the second lock of another capsule', 'no point in the second lock']) {
     const { input } = fault(v.capsules_refused_by_validators, name);
-    await refused(name, () => k.verifyReleaseLock(capsuleOf(input).capsule, committee), 'ciphertext_proof', 'ciphertext_malformed');
+    await refused(
+      name,
+      () => k.verifyReleaseLock(capsuleOf(input).capsule, committee),
+      'ciphertext_proof',
+      'ciphertext_malformed',
+    );
   }
-  await eachByte(unhex(v.salted_capsule), (bytes) => {
-    const changed = k.decodeSalted(bytes);
-    k.verifyReleaseLock(changed.capsule, committee);
-    return k.openCapsule(changed.capsule, k.openGrantLock(changed.capsule, key), released);
-  }, [2, 34]);
+  await eachByte(
+    unhex(v.salted_capsule),
+    (bytes) => {
+      const changed = k.decodeSalted(bytes);
+      k.verifyReleaseLock(changed.capsule, committee);
+      return k.openCapsule(changed.capsule, k.openGrantLock(changed.capsule, key), released);
+    },
+    [2, 34],
+  );
   const relabelled = k.sealCapsule(capsule.label, key.publicKey(), committee, unhex(v.data_key));
   k.verifyReleaseLock(relabelled, committee);
   same(k.decodeSalted(k.encode(k.SaltedCapsule, k.salted(relabelled))).capsule, relabelled, 'sealed here');
@@ -187,7 +212,11 @@ const locks = file('locks', async (v) => {
 });
 
 /** Tries bytes with one bit changed, but for a stretch: the salt, which the commitment on the ledger covers. */
-async function eachByte(bytes: Uint8Array, attempt: (bytes: Uint8Array) => unknown, [from, until]: readonly [number, number]): Promise<void> {
+async function eachByte(
+  bytes: Uint8Array,
+  attempt: (bytes: Uint8Array) => unknown,
+  [from, until]: readonly [number, number],
+): Promise<void> {
   for (let at = 0; at < bytes.length; at += bytes.length > 600 ? 7 : 1) {
     if (at >= from && at < until) continue;
     await refused(`byte ${at} changed`, () => attempt(flipped(bytes, at, at % 8)));
@@ -205,7 +234,12 @@ async function answers(v: Json, committee: k.Committee, salted: k.SaltedCapsule)
   for (const hexed of v.answers) {
     const answer = k.decode(k.ReleaseAnswer, unhex(hexed), 1 << 16);
     same(k.encode(k.ReleaseAnswer, answer), hexed, 'answer');
-    k.verify(k.PublicKey.of(v.release_keys[answer.share - 1]), 'keepwell/release/answer/v1', message(v, access, salted, answer), answer.signature);
+    k.verify(
+      k.PublicKey.of(v.release_keys[answer.share - 1]),
+      'keepwell/release/answer/v1',
+      message(v, access, salted, answer),
+      answer.signature,
+    );
   }
   const verify = (hexed: string, place?: number): void => {
     const answer = k.decode(k.ReleaseAnswer, unhex(hexed), 1 << 16);
@@ -223,8 +257,18 @@ async function answers(v: Json, committee: k.Committee, salted: k.SaltedCapsule)
 
 function message(v: Json, access: k.ReleasedAccess, salted: k.SaltedCapsule, answer: k.ReleaseAnswer): Uint8Array {
   same(k.commitmentOf(salted), v.commitment, 'commitment');
-  const context = k.digest('keepwell/release/context/v1', [access.chain, access.command, access.readerKey, k.commitmentOf(salted)]);
-  return k.digest('keepwell/release/message/v1', [context, k.littleEndian(answer.share, 2), answer.encapsulated, answer.sealed]);
+  const context = k.digest('keepwell/release/context/v1', [
+    access.chain,
+    access.command,
+    access.readerKey,
+    k.commitmentOf(salted),
+  ]);
+  return k.digest('keepwell/release/message/v1', [
+    context,
+    k.littleEndian(answer.share, 2),
+    answer.encapsulated,
+    answer.sealed,
+  ]);
 }
 
 const grant = file('grant', async (v) => {
@@ -233,16 +277,19 @@ const grant = file('grant', async (v) => {
   const key = new k.MemberSecret(unhex(v.member_secret)).sealing();
   const sealed = k.decodeSeeds(unhex(v.sealed));
   same(k.seedsDigest(sealed), v.digest, 'digest');
-  const shown = (seeds: readonly k.Seed[]): unknown => seeds.map(({ compartment, epoch, seed }) => ({ compartment, epoch, seed: seed.toBytes() }));
+  const shown = (seeds: readonly k.Seed[]): unknown =>
+    seeds.map(({ compartment, epoch, seed }) => ({ compartment, epoch, seed: seed.toBytes() }));
   same(shown(k.openSeeds(binding, key, sealed)), v.seeds, 'seeds');
   const again = k.sealSeeds(binding, key.publicKey(), k.openSeeds(binding, key, sealed).toReversed());
   same(shown(k.openSeeds(binding, key, again)), v.seeds, 'sealed here');
   const twice = k.openSeeds(binding, key, sealed).slice(0, 1);
   await refused('a seed twice', () => k.sealSeeds(binding, key.publicKey(), [...twice, ...twice]), 'seeds');
   await eachRefused(v.refused, {
-    'changed terms': (input) => k.openSeeds({ ...binding, terms: k.decode(k.GrantTerms, unhex(input.terms), 1 << 16) }, key, sealed),
+    'changed terms': (input) =>
+      k.openSeeds({ ...binding, terms: k.decode(k.GrantTerms, unhex(input.terms), 1 << 16) }, key, sealed),
     'another grant': (input) => k.openSeeds({ ...binding, grant: k.GrantId.of(input.grant) }, key, sealed),
-    'another grantee': (input) => k.openSeeds(binding, new k.MemberSecret(unhex(input.member_secret)).sealing(), sealed),
+    'another grantee': (input) =>
+      k.openSeeds(binding, new k.MemberSecret(unhex(input.member_secret)).sealing(), sealed),
     'seeds damaged': (input) => k.openSeeds(binding, key, k.decodeSeeds(unhex(input))),
   });
 });
@@ -290,7 +337,10 @@ const guardians = file('guardians', async (v) => {
     same(k.handedDigest(share), it.digest, 'handed digest');
     return { at: { group: it.group, place: it.place }, handed: share };
   });
-  const opened = handed.map((it: Json) => ({ at: it.at, share: k.openHandedShare(it.handed, binding, it.at, successor) }));
+  const opened = handed.map((it: Json) => ({
+    at: it.at,
+    share: k.openHandedShare(it.handed, binding, it.at, successor),
+  }));
   same(k.recoverFromGuardians(escrow, binding, opened), v.secret, 'secret');
   const [first, second, third] = opened;
   const swapped = { at: second.at, share: first.share };
@@ -299,7 +349,8 @@ const guardians = file('guardians', async (v) => {
   await eachRefused(v.refused, {
     'one group alone': () => k.recoverFromGuardians(escrow, binding, [first]),
     'one of two in a group': () => k.recoverFromGuardians(escrow, binding, [first, second]),
-    'another chart': (input) => k.recoverFromGuardians(escrow, { ...binding, chart: k.ChartId.of(input.chart) }, opened),
+    'another chart': (input) =>
+      k.recoverFromGuardians(escrow, { ...binding, chart: k.ChartId.of(input.chart) }, opened),
     "another guardian's key": () => k.handOver(escrow, binding, elsewhere, guardianKeys[0], successor.publicKey()),
     'handed at another place': (input) => k.openHandedShare(handed[1].handed, binding, input, successor),
     'handed to another successor': () => k.openHandedShare(handed[0].handed, binding, handed[0].at, guardianKeys[0]),
@@ -309,11 +360,23 @@ const guardians = file('guardians', async (v) => {
 });
 
 /** Deals, hands over and recovers without the Rust: 1 of 2 friends and 2 of 3 of a clinic's. */
-async function dealtHere(v: Json, binding: k.GuardianBinding, keys: k.SealingKey[], successor: k.SealingKey): Promise<void> {
+async function dealtHere(
+  v: Json,
+  binding: k.GuardianBinding,
+  keys: k.SealingKey[],
+  successor: k.SealingKey,
+): Promise<void> {
   const publics = keys.map((key) => key.publicKey());
-  const groups = [{ threshold: 1, guardians: publics.slice(0, 2) }, { threshold: 2, guardians: publics.slice(2) }];
+  const groups = [
+    { threshold: 1, guardians: publics.slice(0, 2) },
+    { threshold: 2, guardians: publics.slice(2) },
+  ];
   const dealt = k.decodeGuardians(k.encode(k.GuardianEscrow, k.dealGuardians(binding, unhex(v.secret), 2, groups)));
-  const shares = [[0, 0, 0], [1, 1, 3], [1, 2, 4]].map(([group, place, key]) => {
+  const shares = [
+    [0, 0, 0],
+    [1, 1, 3],
+    [1, 2, 4],
+  ].map(([group, place, key]) => {
     const at = { group: group!, place: place! };
     const handed = k.handOver(dealt, binding, at, keys[key!]!, successor.publicKey());
     return { at, share: k.openHandedShare(handed, binding, at, successor) };
@@ -329,7 +392,11 @@ const trustees = file('trustees', async (v) => {
   const escrow = k.decodeChartEscrow(unhex(v.escrow));
   same(k.chartEscrowDigest(escrow), v.digest, 'digest');
   const reader = new k.MemberSecret(unhex(v.reader_secret)).sealing();
-  const access = { chain: k.ChainId.of(v.chain), command: k.CommandDigest.of(v.access.command), readerKey: k.Digest.of(v.access.reader_key) };
+  const access = {
+    chain: k.ChainId.of(v.chain),
+    command: k.CommandDigest.of(v.access.command),
+    readerKey: k.Digest.of(v.access.reader_key),
+  };
   const opens = { access, compartments: v.compartments, epochs: v.epochs };
   const collected = (answers: readonly string[]): k.AnswerCollector => {
     const collector = new k.AnswerCollector(group, opens, escrow, reader);
@@ -338,7 +405,11 @@ const trustees = file('trustees', async (v) => {
   };
   const collector = collected(v.answers);
   same(collector.isComplete, true, 'complete');
-  same(collector.finish().map(({ compartment, epoch, seed }) => ({ compartment, epoch, seed: seed.toBytes() })), v.seeds, 'seeds');
+  same(
+    collector.finish().map(({ compartment, epoch, seed }) => ({ compartment, epoch, seed: seed.toBytes() })),
+    v.seeds,
+    'seeds',
+  );
   await refused('an answer twice', () => collected([v.answers[0], v.answers[0]]), 'duplicate');
   await eachRefused(v.refused, {
     'one trustee alone': () => collected(v.answers.slice(0, 1)).finish(),
@@ -352,19 +423,29 @@ const trustees = file('trustees', async (v) => {
 });
 
 const keyfile = file('keyfile', async (v) => {
-  const open = (file: string, passphrase: string): Promise<Uint8Array> => k.unlockWithPassphrase(k.decodeKeyFile(unhex(file)), passphrase);
+  const open = (file: string, passphrase: string): Promise<Uint8Array> =>
+    k.unlockWithPassphrase(k.decodeKeyFile(unhex(file)), passphrase);
   same(await open(v.by_passphrase, v.passphrase), v.secret, 'by passphrase');
-  same(k.unlockWithOperatorKey(k.decodeKeyFile(unhex(v.by_operator_key)), unhex(v.operator_key)), v.secret, 'by operator key');
+  same(
+    k.unlockWithOperatorKey(k.decodeKeyFile(unhex(v.by_operator_key)), unhex(v.operator_key)),
+    v.secret,
+    'by operator key',
+  );
   for (const { fault: name, input } of v.refused) await refused(name, () => open(input.file, input.passphrase));
   const about = { kind: 'root' as const, label: 'Zoë \u{1f511}', demonstration: true };
   const cheap = { memoryKib: 64, passes: 1, lanes: 1 };
   const made = k.encodeKeyFile(await k.lockWithPassphrase(about, utf8('secret'), 'pässwörd', cheap));
   same(await k.unlockWithPassphrase(k.decodeKeyFile(made), 'pässwörd'), utf8('secret'), 'locked here');
-  await refused('a weak lock for a real key', () => k.lockWithPassphrase({ ...about, demonstration: false }, utf8('s'), 'p', cheap), 'cost_too_low');
+  await refused(
+    'a weak lock for a real key',
+    () => k.lockWithPassphrase({ ...about, demonstration: false }, utf8('s'), 'p', cheap),
+    'cost_too_low',
+  );
   await refused('no passphrase', () => k.lockWithPassphrase(about, utf8('s'), '', cheap), 'empty_passphrase');
   const bytes = unhex(v.by_operator_key);
   for (let at = 0; at < bytes.length; at += 1) {
-    const attempt = (): Uint8Array => k.unlockWithOperatorKey(k.decodeKeyFile(flipped(bytes, at, at % 8)), unhex(v.operator_key));
+    const attempt = (): Uint8Array =>
+      k.unlockWithOperatorKey(k.decodeKeyFile(flipped(bytes, at, at % 8)), unhex(v.operator_key));
     await refused(`key file byte ${at}`, attempt);
   }
 });
@@ -376,4 +457,18 @@ const dealing = file('dealing', async (v) => {
   await refused('cut off', () => k.decode(k.Dealing, bytes.subarray(1), k.LIMITS.DEALING_BYTES_MAX));
 });
 
-export const CRYPTO: readonly Case[] = [hash, sign, command, keys, seal, body, locks, grant, words, guardians, trustees, keyfile, dealing];
+export const CRYPTO: readonly Case[] = [
+  hash,
+  sign,
+  command,
+  keys,
+  seal,
+  body,
+  locks,
+  grant,
+  words,
+  guardians,
+  trustees,
+  keyfile,
+  dealing,
+];

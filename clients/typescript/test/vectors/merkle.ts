@@ -11,7 +11,14 @@ function file(name: string, run: (all: readonly Line[], of: (name: string) => Ui
     async run(load) {
       const all = await lines(load, name);
       const byName = new Map(all.map((it) => [it.name, it.bytes]));
-      await run(all, (wanted) => byName.get(wanted) ?? (() => { throw new Error(`no line ${wanted}`); })());
+      await run(
+        all,
+        (wanted) =>
+          byName.get(wanted) ??
+          (() => {
+            throw new Error(`no line ${wanted}`);
+          })(),
+      );
     },
   };
 }
@@ -29,7 +36,8 @@ async function judged(line: Line, attempt: () => unknown): Promise<void> {
 const leaves = Array.from({ length: 21 }, (_, at) => k.leafDigest(k.littleEndian(at, 8)));
 
 const trees = file('trees', async (all, of) => {
-  for (let count = 0; count <= 21; count += 1) same(k.treeRoot(leaves.slice(0, count)), of(`root-of-${count}`), `root of ${count}`);
+  for (let count = 0; count <= 21; count += 1)
+    same(k.treeRoot(leaves.slice(0, count)), of(`root-of-${count}`), `root of ${count}`);
   const peaks = k.decode(k.Peaks, of('peaks-of-21'), 2_048);
   same(peaks.count, 21n, 'count');
   same(k.joinPeaks(peaks.peaks), of('root-of-21'), 'joined peaks');
@@ -42,7 +50,8 @@ const trees = file('trees', async (all, of) => {
 });
 
 async function path(it: k.InclusionPath, root: k.Digest, index: number): Promise<void> {
-  const verify = (changed = it, size = 21n, at = BigInt(index), leaf = leaves[index]!): void => k.verifyPath(changed, root, size, at, leaf);
+  const verify = (changed = it, size = 21n, at = BigInt(index), leaf = leaves[index]!): void =>
+    k.verifyPath(changed, root, size, at, leaf);
   verify();
   await refused('another size', () => verify(it, 20n), 'path_place');
   await refused('another leaf', () => verify(it, 21n, BigInt(index), leaves[(index + 1) % 21]!), 'path_root');
@@ -55,12 +64,22 @@ async function path(it: k.InclusionPath, root: k.Digest, index: number): Promise
   }
 }
 
-async function growth(it: k.ConsistencyPath, root: k.Digest, before: number, of: (name: string) => Uint8Array): Promise<void> {
+async function growth(
+  it: k.ConsistencyPath,
+  root: k.Digest,
+  before: number,
+  of: (name: string) => Uint8Array,
+): Promise<void> {
   const earlier = { size: BigInt(before), root: k.Digest.of(of(`root-of-${before}`)) };
   k.verifyGrowth(it, earlier, { size: 21n, root });
   const other = k.Digest.of(flipped(earlier.root, 1));
-  await refused('another earlier root', () => k.verifyGrowth(it, { ...earlier, root: other }, { size: 21n, root }), ...(before === 0 || before === 21 ? ['path_root'] : []));
-  if (before > 0) await refused('another later root', () => k.verifyGrowth(it, earlier, { size: 21n, root: other }), 'path_root');
+  await refused(
+    'another earlier root',
+    () => k.verifyGrowth(it, { ...earlier, root: other }, { size: 21n, root }),
+    ...(before === 0 || before === 21 ? ['path_root'] : []),
+  );
+  if (before > 0)
+    await refused('another later root', () => k.verifyGrowth(it, earlier, { size: 21n, root: other }), 'path_root');
   await refused('another size', () => k.verifyGrowth(it, { ...earlier, size: 22n }, { size: 21n, root }), 'growth');
 }
 
@@ -93,7 +112,11 @@ const receipts: Case = {
     for (let len = 0; len < good.length; len += 97) {
       await refused(`receipt of ${len} bytes`, () => k.verifyReceipt(good.subarray(0, len), validators), 'malformed');
     }
-    await refused('a witness made by hand', () => new (k.VerifiedHeader as any)(Symbol('checked'), {}, good), 'witness');
+    await refused(
+      'a witness made by hand',
+      () => new (k.VerifiedHeader as any)(Symbol('checked'), {}, good),
+      'witness',
+    );
   },
 };
 
@@ -117,7 +140,8 @@ const handovers: Case = {
     same(followed.inForce(1n).since, 0n, 'in force before');
     same(followed.inForce(9n).since, 2n, 'in force after');
     for (let at = 0; at < all[0]!.bytes.length; at += 3) {
-      const attempt = (): void => founders.clone().advance(k.decode(k.Handover, flipped(all[0]!.bytes, at, at % 8), k.LIMITS.HANDOVER_BYTES_MAX));
+      const attempt = (): void =>
+        founders.clone().advance(k.decode(k.Handover, flipped(all[0]!.bytes, at, at % 8), k.LIMITS.HANDOVER_BYTES_MAX));
       await refused(`hand-over byte ${at}`, attempt);
     }
   },
@@ -132,7 +156,9 @@ const documents: Case = {
     for (const line of all) await judged(line, () => k.verifyDocument(line.bytes, validators, digest));
     const good = all[0]!.bytes;
     for (let at = 0; at < good.length; at += 1) {
-      await refused(`document receipt byte ${at}`, () => k.verifyDocument(flipped(good, at, at % 8), validators, digest));
+      await refused(`document receipt byte ${at}`, () =>
+        k.verifyDocument(flipped(good, at, at % 8), validators, digest),
+      );
     }
   },
 };

@@ -67,7 +67,12 @@ const encodings: Case = {
 /** What is cut off, extended, too long, or written in another way, is no value. */
 async function hostile(name: string, schema: k.Schema<any>, bytes: Uint8Array): Promise<void> {
   for (let len = 0; len < bytes.length; len += 1) {
-    await refused(`${name}: ${len} bytes`, () => k.decode(schema, bytes.subarray(0, len), MAX), 'malformed', 'not_canonical');
+    await refused(
+      `${name}: ${len} bytes`,
+      () => k.decode(schema, bytes.subarray(0, len), MAX),
+      'malformed',
+      'not_canonical',
+    );
   }
   await refused(`${name}: more`, () => k.decode(schema, k.concat(bytes, Uint8Array.of(0)), MAX), 'trailing');
   await refused(`${name}: over the limit`, () => k.decode(schema, bytes, bytes.length - 1), 'too_long');
