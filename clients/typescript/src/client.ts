@@ -20,6 +20,7 @@ import { KeepwellError, NodeError, ProofError, RejectedError, UsageError } from 
 import { LIMITS } from './limits.js';
 import { type Actor, type Ask, DECISION_MS, type Endpoint, type Fetch, Nodes } from './node.js';
 import { Handover } from './proofs.js';
+import { rejectionText } from './rejection.js';
 import type { ChartEntry, GrantEntry, MemberEntry, StateKey, StateValue } from './state.js';
 import {
   type Checker,
@@ -188,11 +189,7 @@ export class Client {
     const { verdict } = decided.verified.outcome;
     if (verdict.kind === 'accepted') return decided;
     const { kind } = verdict.value;
-    throw new RejectedError(
-      kind,
-      `refused by the ledger: ${kind.replaceAll('_', ' ')}; the receipt proves it`,
-      verdict.value,
-    );
+    throw new RejectedError(kind, `refused by the ledger: ${rejectionText(verdict.value)}`, verdict.value);
   }
 
   #decided(receipt: Uint8Array, signed: SignedCommand): Decided {

@@ -41,6 +41,7 @@ export * from './verify.js';
 export * from './state_proofs.js';
 export * from './consortium.js';
 export * from './records.js';
+export * from './rejection.js';
 export * from './node.js';
 export * from './wallet.js';
 export * from './client.js';

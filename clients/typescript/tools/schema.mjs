@@ -577,6 +577,41 @@ function limitsFile(constants) {
   return `/**\n * Every limit of the ledger. Bytes are of the canonical encoding unless a line says otherwise.\n *\n * Written by \`npm run schema\` out of \`crates/types/src/limits.rs\`. Change that, not this.\n */\nexport const LIMITS = {\n${lines.join('')}} as const;\n`;
 }
 
+/**
+ * What the ledger says to people when it refuses, by kind: `{name}` stands for a field, and of a time or a compartment it is
+ * said that it is one.
+ */
+function rejectionsFile() {
+  const text = read('crates/types/src/outcome.rs');
+  const start = text.indexOf('pub enum Rejection {');
+  const body = text.slice(start, closing(text, text.indexOf('{', start)));
+  const found = [
+    ...body.matchAll(/#\[error\(\s*"((?:[^"\\]|\\.)*)"[^]*?\)\]\s*([A-Z]\w*)(\([^]*?\)|\s*\{[^]*?\})?,\n/g),
+  ];
+  const lines = found.map(([, words, name, fields]) => `  ${snake(name)}: ${quoted(placed(words, fields ?? ''))},\n`);
+  const kinds = itemsOf(text, 'outcome').find((it) => it.name === 'Rejection').variants.length;
+  if (lines.length !== kinds) fail(`${lines.length} of ${kinds} rejections have a text`);
+  return (
+    '/**\n * What the ledger says to people when it refuses.\n *\n' +
+    ' * Written by `npm run schema` out of `crates/types/src/outcome.rs`. Change that, not this.\n */\n' +
+    `export const REJECTIONS = {\n${lines.join('')}} as const;\n`
+  );
+}
+
+/** A text with the names of its fields as they are here; fields without names are counted. */
+function placed(words, fields) {
+  const typed = (name) => {
+    const type = new RegExp(`\\b${name}: (\\w+)`).exec(fields)?.[1];
+    return type === 'BlockTime' ? `{${camel(name)}:time}` : `{${camel(name)}}`;
+  };
+  return words
+    .replace(/\\\s*\n\s*/g, '')
+    .replace(/\{\}/g, '{compartment}')
+    .replace(/\{(\w+)(?::\?)?\}/g, (_, name) => (/^\d/.test(name) ? `{${name}}` : typed(name)));
+}
+
+const quoted = (text) => `'${text.replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;
+
 /** The text of each file that is written. */
 export function files() {
   const constants = new Map();
@@ -585,7 +620,10 @@ export function files() {
   for (const crate of CRATES_READ)
     for (const module of crate.modules) constantsOf(read(`${crate.source}/${module}.rs`), constants);
   for (const module of ['body', 'seal', 'padding']) constantsOf(read(`crates/crypto/src/${module}.rs`), constants);
-  const made = new Map([['limits.ts', limitsFile(limits)]]);
+  const made = new Map([
+    ['limits.ts', limitsFile(limits)],
+    ['rejections.ts', rejectionsFile()],
+  ]);
   const known = new Map();
   for (const crate of CRATES_READ) {
     const { text, names } = crateFile(crate, known, { limits, constants });

@@ -58,11 +58,18 @@ const encodings: Case = {
       const value = k.decode(schema, bytes, MAX);
       same(k.encode(schema, value), bytes, name);
       if (schema === k.Payload) seen.add(value.kind);
+      if (value.verdict?.kind === 'rejected') rejected(name, value.verdict.value);
       await hostile(name, schema, bytes);
     }
     same(seen.size, 71, 'commands with a vector');
   },
 };
+
+/** A refusal is said to people with everything that it has. */
+function rejected(name: string, rejection: k.Rejection): void {
+  const text = k.rejectionText(rejection);
+  if (/undefined|[{}]|\[object/.test(text)) throw new Error(`${name} is said as ${JSON.stringify(text)}`);
+}
 
 /** What is cut off, extended, too long, or written in another way, is no value. */
 async function hostile(name: string, schema: k.Schema<any>, bytes: Uint8Array): Promise<void> {
