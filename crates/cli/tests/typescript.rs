@@ -15,7 +15,7 @@ use std::{
 };
 
 use common::{Done, Pilot, Place, installed::said, keepwell, scratch, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../clients/typescript");
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -83,7 +83,7 @@ fn the_package_passes_its_own_tests() {
 }
 
 #[test]
-fn all_vectors_hold_in_a_worker_of_chromium() {
+fn vectors_and_a_vault_hold_in_workers_of_chromium() {
     let Some(package) = package() else { return };
     if !Path::new(CHROMIUM).exists() {
         println!("SKIPPED: there is no {CHROMIUM}");
@@ -92,6 +92,14 @@ fn all_vectors_hold_in_a_worker_of_chromium() {
     let told = run(package, "browser.js", &[CHROMIUM]);
     assert_eq!(told["failed"], Value::Array(Vec::new()), "{told}");
     assert!(told["passed"].as_u64().unwrap() > 20, "{told}");
+    // A vault refuses a wrong passphrase, locks itself, and leaves nothing in the page's stores.
+    let vault = &told["vault"];
+    assert_eq!(
+        (&vault["wrong"], &vault["afterwards"]),
+        (&json!("wrong"), &json!("locked")),
+        "{told}"
+    );
+    assert_eq!(vault["stored"], 0, "{told}");
 }
 
 #[test]

@@ -1,4 +1,8 @@
-/** Runs all vectors in a worker of Chromium: `browser.js CHROMIUM`. What it prints last is JSON. */
+/**
+ * Runs all vectors in a worker of Chromium, and a page with a vault: `browser.js CHROMIUM`. What it prints last is JSON.
+ */
+
+import { readFile } from 'node:fs/promises';
 
 import { chromium } from 'playwright-core';
 
@@ -11,7 +15,11 @@ interface Told {
   readonly error: string | null;
 }
 
-const { server, origin } = await serve({ '/': PAGE });
+const VAULT =
+  '<!doctype html><meta charset="utf-8"><title>Vault</title><script type="module" src="/dist/test/browser/page.js"></script>';
+const CEREMONY = new URL('../../../../../vectors/crypto/ceremony.json', import.meta.url);
+
+const { server, origin } = await serve({ '/': PAGE, '/vault': VAULT });
 const browser = await chromium.launch({ executablePath: process.argv[2]!, args: ['--no-sandbox'] });
 try {
   const page = await browser.newPage();
@@ -29,7 +37,11 @@ try {
       }),
   );
   const failed = told.filter((it) => it.error !== null);
-  console.log(JSON.stringify({ passed: told.length - failed.length, failed, version: browser.version() }));
+  const { genesis } = JSON.parse(await readFile(CEREMONY, 'utf8'));
+  await page.goto(`${origin}/vault`);
+  await page.waitForFunction(() => 'tour' in globalThis);
+  const vault: unknown = await page.evaluate((file) => (globalThis as any).tour(file), genesis);
+  console.log(JSON.stringify({ passed: told.length - failed.length, failed, vault, version: browser.version() }));
 } finally {
   await browser.close();
   server.close();
