@@ -13,11 +13,14 @@
  */
 
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
+import { x25519 } from '@noble/curves/ed25519.js';
 import { expand, extract } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
+import { sha3_256, shake256 } from '@noble/hashes/sha3.js';
 import { ml_kem768_x25519 as xWing } from '@noble/post-quantum/hybrid.js';
+import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';
 
-import { bigEndian, concat, randomBytes, unhex, utf8 } from './bytes.js';
+import { bigEndian, concat, erase, randomBytes, unhex, utf8 } from './bytes.js';
 import { locked, OpenError, UsageError } from './errors.js';
 import { digest } from './hash.js';
 import type { Digest } from './types.js';
@@ -98,17 +101,42 @@ export class SealingKey {
   decapsulate(encapsulated: Uint8Array): Uint8Array {
     if (this.#isErased) throw locked();
     if (encapsulated.length !== ENCAPSULATED_BYTES) throw wrongKey();
-    try {
-      return xWing.decapsulate(encapsulated, this.#seed);
-    } catch {
-      throw wrongKey();
-    }
+    return decapsulate(this.#seed, encapsulated);
   }
 
   /** Overwrites the seed. */
   erase(): void {
     this.#seed.fill(0);
     this.#isErased = true;
+  }
+}
+
+/** Bytes of an ML-KEM-768 ciphertext, which comes before the share of X25519. */
+const ML_KEM_BYTES = 1_088;
+const X_WING_LABEL = utf8('\\.//^\\');
+
+/**
+ * X-Wing's decapsulation (draft-connolly-cfrg-xwing-kem, section 5.5). It is written out because the library's own refuses
+ * a share of small order, which the draft lets pass: whoever sealed so would seal for some programs and not for others.
+ */
+function decapsulate(seed: Uint8Array, encapsulated: Uint8Array): Uint8Array {
+  const expanded = shake256(seed, { dkLen: 96 });
+  const { secretKey } = ml_kem768.keygen(expanded.subarray(0, 64));
+  const own = expanded.subarray(64);
+  const [ciphertext, share] = [encapsulated.subarray(0, ML_KEM_BYTES), encapsulated.subarray(ML_KEM_BYTES)];
+  const first = ml_kem768.decapsulate(ciphertext, secretKey);
+  const secret = sha3_256(concat(first, agreed(own, share), share, x25519.getPublicKey(own), X_WING_LABEL));
+  erase(expanded, secretKey, first);
+  return secret;
+}
+
+/** X25519 (RFC 7748), without its optional check for zeros. */
+function agreed(own: Uint8Array, share: Uint8Array): Uint8Array {
+  try {
+    return x25519.getSharedSecret(own, share);
+  } catch {
+    // The lengths are right and every share is one, so the library refuses zeros here and nothing else.
+    return new Uint8Array(32);
   }
 }
 

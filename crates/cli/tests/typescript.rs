@@ -103,7 +103,7 @@ fn vectors_and_a_vault_hold_in_workers_of_chromium() {
 }
 
 #[test]
-fn a_patient_s_browser_does_what_the_program_does() {
+fn a_patient_and_a_reader_do_with_it_what_the_program_does() {
     let Some(package) = package() else { return };
     let home = scratch();
     let mut pilot = Pilot::start(&home.path().join("pilot"));
@@ -137,9 +137,27 @@ fn a_patient_s_browser_does_what_the_program_does() {
     wait_for(read).ok();
     let written = fs::read_dir(&to).unwrap().map(|it| fs::read(it.unwrap().path()).unwrap());
     assert!(written.collect::<Vec<_>>().contains(&fs::read(&file).unwrap()));
+    let copy = dir.join("read.txt");
+    ask(&["read", &reader, grant, &position, copy.to_str().unwrap()]);
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(&file).unwrap(), "as a reader from elsewhere");
+    assert_eq!(ask(&["key", &reader])["own"], true);
     keepwell(&["verify", receipt.to_str().unwrap(), "--genesis", &place.genesis()]).ok();
     ask(&["revoke", grant]);
     read().refused(&["no grant allows this"]);
+
+    // Who asks is answered there, either way.
+    let request = || {
+        let by = ["grant", "request", "--as", &reader, "--chart", &chart, "--days", "1"];
+        let what = ["--compartment", &compartment, "--purpose", "TREAT", "--reason", "referral"];
+        keepwell(&[&by[..], &what[..]].concat()).ok()
+    };
+    request();
+    assert_eq!(ask(&["answer", "no"])["answered"], "accepted");
+    request();
+    let answered = ask(&["answer", "yes"]);
+    let by = answered["grant"].as_str().unwrap();
+    let again = dir.join("answered");
+    wait_for(|| read_by_grant(&reader, &chart, by, &compartment, &again)).ok();
 
     // What is not so, is not said to be so.
     let hostile = ask(&["hostile", grant]);

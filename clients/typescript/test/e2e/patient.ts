@@ -106,6 +106,53 @@ async function give(
   return { grant: k.hex(given.grant), compartment, height: Number(given.decided.verified.header.header.height) };
 }
 
+/** Opens a record as a member of another organisation, with the keys that a grant brought. */
+async function read(
+  { profile, client, keyring }: Patient,
+  member: string,
+  grant: string,
+  position: string,
+  to: string,
+): Promise<unknown> {
+  const file = await bytesOf(join(member, 'member.key'));
+  const identity = await k.MemberIdentity.open(file, { operatorKey: profile.operatorKey });
+  const [actor, { chart }] = [identity.actor(), keyring];
+  const reader = { actor, sealing: () => identity.sealing() };
+  const seeds = await k.seedsOf(client, reader, chart, k.GrantId.of(grant));
+  const log = await client.log(keyring.actor(), chart);
+  const line = log.lines.find((it) => it.position === BigInt(position))!;
+  const { name, compartment } = k.factsOf(line.position, line.entry, line.outcome)!;
+  const opening = { actor, chart, purpose: 'TREAT', seeds } as const;
+  const opened = await k.openRecords(client, { ...opening, what: { records: [name] } });
+  await writeFile(to, await k.readWhole(client, actor, opened.records[0]!, 1 << 24));
+  const all = await k.openRecords(client, { ...opening, what: { compartments: [compartment] } });
+  return { opened: all.records.length, withheld: all.withheld.length };
+}
+
+/** Answers the newest request in the chart: with what was asked for, or with no. */
+async function answer({ client, keyring }: Patient, how: string): Promise<unknown> {
+  const actor = keyring.actor();
+  const log = await client.log(actor, keyring.chart);
+  const asked = log.lines.map((it) => k.payloadOf(it.entry)).findLast((it) => it.kind === 'grant_request');
+  if (asked?.kind !== 'grant_request') throw new Error('nobody asks');
+  const { request, terms } = asked.value;
+  if (how === 'no') {
+    const decided = await k.refuseRequest(client, { actor, chart: keyring.chart }, request, 'not_needed');
+    return { answered: decided.verified.outcome.verdict.kind };
+  }
+  if (terms.grantee.kind !== 'member') throw new Error('asked for many');
+  const key = await k.memberKey(client, actor, terms.grantee.value);
+  return { grant: k.hex((await k.answerWithGrant(client, keyring, request, terms, key)).grant) };
+}
+
+/** Gives a grant with the key that a node has for the member, and refuses to take another's. */
+async function writeTo({ profile, client, keyring }: Patient, member: string): Promise<unknown> {
+  const file = await bytesOf(join(member, 'member.key'));
+  const identity = await k.MemberIdentity.open(file, { operatorKey: profile.operatorKey });
+  const key = await k.memberKey(client, keyring.actor(), identity.member);
+  return { own: k.equal(key.toBytes(), identity.sealing().publicKey().toBytes()) };
+}
+
 async function revoke({ client, keyring }: Patient, grant: string): Promise<unknown> {
   await k.revokeGrant(client, keyring, k.GrantId.of(grant));
   const entry = await client.grant(keyring.actor(), keyring.chart, k.GrantId.of(grant));
@@ -117,6 +164,9 @@ const COMMANDS: Record<string, (patient: Patient, ...words: string[]) => Promise
   open: open as never,
   give: give as never,
   revoke: revoke as never,
+  read: read as never,
+  answer: answer as never,
+  key: writeTo as never,
   hostile: async (patient, grant) => (await import('./hostile.js')).hostile(patient, grant!),
 };
 

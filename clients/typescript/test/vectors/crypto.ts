@@ -121,6 +121,11 @@ const seal = file('seal', async (v) => {
   for (const at of [0, 31, 500, 1_087, 1_088, 1_100]) {
     await refused(`encapsulation byte ${at}`, () => open({ encapsulated: flipped(encapsulated, at) }), 'wrong_key');
   }
+  // A share of X25519 of small order agrees on zeros, as X-Wing has it: another secret, and no error of its own.
+  const small = encapsulated.slice();
+  small.fill(0, 1_088);
+  same(key.decapsulate(small).length, 32, 'a share of small order');
+  await refused('a share of small order', () => open({ encapsulated: small }), 'wrong_key');
   await refused('no ciphertext', () => open({ ciphertext: new Uint8Array(0) }), 'wrong_key');
   await refused('a public key cut off', () => k.SealingPublic.fromBytes(unhex(v.key).subarray(1)), 'public_key');
   await refused(
