@@ -127,7 +127,9 @@ export class Nodes {
 
 /** An address without the key that may stand behind it, and without a slash at its end. */
 function addressOf(url: string): string {
-  const parsed = URL.parse?.(url) ?? new URL(url);
+  if (!URL.canParse(url))
+    throw new UsageError('address', 'a node has an address such as https://node.hospital.example');
+  const parsed = new URL(url);
   if (parsed.protocol !== 'https:' && !['localhost', '127.0.0.1', '[::1]'].includes(parsed.hostname)) {
     throw new UsageError(
       'not_secure',

@@ -201,11 +201,13 @@ class Session implements VaultCalls {
       organisation: OrganisationId.of(it.organisation),
       url: it.url,
     }));
-    const client = new Client(Consortium.read(settings.genesis), nodes);
-    this.#wallet = 'recovery' in key ? await Wallet.restore(key.recovery, key.passphrase) : await byPasskey(key);
-    this.#client = client;
+    const consortium = Consortium.read(settings.genesis);
+    const wallet = 'recovery' in key ? await Wallet.restore(key.recovery, key.passphrase) : await byPasskey(key);
+    // What the wallet has seen of the ledger, no node takes back.
+    this.#client = new Client(consortium, nodes, { seen: wallet.index.tip });
+    this.#wallet = wallet;
     this.#idleMs = settings.idleMs ?? IDLE_MS_USUAL;
-    return this.#wallet.index.charts.map(({ chart, organisation, meanings }) => ({
+    return wallet.index.charts.map(({ chart, organisation, meanings }) => ({
       chart: hex(chart),
       organisation: hex(organisation),
       compartments: meanings,

@@ -106,4 +106,5 @@ test('nothing is said in the open beyond this computer', () => {
     'http://127.0.0.1:7440/nodes/1',
   );
   assert.throws(() => new k.Nodes(chain, []), k.UsageError);
+  assert.throws(() => nodes(async () => answer(''), 'node.example'), k.UsageError);
 });
