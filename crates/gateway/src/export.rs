@@ -78,7 +78,7 @@ pub const RUN_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Where exports are, below the base.
 pub(crate) const PATH: &str = "/bulk/";
 /// How often it is looked for what is over.
-const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 
 /// A request for an export.
 #[derive(Debug)]
@@ -142,12 +142,14 @@ impl Exports {
         let options = Options { base, now_ms, handling, level, is_post };
         let mut asked = Asked::parse(&request.pairs, options)?;
         in_scope(session, &mut asked, handling)?;
+        self.check_room(&session.client).await?;
+        let whose = self.whose(&session.asker, request.of).await?;
         let _alone = self.beginning.lock().await;
         self.check_room(&session.client).await?;
         let spec = Spec {
             client: session.client.clone(),
             scopes: session.scopes().iter().map(|it| it.text()).collect(),
-            whose: self.whose(&session.asker, request.of).await?,
+            whose,
             request: request.url,
             pairs: request.pairs,
             is_lenient: handling == Handling::Lenient,

@@ -133,7 +133,8 @@ impl Gateway {
             issues.insert(0, Issue::new(Severity::Information, IssueType::Informational, text));
         }
         let mut issues = issues.into_iter();
-        let first = issues.next().expect("what is not taken has an issue, and the rest has this one");
+        let first =
+            issues.next().expect("what is not taken has an issue, and the rest has this one");
         let mut outcome = Outcome::new(first);
         issues.for_each(|issue| outcome.push(issue));
         // The operation succeeds also where the resource does not (R4, Resource/$validate).
@@ -233,9 +234,8 @@ mod tests {
     #[test]
     fn a_resource_is_sent_by_itself_or_among_parameters() {
         let resource = r#"{"resourceType":"Basic"}"#;
-        let parameters = |all: &str| {
-            format!(r#"{{"resourceType":"Parameters","parameter":[{all}]}}"#)
-        };
+        let parameters =
+            |all: &str| format!(r#"{{"resourceType":"Parameters","parameter":[{all}]}}"#);
         let wrapped = format!(r#"{{"name":"resource","resource":{resource}}}"#);
         let mode = r#"{"name":"mode","valueCode":"create"}"#;
         for (query, body, mode, sent) in [

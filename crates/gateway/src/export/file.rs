@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_line_is_the_resource_without_breaks() {
-        let json = "{\r\n  \"resourceType\": \"Basic\",\n  \"id\": \"1\",\n  \"extension\": [ { \"url\": \"a\\nb\", \"valueDecimal\": 1.50 } ]\n}";
+        let json = "{\r\n  \"resourceType\": \"Observation\",\n  \"id\": \"1\",\n  \"extension\": [ { \"url\": \"a\\nb\", \"valueDecimal\": 1.50 } ]\n}";
         let version = Version {
             row: 1,
             record: RecordId([3; 32]),

@@ -136,6 +136,12 @@ impl Job {
                 return;
             }
             sleep(PAUSE_MAX.min(PAUSE * 2_u32.saturating_pow(tries - 1))).await;
+            // What was kept without an answer is not done again.
+            match exports.kept(self.id).await {
+                Ok(Some((_, kept))) => progress = kept,
+                Ok(None) => return,
+                Err(_) => {}
+            }
         }
     }
 
