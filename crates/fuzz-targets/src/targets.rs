@@ -118,6 +118,7 @@ pub const ALL: [(&str, Target); 73] = [
     ("entry", entry),
     ("escrow", escrow),
     ("fhir_consent", interop::fhir_consent),
+    ("fhir_export", interop::fhir_export),
     ("fhir_header", interop::fhir_header),
     ("fhir_patch", interop::fhir_patch),
     ("fhir_search", interop::fhir_search),

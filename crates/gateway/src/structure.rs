@@ -94,12 +94,11 @@ fn issue_of(fault: &fhirkit::Issue, within: Option<&str>) -> Issue {
         Level::Warning => Severity::Warning,
     };
     let (code, text) = told(&fault.message);
+    // FHIRPath calls a choice by its name alone.
+    let own = fault.path.replace("[x]", "");
     let path = match within {
-        Some(within) => {
-            let below = fault.path.find('.').map_or("", |at| &fault.path[at..]);
-            format!("{within}{below}")
-        }
-        None => fault.path.clone(),
+        Some(within) => format!("{within}{}", own.find('.').map_or("", |at| &own[at..])),
+        None => own,
     };
     Issue::new(severity, code, &text).at(&path)
 }
@@ -229,7 +228,7 @@ mod tests {
             ),
             (
                 json!({ "deceasedBoolean": true, "deceasedDateTime": "2020" }),
-                vec!["structure Patient.deceased[x]"],
+                vec!["structure Patient.deceased", "structure Patient.deceasedDateTime"],
             ),
             (
                 json!({ "contained": [{ "resourceType": "Observation", "status": "final" }] }),
