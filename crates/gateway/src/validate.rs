@@ -169,8 +169,11 @@ impl Gateway {
             at(outcome.at("Resource.resourceType"), Severity::Error);
             return Ok(issues);
         }
+        let has_no_id = read.id.as_ref().is_some_and(|it| it.parse::<Id>().is_err());
         if id.is_some_and(|id| read.id.as_deref() != Some(id.as_str())) {
             at(other_id(), Severity::Error);
+        } else if has_no_id || (read.id.is_none() && element(read.json, "id").is_some()) {
+            at(bad_id(of), Severity::Warning);
         }
         // What is alone must say whose it is; in a transaction others say it.
         let alone = if mode.is_some() { Severity::Error } else { Severity::Warning };
@@ -187,7 +190,8 @@ impl Gateway {
                 },
             }
         }
-        if claims_profile(read.json) {
+        let profiles = element(read.json, "meta").and_then(|it| it.get("profile").cloned());
+        if profiles.is_some_and(|it| it.as_array().is_some_and(|it| !it.is_empty())) {
             let text = "the profiles that it claims are not looked at";
             let issue = Issue::new(Severity::Warning, IssueType::NotSupported, text);
             issues.push(issue.at(&format!("{of}.meta.profile")));
@@ -196,10 +200,16 @@ impl Gateway {
     }
 }
 
-fn claims_profile(json: &str) -> bool {
-    let resource: Option<Value> = serde_json::from_str(json).ok();
-    let profiles = resource.as_ref().and_then(|it| it.get("meta")?.get("profile")?.as_array());
-    profiles.is_some_and(|it| !it.is_empty())
+/// An element of a resource, if it has it.
+fn element(json: &str, name: &str) -> Option<Value> {
+    let mut resource: Value = serde_json::from_str(json).ok()?;
+    resource.get_mut(name).map(Value::take)
+}
+
+/// The gateway gives an id, whatever one a create has (R4, 3.1.0.8).
+fn bad_id(of: ResourceType) -> Outcome {
+    let text = "an id has 1 to 64 of the characters A-Z a-z 0-9 - . and this one has others; a create gets another one anyway";
+    Outcome::error(IssueType::Value, text).at(&format!("{of}.id"))
 }
 
 /// What is to be said of a profile by which a resource is to be judged.

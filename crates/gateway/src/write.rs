@@ -338,7 +338,9 @@ impl Gateway {
             |url: &str| url.contains("://") && !url.contains('|') && !url.starts_with(self.base());
         match owner {
             Owner::Elsewhere(url) if of == "Bundle" && is_elsewhere(url) => Owner::Nobody,
-            owner => owner.clone(),
+            owner @ (Owner::Here(_) | Owner::Elsewhere(_) | Owner::Several | Owner::Nobody) => {
+                owner.clone()
+            }
         }
     }
 

@@ -296,7 +296,10 @@ mod tests {
         Ok(all)
     }
 
-    fn run(body: &[u8], step: usize) -> Result<Vec<(Option<String>, Vec<u8>)>, Fault> {
+    /// A part's type, if it says one, and its bytes.
+    type Part = (Option<String>, Vec<u8>);
+
+    fn run(body: &[u8], step: usize) -> Result<Vec<Part>, Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(parts(body, step))
     }
