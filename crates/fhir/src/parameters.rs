@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! * A resource among them stays the bytes that were sent, and is not read here: what is wrong with it is its reader's to
-//!   say.
+//! * A resource among them stays the bytes that were sent, and is not read here: what is wrong with it is its reader's
+//!   to say.
 //!
 //! Not here: parts of parameters, and values of more than a text, a code, a time or a reference.
 

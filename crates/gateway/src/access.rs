@@ -105,9 +105,9 @@ impl Gateway {
         Ok(allowed)
     }
 
-    /// Has accesses decided to what an export takes of one chart, and says of each version whether it may be shown. Where
-    /// the first of them is the chart's Patient, so is the first access: for whom it is refused all of the chart is absent,
-    /// and nothing more of it is asked for.
+    /// Has accesses decided to what an export takes of one chart, and says of each version whether it may be shown.
+    /// Where the first of them is the chart's Patient, so is the first access: for whom it is refused all of the chart
+    /// is absent, and nothing more of it is asked for.
     pub(crate) async fn may_export(
         &self,
         asker: &Asker,

@@ -13,9 +13,9 @@
 //!
 //! # Invariants
 //!
-//! * An export is reads. Before a row is in a file, an access that names it is committed and allowed, in the name of the
-//!   member whose system asked. What is refused is absent, and nothing is said of it. Nor is anything counted that may
-//!   not be seen: progress is what is in the files.
+//! * An export is reads. Before a row is in a file, an access that names it is committed and allowed, in the name of
+//!   the member whose system asked. What is refused is absent, and nothing is said of it. Nor is anything counted that
+//!   may not be seen: progress is what is in the files.
 //! * For whom a patient's own record is refused, all of the patient's chart is absent, after that one refusal.
 //! * What is exported are the versions that were the newest at `transactionTime`, whatever is written meanwhile.
 //! * Status and files are for the client who asked, and files for tokens that are good for all that was asked with. An
@@ -23,13 +23,12 @@
 //! * Memory is bounded: of a job by [`job::BYTES_MAX`], of a file that is sent by a few chunks.
 //! * A gateway that is started again goes on with what it had not finished, at the rows where it was.
 //!
-//! Accesses name their records, 32 in each, where one to whole compartments would be shorter: the ledger accepts that one
-//! as soon as one kind in each may be read, and leaves to the release of keys what may be. A gateway asks for no release, so
-//! it would decide itself, beside the ledger
-//! ([decision 0042](../../../docs/decisions/0042-an-export-names-every-record.md)).
+//! Accesses name their records, 32 in each, where one to whole compartments would be shorter: the ledger accepts that
+//! one as soon as one kind in each may be read, and leaves to the release of keys what may be. A gateway asks for no
+//! release, so it would decide itself, beside the ledger (docs/decisions/0042).
 //!
-//! Not here: facts of the ledger, as in `$everything`; exports for people and apps, which ask page by page; `_until` as of an
-//! earlier time: what was changed since is not exported as it was; compression, which the proxy does.
+//! Not here: facts of the ledger, as in `$everything`; exports for people and apps, which ask page by page; `_until` as
+//! of an earlier time: what was changed since is not exported as it was; compression, which the proxy does.
 
 mod file;
 mod job;

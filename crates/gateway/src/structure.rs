@@ -1,13 +1,16 @@
-//! Whether a resource has the structure that R4 gives its type: which elements there are, of which types, and how often.
+//! Whether a resource has the structure that R4 gives its type: which elements there are, of which types, and how
+//! often.
 //!
-//! The definitions are those of `fhirkit`, whose types are made from the specification. It reads what was sent and tells
-//! all that is wrong, each with its path; what is sealed are the bytes that were sent, and nothing that it has read.
+//! The definitions are those of `fhirkit`, whose types are made from the specification. It reads what was sent and
+//! tells all that is wrong, each with its path; what is sealed are the bytes that were sent, and nothing that it has
+//! read.
 //!
 //! # Invariants
 //!
 //! * Nothing that was sent is said again: a fault has a path and a kind.
 //! * Work is bounded before it begins: by [`OBJECTS_MAX`] and [`KEYS_MAX`], beside the bytes and the depth that every
-//!   resource has at most. It is done on threads of its own, [`CHECKS_MAX`] at once, whose stacks are as deep as that takes.
+//!   resource has at most. It is done on threads of its own, [`CHECKS_MAX`] at once, whose stacks are as deep as that
+//!   takes.
 //!
 //! Not here: codes that a value set requires, rules (invariants), what references refer to, slices and other rules of
 //! profiles, narratives as XHTML.
@@ -40,8 +43,8 @@ impl Default for Checks {
 }
 
 impl Gateway {
-    /// Refuses a resource that has not the structure of its type; says all that is wrong with it, and where. `within` is
-    /// the path of the resource in what was sent, if it is not all of it.
+    /// Refuses a resource that has not the structure of its type; says all that is wrong with it, and where. `within`
+    /// is the path of the resource in what was sent, if it is not all of it.
     pub(crate) async fn check_structure(
         &self,
         json: &str,

@@ -1,12 +1,13 @@
 //! `$validate`: whether a resource would be taken (R4, Resource/$validate), without taking it.
 //!
 //! It says all that this gateway itself looks at when a resource is written: JSON, structure, whose it is. Nothing is
-//! stored, and of a resource that is sent nothing is asked of the ledger; one that is stored is read first, by an access.
+//! stored, and of a resource that is sent nothing is asked of the ledger; one that is stored is read first, by an
+//! access.
 //!
 //! Warnings are what keeps a resource from being written by itself, and not in a transaction with others.
 //!
-//! Not here: what the ledger decides (whether who asks may author in the chart, and which version is the newest), and what
-//! nobody looks at here: required codes and terminology, rules (invariants), profiles, what references refer to.
+//! Not here: what the ledger decides (whether who asks may author in the chart, and which version is the newest), and
+//! what nobody looks at here: required codes and terminology, rules (invariants), profiles, what references refer to.
 
 use keepwell_fhir::{
     bundle::{self, Owner},

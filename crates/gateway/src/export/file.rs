@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! * The same bytes are made each time, so that a transfer that was cut is gone on with by `Range` (RFC 9110, section 14).
+//! * The same bytes are made each time, so that a transfer that was cut is gone on with by `Range` (RFC 9110, section
+//!   14).
 //! * Of a row that is not in the index any more no other is sent in its place: the transfer is cut, and says so by its
 //!   length.
 //!

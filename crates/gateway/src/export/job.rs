@@ -1,8 +1,7 @@
 //! The work on one export: rows of the snapshot, the accesses to them, and which lines its files have.
 //!
-//! ```text
-//! Begun ──> ledger's time, index brought to it, rows counted ──> Running
-//! Running ──> up to 1,000 rows, chart by chart ──> wanted? ──> access ──> lines measured ──> kept, together with the place
+//! ```text Begun ──> ledger's time, index brought to it, rows counted ──> Running Running ──> up to 1,000 rows, chart
+//! by chart ──> wanted? ──> access ──> lines measured ──> kept, together with the place
 //! ```
 //!
 //! # Invariants
@@ -294,8 +293,8 @@ impl Job {
         Ok(allowed)
     }
 
-    /// Versions by their charts, each with its Patient first unless that was looked at already. Charts whose Patient may
-    /// not be seen are left out.
+    /// Versions by their charts, each with its Patient first unless that was looked at already. Charts whose Patient
+    /// may not be seen are left out.
     async fn by_chart(
         &self,
         gateway: &Gateway,

@@ -5,8 +5,8 @@
 //! export_page   export  file  page  until_byte  body                      rows of a file, and how long their lines are
 //! ```
 //!
-//! `client` is a term, and `spec`, `progress` and `body` are sealed, as rows of the index are. A file is made of the index
-//! whenever it is sent: what was forgotten since is not in it, and no copy of a resource is kept for it.
+//! `client` is a term, and `spec`, `progress` and `body` are sealed, as rows of the index are. A file is made of the
+//! index whenever it is sent: what was forgotten since is not in it, and no copy of a resource is kept for it.
 //!
 //! # Invariants
 //!
