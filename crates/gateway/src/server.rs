@@ -473,7 +473,6 @@ impl Service {
             Some(page) => page,
             None => None,
         };
-        // Unlike operations, a search is lenient unless it is said.
         let handling = match headers.prefer.handling {
             Some(header::Handling::Strict) => Handling::Strict,
             Some(header::Handling::Lenient) | None => Handling::Lenient,
