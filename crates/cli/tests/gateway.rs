@@ -213,9 +213,14 @@ async fn what_is_there_is_not_made_twice(desk: &Desk<'_>) {
 
 async fn what_cannot_be_is_refused(desk: &Desk<'_>, patient: &str, own: &str) {
     let observation = |subject: &str| {
-        json!({ "resourceType": "Observation", "status": "final", "subject": { "reference": subject } })
-            .to_string()
+        json!({
+            "resourceType": "Observation", "status": "final", "code": { "text": "weight" },
+            "subject": { "reference": subject },
+        })
+        .to_string()
     };
+    let about_nobody =
+        r#"{"resourceType":"Observation","status":"final","code":{"text":"weight"}}"#;
     for (path, body, status, words) in [
         ("Observation", "{".to_owned(), 400, "complete"),
         ("Observation", "{\"resourceType\":\"Patient\"}".into(), 400, "their type"),
@@ -227,7 +232,8 @@ async fn what_cannot_be_is_refused(desk: &Desk<'_>, patient: &str, own: &str) {
             "create the Patient",
         ),
         ("Organization", "{\"resourceType\":\"Organization\"}".into(), 404, "about no patient"),
-        ("Observation", "{\"resourceType\":\"Observation\"}".into(), 422, "names no patient"),
+        ("Observation", about_nobody.into(), 422, "names no patient"),
+        ("Observation", "{\"resourceType\":\"Observation\"}".into(), 422, "Observation.status"),
         ("Nothing", "{}".into(), 404, "no resource type"),
     ] {
         refused(desk.send(Method::POST, path, &body).await, status, words).await;

@@ -55,7 +55,7 @@ pub const PARAMETERS_MAX: usize = 256;
 const SEGMENTS_MAX: usize = 4;
 const NAME_CHARS_MAX: usize = 64;
 /// Parameters that say how an answer looks, and not what is in it (R4 Search, "Modifying Search Results").
-const RESULT_PARAMETERS: [&str; 11] = [
+pub(crate) const RESULT_PARAMETERS: [&str; 11] = [
     "_contained",
     "_containedType",
     "_count",

@@ -20,7 +20,7 @@
 //!   without a compartment of its own restricts.
 //! * No clock, IO, randomness, environment, floats or hash maps: the crate is `no_std`.
 //!
-//! Not here: validation against StructureDefinitions, and sealing.
+//! Not here: validation against StructureDefinitions (`keepwell-gateway`), and sealing.
 #![no_std]
 
 extern crate alloc;
@@ -30,11 +30,13 @@ mod tree;
 
 pub mod bundle;
 pub mod classify;
+pub mod export;
 pub mod facts;
 pub mod header;
 pub mod interaction;
 pub mod matching;
 pub mod outcome;
+pub mod parameters;
 pub mod patch;
 pub mod patients;
 pub mod response;

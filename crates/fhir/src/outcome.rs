@@ -311,6 +311,12 @@ impl Issue {
         self
     }
 
+    /// The same, as bad as this.
+    #[must_use]
+    pub fn with_severity(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
     /// How bad it is.
     pub const fn severity(&self) -> Severity {
         self.severity

@@ -172,6 +172,11 @@ enum Level<T> {
 pub(crate) struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Fields<'a> {
+    /// The keys.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The exact bytes under `name`.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
         self.0.get(name).map(|raw| raw.get())

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use keepwell_fhir::{
     classify::Sensitivity,
+    export::{self, Asked, Level as Whose},
     facts::{
         consent::{
             CONSENT_BYTES_MAX, Grant, NOTES_MAX, RULES_MAX, Read, Reading, Setting, read, write,
@@ -18,6 +19,7 @@ use keepwell_fhir::{
     header::{EntityTag, Prefer, TagList, http_date, instant, last_modified, parse_instant},
     interaction::{self, Id, Interaction, Method, ResourceType},
     outcome::{OUTCOME_BYTES_MAX, Outcome},
+    parameters::Parameters,
     patch::Patch,
     search::{
         Entry, Handling, KEY_BYTES_MAX, Key, Options, Pool, Query, form, keys,
@@ -179,6 +181,45 @@ pub fn fhir_patch(bytes: &[u8]) -> bool {
             false
         }
     }
+}
+
+/// The first line is the query of an export; the rest is a resource, or its Parameters.
+pub fn fhir_export(bytes: &[u8]) -> bool {
+    let Some((query, json)) = two_parts(bytes) else { return false };
+    let sent = Parameters::read(json.as_bytes()).ok().flatten();
+    for (_, resource) in sent.iter().flat_map(|it| &it.resources) {
+        assert!(json.contains(resource), "a resource stays the bytes that were sent");
+    }
+    let Ok(mut pairs) = form::decode(query) else { return false };
+    pairs.extend(export::pairs_in(json.as_bytes()).unwrap_or_default());
+    let read = |handling| {
+        let (level, is_post) = (Whose::Patients, true);
+        let options = export::Options { base: BASE, now_ms: NOW_MS, handling, level, is_post };
+        Asked::parse(&pairs, options)
+    };
+    let (strict, lenient) = (read(Handling::Strict), read(Handling::Lenient));
+    if let Ok(strict) = &strict {
+        assert_eq!(
+            Some(strict),
+            lenient.as_ref().ok(),
+            "handling changes nothing of what is served"
+        );
+        assert!(strict.ignored.is_empty(), "and nothing is left out of it");
+    }
+    let asked = match lenient {
+        Ok(asked) => asked,
+        Err(outcome) => {
+            refused(outcome);
+            return false;
+        }
+    };
+    if let Ok(resource) = serde_json::from_str::<Value>(json) {
+        let entry = Entry::new(&resource, "a", "2026-05-04T09:00:00.000Z");
+        let is_met = asked.is_met_by(&entry);
+        let of = entry.resource_type().parse().ok();
+        assert!(is_met || of.is_some_and(|of| asked.narrows(of)), "nothing else leaves it out");
+    }
+    true
 }
 
 /// The bytes are the value of a header that FHIR gives a meaning to, or the first line of a request.
@@ -360,9 +401,10 @@ fn separate() -> CompartmentSet {
 }
 
 /// Where the inputs of each target begin.
-pub(crate) fn seeds() -> [(&'static str, Vec<Vec<u8>>); 7] {
+pub(crate) fn seeds() -> [(&'static str, Vec<Vec<u8>>); 8] {
     [
         ("fhir_consent", consents()),
+        ("fhir_export", lines(EXPORTS)),
         ("fhir_header", lines(HEADERS)),
         ("fhir_patch", lines(PATCHES)),
         ("fhir_search", lines(SEARCHES)),
@@ -383,6 +425,13 @@ const SEARCHES: &[&str] = &[
 {\"resourceType\":\"Observation\",\"status\":\"amended\",\"code\":{\"coding\":[{\"code\":\"bp\"}],\"text\":\"BP\"},\"subject\":{\"reference\":\"Patient/1/_history/2\"},\"effectivePeriod\":{\"start\":\"2026-05-01\",\"end\":\"2026-05-02T08:00:00+02:00\"},\"valueQuantity\":{\"value\":5.50,\"code\":\"mg\"}}",
     "QuestionnaireResponse?questionnaire=http://s.example/q&subject:Patient.name=a&_has:Provenance:target:agent=1
 {\"resourceType\":\"QuestionnaireResponse\",\"questionnaire\":\"http://s.example/q|1\",\"subject\":{\"reference\":\"urn:uuid:AB\"}}",
+];
+
+const EXPORTS: &[&str] = &[
+    "_type=Patient,Observation&_since=2026-01-01T00:00:00Z&_typeFilter=Observation%3Fstatus%3Dfinal,Observation%3Fcode%3Da%252Cb&_elements=id,Patient.name
+{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{\"coding\":[{\"code\":\"a\"}]}}",
+    "_outputFormat=application/fhir+ndjson&_until=2026-01-01T00:00:00.5%2B01:00&includeAssociatedData=a
+{\"resourceType\":\"Parameters\",\"parameter\":[{\"name\":\"patient\",\"valueReference\":{\"reference\":\"Patient/1\"}},{\"name\":\"_type\",\"valueString\":\"Nothing\"}]}",
 ];
 
 const PATCHES: &[&str] = &[

@@ -96,7 +96,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 73] = [
+pub const ALL: [(&str, Target); 74] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -118,6 +118,7 @@ pub const ALL: [(&str, Target); 73] = [
     ("entry", entry),
     ("escrow", escrow),
     ("fhir_consent", interop::fhir_consent),
+    ("fhir_export", interop::fhir_export),
     ("fhir_header", interop::fhir_header),
     ("fhir_patch", interop::fhir_patch),
     ("fhir_search", interop::fhir_search),

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use keepwell_client::{
     ClientError,
     error::LedgerError,
@@ -24,6 +25,9 @@ use crate::{
     gateway::{Asker, Found, Gateway},
     index::Version,
 };
+
+/// Accesses of one chart that are under way at once.
+const ACCESSES_MAX: usize = 8;
 
 impl Gateway {
     /// Says of what was found whether it may be shown: accesses are decided to what is in need of one.
@@ -72,19 +76,79 @@ impl Gateway {
         }
         let mut shown = vec![false; versions.len()];
         for (chart, places) in by_chart {
-            let mut waiting: Vec<_> =
-                places.chunks(ACCESS_RECORDS_MAX).rev().map(<[usize]>::to_vec).collect();
-            while let Some(mut some) = waiting.pop() {
-                if self.access(asker, chart, versions, &some).await? {
-                    some.iter().for_each(|at| shown[*at] = true);
-                } else if some.len() > 1 {
-                    // An access is allowed whole or not at all: each half is asked for alone.
-                    let second = some.split_off(some.len() / 2);
-                    waiting.extend([second, some]);
-                }
+            for some in places.chunks(ACCESS_RECORDS_MAX) {
+                let allowed = self.allowed_of(asker, chart, versions, some).await?;
+                allowed.into_iter().for_each(|at| shown[at] = true);
             }
         }
         Ok(shown)
+    }
+
+    /// Those of some versions of a chart that may be shown.
+    async fn allowed_of(
+        &self,
+        asker: &Asker,
+        chart: ChartId,
+        versions: &[&Version],
+        places: &[usize],
+    ) -> Result<Vec<usize>, Outcome> {
+        let (mut waiting, mut allowed) = (vec![places], Vec::new());
+        while let Some(some) = waiting.pop() {
+            if self.access(asker, chart, versions, some).await? {
+                allowed.extend(some);
+            } else if some.len() > 1 {
+                // An access is allowed whole or not at all: each half is asked for alone.
+                let (first, second) = some.split_at(some.len() / 2);
+                waiting.extend([second, first]);
+            }
+        }
+        Ok(allowed)
+    }
+
+    /// Has accesses decided to what an export takes of one chart, and says of each version whether it may be shown.
+    /// Where the first of them is the chart's Patient, so is the first access: for whom it is refused all of the chart
+    /// is absent, and nothing more of it is asked for.
+    pub(crate) async fn may_export(
+        &self,
+        asker: &Asker,
+        versions: &[&Version],
+        is_by_patient: bool,
+    ) -> Result<Vec<bool>, Outcome> {
+        let mut shown = vec![false; versions.len()];
+        let Some(chart) = versions.first().map(|it| it.chart) else { return Ok(shown) };
+        let places: Vec<_> = (0..versions.len()).collect();
+        let (first, rest) = places.split_at(places.len().min(ACCESS_RECORDS_MAX));
+        let first = match is_by_patient {
+            true => self.allowed_by_patient(asker, chart, versions, first).await?,
+            false => Some(self.allowed_of(asker, chart, versions, first).await?),
+        };
+        let Some(first) = first else { return Ok(shown) };
+        let waiting: Vec<_> = rest
+            .chunks(ACCESS_RECORDS_MAX)
+            .map(|some| self.allowed_of(asker, chart, versions, some).boxed())
+            .collect();
+        let rest: Vec<_> = stream::iter(waiting).buffered(ACCESSES_MAX).try_collect().await?;
+        first.into_iter().chain(rest.into_iter().flatten()).for_each(|at| shown[at] = true);
+        Ok(shown)
+    }
+
+    /// Those of some versions of a chart, the Patient first, that may be shown; nothing if that one may not.
+    async fn allowed_by_patient(
+        &self,
+        asker: &Asker,
+        chart: ChartId,
+        versions: &[&Version],
+        places: &[usize],
+    ) -> Result<Option<Vec<usize>>, Outcome> {
+        if self.access(asker, chart, versions, places).await? {
+            return Ok(Some(places.to_vec()));
+        }
+        let (patient, others) = places.split_at(1);
+        if others.is_empty() || !self.access(asker, chart, versions, patient).await? {
+            return Ok(None);
+        }
+        let others = self.allowed_of(asker, chart, versions, others).await?;
+        Ok(Some(patient.iter().copied().chain(others).collect()))
     }
 
     async fn access(

@@ -27,12 +27,21 @@ pub struct Answer {
     pub last_modified_ms: Option<u64>,
     /// Where what was written is: an absolute URL.
     pub location: Option<String>,
+    /// Where it is said how what was asked for stands: an absolute URL.
+    pub content_location: Option<String>,
 }
 
 impl Answer {
     /// A body alone.
     pub const fn of(status: Status, body: String) -> Self {
-        Self { status, body: Some(body), version: None, last_modified_ms: None, location: None }
+        Self {
+            status,
+            body: Some(body),
+            version: None,
+            last_modified_ms: None,
+            location: None,
+            content_location: None,
+        }
     }
 
     /// A version of a resource.

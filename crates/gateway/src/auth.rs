@@ -31,7 +31,9 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
     jwk::{Jwk, JwkSet},
 };
-use keepwell_fhir::interaction::{Interaction, ResourceType, Scope as Of, Target, Within};
+use keepwell_fhir::interaction::{
+    Interaction, Operation, ResourceType, Scope as Of, Target, Within,
+};
 use keepwell_types::id::ChartId;
 use rand_core::{Rng as _, UnwrapErr};
 use serde::{Deserialize, Serialize};
@@ -159,6 +161,19 @@ impl Session {
         self.scopes.iter().any(|scope| scope.allows(of, permission))
     }
 
+    /// What it is good for.
+    pub(crate) fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// Whether it is good for all that these scopes are.
+    pub(crate) fn covers(&self, scopes: &[String]) -> bool {
+        scopes.iter().all(|text| {
+            let Some(scope) = Scope::parse(text) else { return false };
+            self.scopes.iter().any(|it| it.and(&scope).as_ref() == Some(&scope))
+        })
+    }
+
     /// Who asks for what is served, with what is in sight for it.
     pub(crate) fn asker_of(&self, served: &Served) -> Asker {
         match served {
@@ -170,7 +185,9 @@ impl Session {
             | Served::Search(..)
             | Served::Bundle
             | Served::Everything(..)
-            | Served::Summary(..) => self.asker.clone(),
+            | Served::Summary(..)
+            | Served::Export(..)
+            | Served::Validate(..) => self.asker.clone(),
         }
     }
 
@@ -186,6 +203,10 @@ fn needed(interaction: &Interaction) -> Option<(Option<ResourceType>, Permission
         Interaction::Capabilities => return None,
         // Each entry is asked for again.
         Interaction::Bundle => return None,
+        // Whether it is sent or stored its body says.
+        Interaction::Operation(Operation::Validate, ..) => return None,
+        // It is of as much as the token is good for.
+        Interaction::Operation(Operation::Export, Of::System | Of::Type(_), _) => return None,
         Interaction::Create(of, _) => (Some(*of), Permission::Create),
         Interaction::Read(of, _) | Interaction::VersionRead(of, _, _) => {
             (Some(*of), Permission::Read)
@@ -239,6 +260,19 @@ impl Sessions {
     pub fn new(clients: Vec<Registration>, audience: String) -> Self {
         let clients = clients.into_iter().map(|it| (it.id.clone(), it)).collect();
         Self { clients, audience, tokens: Mutex::default(), used: Mutex::default() }
+    }
+
+    /// Whether a client is a system, which asks by itself and for no person.
+    pub(crate) fn is_system(&self, client: &str) -> bool {
+        self.clients.contains_key(client)
+    }
+
+    /// As whom a system asks that is still registered, and for what of these scopes it still may.
+    pub(crate) fn known(&self, client: &str, scopes: &[String]) -> Option<(Asker, Vec<Scope>)> {
+        let client = self.clients.get(client)?;
+        let scopes = granted(&scopes.join(" "), &client.scopes);
+        let sight = Sight::of(&scopes, Permission::Search, None, self.base());
+        Some((Asker { sight, ..client.asker.clone() }, scopes))
     }
 
     /// Gives a token for a form that proves a client.

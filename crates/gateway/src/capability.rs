@@ -38,6 +38,10 @@ pub enum Served {
     Everything(Id, Query),
     /// GET or POST of `$summary` of a patient.
     Summary(Id, Query),
+    /// POST of `$validate` of a type or an id, and GET of an id's.
+    Validate(Scope, Query),
+    /// GET or POST of `$export`, of all, of all patients or of a group.
+    Export(Scope, Query),
 }
 
 /// What is served of a type, as `TypeRestfulInteraction` has it: of one that is about patients all, of others the first.
@@ -65,6 +69,8 @@ impl Served {
             Self::Bundle => SYSTEM_CODES[1],
             Self::Everything(..) => Operation::Everything.as_str(),
             Self::Summary(..) => Operation::Summary.as_str(),
+            Self::Export(..) => Operation::Export.as_str(),
+            Self::Validate(..) => Operation::Validate.as_str(),
         }
     }
 
@@ -82,6 +88,10 @@ impl Served {
             }
             Interaction::Operation(Operation::Summary, Scope::Instance(_, id), query) => {
                 Self::Summary(id, query)
+            }
+            Interaction::Operation(Operation::Export, scope, query) => Self::Export(scope, query),
+            Interaction::Operation(Operation::Validate, scope, query) => {
+                Self::Validate(scope, query)
             }
             Interaction::Search(Within::Type(of), query) => Self::Search(of, query),
             Interaction::Search(Within::Compartment(of, id, Some(inner)), query)
@@ -123,7 +133,7 @@ fn no_such_type() -> Outcome {
 }
 
 /// Whether resources of a type are about patients: all that is kept is in a patient's chart.
-fn is_about_patients(of: &str) -> bool {
+pub(crate) fn is_about_patients(of: &str) -> bool {
     of == PATIENT || names_patient(of).is_some()
 }
 
@@ -148,7 +158,27 @@ fn operations(of: &str) -> Vec<Value> {
         "definition": "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
         "documentation": "Of one patient, with profile alone, of what the token is good for.",
     });
-    if of == PATIENT { vec![everything, summary] } else { Vec::new() }
+    let validate = json!({
+        "name": "validate",
+        "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        "documentation": "JSON, structure and whose it is; not codes, rules, profiles and references.",
+    });
+    let mut all = vec![validate];
+    match of {
+        PATIENT => all.extend([everything, summary, export("patient-export")]),
+        "Group" => all.push(export("group-export")),
+        _ => {}
+    }
+    all
+}
+
+/// An operation of Bulk Data Access.
+fn export(id: &str) -> Value {
+    json!({
+        "name": "export",
+        "definition": format!("http://hl7.org/fhir/uv/bulkdata/OperationDefinition/{id}"),
+        "documentation": "For systems, with Prefer: respond-async; of what the token is good for and the ledger allows.",
+    })
 }
 
 /// What is to be said of a type.
@@ -179,6 +209,7 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
                     "conditionalCreate": false, "conditionalUpdate": false,
                     "conditionalDelete": "not-supported", "referencePolicy": ["literal"],
                     "documentation": "Kept in the chart of the patient in whose transaction it came, and found as an include of what refers to it.",
+                    "operation": operations(of),
                 });
             }
             let params: Vec<_> = parameters(of)
@@ -204,7 +235,9 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
         .collect();
     json!({
         "resourceType": "CapabilityStatement", "status": "active", "date": date,
-        "kind": "instance", "fhirVersion": "4.0.1", "format": ["json"],
+        "kind": "instance",
+        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
+        "fhirVersion": "4.0.1", "format": ["json"],
         "software": { "name": "Keepwell", "version": env!("CARGO_PKG_VERSION") },
         "implementation": {
             "description": "Sealed records on a permissioned ledger; each read is an entry that the patient sees",
@@ -224,6 +257,7 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
             },
             "resource": resources,
             "interaction": SYSTEM_CODES.map(|code| json!({ "code": code })),
+            "operation": [export("export")],
         }],
     })
 }

@@ -132,6 +132,8 @@ impl Gateway {
 
     /// Forgets all: the next time that the ledger is followed everything is built again.
     pub async fn forget_all(&self) -> Result<(), FollowError> {
+        // Files of exports are made of rows that are not there then.
+        self.index.forget_exports_until(u64::MAX).await?;
         for chart in self.index.charts().await? {
             self.index.forget(chart).await?;
         }

@@ -31,6 +31,7 @@ use crate::{
     dicom::Namespaces,
     index::{FIND_TERMS_MAX, Index, Version},
     sight::Sight,
+    structure::Checks,
     terms::Terms,
 };
 
@@ -68,6 +69,8 @@ pub struct Settings {
     pub new_charts: NewCharts,
     /// Where parts of requests wait to be sealed, themselves sealed under a key that is in memory alone.
     pub folder: PathBuf,
+    /// How long an export is kept once it is done.
+    pub exports_kept: Duration,
     /// Whose images are taken; none, if there are no namespaces.
     pub images: Option<Namespaces>,
 }
@@ -91,6 +94,8 @@ pub struct Gateway {
     pub(crate) tags: Tags,
     /// What an author needs to know of charts.
     pub(crate) authorings: Authorings,
+    /// Places to look at the structure of what is sent.
+    pub(crate) checks: Checks,
 }
 
 impl fmt::Debug for Gateway {
@@ -148,6 +153,7 @@ impl Gateway {
             spare: Lock::default(),
             tags: Tags::default(),
             authorings: Authorings::default(),
+            checks: Checks::default(),
         }
     }
 

@@ -6,6 +6,8 @@
 //! mark      chart  mark                                                        how far a chart's log was followed
 //! ```
 //!
+//! What is kept of exports beside them is in [`exports`].
+//!
 //! `name`, `kind` and `term` are terms under the organisation's key, and `body` is sealed with it
 //! ([`keepwell_crypto::index`]): who takes the database has numbers and equalities. Record, chart, position and time stand
 //! on the ledger anyway.
@@ -23,6 +25,7 @@
 //!
 //! Not here: which terms a resource has, who may read a row, and the access that reading it commits.
 
+pub(crate) mod exports;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -155,10 +155,14 @@ impl Gateway {
 
 /// A resource as it is shown: its bytes, with version and time of what the ledger has.
 pub(crate) fn shown(json: &str, number: u64, time: BlockTime) -> Box<RawValue> {
+    RawValue::from_string(shown_text(json, number, time)).expect("a resource is JSON")
+}
+
+/// The same, as text.
+pub(crate) fn shown_text(json: &str, number: u64, time: BlockTime) -> String {
     let edited = splice::with_meta(json, number, &instant(time.0));
     // What is here was read strictly when it came.
-    let json = edited.map_or_else(|_| json.to_owned(), |it| it.json);
-    RawValue::from_string(json).expect("a resource is JSON")
+    edited.map_or_else(|_| json.to_owned(), |it| it.json)
 }
 
 /// What was found, as it is shown.

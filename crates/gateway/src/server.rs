@@ -3,6 +3,7 @@
 //! ```text
 //! BASE/metadata, BASE/.well-known/smart-configuration, BASE/auth/token     anyone
 //! BASE/auth/...                                                            people who sign in (smart), and their apps
+//! BASE/bulk/...                                                            the system whose export it is
 //! BASE/...                                                                 whoever shows a token that is good for it
 //! BASE/../dicomweb/...                                                     the same
 //! ```
@@ -17,6 +18,7 @@
 //! Not here: TLS, and keeping slow clients and floods away, which are the work of the proxy on the same computer; XML.
 
 mod cors;
+mod exports;
 mod streams;
 
 use std::{
@@ -32,8 +34,9 @@ use axum::{
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{
-            ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, IF_MATCH,
-            IF_NONE_MATCH, LAST_MODIFIED, LOCATION, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+            ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, ETAG,
+            IF_MATCH, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, ORIGIN, RETRY_AFTER,
+            WWW_AUTHENTICATE,
         },
     },
     response::{IntoResponse as _, Response},
@@ -42,7 +45,7 @@ use futures::FutureExt as _;
 use keepwell_fhir::{
     classify::Sensitivity,
     header::{self, Prefer, Return, TagList},
-    interaction::{Interaction, Method, Query as RawQuery, ResourceType, Within},
+    interaction::{Interaction, Method, Query as RawQuery, ResourceType, Scope as Of, Within},
     outcome::{Issue, IssueType, Outcome, Severity, Status},
     patch::Patch,
     response,
@@ -61,12 +64,14 @@ use crate::{
     auth::{Session, Sessions, TokenError},
     capability::{Served, not_served, smart_configuration, statement},
     everything::Everything,
+    export::Exports,
     follow::BODY_BYTES_MAX,
     gateway::Gateway,
     search::{PAGE, Page},
     smart::{Route, Smart, refused},
     summary,
     transaction::{ENTRIES_MAX, inherited},
+    validate,
 };
 
 /// How long a request may take, its body included.
@@ -97,8 +102,10 @@ struct Service {
     /// Places for searches, each of which may hold many resources, and for the rest, each of which may hold a body.
     searches: Semaphore,
     others: Semaphore,
-    /// Places for transfers, each of which holds a few chunks.
+    /// Places for transfers, each of which holds a few chunks, and for files of exports.
     streams: Semaphore,
+    files: Arc<Semaphore>,
+    exports: Arc<Exports>,
 }
 
 /// Serves a gateway at its base until it is told to stop. The listener is of this computer alone.
@@ -112,14 +119,31 @@ pub async fn serve(
     let (searches, others) = (Semaphore::new(SEARCHES_MAX), Semaphore::new(OTHERS_MAX));
     let streams = Semaphore::new(streams::STREAMS_MAX);
     let since = header::instant(now_ms());
-    let service = Service { gateway, sessions, smart, path, since, searches, others, streams };
-    let service = Arc::new(service);
-    let router = Router::new().fallback(answer).with_state(service);
+    let files = Arc::new(Semaphore::new(exports::FILES_MAX));
+    let exports = Arc::new(Exports::new(gateway.clone()));
+    exports.resume(&sessions).await;
+    let service = Service {
+        gateway,
+        sessions,
+        smart,
+        path,
+        since,
+        searches,
+        others,
+        streams,
+        files,
+        exports: exports.clone(),
+    };
+    let router = Router::new().fallback(answer).with_state(Arc::new(service));
     let stopped = async move {
         // Whoever could tell is gone: it stops as well.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+    let served = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future();
+    tokio::select! {
+        served = served => served,
+        never = exports.sweep() => match never {},
+    }
 }
 
 /// The path of an address, without a slash at the end: `/fhir` of `https://gateway.example/fhir`.
@@ -172,6 +196,10 @@ impl Service {
             let session = self.session(request.headers());
             let answer = smart.answer((&self.gateway, &self.sessions), route, session, request);
             return answer.await.unwrap_or_else(|outcome| of_outcome(&outcome));
+        }
+        if let Some(route) = exports::Route::of(below) {
+            let answer = self.of_export(route, request).await;
+            return answer.unwrap_or_else(|outcome| of_outcome(&outcome));
         }
         match below {
             "/.well-known/smart-configuration" => {
@@ -228,6 +256,8 @@ impl Service {
             | Served::Update(..)
             | Served::Patch(..)
             | Served::History(..)
+            | Served::Export(..)
+            | Served::Validate(..)
             | Served::Bundle => &self.others,
         };
         // It is never closed; whoever waits too long is told so.
@@ -280,6 +310,10 @@ impl Service {
                 summary::check(&query)?;
                 gateway.summary(asker, &id, |of| may_search(session, of)).await
             }
+            Served::Export(of, query) => {
+                self.begin_export(session, (&of, &query), headers, body).await
+            }
+            Served::Validate(of, query) => self.validate(session, (&of, &query), body).await,
             Served::Create(of, query) => {
                 let condition = headers.condition(of)?;
                 // Some clients send the condition of a create as a query.
@@ -391,6 +425,24 @@ impl Service {
             None => Content::Body(json.unwrap_or_default().as_bytes(), inherited),
         };
         self.serve(session, served, &headers, &content).await
+    }
+
+    async fn validate(
+        &self,
+        session: &Session,
+        (scope, query): (&Of, &RawQuery),
+        body: &[u8],
+    ) -> Result<Answer, Outcome> {
+        let asked = validate::Asked::read(query, body)?;
+        let needed = match scope {
+            Of::Instance(of, id) if asked.is_of_stored() => Interaction::Read(*of, id.clone()),
+            Of::Instance(of, _) | Of::Type(of) => Interaction::Create(*of, RawQuery::default()),
+            Of::System => return Err(not_served()),
+        };
+        if !session.may(&needed) {
+            return Err(not_in_scope());
+        }
+        self.gateway.validate(&session.reader(), scope, &asked).await
     }
 
     async fn search(
@@ -704,7 +756,12 @@ pub(crate) fn of_answer(answer: Answer) -> Response {
         None => status.into_response(),
     };
     let headers = response.headers_mut();
-    for (name, value) in [(ETAG, tag), (LAST_MODIFIED, modified), (LOCATION, answer.location)] {
+    for (name, value) in [
+        (ETAG, tag),
+        (LAST_MODIFIED, modified),
+        (LOCATION, answer.location),
+        (CONTENT_LOCATION, answer.content_location),
+    ] {
         if let Some(value) = value.and_then(|it| HeaderValue::from_str(&it).ok()) {
             headers.insert(name, value);
         }

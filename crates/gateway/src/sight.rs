@@ -85,6 +85,11 @@ impl Sight {
         Self(Some(views.collect()))
     }
 
+    /// Whether nothing is out of it.
+    pub(crate) const fn is_all(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether something of a chart may be in it.
     pub(crate) fn reaches(&self, chart: ChartId) -> bool {
         self.0.as_ref().is_none_or(|views| views.iter().any(|it| it.reaches(chart)))

@@ -330,6 +330,8 @@ impl Gateway {
             let json = links.rewrite(body, step.full_url).map_err(|it| at(it.into()))?.json;
             let json = splice::with_id(&json, &step.id).map_err(|it| at(it.into()))?.json;
             let sent = Sent::of_json(step.of, &json).map_err(at)?.within(step.inherited);
+            let within = format!("Bundle.entry[{}].resource", step.index);
+            self.check_structure(sent.json(), Some(&within)).await?;
             self.check_owner(steps, step, &sent).await.map_err(at)?;
             ready.push((step, sent));
         }

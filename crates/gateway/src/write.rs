@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! * What is sealed is what was sent, but for the id that a create gives.
+//! * What is sealed is what was sent, but for the id that a create gives; and has the structure that R4 gives its type.
 //! * Whether a condition holds is decided by the ledger: `If-Match` by the version that an amendment names, and a create on
 //!   one identifier by a tag that only one live record of the organisation may have.
 //! * Once a record is final its writer is told so, whatever becomes of the index: that catches up.
@@ -76,6 +76,7 @@ impl Gateway {
         condition: Option<&Condition>,
     ) -> Result<Answer, Outcome> {
         let sent = Sent::read(of, body)?.within(inherited);
+        self.check_structure(sent.json(), None).await?;
         let chart = self.chart_of_sent(of, &sent).await?;
         let Some(condition) = condition else {
             return self.create_in(asker, (of, chart), sent, None).await;
@@ -97,6 +98,7 @@ impl Gateway {
         tags: Tags<'_>,
     ) -> Result<Answer, Outcome> {
         let sent = Sent::read(target.resource_type(), body)?.within(inherited);
+        self.check_structure(sent.json(), None).await?;
         let (of, condition) = match target {
             Target::Instance(of, id) => {
                 if sent.id.as_deref() != Some(id.as_str()) {
@@ -135,6 +137,7 @@ impl Gateway {
         };
         let newest = self.to_change(asker, *of, id).await?;
         let sent = Sent::of_json(*of, &patch.apply(newest.json())?)?;
+        self.check_structure(sent.json(), None).await?;
         self.amend(asker, (newest, sent), tags).await
     }
 

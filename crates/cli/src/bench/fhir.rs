@@ -11,6 +11,8 @@
 //!
 //! Not here: what a server says of itself, and whether it is right, which tests say.
 
+mod export;
+
 use std::{
     fs,
     io::{self, ErrorKind},
@@ -67,6 +69,9 @@ pub(super) struct Fhir {
     /// Entries of a transaction; with another number there is no figure
     #[arg(long, default_value_t = USUAL_ENTRIES)]
     entries: usize,
+    /// Export all that may be read as well
+    #[arg(long)]
+    export: bool,
     /// Where HL7 v2 messages are taken, as 127.0.0.1:2575; without it none is sent
     #[arg(long)]
     mllp: Option<String>,
@@ -140,6 +145,11 @@ impl Fhir {
         lines.put("fhir_transaction", &transaction.line)?;
         if self.entries == USUAL_ENTRIES {
             lines.figure(Figure::FhirTransaction, transaction.line.wait.p50_ms / 1_000.0)?;
+        }
+        if self.export {
+            let exported = server.export(for_s).await?;
+            lines.put("fhir_export", &exported)?;
+            lines.figure(Figure::FhirExport, exported.files_per_second)?;
         }
         match &self.mllp {
             Some(address) => self.messages(address, lines).await,
@@ -251,7 +261,6 @@ impl Server {
         path: &str,
         body: Option<&str>,
     ) -> Result<(Value, usize), BenchError> {
-        let failed = |error: reqwest::Error| io::Error::other(error.without_url());
         for later in 0..AGAIN_MAX {
             let mut ask = self.http.request(method.clone(), format!("{}{path}", self.base));
             if let Some(token) = &self.token {
@@ -274,6 +283,10 @@ impl Server {
         }
         Err(BenchError::AlwaysBusy)
     }
+}
+
+fn failed(error: reqwest::Error) -> io::Error {
+    io::Error::other(error.without_url())
 }
 
 fn id_of(resource: &Value) -> String {

@@ -118,6 +118,7 @@ const fn name(figure: Figure) -> &'static str {
         Figure::BackupRate => "rate during a backup ÷ before, 10⁶ records",
         Figure::FhirTransaction => "FHIR transaction of 1,000, s",
         Figure::MllpRate => "HL7 v2 messages/s, final",
+        Figure::FhirExport => "export, resources/s",
     }
 }
 

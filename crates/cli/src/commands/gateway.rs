@@ -40,6 +40,9 @@ use crate::{
 
 /// Seconds between two looks at the ledger, unless configured.
 const FOLLOW_S: u64 = 5;
+/// Seconds for which an export is kept once it is done, unless configured; and at most.
+const EXPORTS_KEPT_S: u64 = 3_600;
+const EXPORTS_KEPT_S_MAX: u64 = 24 * 3_600;
 /// How long a patient has to claim a chart that the gateway opened.
 const CLAIM_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
@@ -118,6 +121,9 @@ struct GatewayConfig {
     /// Seconds between two looks at the ledger.
     #[serde(default = "follow_s")]
     follow_s: u64,
+    /// Seconds for which an export is kept once it is done.
+    #[serde(default = "exports_kept_s")]
+    exports_kept_s: u64,
     /// Who stores the records of new patients.
     custodians: Vec<OrganisationId>,
     /// Who else may author in their charts.
@@ -175,6 +181,10 @@ const fn follow_s() -> u64 {
     FOLLOW_S
 }
 
+const fn exports_kept_s() -> u64 {
+    EXPORTS_KEPT_S
+}
+
 impl GatewayConfig {
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = fs::read_to_string(path).map_err(Failure::at(path))?;
@@ -201,6 +211,12 @@ impl GatewayConfig {
         }
         if config.follow_s == 0 {
             return Err(bad("follow_s is 0, and is a second at least".into()));
+        }
+        if !(1..=EXPORTS_KEPT_S_MAX).contains(&config.exports_kept_s) {
+            return Err(bad(format!(
+                "exports_kept_s is {}, and is from 1 to {EXPORTS_KEPT_S_MAX}",
+                config.exports_kept_s
+            )));
         }
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         for own in [&mut config.agent, &mut config.folder] {
@@ -253,7 +269,8 @@ impl GatewayConfig {
         let images = self.images.clone();
         let images = images.map(|it| Namespaces { unsaid: it.namespace, issuers: it.issuers });
         let (base, folder) = (self.base.clone(), self.folder.clone());
-        let settings = Settings { base, new_charts, folder, images };
+        let exports_kept = Duration::from_secs(self.exports_kept_s);
+        let settings = Settings { base, new_charts, folder, exports_kept, images };
         Ok(Service::new(client, *agent, index, settings))
     }
 

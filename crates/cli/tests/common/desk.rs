@@ -81,8 +81,14 @@ impl<'a> Desk<'a> {
     }
 
     pub fn token_of(&self, id: &str) -> String {
+        self.token_for(id, "system/*.cruds")
+    }
+
+    /// A token for less than all that a system may ask for.
+    pub fn token_for(&self, id: &str, scope: &str) -> String {
         let key = self.place.path(&format!("gateways/hospital/{id}/key.pem"));
-        let asked = ["gateway", "token", "--base", &self.base, "--id", id, "--key", &key];
+        let of = ["--id", id, "--key", &key, "--scope", scope];
+        let asked = [&["gateway", "token", "--base", &self.base][..], &of].concat();
         keepwell(&asked).ok().stdout.trim().to_owned()
     }
 

@@ -83,7 +83,12 @@ const INTERACTIONS: [(&str, Method, &str, &str); 27] = [
         "metadata",
         "Made of the tables that the server itself answers by.",
     ),
-    ("`$validate`", Method::Post, "Observation/$validate", ""),
+    (
+        "`$validate`",
+        Method::Post,
+        "Observation/$validate",
+        "Tells all that would be told of a create, without one: JSON, structure (elements, types, how often each is there), and whose it is. By itself or in Parameters, with `mode` and `profile` (R4's own). See [Connecting a system](integrate.md#what-is-looked-at-when-a-resource-is-written) for what is not looked at.",
+    ),
     (
         "`$everything`",
         Method::Get,
@@ -98,10 +103,30 @@ const INTERACTIONS: [(&str, Method, &str, &str); 27] = [
         "An International Patient Summary (IPS 1.1) as a document, made anew of what may be read of the patient and what the token is good for. A section of another type says `unavailable`, as one without records does. `profile` may name the IPS Bundle; `identifier` is not taken.",
     ),
     ("`$summary` of whom an identifier finds", Method::Get, "Patient/$summary", ""),
-    ("`$export` of everything", Method::Get, "$export", ""),
-    ("`$export` of patients", Method::Get, "Patient/$export", ""),
-    ("`$export` of a group", Method::Get, "Group/1/$export", ""),
-    ("`$validate` of what is stored", Method::Get, "Observation/1/$validate", ""),
+    (
+        "`$export` of everything",
+        Method::Get,
+        "$export",
+        "Bulk Data Access 2.0, for systems: all that the token is good for and the ledger allows, as NDJSON. With `_type`, `_since`, `_until`, `_typeFilter`, `_elements` and `_outputFormat`; `includeAssociatedData` is refused, or left out with `Prefer: handling=lenient`.",
+    ),
+    (
+        "`$export` of patients",
+        Method::Get,
+        "Patient/$export",
+        "The same; with POST and a Parameters resource of the patients whom `patient` names.",
+    ),
+    (
+        "`$export` of a group",
+        Method::Get,
+        "Group/1/$export",
+        "The same, of the Patients whom the Group names as members (not `inactive`). Who is no patient here, or may not be seen, is left out unsaid.",
+    ),
+    (
+        "`$validate` of what is stored",
+        Method::Get,
+        "Observation/1/$validate",
+        "Of what may be read, after an access to it.",
+    ),
 ];
 
 /// The page.

@@ -73,7 +73,7 @@ impl Backend {
         Ok(())
     }
 
-    fn tables(self) -> [String; 7] {
+    fn tables(self) -> [String; 9] {
         let (row, bytes, rest) = match self {
             Self::Sqlite => ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB", " WITHOUT ROWID"),
             Self::Postgres => ("BIGSERIAL PRIMARY KEY", "BYTEA", ""),
@@ -93,6 +93,17 @@ impl Backend {
             ),
             format!(
                 "CREATE TABLE IF NOT EXISTS mark (chart {bytes} PRIMARY KEY, mark {bytes} NOT NULL)"
+            ),
+            format!(
+                "CREATE TABLE IF NOT EXISTS export (
+                    export {bytes} PRIMARY KEY, client {bytes} NOT NULL, until_ms BIGINT NOT NULL,
+                    spec {bytes} NOT NULL, progress {bytes} NOT NULL)"
+            ),
+            format!(
+                "CREATE TABLE IF NOT EXISTS export_page (
+                    export {bytes} NOT NULL, file BIGINT NOT NULL, page BIGINT NOT NULL,
+                    until_byte BIGINT NOT NULL, body {bytes} NOT NULL,
+                    PRIMARY KEY (export, file, page))"
             ),
             "CREATE INDEX IF NOT EXISTS version_by_kind ON version (kind, row)".into(),
             "CREATE INDEX IF NOT EXISTS version_by_chart ON version (chart)".into(),

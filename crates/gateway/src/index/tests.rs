@@ -12,7 +12,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    exports::{ExportId, ExportPage, Head, NewExport, Scan},
+    *,
+};
 
 /// Where Debian has PostgreSQL.
 const PROGRAMS: &str = "/usr/lib/postgresql";
@@ -408,5 +411,108 @@ fn a_database_of_another_form_is_refused() {
         let refused = Index::open(&url, key()).await.unwrap_err();
         assert!(matches!(refused, IndexError::Form { given: 1 }), "{refused}");
         sqlx::query("UPDATE form SET form = form + 1").execute(&index.pool).await.unwrap();
+    });
+}
+
+/// The rows that a look finds, chart by chart, in steps.
+async fn scanned(index: &Index, at: Snapshot, charts: Option<&[ChartId]>) -> Vec<(u8, u8)> {
+    let (mut after, mut found) = ((ChartId([0; 32]), 0), Vec::new());
+    loop {
+        let heads = index.scan(&Scan { at, after, charts }).await.unwrap();
+        let Some(Head { row, chart, bytes }) = heads.first().copied() else { return found };
+        assert!(bytes > 0);
+        // One at a time, as if no more had fit.
+        let version = index.rows(&[row]).await.unwrap().pop().unwrap();
+        assert_eq!((version.row, version.chart), (row, chart));
+        found.push((chart.0[0], version.record.0[0]));
+        after = (chart, row);
+    }
+}
+
+#[test]
+fn a_look_through_all_goes_chart_by_chart() {
+    check(async |index, _| {
+        let of = |chart_of: u8, record, name: &'static str, number| NewVersion {
+            chart: chart(chart_of),
+            ..version(record, name, number)
+        };
+        let all = [of(2, 1, "a", 1), of(1, 2, "b", 1), of(2, 3, "c", 1), of(3, 4, "d", 1)];
+        index.put(&all, None).await.unwrap();
+        let before = index.now().await.unwrap();
+        index.put(&[of(1, 5, "b", 2), of(1, 6, "e", 1)], None).await.unwrap();
+        let now = index.now().await.unwrap();
+        assert_eq!(scanned(&index, before, None).await, [(1, 2), (2, 1), (2, 3), (3, 4)]);
+        assert_eq!(scanned(&index, now, None).await, [(1, 5), (1, 6), (2, 1), (2, 3), (3, 4)]);
+        let some = [chart(1), chart(3), chart(9)];
+        assert_eq!(scanned(&index, before, Some(&some)).await, [(1, 2), (3, 4)]);
+        assert_eq!(scanned(&index, now, Some(&[])).await, []);
+        // In the order in which they are asked for, and none for what is not there.
+        let rows: Vec<_> = (1..=3).rev().chain([99]).collect();
+        let rows = index.rows(&rows).await.unwrap();
+        assert_eq!(rows.iter().map(|it| it.row).collect::<Vec<_>>(), [3, 2, 1]);
+        let many = [chart(1); FIND_TERMS_MAX + 1];
+        let after = (chart(0), 0);
+        let refused = index.scan(&Scan { at: now, after, charts: Some(&many) }).await;
+        assert!(matches!(refused, Err(IndexError::TooManyTerms { .. })));
+        assert!(index.rows(&[1; FIND_TERMS_MAX + 1]).await.is_err());
+    });
+}
+
+#[test]
+fn exports_are_kept_until_they_are_over() {
+    check(async |index, url| {
+        let (one, other) = (ExportId::random(), ExportId::random());
+        let new = |id, client, until_ms| NewExport {
+            id,
+            client,
+            until_ms,
+            spec: b"spec in the clear",
+            progress: b"begun",
+        };
+        index.keep_export(&new(one, "ehr", 1_000)).await.unwrap();
+        index.keep_export(&new(other, "lab", 2_000)).await.unwrap();
+        assert!(index.keep_export(&new(one, "ehr", 1_000)).await.is_err(), "it is there");
+        assert_eq!(index.exports_of("ehr").await.unwrap(), (1, 2));
+        assert_eq!(index.exports().await.unwrap().len(), 2);
+        let page = |file, page, until_byte| ExportPage {
+            file,
+            page,
+            until_byte,
+            lines: vec![(7, 20), (9, 30)],
+        };
+        let pages = [page(1, 1, 50), page(2, 1, 50), page(1, 2, 100)];
+        assert!(index.advance_export(one, (b"further", 1_500), &pages).await.unwrap());
+        let (spec, progress) = index.export(one).await.unwrap().unwrap();
+        assert_eq!((&spec[..], &progress[..]), (&b"spec in the clear"[..], &b"further"[..]));
+        for (file, byte, expected) in [
+            (1, 0, Some(&pages[0])),
+            (1, 49, Some(&pages[0])),
+            (1, 50, Some(&pages[2])),
+            (1, 100, None),
+            (2, 0, Some(&pages[1])),
+            (3, 0, None),
+        ] {
+            let found = index.export_page(one, file, byte).await.unwrap();
+            assert_eq!(found.as_ref(), expected, "{file} {byte}");
+        }
+        assert_eq!(index.export_page(other, 1, 0).await.unwrap(), None);
+        // A page that is there already is none that comes to it.
+        assert!(index.advance_export(one, (b"again", 1_500), &pages[..1]).await.is_err());
+        assert_eq!(&index.export(one).await.unwrap().unwrap().1[..], b"further");
+        let secret = [&b"spec in the clear"[..], b"further", b"ehr"];
+        if let Some(file) = url.strip_prefix("sqlite:") {
+            let files = [file.to_owned(), format!("{file}-wal")].map(|it| fs::read(it).unwrap());
+            for (file, secret) in files.iter().flat_map(|it| secret.map(|secret| (it, secret))) {
+                assert!(!file.windows(secret.len()).any(|it| it == secret), "it is sealed");
+            }
+        }
+        assert_eq!(index.forget_exports_until(1_499).await.unwrap(), 0);
+        assert_eq!(index.forget_exports_until(1_500).await.unwrap(), 1);
+        assert!(index.export(one).await.unwrap().is_none());
+        assert_eq!(index.export_page(one, 1, 0).await.unwrap(), None);
+        assert!(!index.advance_export(one, (b"further", 9_000), &pages).await.unwrap());
+        assert_eq!(index.export_page(one, 1, 0).await.unwrap(), None, "nothing goes on with it");
+        assert!(index.forget_export(other).await.unwrap());
+        assert!(!index.forget_export(other).await.unwrap());
     });
 }
