@@ -5,7 +5,8 @@
 //! [`classify`](mod@classify) says which record kind and which compartment each belongs to, [`patients`] tells which
 //! patients of several inputs are one, and [`summary`] says in one line what a resource is, and [`matching`] by what a
 //! patient is compared with those of other organisations. [`facts`] says what the ledger knows as resources of FHIR,
-//! and [`synthetic`] makes patients who never lived.
+//! and [`synthetic`] makes patients who never lived. [`draft`] is a transaction while a map from another standard writes
+//! it.
 //!
 //! For the REST interface, [`interaction`] says what a request asks for, [`header`] under which conditions, [`search`]
 //! answers queries over opened resources, [`transaction`] takes Bundles of several requests and gives references the
@@ -30,6 +31,7 @@ mod tree;
 
 pub mod bundle;
 pub mod classify;
+pub mod draft;
 pub mod export;
 pub mod facts;
 pub mod header;

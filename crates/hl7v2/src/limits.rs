@@ -16,8 +16,6 @@ pub const CONTROL_ID_BYTES_MAX: usize = 199;
 pub const REPETITIONS_MAX: usize = 1_024;
 /// Line breaks that one `\.sp n\` makes.
 pub const SPACE_LINES_MAX: usize = 64;
-/// Digits of a number, with its point.
-pub const NUMBER_CHARS_MAX: usize = 64;
 /// Paths that a report of what was not mapped names; more are counted.
 pub const UNMAPPED_MAX: usize = 4_096;
 /// Timings of one order of a medicine; each is a dosage, and more are listed as unmapped.

@@ -43,7 +43,6 @@
 mod appointment;
 mod datatype;
 mod document;
-mod entries;
 mod medicine;
 mod merge;
 mod person;
@@ -55,11 +54,12 @@ mod visit;
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format,
-    string::{String, ToString},
+    string::String,
     vec::Vec,
 };
 use core::cell::RefCell;
 
+use keepwell_fhir::draft as entries;
 use serde_json::Value;
 
 pub use crate::time::{Change, Offset, Zone};
@@ -539,18 +539,4 @@ impl Report {
             self.add(path, Why::NoPlace);
         }
     }
-}
-
-/// `urn:uuid:` of sixteen bytes, marked as of a form of one's own (RFC 9562, version 8).
-fn uuid(mut bytes: [u8; 16]) -> String {
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut text = "urn:uuid:".to_string();
-    for (at, byte) in bytes.into_iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.extend([byte >> 4, byte & 0x0f].map(|digit| entries::hex(digit).to_ascii_lowercase()));
-    }
-    text
 }

@@ -107,7 +107,7 @@ impl<'a> Zone<'a> {
 
 /// Where clocks without an offset are in a message of `sent` (MSH-7). Its offset is that of the day on which it was
 /// sent: where the feed's zone has the same then, it knows those of other days.
-pub(crate) fn zone_of<'a>(sent: &str, zone: Option<Zone<'a>>) -> Option<Zone<'a>> {
+pub fn zone_of<'a>(sent: &str, zone: Option<Zone<'a>>) -> Option<Zone<'a>> {
     let Some(offset) = offset_of(sent) else { return zone };
     let local = &sent[..sent.find(['+', '-']).unwrap_or(sent.len())];
     let is_there = |zone: &Zone<'a>| {
@@ -118,7 +118,7 @@ pub(crate) fn zone_of<'a>(sent: &str, zone: Option<Zone<'a>>) -> Option<Zone<'a>
 
 /// A point in time, as precise as it was sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Time {
+pub struct Time {
     /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
     date: String,
     /// `HH:MM:SS` with a fraction if there was one.
@@ -130,7 +130,7 @@ pub(crate) struct Time {
 
 impl Time {
     /// Reads a DTM, TS or DT; nothing if it is none. `zone` is where clocks without an offset are.
-    pub(crate) fn parse(text: &str, zone: Option<Zone<'_>>) -> Option<Self> {
+    pub fn parse(text: &str, zone: Option<Zone<'_>>) -> Option<Self> {
         let at = text.find(['+', '-']).unwrap_or(text.len());
         let (local, offset) = text.split_at(at);
         let (date, clock) = local.split_at_checked(local.len().min(8))?;
@@ -146,55 +146,69 @@ impl Time {
     }
 
     /// FHIR `date`.
-    pub(crate) fn date(&self) -> &str {
+    pub fn date(&self) -> &str {
         &self.date
     }
 
     /// FHIR `dateTime`: with a clock only where an offset is known.
-    pub(crate) fn date_time(&self) -> String {
+    pub fn date_time(&self) -> String {
         self.instant().unwrap_or_else(|| self.date.clone())
     }
 
     /// FHIR `instant`, if there is a clock and an offset.
-    pub(crate) fn instant(&self) -> Option<String> {
+    pub fn instant(&self) -> Option<String> {
         let (clock, offset) = (self.clock.as_ref()?, self.offset?);
         Some(format!("{}T{clock}{}", self.date, offset.text()))
     }
 
     /// All that was sent of it, which tells it from others where FHIR's text has the date only.
-    pub(crate) fn told_apart(&self) -> String {
+    pub fn told_apart(&self) -> String {
         match &self.clock {
             Some(clock) if self.offset.is_none() => format!("{}T{clock}", self.date),
             _ => self.date_time(),
         }
     }
 
+    /// Seconds since 1970, UTC, by which times are put in order: of what has no clock with an offset, its first midnight.
+    pub fn utc_s(&self) -> Option<i64> {
+        let day = format!("{}-01-01", self.date);
+        let day = match self.date.len() {
+            4 => day.as_str(),
+            7 => day.get(..10)?,
+            _ => self.date.as_str(),
+        };
+        match (&self.clock, self.offset) {
+            (Some(clock), Some(offset)) => Some(local_s(day, clock)? - offset.seconds()),
+            _ => local_s(day, "00:00:00"),
+        }
+    }
+
     /// A clock was sent, and FHIR's text cannot have it.
-    pub(crate) const fn loses_clock(&self) -> bool {
+    pub const fn loses_clock(&self) -> bool {
         self.is_cut || self.clock.is_some() && self.offset.is_none()
     }
 }
 
 /// The offset that a DTM ends in.
-pub(crate) fn offset_of(text: &str) -> Option<Offset> {
+pub fn offset_of(text: &str) -> Option<Offset> {
     Offset::parse(&text[text.find(['+', '-'])?..])
 }
 
 /// FHIR `time` of a TM; its offset, which FHIR's has not, is left out.
-pub(crate) fn clock(text: &str) -> Option<String> {
+pub fn clock(text: &str) -> Option<String> {
     let at = text.find(['+', '-']).unwrap_or(text.len());
     clock_of(&text[..at])?
 }
 
 /// `YYYYMMDDHHMMSS.SSS+0000` of milliseconds since 1970, UTC.
-pub(crate) fn timestamp(ms: u64) -> String {
+pub fn timestamp(ms: u64) -> String {
     let (year, month, day) = civil(ms / 1_000 / DAY_SECONDS);
     let (hour, minute, second) = clock_at(ms);
     format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}.{:03}+0000", ms % 1_000)
 }
 
 /// FHIR `instant` of milliseconds since 1970, UTC.
-pub(crate) fn instant(ms: u64) -> String {
+pub fn instant(ms: u64) -> String {
     let (year, month, day) = civil(ms / 1_000 / DAY_SECONDS);
     let (hour, minute, second) = clock_at(ms);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)

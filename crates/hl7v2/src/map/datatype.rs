@@ -2,8 +2,7 @@
 //!
 //! # Invariants
 //!
-//! * A number keeps its digits: `1.20` stays `1.20`. Only what JSON cannot have goes: a plus sign, zeros in front, a
-//!   point without a digit on each side.
+//! * A number keeps its digits ([`number`]).
 //! * What is of the wrong form is noted in [`Reader::malformed`] and gives nothing.
 
 use alloc::{
@@ -18,11 +17,10 @@ use serde_json::{Number, Value};
 
 use super::{
     Reception,
-    entries::{Object, percent},
+    entries::{Object, number, percent},
     table,
 };
 use crate::{
-    limits::NUMBER_CHARS_MAX,
     message::{Message, Part, Place, Segment},
     time::{self, Time, Zone},
 };
@@ -477,14 +475,6 @@ impl<'m> Reader<'m> {
     }
 }
 
-impl Object {
-    fn of_reference(resource_type: &str) -> Self {
-        let mut object = Self::default();
-        object.set("type", resource_type);
-        object
-    }
-}
-
 /// `{ "display": .. }`
 pub(super) fn display(text: String) -> Value {
     let mut object = Object::default();
@@ -506,26 +496,6 @@ pub(super) fn full_name(name: &Value) -> Option<String> {
     let parts = list("prefix").chain(list("given")).chain(name.get("family")).chain(list("suffix"));
     let text = parts.filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
     (!text.is_empty()).then_some(text)
-}
-
-/// An NM as JSON writes it.
-pub(super) fn number(text: &str) -> Option<Number> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (whole, fraction) =
-        digits.split_once('.').map_or((digits, ""), |(whole, part)| (whole, part));
-    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let is_number =
-        is_digits(whole) && is_digits(fraction) && !(whole.is_empty() && fraction.is_empty());
-    if !is_number || text.len() > NUMBER_CHARS_MAX {
-        return None;
-    }
-    let whole = whole.trim_start_matches('0');
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let point = if fraction.is_empty() { "" } else { "." };
-    serde_json::from_str(&format!("{sign}{whole}{point}{fraction}")).ok()
 }
 
 /// An arc of the three roots (X.660) and one under it at least.

@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 
 use super::{
     Kind, Mapper,
-    datatype::{display, number},
-    entries::{Existing, Handle, Object, key},
+    datatype::display,
+    entries::{Existing, Handle, Object, key, number},
     person::{is_no_number, yes_or_no},
     table,
 };
