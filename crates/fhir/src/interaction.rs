@@ -297,6 +297,8 @@ pub enum Operation {
     Everything,
     /// Bulk data ("Bulk Data Access", 2.0).
     Export,
+    /// A C-CDA document, to be kept with what it says. Keepwell's own.
+    ImportCcda,
     /// The International Patient Summary.
     Summary,
     /// Whether a resource would be taken (R4, Resource/$validate).
@@ -309,13 +311,14 @@ impl Operation {
         match self {
             Self::Everything => "$everything",
             Self::Export => "$export",
+            Self::ImportCcda => "$import-ccda",
             Self::Summary => "$summary",
             Self::Validate => "$validate",
         }
     }
 
     fn named(name: &str) -> Result<Self, InteractionError> {
-        [Self::Everything, Self::Export, Self::Summary, Self::Validate]
+        [Self::Everything, Self::Export, Self::ImportCcda, Self::Summary, Self::Validate]
             .into_iter()
             .find(|known| known.as_str() == name)
             .ok_or_else(|| InteractionError::UnknownOperation(printable(name, NAME_CHARS_MAX)))
@@ -325,7 +328,8 @@ impl Operation {
     fn is_at(self, scope: &Scope) -> bool {
         match (self, scope) {
             (Self::Validate, Scope::Type(_) | Scope::Instance(..))
-            | (Self::Export, Scope::System) => true,
+            | (Self::Export | Self::ImportCcda, Scope::System) => true,
+            (Self::ImportCcda, Scope::Type(_) | Scope::Instance(..)) => false,
             (Self::Validate, Scope::System) | (Self::Everything | Self::Summary, Scope::System) => {
                 false
             }
@@ -343,7 +347,8 @@ impl Operation {
                 Self::Everything | Self::Summary | Self::Export,
                 Method::Get | Method::Head | Method::Post,
             ) => true,
-            (Self::Validate, Method::Post) => true,
+            (Self::Validate | Self::ImportCcda, Method::Post) => true,
+            (Self::ImportCcda, Method::Get | Method::Head) => false,
             // Of a resource that is stored already there is nothing to send.
             (Self::Validate, Method::Get | Method::Head) => matches!(scope, Scope::Instance(..)),
             (_, Method::Put | Method::Patch | Method::Delete) => false,
@@ -698,6 +703,7 @@ mod tests {
             GET Patient/1/$summary            => Operation Summary Instance Patient 1 ?
             POST Observation/$validate        => Operation Validate Type Observation ?
             POST Observation/1/$validate      => Operation Validate Instance Observation 1 ?
+            POST $import-ccda                 => Operation ImportCcda System ?
             GET Patient/1/Observation?code=x  => Search Compartment Patient 1 Some Observation ? code=x
             GET Patient/1/*                   => Search Compartment Patient 1 None ?
             POST Patient/1/Condition/_search  => Search Compartment Patient 1 Some Condition ?
@@ -726,6 +732,7 @@ mod tests {
             GET Patient/_search               => MethodNotAllowed Get
             GET Patient/_x                    => InvalidId
             GET Observation/$validate         => MethodNotAllowed Get
+            GET $import-ccda                  => MethodNotAllowed Get
             GET patient/1                     => UnknownType patient
             GET Foo                           => UnknownType Foo
             GET ../Patient/1                  => UnknownType ..

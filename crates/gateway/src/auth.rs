@@ -187,6 +187,7 @@ impl Session {
             | Served::Everything(..)
             | Served::Summary(..)
             | Served::Export(..)
+            | Served::ImportCcda
             | Served::Validate(..) => self.asker.clone(),
         }
     }
@@ -204,7 +205,7 @@ fn needed(interaction: &Interaction) -> Option<(Option<ResourceType>, Permission
         // Each entry is asked for again.
         Interaction::Bundle => return None,
         // Whether it is sent or stored its body says.
-        Interaction::Operation(Operation::Validate, ..) => return None,
+        Interaction::Operation(Operation::Validate | Operation::ImportCcda, ..) => return None,
         // It is of as much as the token is good for.
         Interaction::Operation(Operation::Export, Of::System | Of::Type(_), _) => return None,
         Interaction::Create(of, _) => (Some(*of), Permission::Create),

@@ -42,6 +42,8 @@ pub enum Served {
     Validate(Scope, Query),
     /// GET or POST of `$export`, of all, of all patients or of a group.
     Export(Scope, Query),
+    /// POST of a C-CDA document to `$import-ccda`.
+    ImportCcda,
 }
 
 /// What is served of a type, as `TypeRestfulInteraction` has it: of one that is about patients all, of others the first.
@@ -70,6 +72,7 @@ impl Served {
             Self::Everything(..) => Operation::Everything.as_str(),
             Self::Summary(..) => Operation::Summary.as_str(),
             Self::Export(..) => Operation::Export.as_str(),
+            Self::ImportCcda => Operation::ImportCcda.as_str(),
             Self::Validate(..) => Operation::Validate.as_str(),
         }
     }
@@ -90,6 +93,7 @@ impl Served {
                 Self::Summary(id, query)
             }
             Interaction::Operation(Operation::Export, scope, query) => Self::Export(scope, query),
+            Interaction::Operation(Operation::ImportCcda, Scope::System, _) => Self::ImportCcda,
             Interaction::Operation(Operation::Validate, scope, query) => {
                 Self::Validate(scope, query)
             }
@@ -181,6 +185,15 @@ fn export(id: &str) -> Value {
     })
 }
 
+/// The operation that takes a C-CDA document, which is Keepwell's own.
+fn import_ccda() -> Value {
+    json!({
+        "name": "import-ccda",
+        "definition": format!("{}import-ccda", keepwell_fhir::facts::NAMESPACE),
+        "documentation": "POST of a C-CDA document as application/hl7-cda+xml: kept as it is, and what its sections say as resources. Whatever they are, the token has to be good for creating and updating them.",
+    })
+}
+
 /// What is to be said of a type.
 fn documentation(of: &str) -> String {
     let text = "A create or update is conditional on one identifier alone (identifier=system|value). A patch is a JSON Patch. A search names a patient, or finds Patients.";
@@ -257,7 +270,7 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
             },
             "resource": resources,
             "interaction": SYSTEM_CODES.map(|code| json!({ "code": code })),
-            "operation": [export("export")],
+            "operation": [export("export"), import_ccda()],
         }],
     })
 }

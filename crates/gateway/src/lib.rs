@@ -27,6 +27,7 @@ pub mod auth;
 mod authoring;
 mod binary;
 pub mod capability;
+mod ccda;
 mod content;
 pub mod dicom;
 pub mod everything;

@@ -63,6 +63,7 @@ use crate::{
     answer::Answer,
     auth::{Session, Sessions, TokenError},
     capability::{Served, not_served, smart_configuration, statement},
+    ccda::{MEDIA_TYPES, not_a_document},
     everything::Everything,
     export::Exports,
     follow::BODY_BYTES_MAX,
@@ -258,6 +259,7 @@ impl Service {
             | Served::History(..)
             | Served::Export(..)
             | Served::Validate(..)
+            | Served::ImportCcda
             | Served::Bundle => &self.others,
         };
         // It is never closed; whoever waits too long is told so.
@@ -267,6 +269,11 @@ impl Service {
         let headers = Headers::read(&parts.headers)?;
         if served == Served::Bundle {
             return self.bundle(&session, &headers, &body).await;
+        }
+        if served == Served::ImportCcda {
+            is_one_of(&parts.headers, &MEDIA_TYPES).then_some(()).ok_or_else(not_a_document)?;
+            let may = |action: &Action<'_>| session.may(&interaction_of(action));
+            return self.gateway.import_ccda(&session.asker, body, may).await;
         }
         let prefer = headers.prefer.returned;
         let content = if matches!(served, Served::Patch(_)) {
@@ -325,7 +332,7 @@ impl Service {
                 Content::Patch(patch) => gateway.patch(asker, &target, patch, tags).await,
                 Content::Body(..) => Err(not_a_patch()),
             },
-            Served::Bundle => Err(not_served()),
+            Served::Bundle | Served::ImportCcda => Err(not_served()),
         }
     }
 
@@ -590,11 +597,17 @@ fn bundle_of(
 
 /// Reads a patch, which says by its media type how it is written.
 fn patch_of(headers: &HeaderMap, body: &[u8]) -> Result<Patch, Outcome> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON_PATCH) {
+    if is_one_of(headers, &[JSON_PATCH]) {
         return Ok(Patch::parse(body)?);
     }
     Err(not_a_patch())
+}
+
+/// Whether a body is of one of these types.
+fn is_one_of(headers: &HeaderMap, kinds: &[&str]) -> bool {
+    let sent = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let sent = sent.split(';').next().unwrap_or_default().trim();
+    kinds.iter().any(|it| it.eq_ignore_ascii_case(sent))
 }
 
 fn not_a_patch() -> Outcome {

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use keepwell_ccda::map::SECTIONS;
 use keepwell_fhir::{
     interaction::{Interaction, Method},
     outcome::Issue,
@@ -14,7 +15,7 @@ use super::{CODES, Served, is_about_patients, of_nobody};
 use crate::facts;
 
 /// Every interaction of R4 and what is to be said of it, by an example.
-const INTERACTIONS: [(&str, Method, &str, &str); 27] = [
+const INTERACTIONS: [(&str, Method, &str, &str); 28] = [
     (
         "read",
         Method::Get,
@@ -88,6 +89,12 @@ const INTERACTIONS: [(&str, Method, &str, &str); 27] = [
         Method::Post,
         "Observation/$validate",
         "Tells all that would be told of a create, without one: JSON, structure (elements, types, how often each is there), and whose it is. By itself or in Parameters, with `mode` and `profile` (R4's own). See [Connecting a system](integrate.md#what-is-looked-at-when-a-resource-is-written) for what is not looked at.",
+    ),
+    (
+        "`$import-ccda`",
+        Method::Post,
+        "$import-ccda",
+        "A C-CDA document (R1.1 to R2.1, as `application/hl7-cda+xml`): kept sealed as it came, and what its sections say as resources, all or nothing, once. The answer tells of each section what is in the original alone. See [C-CDA documents](#c-cda-documents).",
     ),
     (
         "`$everything`",
@@ -167,6 +174,11 @@ pub fn document() -> String {
         }
     }
     let _ = writeln!(page, "**Binary.** {}", super::BINARY);
+    page += "\n## C-CDA documents\n\n| section | entries become | mapped | left to the original |\n|---|---|---|---|\n";
+    for it in &SECTIONS {
+        let _ = writeln!(page, "| {} | {} | {} | {} |", it.name, it.becomes, it.extent(), it.left);
+    }
+    page += "\n## Types that are about no patient\n";
     let others: Vec<_> = table::resource_types().filter(|of| !is_about_patients(of)).collect();
     let _ = write!(
         page,
