@@ -74,10 +74,8 @@ fn check(kind: &str, table: &[(&str, &str)]) {
         assert_eq!(found.len(), 1, "{statement}: {record:#?}");
         for fact in facts.split("; ") {
             let (pointer, value) = fact.split_once('=').expect("pointer=value");
-            let there = found[0].pointer(pointer.trim()).map(|it| match it {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            });
+            let there = found[0].pointer(pointer.trim());
+            let there = there.map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned));
             let value = if value == "-" { None } else { Some(value.to_owned()) };
             assert_eq!(there, value, "{pointer} of {statement}: {:#}", found[0]);
         }

@@ -26,6 +26,7 @@ use keepwell_ccda::{
 };
 use keepwell_crypto::hash::{digest, sha256};
 use keepwell_fhir::{
+    draft::percent,
     facts::NAMESPACE,
     interaction::{Query as Condition, ResourceType},
     outcome::{Issue, IssueType, Outcome, Severity, Status},
@@ -112,7 +113,7 @@ impl Gateway {
         &self,
         Identifier { system, value }: &Identifier,
     ) -> Result<keepwell_types::id::UniquenessTag, Outcome> {
-        let number = format!("{system}|{value}");
+        let number = percent(&format!("{system}|{value}"));
         let query = identifier_query(&format!("{NAMESPACE}ccda:patient"), &number);
         self.tag(of("DocumentReference"), &Condition::parse(&query)?)
     }
