@@ -14,7 +14,7 @@ use alloc::{
 };
 use core::cell::Cell;
 
-use keepwell_fhir::draft::{Object, number};
+use keepwell_fhir::draft::{Object, is_oid, is_uuid, number};
 use keepwell_hl7v2::time::{Time, Zone, zone_of};
 use serde_json::{Number, Value, json};
 
@@ -95,23 +95,6 @@ fn uri_of(root: &str) -> Option<String> {
     } else {
         None
     }
-}
-
-/// An arc of the three roots (X.660) and one under it at least.
-fn is_oid(text: &str) -> bool {
-    let is_arc = |arc: &str| {
-        let is_number = !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit());
-        is_number && (arc == "0" || !arc.starts_with('0'))
-    };
-    let Some((root, rest)) = text.split_once('.') else { return false };
-    matches!(root, "0" | "1" | "2") && rest.split('.').all(is_arc)
-}
-
-/// Five groups of hexadecimal digits (RFC 9562).
-fn is_uuid(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    let is_digit = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
-    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(is_digit)
 }
 
 /// Reads values, and notes what could not be read.

@@ -5,7 +5,7 @@ mod common;
 
 use common::desk::{Desk, at_a_desk, refused};
 use reqwest::{Method, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const KIND: &str = "application/hl7-cda+xml";
 const ALLERGY: &str = r#"<entry><act classCode="ACT" moodCode="EVN">
@@ -14,21 +14,22 @@ const ALLERGY: &str = r#"<entry><act classCode="ACT" moodCode="EVN">
   <entryRelationship typeCode="SUBJ"><observation classCode="OBS" moodCode="EVN">
     <templateId root="2.16.840.1.113883.10.20.22.4.7"/><id root="1.2.3.6" extension="A1-1"/>
     <code code="ASSERTION" codeSystem="2.16.840.1.113883.5.4"/>
-    <statusCode code="completed"/><effectiveTime><low value="2011"/></effectiveTime>
+    <statusCode code="completed"/><effectiveTime><low value="SINCE"/></effectiveTime>
     <value xsi:type="CD" code="419199007" codeSystem="2.16.840.1.113883.6.96" displayName="Allergy"/>
     <participant typeCode="CSM"><participantRole classCode="MANU"><playingEntity classCode="MMAT">
       <code code="CODE" codeSystem="2.16.840.1.113883.6.88" displayName="Substance CODE"/>
     </playingEntity></participantRole></participant>
   </observation></entryRelationship></act></entry>"#;
 
-/// A document: its id, when it was written, whom it is about and when they were born, and the code of what they do not
-/// bear.
+/// A document: its id, when it was written, whom it is about and when they were born, what they do not bear, and since
+/// when.
 struct Sent<'a> {
     id: &'a str,
     written: &'a str,
     patient: &'a str,
     born: &'a str,
     code: &'a str,
+    since: &'a str,
 }
 
 const FIRST: Sent<'_> = Sent {
@@ -37,12 +38,13 @@ const FIRST: Sent<'_> = Sent {
     patient: "P-71",
     born: "19700301",
     code: "7980",
+    since: "2011",
 };
 
 impl Sent<'_> {
     fn xml(&self) -> String {
-        let Self { id, written, patient, born, code } = self;
-        let allergy = ALLERGY.replace("CODE", code);
+        let Self { id, written, patient, born, code, since } = self;
+        let allergy = ALLERGY.replace("CODE", code).replace("SINCE", since);
         format!(
             r#"<?xml version="1.0" encoding="UTF-8"?>
 <ClinicalDocument xmlns="urn:hl7-org:v3" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
@@ -90,10 +92,14 @@ async fn found(desk: &Desk<'_>, query: &str) -> Vec<Value> {
     entries.into_iter().map(|mut it| it["resource"].take()).collect()
 }
 
-async fn allergies(desk: &Desk<'_>, patient: &str) -> Vec<String> {
+/// What a patient does not bear, and since when.
+async fn allergies(desk: &Desk<'_>, patient: &str) -> Vec<[String; 2]> {
     let all = found(desk, &format!("AllergyIntolerance?patient={patient}")).await;
-    let code = |it: &Value| it["code"]["coding"][0]["code"].as_str().unwrap().to_owned();
-    all.iter().map(code).collect()
+    let texts = |it: &Value| {
+        [&it["code"]["coding"][0]["code"], &it["onsetDateTime"]]
+            .map(|it| it.as_str().unwrap().to_owned())
+    };
+    all.iter().map(texts).collect()
 }
 
 #[test]
@@ -112,7 +118,7 @@ fn documents_are_kept_and_found() {
         let [patient] = &patients[..] else { panic!("{patients:?}") };
         assert_eq!(patient["birthDate"], "1970-03-01");
         let patient = patient["id"].as_str().unwrap();
-        assert_eq!(allergies(desk, patient).await, ["7980"]);
+        assert_eq!(allergies(desk, patient).await, [["7980", "2011"]]);
 
         // The document as it came, byte for byte.
         let reference = desk.get(&location).await;
@@ -139,12 +145,13 @@ fn documents_are_kept_and_found() {
         assert_eq!(found(desk, &documents).await.len(), 2);
 
         // A later one replaces what an earlier one said; an earlier one does not.
-        let later = Sent { id: "doc-3", written: "20210102", code: "2670", ..FIRST };
+        let later = Sent { id: "doc-3", written: "20210102", since: "2012", ..FIRST };
         taken(desk, &later, StatusCode::CREATED).await;
-        let earlier = Sent { id: "doc-4", written: "2019", code: "1191", ..FIRST };
+        assert_eq!(allergies(desk, patient).await, [["7980", "2012"]]);
+        let earlier = Sent { id: "doc-4", written: "2019", since: "2010", ..FIRST };
         taken(desk, &earlier, StatusCode::CREATED).await;
         let all = allergies(desk, patient).await;
-        assert!(all.contains(&"2670".to_owned()), "{all:?}");
+        assert_eq!(all, [["7980", "2012"]]);
         assert_eq!(found(desk, &documents).await.len(), 4);
 
         wrong_ones_are_refused(desk).await;
@@ -158,6 +165,12 @@ async fn wrong_ones_are_refused(desk: &mut Desk<'_>) {
     refused(send(desk, &other.xml()).await, 409, "same id and version").await;
     let somebody = Sent { id: "doc-5", born: "19700103", ..FIRST };
     refused(send(desk, &somebody.xml()).await, 422, "born on another day").await;
+    let one = json!({"resourceType": "Patient", "identifier": [{"system": "urn:oid:1.2.3.5", "value": "P-73"}]});
+    let made = desk.send(Method::POST, "Patient", &one.to_string()).await;
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let both = Sent { id: "doc-7", ..FIRST }.xml();
+    let both = both.replace("<patient>", r#"<id root="1.2.3.5" extension="P-73"/><patient>"#);
+    refused(send(desk, &both).await, 412, "of several patients").await;
     let xml = FIRST.xml();
     let half = &xml[..xml.len() / 2];
     refused(send(desk, half).await, 400, "no well-formed XML").await;
@@ -176,10 +189,13 @@ async fn wrong_ones_are_refused(desk: &mut Desk<'_>) {
     assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
 
     let token = desk.token_of("ehr");
-    for scope in ["system/*.rs", "system/Patient.cruds"] {
+    let new = Sent { id: "doc-6", patient: "P-72", ..FIRST };
+    for scope in ["system/*.rs", "system/Patient.cruds", "system/*.cu"] {
         desk.token = desk.token_for("ehr", scope);
-        let new = Sent { id: "doc-6", patient: "P-72", ..FIRST };
-        refused(send(desk, &new.xml()).await, 403, "not good for this").await;
+        // Who may only write is not told when somebody was born either.
+        for sent in [&new, &somebody] {
+            refused(send(desk, &sent.xml()).await, 403, "not good for this").await;
+        }
     }
     desk.token = token;
     assert!(found(desk, "Patient?identifier=urn:oid:1.2.3.5%7CP-72").await.is_empty());

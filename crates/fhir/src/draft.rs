@@ -83,7 +83,7 @@ impl<'m> Entries<'m> {
             }
         };
         self.list.push(Entry { resource, request });
-        // A message has fewer segments than that, and a segment makes few entries.
+        // What is mapped has far fewer parts than that.
         Handle(u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX))
     }
 
@@ -332,4 +332,21 @@ pub fn number(text: &str) -> Option<Number> {
     let whole = if whole.is_empty() { "0" } else { whole };
     let point = if fraction.is_empty() { "" } else { "." };
     serde_json::from_str(&format!("{sign}{whole}{point}{fraction}")).ok()
+}
+
+/// Whether it is an OID: an arc of the three roots (X.660) and one under it at least.
+pub fn is_oid(text: &str) -> bool {
+    let is_arc = |arc: &str| {
+        let is_number = !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && (arc == "0" || !arc.starts_with('0'))
+    };
+    let Some((root, rest)) = text.split_once('.') else { return false };
+    matches!(root, "0" | "1" | "2") && rest.split('.').all(is_arc)
+}
+
+/// Whether it is a UUID: five groups of hexadecimal digits (RFC 9562).
+pub fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    let is_digit = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(is_digit)
 }

@@ -1,4 +1,4 @@
-//! Targets of what other systems send: FHIR R4 and HL7 v2, and where their inputs begin.
+//! Targets of what other systems send: FHIR R4, HL7 v2 and C-CDA, and where their inputs begin.
 //!
 //! None of it carries a proof, so each target holds its decoder to what its module promises instead: what a
 //! query finds has keys that it asks for, what is rewritten can be undone, a frame is the same however it was cut.
@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use keepwell_ccda::{document::Document, map as ccda};
 use keepwell_fhir::{
     classify::Sensitivity,
     export::{self, Asked, Level as Whose},
@@ -338,6 +339,38 @@ pub fn hl7v2_message(bytes: &[u8]) -> bool {
     mapped.is_ok()
 }
 
+/// The bytes are a C-CDA document; what it is in FHIR is a transaction that `keepwell_fhir` takes.
+pub fn ccda_document(bytes: &[u8]) -> bool {
+    let Ok(document) = Document::read(bytes) else { return false };
+    let (born, written) = (document.birth_date(), document.written_at());
+    let whose = document.patient_identifiers();
+    let mut is_mapped = false;
+    for is_newest in [true, false] {
+        let reception = ccda::Reception {
+            received_ms: NOW_MS,
+            digest: [0; 32],
+            name: &|number| u128::from(number).to_be_bytes(),
+            is_newest,
+            known_by: 0,
+        };
+        let Ok(record) = ccda::map(&document, &reception) else { continue };
+        assert!(whose.as_ref().is_ok_and(|it| !it.is_empty()), "what is mapped is of somebody");
+        let bundle = record.bundle.to_string();
+        let limits = Limits { bytes_max: usize::MAX, entries_max: usize::MAX, base: None };
+        let submission = transaction::parse(bundle.as_bytes(), &limits);
+        let Ok(Submission::Transaction(sent)) = submission else {
+            panic!("it is no transaction: {:?}", submission.err())
+        };
+        let original = sent.entries.iter().find(|it| it.index == record.original);
+        assert!(original.is_some(), "the document itself is kept");
+        is_mapped = true;
+    }
+    for date in born.iter().chain(&written) {
+        assert!(!ccda::is_later(date, date), "nothing is later than itself");
+    }
+    is_mapped
+}
+
 /// An answer can be framed, if its message could.
 fn is_answered(message: &[u8], envelope: &Envelope, outcome: &acknowledge::Outcome) {
     let is_framed = mllp::encode(message).is_some();
@@ -401,8 +434,9 @@ fn separate() -> CompartmentSet {
 }
 
 /// Where the inputs of each target begin.
-pub(crate) fn seeds() -> [(&'static str, Vec<Vec<u8>>); 8] {
+pub(crate) fn seeds() -> [(&'static str, Vec<Vec<u8>>); 9] {
     [
+        ("ccda_document", documents()),
         ("fhir_consent", consents()),
         ("fhir_export", lines(EXPORTS)),
         ("fhir_header", lines(HEADERS)),
@@ -547,6 +581,31 @@ fn messages() -> Vec<Vec<u8>> {
             ),
         ),
     ]
+}
+
+fn documents() -> Vec<Vec<u8>> {
+    let of = |sections: &str| {
+        format!(
+            r#"<ClinicalDocument xmlns="urn:hl7-org:v3" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+<templateId root="2.16.840.1.113883.10.20.22.1.1"/><id root="1.2.3.4" extension="d"/>
+<code code="34133-9" codeSystem="2.16.840.1.113883.6.1"/><effectiveTime value="20200102030405-0500"/>
+<confidentialityCode code="R" codeSystem="2.16.840.1.113883.5.25"/>
+<recordTarget><patientRole><id root="1.2.3.5" extension="7"/><telecom value="tel:1" use="HP"/>
+<patient><name><given>Ana</given><family>M&#xfc;ller</family></name>
+<administrativeGenderCode code="F" codeSystem="2.16.840.1.113883.5.1"/><birthTime value="19800229"/></patient>
+</patientRole></recordTarget><component><structuredBody>{sections}</structuredBody></component></ClinicalDocument>"#
+        )
+        .into_bytes()
+    };
+    let results = r#"<component><section><templateId root="2.16.840.1.113883.10.20.22.2.3.1"/><code code="30954-2"
+codeSystem="2.16.840.1.113883.6.1"/><text><table><tr><td ID="r">Sodium</td></tr></table></text><entry>
+<organizer classCode="BATTERY" moodCode="EVN"><templateId root="2.16.840.1.113883.10.20.22.4.1"/><id root="1.2.3.6"/>
+<code code="24321-2" codeSystem="2.16.840.1.113883.6.1"/><statusCode code="completed"/><component>
+<observation classCode="OBS" moodCode="EVN"><templateId root="2.16.840.1.113883.10.20.22.4.2"/><id nullFlavor="UNK"/>
+<code code="2951-2" codeSystem="2.16.840.1.113883.6.1"><originalText><reference value="r"/></originalText></code>
+<statusCode code="completed"/><effectiveTime value="2020"/><value xsi:type="PQ" value="1.40" unit="mmol/L"/>
+</observation></component></organizer></entry></section></component>"#;
+    vec![of(""), of(results)]
 }
 
 /// Two messages after each other, one after garbage, and one that was cut; each cut in its own way.

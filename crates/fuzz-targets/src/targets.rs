@@ -96,7 +96,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Each target with its name.
-pub const ALL: [(&str, Target); 74] = [
+pub const ALL: [(&str, Target); 75] = [
     ("access_page", access_page),
     ("acknowledgement", acknowledgement),
     ("anchor_receipt", anchor_receipt),
@@ -107,6 +107,7 @@ pub const ALL: [(&str, Target); 74] = [
     ("capsule_answer", capsule_answer),
     ("capsule_request", capsule_request),
     ("case_words", case_words),
+    ("ccda_document", interop::ccda_document),
     ("certificate", certificate),
     ("challenge_answer", challenge_answer),
     ("chart_escrow", chart_escrow),

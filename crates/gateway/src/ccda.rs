@@ -26,18 +26,18 @@ use keepwell_ccda::{
 };
 use keepwell_crypto::hash::{digest, sha256};
 use keepwell_fhir::{
-    draft::percent,
     facts::NAMESPACE,
     interaction::{Query as Condition, ResourceType},
     outcome::{Issue, IssueType, Outcome, Severity, Status},
     search::{Handling, Options, Query},
     transaction::{self, Action, Limits, Submission},
 };
+use keepwell_types::id::UniquenessTag;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    answer::{Answer, ambiguous},
+    answer::Answer,
     follow::BODY_BYTES_MAX,
     gateway::{Asker, Gateway},
     server::now_ms,
@@ -76,7 +76,7 @@ impl Gateway {
         let sent = bytes.clone();
         let head = in_background(move || head_of(&sent)).await?.map_err(|it| refused(&it))?;
         let numbers = head.patients.iter().map(|it| self.number_of(it));
-        let _alone = self.tags.alone(numbers.collect::<Result<_, _>>()?).await;
+        let _alone = self.tags.alone(numbers.collect()).await;
         let known = self.patient_of(asker, &head).await?;
         let is_newest = match &known {
             None => true,
@@ -108,14 +108,9 @@ impl Gateway {
         }
     }
 
-    /// What only one document of a patient's number at a time has.
-    fn number_of(
-        &self,
-        Identifier { system, value }: &Identifier,
-    ) -> Result<keepwell_types::id::UniquenessTag, Outcome> {
-        let number = percent(&format!("{system}|{value}"));
-        let query = identifier_query(&format!("{NAMESPACE}ccda:patient"), &number);
-        self.tag(of("DocumentReference"), &Condition::parse(&query)?)
+    /// What only one document of a patient's number at a time has: no condition of anyone's has it too.
+    fn number_of(&self, Identifier { system, value }: &Identifier) -> UniquenessTag {
+        self.index.key().tag(&[b"ccda", system.as_bytes(), value.as_bytes()])
     }
 
     /// The one patient whom a document's numbers find, of those whom who asks may see.
@@ -128,7 +123,7 @@ impl Gateway {
             let shown = self.may_show(asker, &versions).await?;
             for (patient, _) in found.iter().zip(shown).filter(|(_, shown)| *shown) {
                 match &known {
-                    Some(known) if known.id != patient.id() => return Err(ambiguous()),
+                    Some(known) if known.id != patient.id() => return Err(several_patients()),
                     Some(_) => {}
                     None => {
                         is_same_person(patient.json(), head.born.as_deref())?;
@@ -202,6 +197,12 @@ impl Gateway {
         answer.location = Some(format!("{}/DocumentReference/{id}", self.base()));
         Ok(answer)
     }
+}
+
+/// Refuses a document whose numbers find two patients.
+fn several_patients() -> Outcome {
+    let text = "the document's numbers are of several patients here; correct them in the document, or in the Patients, and send it again";
+    Outcome::error(IssueType::MultipleMatches, text)
 }
 
 /// Does what takes long for a large document where it delays nobody.

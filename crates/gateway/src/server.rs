@@ -83,8 +83,9 @@ const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json; 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-/// Searches at once, and other requests.
+/// Searches at once, documents that are taken apart, and other requests.
 const SEARCHES_MAX: usize = 4;
+const IMPORTS_MAX: usize = 2;
 const OTHERS_MAX: usize = 32;
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 64 * 1024;
@@ -100,8 +101,10 @@ struct Service {
     path: String,
     /// Since when it serves.
     since: String,
-    /// Places for searches, each of which may hold many resources, and for the rest, each of which may hold a body.
+    /// Places for searches, each of which may hold many resources, for documents, of each of which there is a tree many
+    /// times its size, and for the rest, each of which may hold a body.
     searches: Semaphore,
+    imports: Semaphore,
     others: Semaphore,
     /// Places for transfers, each of which holds a few chunks, and for files of exports.
     streams: Semaphore,
@@ -118,6 +121,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let path = path_of(gateway.base()).to_owned();
     let (searches, others) = (Semaphore::new(SEARCHES_MAX), Semaphore::new(OTHERS_MAX));
+    let imports = Semaphore::new(IMPORTS_MAX);
     let streams = Semaphore::new(streams::STREAMS_MAX);
     let since = header::instant(now_ms());
     let files = Arc::new(Semaphore::new(exports::FILES_MAX));
@@ -130,6 +134,7 @@ pub async fn serve(
         path,
         since,
         searches,
+        imports,
         others,
         streams,
         files,
@@ -251,6 +256,7 @@ impl Service {
         let served = served(&session, interaction)?;
         let places = match served {
             Served::Search(..) | Served::Everything(..) | Served::Summary(..) => &self.searches,
+            Served::ImportCcda => &self.imports,
             Served::Create(..)
             | Served::Read(..)
             | Served::VersionRead(..)
@@ -259,7 +265,6 @@ impl Service {
             | Served::History(..)
             | Served::Export(..)
             | Served::Validate(..)
-            | Served::ImportCcda
             | Served::Bundle => &self.others,
         };
         // It is never closed; whoever waits too long is told so.
@@ -272,6 +277,7 @@ impl Service {
         }
         if served == Served::ImportCcda {
             is_one_of(&parts.headers, &MEDIA_TYPES).then_some(()).ok_or_else(not_a_document)?;
+            may_import(&session).then_some(()).ok_or_else(not_in_scope)?;
             let may = |action: &Action<'_>| session.may(&interaction_of(action));
             return self.gateway.import_ccda(&session.asker, body, may).await;
         }
@@ -532,6 +538,16 @@ pub(crate) fn served(session: &Session, interaction: Interaction) -> Result<Serv
 /// Whether the token is good for searches of a type.
 fn may_search(session: &Session, of: ResourceType) -> bool {
     session.may(&Interaction::Search(Within::Type(of), RawQuery::default()))
+}
+
+/// Whether the token is good for what is looked at before a document is read: what is refused because of whoever is here
+/// would tell of them.
+fn may_import(session: &Session) -> bool {
+    let [patient, document] =
+        ["Patient", "DocumentReference"].map(|it| it.parse().expect("R4 has it"));
+    may_search(session, patient)
+        && may_search(session, document)
+        && session.may(&Interaction::Create(document, RawQuery::default()))
 }
 
 pub(crate) fn not_in_scope() -> Outcome {

@@ -14,8 +14,8 @@
 //! ```
 //!
 //! [`mllp`] is the framing, [`message`] what a message says, [`charset`] and [`escape`] how its bytes are text,
-//! [`map`](mod@map) what it is in FHIR, [`time`] what its times are, [`acknowledge`](mod@acknowledge) the answer, [`refusal`] why one is refused,
-//! and [`limits`] how much of anything there may be. Versions 2.3 to 2.8.2 are read.
+//! [`map`](mod@map) what it is in FHIR, [`time`] what its times are, [`acknowledge`](mod@acknowledge) the answer,
+//! [`refusal`] why one is refused, and [`limits`] how much of anything there may be. Versions 2.3 to 2.8.2 are read.
 //!
 //! # Invariants
 //!

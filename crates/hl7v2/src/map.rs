@@ -59,7 +59,6 @@ use alloc::{
 };
 use core::cell::RefCell;
 
-use keepwell_fhir::draft as entries;
 use serde_json::Value;
 
 pub use crate::time::{Change, Offset, Zone};
@@ -69,7 +68,7 @@ use crate::{
     refusal::{Path, Refusal},
 };
 use datatype::Reader;
-use entries::{Entries, Handle, Object};
+use keepwell_fhir::draft::{self, Entries, Handle, Object};
 pub use merge::{Identifier, Merge};
 
 /// What the receiver adds to a message.
@@ -402,13 +401,13 @@ impl<'m> Mapper<'m> {
             self.refuse(Refusal::TooLong(self.place));
             return None;
         }
-        let mut value = entries::percent(patient);
+        let mut value = draft::percent(patient);
         let mut is_empty = true;
         for part in about {
             value.push('/');
             if let Some(part) = part {
                 is_empty = false;
-                value.push_str(&entries::percent(part));
+                value.push_str(&draft::percent(part));
             }
         }
         if is_empty {
@@ -429,7 +428,7 @@ impl<'m> Mapper<'m> {
 
     /// By the number that its sender gave it, among the patient's.
     fn numbered(&self, segment: &str, given: Option<&Value>) -> Option<Value> {
-        self.derived(segment, &[Some(entries::key(given.filter(|it| !person::is_no_number(it))?))])
+        self.derived(segment, &[Some(draft::key(given.filter(|it| !person::is_no_number(it))?))])
     }
 
     fn of_order(&self, segment: &str, about: &[Option<String>]) -> Option<Value> {

@@ -2,13 +2,10 @@
 
 use alloc::{format, string::String};
 
+use keepwell_fhir::draft::{Existing, Object};
 use serde_json::{Value, json};
 
-use super::{
-    Mapper,
-    entries::{Existing, Object},
-    table,
-};
+use super::{Mapper, table};
 use crate::{
     message::{Part, Segment},
     refusal::Refusal,

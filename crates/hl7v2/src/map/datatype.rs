@@ -13,13 +13,10 @@ use alloc::{
 };
 use core::cell::RefCell;
 
+use keepwell_fhir::draft::{Object, is_oid, is_uuid, number, percent};
 use serde_json::{Number, Value};
 
-use super::{
-    Reception,
-    entries::{Object, number, percent},
-    table,
-};
+use super::{Reception, table};
 use crate::{
     message::{Message, Part, Place, Segment},
     time::{self, Time, Zone},
@@ -496,23 +493,6 @@ pub(super) fn full_name(name: &Value) -> Option<String> {
     let parts = list("prefix").chain(list("given")).chain(name.get("family")).chain(list("suffix"));
     let text = parts.filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
     (!text.is_empty()).then_some(text)
-}
-
-/// An arc of the three roots (X.660) and one under it at least.
-fn is_oid(text: &str) -> bool {
-    let is_arc = |arc: &str| {
-        let is_number = !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit());
-        is_number && (arc == "0" || !arc.starts_with('0'))
-    };
-    let Some((root, rest)) = text.split_once('.') else { return false };
-    matches!(root, "0" | "1" | "2") && rest.split('.').all(is_arc)
-}
-
-/// Five groups of hexadecimal digits (RFC 9562).
-fn is_uuid(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    let is_digit = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
-    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(is_digit)
 }
 
 /// Of a scheme whose names are given to one only.

@@ -7,13 +7,10 @@ use alloc::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use keepwell_fhir::draft::{Existing, Handle, Object, hex, percent};
 use serde_json::{Value, json};
 
-use super::{
-    Mapper, Reader,
-    entries::{Existing, Handle, Object, hex},
-    table,
-};
+use super::{Mapper, Reader, table};
 use crate::{
     message::{Part, Segment},
     refusal::Refusal,
@@ -195,7 +192,7 @@ impl<'m> Mapper<'m> {
     fn message_identifier(&self) -> Value {
         let envelope = self.message.envelope();
         let sender = [&envelope.sending_application, &envelope.sending_facility];
-        let sender = sender.map(|name| super::entries::percent(name)).join("/");
+        let sender = sender.map(|name| percent(name)).join("/");
         let system = format!("{}/MSH-10/{sender}", self.reception.namespace);
         json!({ "system": system, "value": envelope.control_id })
     }

@@ -9,14 +9,10 @@ use alloc::{
 };
 use core::mem;
 
+use keepwell_fhir::draft::{Existing, Handle, Object, key};
 use serde_json::{Number, Value, json};
 
-use super::{
-    Mapper,
-    entries::{Existing, Handle, Object, key},
-    person::is_no_number,
-    table,
-};
+use super::{Mapper, person::is_no_number, table};
 use crate::{
     limits::{DOSAGE_BYTES_MAX, TIMINGS_MAX},
     message::{Part, Segment},

@@ -6,12 +6,12 @@ use alloc::{
     vec::Vec,
 };
 
+use keepwell_fhir::draft::{Existing, Object, key};
 use serde_json::{Value, json};
 
 use super::{
     Mapper, Reception,
     datatype::{display, full_name},
-    entries::{Existing, Object, key},
     table,
 };
 use crate::{

@@ -2,14 +2,10 @@
 
 use alloc::{string::String, vec::Vec};
 
+use keepwell_fhir::draft::{Existing, Object, key};
 use serde_json::{Value, json};
 
-use super::{
-    Mapper,
-    entries::{Existing, Object, key},
-    person::is_no_number,
-    table,
-};
+use super::{Mapper, person::is_no_number, table};
 use crate::message::{Part, Segment};
 
 impl<'m> Mapper<'m> {

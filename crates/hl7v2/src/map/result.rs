@@ -18,12 +18,12 @@ use alloc::{
 use core::mem;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use keepwell_fhir::draft::{Existing, Handle, Object, key, number};
 use serde_json::{Value, json};
 
 use super::{
     Kind, Mapper,
     datatype::display,
-    entries::{Existing, Handle, Object, key, number},
     person::{is_no_number, yes_or_no},
     table,
 };

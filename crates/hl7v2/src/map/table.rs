@@ -32,9 +32,8 @@ use alloc::{
     string::{String, ToString},
 };
 
+use keepwell_fhir::draft::percent;
 use serde_json::{Value, json};
-
-use super::entries::percent;
 
 const TERMINOLOGY: &str = "http://terminology.hl7.org/CodeSystem";
 const INTERPRETATION: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation";

@@ -5,14 +5,10 @@
 //! that is there already, since it does not say whether the visit is over and FHIR wants to be told. The last two stand
 //! in the message that is attached.
 
+use keepwell_fhir::draft::{Existing, Object, key};
 use serde_json::{Value, json};
 
-use super::{
-    Kind, Mapper,
-    entries::{Existing, Object, key},
-    person::is_no_number,
-    table,
-};
+use super::{Kind, Mapper, person::is_no_number, table};
 use crate::{
     message::Segment,
     refusal::{Path, Refusal},
