@@ -3,7 +3,12 @@
 
 mod common;
 
-use common::desk::{Desk, at_a_desk, refused};
+use std::fs;
+
+use common::{
+    desk::{Desk, at_a_desk, refused},
+    installed,
+};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -158,6 +163,60 @@ fn documents_are_kept_and_found() {
         assert_eq!(found(desk, &documents).await.len(), 4, "nothing came of what was refused");
         assert_eq!(allergies(desk, patient).await, all);
     });
+}
+
+/// Where packages that are published for everyone have documents that systems made.
+const SAMPLES: [&str; 2] =
+    ["ccda_to_fhir-0.3/tests/integration/fixtures/documents", "ccda_to_omop-2.0.4/resources"];
+/// Whose social security number stands for them in most samples, which is nobody's own number here.
+const SOCIAL_SECURITY: &str = "\"2.16.840.1.113883.4.1\"";
+
+#[test]
+fn documents_of_other_systems_are_taken() {
+    let Some(folder) = installed::sources("ccda.txt") else { return };
+    let files = SAMPLES.iter().flat_map(|it| fs::read_dir(folder.join(it)).unwrap());
+    let mut files: Vec<_> = files.map(|it| it.unwrap().path()).collect();
+    // What their authors cut down to a part of a document is not one.
+    files.retain(|it| {
+        let name = it.file_name().unwrap().to_str().unwrap();
+        name.ends_with(".xml") && !name.starts_with("test_")
+    });
+    files.sort();
+    at_a_desk(async |desk| {
+        for (number, file) in files.iter().enumerate() {
+            let sent = fs::read_to_string(file).unwrap();
+            // As the hospital would whose patient it is.
+            let own = format!("\"1.2.3.5.{number}\"");
+            let sent = sent.replacen(SOCIAL_SECURITY, &own, 1);
+            let answer = send(desk, &sent).await;
+            let (status, location) = (answer.status(), answer.headers().get("location").cloned());
+            let told = answer.text().await.unwrap();
+            println!("{} {status} {told}", file.display());
+            assert_eq!(status, StatusCode::CREATED, "{} {told}", file.display());
+            is_kept(desk, &sent, location.unwrap().to_str().unwrap(), &told).await;
+        }
+        println!("{} documents of other systems are kept and found", files.len());
+    });
+}
+
+/// Looks whether a document is there as it came, and all that it is said to have become.
+async fn is_kept(desk: &Desk<'_>, sent: &str, location: &str, told: &str) {
+    let reference = desk.get(location).await;
+    let url = reference["content"][0]["attachment"]["url"].as_str().unwrap();
+    let original = desk.ask(Method::GET, url).header("accept", KIND).send().await.unwrap();
+    assert_eq!(original.bytes().await.unwrap(), sent.as_bytes());
+    let id = reference["id"].as_str().unwrap();
+    let patient = reference["subject"]["reference"].as_str().unwrap();
+    let by_patient = found(desk, &format!("DocumentReference?patient={patient}")).await;
+    assert!(by_patient.iter().any(|it| it["id"] == id), "{patient}");
+    let told: Value = serde_json::from_str(told).unwrap();
+    let first = told["issue"][0]["details"]["text"].as_str().unwrap();
+    let written: usize = first.split(' ').next().unwrap().parse().unwrap();
+    let origins = found(desk, &format!("Provenance?patient={patient}&_count=100")).await;
+    let targets = |it: &Value| it["target"].as_array().map_or(0, Vec::len);
+    // All but the Provenance and the document's bytes.
+    let most = origins.iter().map(targets).max();
+    assert!(most.is_some_and(|it| it + 2 >= written), "{most:?} of {written}");
 }
 
 async fn wrong_ones_are_refused(desk: &mut Desk<'_>) {

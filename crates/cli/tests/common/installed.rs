@@ -34,6 +34,19 @@ pub fn node(list: &str) -> Option<PathBuf> {
     })
 }
 
+/// Where the sources of the Python packages that `list` names are.
+pub fn sources(list: &str) -> Option<PathBuf> {
+    installed(list, |folder| {
+        let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--requirement"];
+        run(Command::new("python3").args(pip).arg(list).arg("--dest").arg(folder))?;
+        for archive in fs::read_dir(folder).map_err(|it| it.to_string())? {
+            let archive = archive.map_err(|it| it.to_string())?.path();
+            run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder))?;
+        }
+        Ok(())
+    })
+}
+
 /// Where what `list` names is installed; nothing if it cannot be.
 fn installed(list: &str, install: impl FnOnce(&Path) -> Result<(), String>) -> Option<PathBuf> {
     let folder = Path::new(INSTALLED).join(list);
