@@ -139,7 +139,7 @@ impl Asked {
 
     fn take_filters(&mut self, value: &str, options: Options<'_>) -> Result<(), Outcome> {
         for text in searches(value) {
-            let filter = filter(text, options).ok_or_else(|| {
+            let filter = filter(text, (options.base, options.now_ms)).ok_or_else(|| {
                 bad("_typeFilter", "made of searches such as Observation?status=final, each of a type that is looked at by itself: no chain, _has, include or shape of an answer")
             })?;
             if self.filters.len() == FILTERS_MAX {
@@ -253,8 +253,8 @@ fn searches(value: &str) -> Vec<&str> {
     found
 }
 
-/// A search of one type that can be decided of each resource by itself.
-fn filter(text: &str, options: Options<'_>) -> Option<Query> {
+/// A search of one type that can be decided of each resource by itself. `now_ms` is for `ap` of dates alone.
+pub(crate) fn filter(text: &str, (base, now_ms): (&str, u64)) -> Option<Query> {
     let (of, query) = text.split_once('?')?;
     let of: ResourceType = of.parse().ok()?;
     let pairs = form::decode(query).ok().filter(|it| !it.is_empty())?;
@@ -265,8 +265,8 @@ fn filter(text: &str, options: Options<'_>) -> Option<Query> {
     if !pairs.iter().all(|(name, value)| is_alone(name) && !value.is_empty()) {
         return None;
     }
-    let (base, now_ms, handling) = (options.base, options.now_ms, Handling::Strict);
-    let query = Query::parse(of.as_str(), &pairs, SearchOptions { base, now_ms, handling }).ok()?;
+    let options = SearchOptions { base, now_ms, handling: Handling::Strict };
+    let query = Query::parse(of.as_str(), &pairs, options).ok()?;
     (query.types().len() == 1).then_some(query)
 }
 

@@ -293,12 +293,16 @@ pub enum Scope {
 /// An operation that is served.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Operation {
+    /// What a subscription has told so far (Subscriptions R5 Backport).
+    Events,
     /// All about one patient (R4, Patient/$everything).
     Everything,
     /// Bulk data ("Bulk Data Access", 2.0).
     Export,
     /// A C-CDA document, to be kept with what it says. Keepwell's own.
     ImportCcda,
+    /// How subscriptions stand (Subscriptions R5 Backport).
+    Status,
     /// The International Patient Summary.
     Summary,
     /// Whether a resource would be taken (R4, Resource/$validate).
@@ -309,19 +313,29 @@ impl Operation {
     /// Its name, with the dollar.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Events => "$events",
             Self::Everything => "$everything",
             Self::Export => "$export",
             Self::ImportCcda => "$import-ccda",
+            Self::Status => "$status",
             Self::Summary => "$summary",
             Self::Validate => "$validate",
         }
     }
 
     fn named(name: &str) -> Result<Self, InteractionError> {
-        [Self::Everything, Self::Export, Self::ImportCcda, Self::Summary, Self::Validate]
-            .into_iter()
-            .find(|known| known.as_str() == name)
-            .ok_or_else(|| InteractionError::UnknownOperation(printable(name, NAME_CHARS_MAX)))
+        [
+            Self::Events,
+            Self::Everything,
+            Self::Export,
+            Self::ImportCcda,
+            Self::Status,
+            Self::Summary,
+            Self::Validate,
+        ]
+        .into_iter()
+        .find(|known| known.as_str() == name)
+        .ok_or_else(|| InteractionError::UnknownOperation(printable(name, NAME_CHARS_MAX)))
     }
 
     /// Whether it is defined there.
@@ -338,13 +352,16 @@ impl Operation {
             }
             (Self::Export, Scope::Type(of)) => of.0 == "Patient",
             (Self::Export, Scope::Instance(of, _)) => of.0 == "Group",
+            (Self::Events | Self::Status, Scope::System) | (Self::Events, Scope::Type(_)) => false,
+            (Self::Status, Scope::Type(of))
+            | (Self::Events | Self::Status, Scope::Instance(of, _)) => of.0 == "Subscription",
         }
     }
 
     const fn allows(self, method: Method, scope: &Scope) -> bool {
         match (self, method) {
             (
-                Self::Everything | Self::Summary | Self::Export,
+                Self::Everything | Self::Summary | Self::Export | Self::Events | Self::Status,
                 Method::Get | Method::Head | Method::Post,
             ) => true,
             (Self::Validate | Self::ImportCcda, Method::Post) => true,
@@ -704,6 +721,9 @@ mod tests {
             POST Observation/$validate        => Operation Validate Type Observation ?
             POST Observation/1/$validate      => Operation Validate Instance Observation 1 ?
             POST $import-ccda                 => Operation ImportCcda System ?
+            GET Subscription/$status?id=a     => Operation Status Type Subscription ? id=a
+            GET Subscription/a/$status        => Operation Status Instance Subscription a ?
+            GET Subscription/a/$events        => Operation Events Instance Subscription a ?
             GET Patient/1/Observation?code=x  => Search Compartment Patient 1 Some Observation ? code=x
             GET Patient/1/*                   => Search Compartment Patient 1 None ?
             POST Patient/1/Condition/_search  => Search Compartment Patient 1 Some Condition ?
@@ -760,6 +780,9 @@ mod tests {
             GET $everything                   => OperationElsewhere $everything
             GET Observation/1/$everything     => OperationElsewhere $everything
             GET Patient/1/$export             => OperationElsewhere $export
+            GET Patient/1/$status             => OperationElsewhere $status
+            GET Subscription/$events          => OperationElsewhere $events
+            GET $status                       => OperationElsewhere $status
             DELETE Patient/1/$everything      => MethodNotAllowed Delete
             ",
         );

@@ -11,7 +11,8 @@
 //! For the REST interface, [`interaction`] says what a request asks for, [`header`] under which conditions, [`search`]
 //! answers queries over opened resources, [`transaction`] takes Bundles of several requests and gives references the
 //! ids that they stand for, by [`splice`]s that leave every other byte, [`patch`] changes parts of a resource,
-//! [`response`] makes the Bundles that answer, and [`outcome`] says what went wrong.
+//! [`response`] makes the Bundles that answer, [`subscription`] reads who wants to be told of what and writes what they are
+//! told, and [`outcome`] says what went wrong.
 //!
 //! # Invariants
 //!
@@ -44,6 +45,7 @@ pub mod patients;
 pub mod response;
 pub mod search;
 pub mod splice;
+pub mod subscription;
 pub mod summary;
 pub mod synthetic;
 pub mod transaction;
