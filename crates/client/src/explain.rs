@@ -36,6 +36,7 @@ use keepwell_types::{
         ChartId, CommandId, Compartment, Digest, GroupId, Height, LogPosition, MemberId,
         OrganisationId, PublicKey,
     },
+    limits::ACCESS_RECORDS_MAX,
     member::{Party, Role},
     outcome::Rejection,
     record::RecordKind,
@@ -314,6 +315,23 @@ impl Rules<'_> {
         // One who stands for an organisation that is nobody's has none.
         may.organisation = may.organisation.filter(|_| subject != Subject::Everyone);
         Ok((!may.purposes.is_empty()).then_some(may))
+    }
+
+    /// By which rules an access to records would be allowed now, or why it would be refused. Nothing is sent, and nothing
+    /// is counted.
+    pub async fn would_allow(
+        &mut self,
+        reader: Party,
+        purpose: Purpose,
+        names: &[RecordName],
+    ) -> Result<Result<BTreeSet<Origin>, Rejection>, ClientError> {
+        let target = Target::Records(List::from_vec(names.to_vec()).map_err(|_| {
+            let (given, max) = (names.len(), ACCESS_RECORDS_MAX);
+            UsageError::TooManyRecords { given, max }
+        })?);
+        let (chart, reader_key) = (self.chart, Digest([0; 32]));
+        let open = AccessOpen { chart, target, purpose, reader_key, notice: 0 };
+        self.tried_now(None, reader, &open).await
     }
 
     /// Everyone whom this chart's log or its rules name.

@@ -139,6 +139,8 @@ pub struct Session {
     /// What may be read by its id.
     reads: Sight,
     scopes: Vec<Scope>,
+    /// The chart of the patient whom scopes of one patient are of.
+    chart: Option<ChartId>,
     until: Instant,
 }
 
@@ -166,6 +168,11 @@ impl Session {
         &self.scopes
     }
 
+    /// The chart of the patient whom its scopes of one patient are of.
+    pub(crate) const fn chart(&self) -> Option<ChartId> {
+        self.chart
+    }
+
     /// Whether it is good for all that these scopes are.
     pub(crate) fn covers(&self, scopes: &[String]) -> bool {
         scopes.iter().all(|text| {
@@ -188,6 +195,7 @@ impl Session {
             | Served::Summary(..)
             | Served::Export(..)
             | Served::ImportCcda
+            | Served::Subscription(_)
             | Served::Validate(..) => self.asker.clone(),
         }
     }
@@ -320,6 +328,7 @@ impl Sessions {
             reads: sight(Permission::Read),
             until: now + Duration::from_secs(new.token_s),
             scopes: new.scopes,
+            chart: new.chart,
         };
         let mut tokens = lock(&self.tokens);
         tokens.retain(|_, it| it.until > now);

@@ -8,12 +8,15 @@ use keepwell_fhir::{
     interaction::{Id, Interaction, Operation, Query, ResourceType, Scope, Target, Within},
     outcome::{IssueType, Outcome, Status},
     search::table::{self, parameters},
+    subscription::{SERVER, TOPIC_EXTENSION, Topic},
 };
 use serde_json::{Value, json};
 
-use crate::facts;
+use crate::{facts, subscribe::Asked};
 
 const PATIENT: &str = "Patient";
+/// What is the gateway's own, and in no chart.
+pub(crate) const SUBSCRIPTION: &str = "Subscription";
 
 /// An interaction that is served.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,11 +47,15 @@ pub enum Served {
     Export(Scope, Query),
     /// POST of a C-CDA document to `$import-ccda`.
     ImportCcda,
+    /// What is asked of subscriptions.
+    Subscription(Asked),
 }
 
 /// What is served of a type, as `TypeRestfulInteraction` has it: of one that is about patients all, of others the first.
 pub const CODES: [&str; 7] =
     ["read", "vread", "history-instance", "update", "patch", "create", "search-type"];
+/// What is served of subscriptions, likewise.
+pub const SUBSCRIPTION_CODES: [&str; 5] = ["create", "read", "update", "delete", "search-type"];
 /// So many of [`CODES`] are served of resources that are about nobody, and came with a patient's.
 const OF_NOBODY: usize = 5;
 /// What is served of the base, as `SystemRestfulInteraction` has it.
@@ -56,6 +63,9 @@ pub const SYSTEM_CODES: [&str; 2] = ["batch", "transaction"];
 
 /// What is to be said of Binary.
 const BINARY: &str = "POST of any content type but FHIR's JSON, with Content-Length and X-Security-Context: Patient/ID, keeps up to 10 GiB as they are; a read with an Accept of that type gives them back.";
+
+/// What is to be said of Subscription.
+const SUBSCRIPTIONS: &str = "By topic (Subscriptions R5 Backport 1.1 for R4), of one patient, told by rest-hook at an address that the gateway's operator lists; empty or id-only. They are the gateway's own, seen by whoever made them alone. An update ends one (off), or begins it again after an error (requested).";
 
 impl Served {
     /// Its code: one of [`CODES`] or [`SYSTEM_CODES`].
@@ -74,11 +84,24 @@ impl Served {
             Self::Export(..) => Operation::Export.as_str(),
             Self::ImportCcda => Operation::ImportCcda.as_str(),
             Self::Validate(..) => Operation::Validate.as_str(),
+            Self::Subscription(asked) => match asked {
+                Asked::Create => SUBSCRIPTION_CODES[0],
+                Asked::Read(_) => SUBSCRIPTION_CODES[1],
+                Asked::Update(_) => SUBSCRIPTION_CODES[2],
+                Asked::Delete(_) => SUBSCRIPTION_CODES[3],
+                Asked::Search(_) => SUBSCRIPTION_CODES[4],
+                Asked::Status(..) => Operation::Status.as_str(),
+                Asked::Events(..) => Operation::Events.as_str(),
+            },
         }
     }
 
     /// What an interaction is, or why it is not served.
     pub fn of(interaction: Interaction) -> Result<Self, Outcome> {
+        let interaction = match of_subscriptions(interaction) {
+            Ok(asked) => return asked.map(Self::Subscription),
+            Err(interaction) => interaction,
+        };
         let served = match interaction {
             Interaction::Create(of, query) => Self::Create(of, query),
             Interaction::Read(of, id) => Self::Read(of, id),
@@ -119,6 +142,48 @@ impl Served {
         }
         Ok(served)
     }
+}
+
+/// What is asked of subscriptions, or why it is not served; the interaction again if it is about something else.
+fn of_subscriptions(interaction: Interaction) -> Result<Result<Asked, Outcome>, Interaction> {
+    let is_own = |of: &ResourceType| of.as_str() == SUBSCRIPTION;
+    Ok(Ok(match interaction {
+        Interaction::Create(of, _) if is_own(&of) => Asked::Create,
+        Interaction::Read(of, id) if is_own(&of) => Asked::Read(id),
+        Interaction::Update(Target::Instance(of, id)) if is_own(&of) => Asked::Update(id),
+        Interaction::Delete(Target::Instance(of, id)) if is_own(&of) => Asked::Delete(id),
+        Interaction::Search(Within::Type(of), query) if is_own(&of) => Asked::Search(query),
+        Interaction::Operation(Operation::Status, Scope::Type(_), query) => {
+            Asked::Status(None, query)
+        }
+        Interaction::Operation(Operation::Status, Scope::Instance(_, id), query) => {
+            Asked::Status(Some(id), query)
+        }
+        Interaction::Operation(Operation::Events, Scope::Instance(_, id), query) => {
+            Asked::Events(id, query)
+        }
+        Interaction::VersionRead(of, ..)
+        | Interaction::Update(Target::Matching(of, _))
+        | Interaction::Patch(Target::Instance(of, _) | Target::Matching(of, _))
+        | Interaction::Delete(Target::Matching(of, _))
+        | Interaction::History(Scope::Type(of) | Scope::Instance(of, _), _)
+        | Interaction::Operation(_, Scope::Type(of) | Scope::Instance(of, _), _)
+            if is_own(&of) =>
+        {
+            return Ok(Err(not_served()));
+        }
+        other @ (Interaction::Capabilities
+        | Interaction::Bundle
+        | Interaction::Create(..)
+        | Interaction::Read(..)
+        | Interaction::VersionRead(..)
+        | Interaction::Update(_)
+        | Interaction::Patch(_)
+        | Interaction::Delete(_)
+        | Interaction::Search(..)
+        | Interaction::History(..)
+        | Interaction::Operation(..)) => return Err(other),
+    }))
 }
 
 pub(crate) fn no_deletes() -> Outcome {
@@ -215,6 +280,9 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
     let interactions = CODES.map(|code| json!({ "code": code }));
     let resources: Vec<_> = table::resource_types()
         .map(|of| {
+            if of == SUBSCRIPTION {
+                return subscriptions();
+            }
             if !is_about_patients(of) {
                 return json!({
                     "type": of, "interaction": interactions[..of_nobody().len()],
@@ -249,7 +317,9 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
     json!({
         "resourceType": "CapabilityStatement", "status": "active", "date": date,
         "kind": "instance",
-        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
+        "instantiates": [
+            "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data", SERVER,
+        ],
         "fhirVersion": "4.0.1", "format": ["json"],
         "software": { "name": "Keepwell", "version": env!("CARGO_PKG_VERSION") },
         "implementation": {
@@ -272,6 +342,34 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
             "interaction": SYSTEM_CODES.map(|code| json!({ "code": code })),
             "operation": [export("export"), import_ccda()],
         }],
+    })
+}
+
+/// What is to be said of subscriptions.
+fn subscriptions() -> Value {
+    let operation = |name: &str, says: &str| {
+        let base = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition";
+        json!({
+            "name": name, "definition": format!("{base}/backport-subscription-{name}"),
+            "documentation": says,
+        })
+    };
+    let topic = |it: Topic| json!({ "url": TOPIC_EXTENSION, "valueCanonical": it.canonical() });
+    let params: Vec<_> = parameters(SUBSCRIPTION)
+        .map(|it| json!({ "name": it.name, "type": it.kind.code(), "definition": it.definition(SUBSCRIPTION) }))
+        .collect();
+    json!({
+        "extension": Topic::ALL.map(topic), "type": SUBSCRIPTION,
+        "supportedProfile": ["http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription"],
+        "interaction": SUBSCRIPTION_CODES.map(|code| json!({ "code": code })),
+        "versioning": "versioned", "readHistory": false, "updateCreate": false,
+        "conditionalCreate": false, "conditionalUpdate": false,
+        "conditionalDelete": "not-supported", "documentation": SUBSCRIPTIONS,
+        "searchParam": params,
+        "operation": [
+            operation("status", "Of one, or of the type with id and status."),
+            operation("events", "With eventsSinceNumber, eventsUntilNumber and content; up to 1,000."),
+        ],
     })
 }
 

@@ -213,6 +213,43 @@ impl Gateway {
         Ok(Some((found, height)))
     }
 
+    /// The AuditEvents of lines after a mark that are wanted, in their order, without an access that would be one of them;
+    /// and where the log ends. Nothing for who may not read it. Whether the patient may be seen is asked elsewhere.
+    pub(crate) async fn accesses_after(
+        &self,
+        asker: &Asker,
+        (chart, mark): (ChartId, LogMark),
+        is_wanted: impl Fn(&Entry<'_>) -> bool,
+    ) -> Result<Option<(Vec<Found>, LogMark)>, Outcome> {
+        let Some(patient) = self.patient_in(chart).await? else {
+            return Ok(Some((Vec::new(), mark)));
+        };
+        let log = match self.client.log_after(&asker.actor, chart, mark).await {
+            Ok(log) => log,
+            Err(error) if is_closed(&error) => return Ok(None),
+            Err(error) => return Err(refused(&error)),
+        };
+        let (kind, end, now) = (Kind::AuditEvent, log.mark(), log.header().header().time);
+        let mut lines = log.into_lines();
+        lines.retain(|line| kind.is_of(line));
+        // What has ended began before.
+        if lines.iter().any(audit_event::is_end) {
+            let whole = self.lines(asker, (chart, kind), None).await?;
+            let Some((whole, ..)) = whole else { return Ok(None) };
+            lines = whole;
+            lines.retain(|line| line.position < end.count);
+        }
+        let facts = self.facts_in(asker, (chart, kind), (&lines, now), &patient).await?;
+        let mut found = Vec::new();
+        for fact in facts.into_iter().filter(|it| it.position >= mark.count) {
+            let id = fact.resource["id"].as_str().unwrap_or_default().to_owned();
+            let is_wanted = is_wanted(&Entry::new(&fact.resource, &id, &instant(fact.time.0)));
+            let fact = fact.found(&patient.version);
+            found.extend(Some(fact).filter(|it| is_wanted && asker.sight.shows_found(it)));
+        }
+        Ok(Some((found, end)))
+    }
+
     /// All facts of a kind that a chart's lines have.
     async fn facts_in(
         &self,
@@ -282,7 +319,7 @@ impl Gateway {
     }
 
     /// The Patient of a chart, as far as it is in the index.
-    async fn patient_in(&self, chart: ChartId) -> Result<Option<Found>, Outcome> {
+    pub(crate) async fn patient_in(&self, chart: ChartId) -> Result<Option<Found>, Outcome> {
         let (kinds, terms) = ([self.terms().patients()], [vec![self.terms().patient_of(chart)]]);
         let at = self.index.now().await.map_err(|error| no_index(&error))?;
         let find = Find { kinds: &kinds, terms: &terms, at, after: 0, rows_max: 1 };

@@ -153,6 +153,7 @@ impl Gateway {
         if log.lines().is_empty() {
             return Ok(());
         }
+        self.news.send_replace(());
         let entry = self.client.chart(actor, chart).await?;
         if entry.claimed {
             self.index.forget(chart).await?;
@@ -275,7 +276,9 @@ impl Gateway {
     /// Keeps versions, with what they are found by.
     pub(crate) async fn put(&self, incoming: &[Incoming<'_>]) -> Result<(), IndexError> {
         let versions: Vec<_> = incoming.iter().filter_map(|it| self.version_of(it)).collect();
-        self.index.put(&versions, None).await
+        self.index.put(&versions, None).await?;
+        self.news.send_replace(());
+        Ok(())
     }
 
     fn version_of<'a>(&self, incoming: &Incoming<'a>) -> Option<NewVersion<'a>> {

@@ -16,13 +16,14 @@ use keepwell_client::{
 use keepwell_fhir::{
     interaction::{Id, ResourceType},
     outcome::Outcome,
+    subscription::endpoint::Listed,
 };
 use keepwell_types::{
     access::Purpose,
     id::{ChartId, MemberId, OrganisationId},
 };
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     alone::Tags,
@@ -73,6 +74,8 @@ pub struct Settings {
     pub exports_kept: Duration,
     /// Whose images are taken; none, if there are no namespaces.
     pub images: Option<Namespaces>,
+    /// The hosts to which notifications may be sent.
+    pub endpoints: Listed,
 }
 
 /// One organisation's gateway.
@@ -96,6 +99,8 @@ pub struct Gateway {
     pub(crate) authorings: Authorings,
     /// Places to look at the structure of what is sent.
     pub(crate) checks: Checks,
+    /// Moves whenever something of a chart is new here.
+    pub(crate) news: watch::Sender<()>,
 }
 
 impl fmt::Debug for Gateway {
@@ -154,6 +159,7 @@ impl Gateway {
             tags: Tags::default(),
             authorings: Authorings::default(),
             checks: Checks::default(),
+            news: watch::Sender::new(()),
         }
     }
 

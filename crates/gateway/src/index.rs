@@ -6,7 +6,7 @@
 //! mark      chart  mark                                                        how far a chart's log was followed
 //! ```
 //!
-//! What is kept of exports beside them is in [`exports`].
+//! What is kept of exports beside them is in [`exports`], and of subscriptions in [`subscriptions`].
 //!
 //! `name`, `kind` and `term` are terms under the organisation's key, and `body` is sealed with it
 //! ([`keepwell_crypto::index`]): who takes the database has numbers and equalities. Record, chart, position and time stand
@@ -18,7 +18,8 @@
 //!
 //! # Invariants
 //!
-//! * It is derived: a folder or database that is lost is built again from the ledger and the custodians.
+//! * It is derived, but for subscriptions: a folder or database that is lost is built again from the ledger and the
+//!   custodians.
 //! * A version and its terms are there together or not at all, durably, before [`Index::put`] returns.
 //! * What is found by terms is a superset of what is asked for: whoever asks opens the rows and looks.
 //! * Whoever writes does so alone, from whatever process, so that rows are seen in their order.
@@ -27,6 +28,7 @@
 
 pub(crate) mod exports;
 mod schema;
+pub(crate) mod subscriptions;
 #[cfg(test)]
 mod tests;
 

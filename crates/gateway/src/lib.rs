@@ -43,6 +43,7 @@ pub mod server;
 mod sight;
 pub mod smart;
 mod structure;
+pub mod subscribe;
 pub mod summary;
 mod terms;
 pub mod transaction;

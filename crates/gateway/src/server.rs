@@ -62,7 +62,7 @@ use tokio::{
 use crate::{
     answer::Answer,
     auth::{Session, Sessions, TokenError},
-    capability::{Served, not_served, smart_configuration, statement},
+    capability::{SUBSCRIPTION, Served, not_served, smart_configuration, statement},
     ccda::{MEDIA_TYPES, not_a_document},
     everything::Everything,
     export::Exports,
@@ -70,6 +70,7 @@ use crate::{
     gateway::Gateway,
     search::{PAGE, Page},
     smart::{Route, Smart, refused},
+    subscribe::Subscriptions,
     summary,
     transaction::{ENTRIES_MAX, inherited},
     validate,
@@ -110,6 +111,7 @@ struct Service {
     streams: Semaphore,
     files: Arc<Semaphore>,
     exports: Arc<Exports>,
+    subscriptions: Arc<Subscriptions>,
 }
 
 /// Serves a gateway at its base until it is told to stop. The listener is of this computer alone.
@@ -127,6 +129,8 @@ pub async fn serve(
     let files = Arc::new(Semaphore::new(exports::FILES_MAX));
     let exports = Arc::new(Exports::new(gateway.clone()));
     exports.resume(&sessions).await;
+    let subscriptions = Arc::new(Subscriptions::new(gateway.clone()));
+    subscriptions.resume(&sessions, smart.as_ref()).await;
     let service = Service {
         gateway,
         sessions,
@@ -139,6 +143,7 @@ pub async fn serve(
         streams,
         files,
         exports: exports.clone(),
+        subscriptions: subscriptions.clone(),
     };
     let router = Router::new().fallback(answer).with_state(Arc::new(service));
     let stopped = async move {
@@ -146,10 +151,13 @@ pub async fn serve(
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
     let served = axum::serve(listener, router).with_graceful_shutdown(stopped).into_future();
-    tokio::select! {
+    let served = tokio::select! {
         served = served => served,
         never = exports.sweep() => match never {},
-    }
+        never = subscriptions.sweep() => match never {},
+    };
+    subscriptions.stop();
+    served
 }
 
 /// The path of an address, without a slash at the end: `/fhir` of `https://gateway.example/fhir`.
@@ -265,6 +273,7 @@ impl Service {
             | Served::History(..)
             | Served::Export(..)
             | Served::Validate(..)
+            | Served::Subscription(_)
             | Served::Bundle => &self.others,
         };
         // It is never closed; whoever waits too long is told so.
@@ -338,6 +347,10 @@ impl Service {
                 Content::Patch(patch) => gateway.patch(asker, &target, patch, tags).await,
                 Content::Body(..) => Err(not_a_patch()),
             },
+            Served::Subscription(asked) => {
+                let registered = (&self.sessions, self.smart.as_ref());
+                self.subscriptions.answer(registered, session, (&asked, body)).await
+            }
             Served::Bundle | Served::ImportCcda => Err(not_served()),
         }
     }
@@ -365,6 +378,9 @@ impl Service {
                     let may = session.may(&interaction_of(&entry.action));
                     let at = format!("Bundle.entry[{}]", entry.index);
                     may.then_some(()).ok_or_else(|| not_in_scope().at(&at))?;
+                    if is_subscription(&entry.action) {
+                        return Err(by_itself().at(&at));
+                    }
                 }
                 let written = self.gateway.transaction(&session.asker, (body, &transaction));
                 let mut written = written.await?;
@@ -609,6 +625,23 @@ fn bundle_of(
         })
         .collect();
     Answer::of(Status::OK, write(&entries))
+}
+
+/// Whether an entry writes a subscription.
+fn is_subscription(action: &Action<'_>) -> bool {
+    let of = match action {
+        Action::Create { body, .. } => body.resource_type,
+        Action::Update { target, .. }
+        | Action::Patch { target, .. }
+        | Action::Delete { target, .. } => target.resource_type(),
+        Action::Read { .. } | Action::Invoke { .. } => return false,
+    };
+    of.as_str() == SUBSCRIPTION
+}
+
+fn by_itself() -> Outcome {
+    let text = "a Subscription is in no patient's chart, and no part of what happens there all or nothing; send it by itself, or in a batch";
+    Outcome::error(IssueType::BusinessRule, text)
 }
 
 /// Reads a patch, which says by its media type how it is written.

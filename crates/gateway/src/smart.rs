@@ -46,7 +46,7 @@ mod tests;
 use std::{collections::BTreeMap, time::Duration};
 
 use keepwell_client::identity::Actor;
-use keepwell_types::access::Purpose;
+use keepwell_types::{access::Purpose, member::Party};
 
 pub(crate) use self::http::{Route, refused};
 pub use self::{
@@ -55,6 +55,7 @@ pub use self::{
     provider::{Provider, ProviderError, ProviderSettings},
 };
 use self::{authorize::Login, code::Code, kept::Kept, launch::Launch};
+use crate::auth::Scope;
 
 /// How long a person has from the app to their decision.
 const LOGIN_TIME: Duration = Duration::from_secs(600);
@@ -115,6 +116,20 @@ impl Smart {
     /// Whether scripts of an origin may ask: one of an app that is registered.
     pub(crate) fn knows_origin(&self, origin: &str) -> bool {
         self.apps.values().any(|it| it.has_origin(origin))
+    }
+
+    /// As whom a person acts by an app, if both are still listed, and the app may ask for all of these scopes.
+    pub(crate) fn known(
+        &self,
+        app: &str,
+        (party, purpose): (Party, Purpose),
+        scopes: &[String],
+    ) -> Option<Actor> {
+        let (granted, _) = self.apps.get(app)?.granted(&scopes.join(" "));
+        let texts: Vec<_> = granted.iter().map(Scope::text).collect();
+        let is_it = |it: &&Person| it.actor.party() == party && it.purposes.contains(&purpose);
+        let person = self.people.values().find(is_it)?;
+        scopes.iter().all(|it| texts.contains(it)).then(|| person.actor.clone())
     }
 
     /// Where the provider sends people back to.

@@ -11,6 +11,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use keepwell_client::chart::Arrangement;
+use keepwell_fhir::subscription::endpoint::Listed;
 use keepwell_gateway::{
     Asker, Followed, Gateway as Service, NewCharts, Settings, Sight,
     auth::{ClientKey, Level, Registration, Scope, Sessions, assertion},
@@ -145,6 +146,18 @@ struct GatewayConfig {
     feeds: Vec<FeedConfig>,
     /// Whose images are taken.
     images: Option<ImagesConfig>,
+    /// Who may be told of what is new.
+    #[serde(default)]
+    subscriptions: SubscriptionsConfig,
+}
+
+/// Where notifications may go.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubscriptionsConfig {
+    /// Hosts, each with a port unless it is the one of https, and with an address if it is of a private network.
+    #[serde(default)]
+    endpoints: Vec<String>,
 }
 
 /// In which namespaces the PatientIDs of images are.
@@ -232,7 +245,18 @@ impl GatewayConfig {
         config.people = config.people.into_iter().map(|it| it.within(&folder)).collect();
         config.feeds = config.feeds.into_iter().map(|it| it.within(&folder)).collect();
         FeedConfig::check(&config.feeds).map_err(bad)?;
+        config.endpoints().map_err(bad)?;
         Ok(config)
+    }
+
+    /// The hosts to which notifications may be sent.
+    fn endpoints(&self) -> Result<Listed, String> {
+        for text in &self.subscriptions.endpoints {
+            Listed::parse([text.as_str()])
+                .map_err(|error| format!("{text:?} in [subscriptions]: {error}"))?;
+        }
+        Listed::parse(self.subscriptions.endpoints.iter().map(String::as_str))
+            .map_err(|error| error.to_string())
     }
 
     /// Where the index is.
@@ -270,7 +294,8 @@ impl GatewayConfig {
         let images = images.map(|it| Namespaces { unsaid: it.namespace, issuers: it.issuers });
         let (base, folder) = (self.base.clone(), self.folder.clone());
         let exports_kept = Duration::from_secs(self.exports_kept_s);
-        let settings = Settings { base, new_charts, folder, exports_kept, images };
+        let endpoints = self.endpoints().map_err(Failure::Misused)?;
+        let settings = Settings { base, new_charts, folder, exports_kept, images, endpoints };
         Ok(Service::new(client, *agent, index, settings))
     }
 

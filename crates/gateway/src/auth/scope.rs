@@ -9,7 +9,8 @@
 //! # Invariants
 //!
 //! * What is granted is in what was asked for and in what is registered, at the same level.
-//! * A token with a scope of one patient, or with one that a search narrows, reads and searches, and writes nothing.
+//! * A token with a scope of one patient, or with one that a search narrows, reads and searches, and writes nothing but
+//!   subscriptions, where it names their type.
 //!
 //! Not here: scopes that are narrowed by chains, modifiers or parameters of all types (`_tag`), and who may have a scope.
 
@@ -192,10 +193,13 @@ pub(crate) fn granted(asked: &str, allowed: &[Scope]) -> Vec<Scope> {
     bounded(all)
 }
 
-/// The scopes of one token: where one of them is of less than all of a type, none of them writes.
+/// The scopes of one token: where one of them is of less than all of a type, none of them writes in a chart. Subscriptions
+/// are in none, and show no more than the token does.
 pub(crate) fn bounded(scopes: Vec<Scope>) -> Vec<Scope> {
+    let is_of_subscriptions = |it: &Scope| it.of.is_some_and(|of| of.as_str() == "Subscription");
     if scopes.iter().any(Scope::is_limited) {
-        scopes.into_iter().filter_map(Scope::reading).collect()
+        let bound = |it: Scope| if is_of_subscriptions(&it) { Some(it) } else { it.reading() };
+        scopes.into_iter().filter_map(bound).collect()
     } else {
         scopes
     }
@@ -272,5 +276,9 @@ mod tests {
         let all = ["user/*.cruds", "patient/*.rs"].map(|it| Scope::parse(it).unwrap());
         let texts: Vec<_> = bounded(all.into()).iter().map(Scope::text).collect();
         assert_eq!(texts, ["user/*.rs", "patient/*.rs"]);
+        let all =
+            ["patient/Subscription.cruds", "patient/*.cruds"].map(|it| Scope::parse(it).unwrap());
+        let texts: Vec<_> = bounded(all.into()).iter().map(Scope::text).collect();
+        assert_eq!(texts, ["patient/Subscription.cruds", "patient/*.rs"]);
     }
 }

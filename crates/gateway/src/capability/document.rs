@@ -9,13 +9,16 @@ use keepwell_fhir::{
     interaction::{Interaction, Method},
     outcome::Issue,
     search::table::{self, parameters},
+    subscription::Topic,
 };
 
-use super::{CODES, Served, is_about_patients, of_nobody};
+use super::{
+    CODES, SUBSCRIPTION, SUBSCRIPTION_CODES, SUBSCRIPTIONS, Served, is_about_patients, of_nobody,
+};
 use crate::facts;
 
 /// Every interaction of R4 and what is to be said of it, by an example.
-const INTERACTIONS: [(&str, Method, &str, &str); 28] = [
+const INTERACTIONS: [(&str, Method, &str, &str); 32] = [
     (
         "read",
         Method::Get,
@@ -134,6 +137,30 @@ const INTERACTIONS: [(&str, Method, &str, &str); 28] = [
         "Observation/1/$validate",
         "Of what may be read, after an access to it.",
     ),
+    (
+        "subscribe",
+        Method::Post,
+        "Subscription",
+        "By topic, as R4 has it of the Subscriptions R5 Backport 1.1: told by `rest-hook`, with a handshake first, at a host that the operator lists. `empty` and `id-only`; `full-resource` is refused. See [Subscriptions](#subscriptions).",
+    ),
+    (
+        "end a subscription",
+        Method::Delete,
+        "Subscription/1",
+        "It is forgotten, with its events. An update with the status `off` ends it and keeps it for 30 days; one with `requested` begins it again after an error.",
+    ),
+    (
+        "`$status`",
+        Method::Get,
+        "Subscription/1/$status",
+        "Of one, or of all that are one's own with `id` and `status`.",
+    ),
+    (
+        "`$events`",
+        Method::Get,
+        "Subscription/1/$events?eventsSinceNumber=1",
+        "What was told, under the numbers that it had; `content` may be less or more than what is sent. What may not be read any more has a number alone.",
+    ),
 ];
 
 /// The page.
@@ -174,12 +201,19 @@ pub fn document() -> String {
         }
     }
     let _ = writeln!(page, "**Binary.** {}", super::BINARY);
+    page += "\n## Subscriptions\n\n| topic | what happened |\n|---|---|\n";
+    for it in Topic::ALL {
+        let _ = writeln!(page, "| `{}` | {} |", it.canonical(), it.says());
+    }
+    let codes = SUBSCRIPTION_CODES.join(", ");
+    let _ = writeln!(page, "\nOf Subscription there are {codes}. {SUBSCRIPTIONS}");
     page += "\n## C-CDA documents\n\n| section | entries become | mapped | left to the original |\n|---|---|---|---|\n";
     for it in &SECTIONS {
         let _ = writeln!(page, "| {} | {} | {} | {} |", it.name, it.becomes, it.extent(), it.left);
     }
     page += "\n## Types that are about no patient\n";
-    let others: Vec<_> = table::resource_types().filter(|of| !is_about_patients(of)).collect();
+    let is_other = |of: &&str| !is_about_patients(of) && *of != SUBSCRIPTION;
+    let others: Vec<_> = table::resource_types().filter(is_other).collect();
     let _ = write!(
         page,
         "\nThese types are about no patient. They are kept in the chart of the patient in whose transaction they come; of each\n\

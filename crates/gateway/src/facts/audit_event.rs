@@ -57,6 +57,11 @@ pub(super) fn is_of(line: &LogLine) -> bool {
     Told::by(line).is_some()
 }
 
+/// Whether a line tells of the end of what began in another.
+pub(super) fn is_end(line: &LogLine) -> bool {
+    matches!(Told::by(line), Some(Told::Ended(_)))
+}
+
 /// The emergencies that began, by where.
 pub(super) fn broken_in(lines: &[LogLine]) -> BTreeMap<LogPosition, BreakGlass> {
     let broken = lines.iter().filter_map(|line| match Told::by(line)? {

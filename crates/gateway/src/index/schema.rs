@@ -73,7 +73,7 @@ impl Backend {
         Ok(())
     }
 
-    fn tables(self) -> [String; 9] {
+    fn tables(self) -> [String; 11] {
         let (row, bytes, rest) = match self {
             Self::Sqlite => ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB", " WITHOUT ROWID"),
             Self::Postgres => ("BIGSERIAL PRIMARY KEY", "BYTEA", ""),
@@ -104,6 +104,17 @@ impl Backend {
                     export {bytes} NOT NULL, file BIGINT NOT NULL, page BIGINT NOT NULL,
                     until_byte BIGINT NOT NULL, body {bytes} NOT NULL,
                     PRIMARY KEY (export, file, page))"
+            ),
+            format!(
+                "CREATE TABLE IF NOT EXISTS subscription (
+                    subscription {bytes} PRIMARY KEY, owner {bytes} NOT NULL,
+                    until_ms BIGINT NOT NULL, spec {bytes} NOT NULL, state {bytes} NOT NULL)"
+            ),
+            format!(
+                "CREATE TABLE IF NOT EXISTS subscription_event (
+                    subscription {bytes} NOT NULL, number BIGINT NOT NULL, source {bytes} NOT NULL,
+                    body {bytes} NOT NULL, PRIMARY KEY (subscription, number),
+                    UNIQUE (subscription, source))"
             ),
             "CREATE INDEX IF NOT EXISTS version_by_kind ON version (kind, row)".into(),
             "CREATE INDEX IF NOT EXISTS version_by_chart ON version (chart)".into(),

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::{
     exports::{ExportId, ExportPage, Head, NewExport, Scan},
+    subscriptions::{NewEvent, NewSubscription, SubscriptionId},
     *,
 };
 
@@ -514,5 +515,73 @@ fn exports_are_kept_until_they_are_over() {
         assert_eq!(index.export_page(one, 1, 0).await.unwrap(), None, "nothing goes on with it");
         assert!(index.forget_export(other).await.unwrap());
         assert!(!index.forget_export(other).await.unwrap());
+    });
+}
+
+#[test]
+fn events_of_a_subscription_have_their_numbers_for_good() {
+    check(async |index, url| {
+        let (one, other) = (SubscriptionId::random(), SubscriptionId::random());
+        let new = |id, owner, until_ms| NewSubscription {
+            id,
+            owner,
+            until_ms,
+            spec: b"Authorization: secret",
+            state: b"requested",
+        };
+        index.keep_subscription(&new(one, b"ward", 1_000)).await.unwrap();
+        index.keep_subscription(&new(other, b"lab", 2_000)).await.unwrap();
+        assert!(index.keep_subscription(&new(one, b"ward", 1_000)).await.is_err(), "it is there");
+        assert_eq!(index.subscriptions_of(b"ward").await.unwrap(), (vec![one], 2));
+        assert_eq!(index.subscriptions().await.unwrap().len(), 2);
+        let event = |number, source: &str| NewEvent {
+            number,
+            source: source.as_bytes().to_vec(),
+            body: format!("to Observation/{number}").into_bytes(),
+        };
+        let some = [event(1, "a"), event(2, "b")];
+        assert!(index.advance_subscription(one, (b"active", 1_500), &some).await.unwrap());
+        let (spec, state) = index.subscription(one).await.unwrap().unwrap();
+        assert_eq!((&spec[..], &state[..]), (&b"Authorization: secret"[..], &b"active"[..]));
+        // What happened once, or has a number, is nothing new; and what counts it is not kept either.
+        for bad in [event(3, "a"), event(2, "c")] {
+            let all = [event(4, "d"), bad];
+            assert!(index.advance_subscription(one, (b"more", 9_000), &all).await.is_err());
+        }
+        assert_eq!(&index.subscription(one).await.unwrap().unwrap().1[..], b"active");
+        let numbers = async |id, from, until, max| {
+            let found = index.events(id, (from, until), max).await.unwrap();
+            found.iter().map(|it| it.0).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(one, 1, u64::MAX, 9).await, [1, 2]);
+        assert_eq!(numbers(one, 2, 2, 9).await, [2]);
+        assert_eq!(numbers(one, 1, 9, 1).await, [1]);
+        assert!(numbers(other, 1, 9, 9).await.is_empty());
+        let body = index.events(one, (2, 2), 1).await.unwrap();
+        assert_eq!(&body[0].1[..], b"to Observation/2");
+        assert!(index.has_event(one, b"a").await.unwrap());
+        assert!(!index.has_event(other, b"a").await.unwrap());
+        let secret = [&b"secret"[..], b"Observation/1", b"ward"];
+        if let Some(file) = url.strip_prefix("sqlite:") {
+            let files = [file.to_owned(), format!("{file}-wal")].map(|it| fs::read(it).unwrap());
+            for (file, secret) in files.iter().flat_map(|it| secret.map(|secret| (it, secret))) {
+                assert!(!file.windows(secret.len()).any(|it| it == secret), "it is sealed");
+            }
+        }
+        // What is derived is forgotten, and these stay.
+        index.put(&[version(1, "a", 1)], None).await.unwrap();
+        let rows = index.versions_after((chart(1), 0), 9).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        index.forget(chart(1)).await.unwrap();
+        index.put(&[version(1, "a", 1)], None).await.unwrap();
+        let again = index.versions_after((chart(1), rows[0].row), 9).await.unwrap();
+        assert_eq!(again.len(), 1, "a row that was built again comes after all that were");
+        assert_eq!(index.forget_subscriptions_until(1_499).await.unwrap(), 0);
+        assert_eq!(index.forget_subscriptions_until(1_500).await.unwrap(), 1);
+        assert!(index.subscription(one).await.unwrap().is_none());
+        assert!(numbers(one, 1, 9, 9).await.is_empty());
+        assert!(!index.advance_subscription(one, (b"active", 9_000), &[]).await.unwrap());
+        assert!(index.forget_subscription(other).await.unwrap());
+        assert!(!index.forget_subscription(other).await.unwrap());
     });
 }
