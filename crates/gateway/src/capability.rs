@@ -280,9 +280,6 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
     let interactions = CODES.map(|code| json!({ "code": code }));
     let resources: Vec<_> = table::resource_types()
         .map(|of| {
-            if of == SUBSCRIPTION {
-                return subscriptions();
-            }
             if !is_about_patients(of) {
                 return json!({
                     "type": of, "interaction": interactions[..of_nobody().len()],
@@ -313,6 +310,7 @@ pub fn statement(base: &str, date: &str, has_people: bool) -> Value {
                 "operation": operations(of),
             })
         })
+        .chain([subscriptions()])
         .collect();
     json!({
         "resourceType": "CapabilityStatement", "status": "active", "date": date,
@@ -355,9 +353,11 @@ fn subscriptions() -> Value {
         })
     };
     let topic = |it: Topic| json!({ "url": TOPIC_EXTENSION, "valueCanonical": it.canonical() });
-    let params: Vec<_> = parameters(SUBSCRIPTION)
-        .map(|it| json!({ "name": it.name, "type": it.kind.code(), "definition": it.definition(SUBSCRIPTION) }))
-        .collect();
+    let params =
+        [("status", "token"), ("url", "uri"), ("criteria", "string")].map(|(name, kind)| {
+            let definition = format!("http://hl7.org/fhir/SearchParameter/Subscription-{name}");
+            json!({ "name": name, "type": kind, "definition": definition })
+        });
     json!({
         "extension": Topic::ALL.map(topic), "type": SUBSCRIPTION,
         "supportedProfile": ["http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-subscription"],
@@ -454,6 +454,37 @@ mod tests {
             assert!(told.contains(&code), "{code}");
         }
         assert_eq!(told.len(), CODES.len());
+    }
+
+    #[test]
+    fn what_is_told_of_subscriptions_is_served_and_nothing_else() {
+        let statement = statement("https://gateway.example/fhir", "2026-01-01", false);
+        let resources = statement["rest"][0]["resource"].as_array().unwrap();
+        let own: Vec<_> = resources.iter().filter(|it| it["type"] == SUBSCRIPTION).collect();
+        let [own] = own.as_slice() else { panic!("{own:?}") };
+        assert_eq!(own["extension"].as_array().unwrap().len(), Topic::ALL.len());
+        for (method, path, expected) in [
+            (Method::Post, "Subscription", Some("create")),
+            (Method::Get, "Subscription/1", Some("read")),
+            (Method::Put, "Subscription/1", Some("update")),
+            (Method::Delete, "Subscription/1", Some("delete")),
+            (Method::Get, "Subscription", Some("search-type")),
+            (Method::Get, "Subscription/$status", Some("$status")),
+            (Method::Get, "Subscription/1/$status", Some("$status")),
+            (Method::Get, "Subscription/1/$events", Some("$events")),
+            (Method::Post, "Subscription/$validate", None),
+            (Method::Patch, "Subscription/1", None),
+            (Method::Get, "Subscription/1/_history", None),
+            (Method::Get, "Subscription/1/_history/1", None),
+            (Method::Get, "Subscription/_history", None),
+            (Method::Put, "Subscription?status=off", None),
+            (Method::Delete, "Subscription?status=off", None),
+        ] {
+            let (path, query) = path.split_once('?').map_or((path, None), |(a, b)| (a, Some(b)));
+            let served = Served::of(Interaction::parse(method, path, query).unwrap());
+            assert_eq!(served.ok().map(|it| it.code()), expected, "{method} {path}");
+        }
+        assert_eq!(own["interaction"].as_array().unwrap().len(), SUBSCRIPTION_CODES.len());
     }
 
     #[test]

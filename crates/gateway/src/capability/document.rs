@@ -12,9 +12,7 @@ use keepwell_fhir::{
     subscription::Topic,
 };
 
-use super::{
-    CODES, SUBSCRIPTION, SUBSCRIPTION_CODES, SUBSCRIPTIONS, Served, is_about_patients, of_nobody,
-};
+use super::{CODES, SUBSCRIPTION_CODES, SUBSCRIPTIONS, Served, is_about_patients, of_nobody};
 use crate::facts;
 
 /// Every interaction of R4 and what is to be said of it, by an example.
@@ -206,14 +204,16 @@ pub fn document() -> String {
         let _ = writeln!(page, "| `{}` | {} |", it.canonical(), it.says());
     }
     let codes = SUBSCRIPTION_CODES.join(", ");
-    let _ = writeln!(page, "\nOf Subscription there are {codes}. {SUBSCRIPTIONS}");
+    let _ = writeln!(
+        page,
+        "\nOf Subscription there are {codes}, by `_id`, `status`, `url` and `criteria`. {SUBSCRIPTIONS}"
+    );
     page += "\n## C-CDA documents\n\n| section | entries become | mapped | left to the original |\n|---|---|---|---|\n";
     for it in &SECTIONS {
         let _ = writeln!(page, "| {} | {} | {} | {} |", it.name, it.becomes, it.extent(), it.left);
     }
     page += "\n## Types that are about no patient\n";
-    let is_other = |of: &&str| !is_about_patients(of) && *of != SUBSCRIPTION;
-    let others: Vec<_> = table::resource_types().filter(is_other).collect();
+    let others: Vec<_> = table::resource_types().filter(|of| !is_about_patients(of)).collect();
     let _ = write!(
         page,
         "\nThese types are about no patient. They are kept in the chart of the patient in whose transaction they come; of each\n\

@@ -45,8 +45,16 @@ struct Candidate {
     event: KeptEvent,
 }
 
+/// Whether the patient is in the index.
+enum Patient {
+    Here(RecordName),
+    Claimed,
+    /// Not yet, or not at the moment.
+    Building,
+}
+
 const NOT_ALLOWED: &str = "who made it may not see the patient any more; ask the patient, or whoever keeps the chart, for a grant";
-const CLAIMED: &str = "the patient has claimed the chart, which is not kept here any more";
+const CLAIMED: &str = "the patient's record is not kept here any more: the patient has claimed the chart, or it was redacted";
 
 impl Worker {
     /// Looks for what is new.
@@ -65,21 +73,16 @@ impl Worker {
         if candidates.is_empty() {
             return Ok(Looked::Done(Box::new(state), Vec::new()));
         }
-        let Some(patient) = gateway.patient_in(self.spec.chart).await? else {
-            let mark =
-                gateway.index.mark(self.spec.chart).await.map_err(|error| no_index(&error))?;
-            return match mark {
-                Some(_) => Ok(Looked::Ended(CLAIMED)),
-                // The index is being built: what is there is looked for again.
-                None => Ok(Looked::Done(Box::new(self.state.clone()), Vec::new())),
-            };
+        let patient = match self.patient().await? {
+            Patient::Here(name) => name,
+            Patient::Claimed => return Ok(Looked::Ended(CLAIMED)),
+            // What is there is looked for again.
+            Patient::Building => return Ok(Looked::Done(Box::new(self.state.clone()), Vec::new())),
         };
         let actor = gateway.agent.lock().await.identity().actor();
         let rules = gateway.client.rules(&actor, self.spec.chart, LogMark::START).await;
         let mut rules = rules.map_err(|error| refused(&error))?;
-        let name =
-            RecordName { position: patient.version.position, record: patient.version.record };
-        if !would_allow(&mut rules, &self.asker, name).await? {
+        if !would_allow(&mut rules, &self.asker, patient).await? {
             return Ok(Looked::Ended(NOT_ALLOWED));
         }
         let mut events = Vec::new();
@@ -97,6 +100,32 @@ impl Worker {
             events.push(NewEvent { number: state.count, source, body: event.encode() });
         }
         Ok(Looked::Done(Box::new(state), events))
+    }
+
+    /// Why nothing may be told any more, if so: asked now and then, also where nothing happens.
+    pub(super) async fn closed(&self) -> Result<Option<&'static str>, Outcome> {
+        let gateway = &self.all.gateway;
+        let patient = match self.patient().await? {
+            Patient::Here(name) => name,
+            Patient::Claimed => return Ok(Some(CLAIMED)),
+            Patient::Building => return Ok(None),
+        };
+        let actor = gateway.agent.lock().await.identity().actor();
+        let rules = gateway.client.rules(&actor, self.spec.chart, LogMark::START).await;
+        let mut rules = rules.map_err(|error| refused(&error))?;
+        let may = would_allow(&mut rules, &self.asker, patient).await?;
+        Ok((!may).then_some(NOT_ALLOWED))
+    }
+
+    async fn patient(&self) -> Result<Patient, Outcome> {
+        let (gateway, chart) = (&self.all.gateway, self.spec.chart);
+        if let Some(found) = gateway.patient_in(chart).await? {
+            let (position, record) = (found.version.position, found.version.record);
+            return Ok(Patient::Here(RecordName { position, record }));
+        }
+        // A chart that its patient has claimed is followed, and nothing of it is kept.
+        let mark = gateway.index.mark(chart).await.map_err(|error| no_index(&error))?;
+        Ok(if mark.is_some() { Patient::Claimed } else { Patient::Building })
     }
 
     /// Records after the row up to which it was looked, and moves that on.

@@ -85,7 +85,8 @@ impl Spec {
         let sight = sight_of(&scopes, self.scope_chart, base);
         if let Some((asker, known)) = sessions.known(&self.client, &self.scopes) {
             let is_same = asker.actor.party() == self.party && asker.purpose == self.purpose;
-            return (is_same && known == scopes).then_some(Asker { sight, ..asker });
+            let has_all = scopes.iter().all(|it| known.contains(it));
+            return (is_same && has_all).then_some(Asker { sight, ..asker });
         }
         let actor = smart?.known(&self.client, (self.party, self.purpose), &self.scopes)?;
         Some(Asker { actor, purpose: self.purpose, sight })

@@ -43,6 +43,8 @@ const HANDSHAKES_MAX: u32 = 6;
 /// How soon after one look the next one is, and how late.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How often it is asked whether anything may be told, where nothing happens.
+const CHECK_PAUSE: Duration = Duration::from_secs(600);
 
 /// Whoever goes on with a subscription.
 #[derive(Debug)]
@@ -68,8 +70,14 @@ enum Then {
 impl Worker {
     pub(super) async fn run(mut self) {
         let mut news = self.all.gateway.news.subscribe();
-        let mut sent = Instant::now();
+        let (mut sent, mut checked) = (Instant::now(), Instant::now());
         while let Ok(pause) = self.round(&mut sent).await {
+            if checked.elapsed() >= CHECK_PAUSE {
+                checked = Instant::now();
+                if self.check().await.is_err() {
+                    return;
+                }
+            }
             // What came in between is one look.
             sleep(LOOK_PAUSE.min(pause)).await;
             if pause > LOOK_PAUSE {
@@ -115,6 +123,18 @@ impl Worker {
                 Ok(period.min(LOOK_PAUSE_MAX))
             }
             Err(untaken) => self.not_taken(untaken).await,
+        }
+    }
+
+    /// Ends what may not be told any more, also where nothing happens.
+    async fn check(&mut self) -> Result<(), Over> {
+        match self.closed().await {
+            Ok(Some(why)) => self.end(Standing::Error, Some(why.to_owned())).await.map(drop),
+            Ok(None) => Ok(()),
+            Err(outcome) => {
+                said(&outcome);
+                Ok(())
+            }
         }
     }
 
