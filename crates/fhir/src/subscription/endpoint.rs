@@ -10,7 +10,7 @@
 //!
 //! Not here: asking for the addresses of a name, which is done whenever a connection is made.
 
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
@@ -131,6 +131,16 @@ impl Endpoint {
     /// As it was sent.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The host and the port that are connected to.
+    pub fn place(&self) -> (String, u16) {
+        let host = match &self.host {
+            Host::Name(name) => name.clone(),
+            Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            Host::Address(IpAddr::V4(address)) => format!("{address}"),
+        };
+        (host, self.port)
     }
 }
 

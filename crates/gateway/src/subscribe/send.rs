@@ -161,6 +161,8 @@ pub(super) fn uuid() -> String {
 
 #[cfg(test)]
 mod tests {
+    use keepwell_fhir::subscription::endpoint::Endpoint;
+    use proptest::prelude::*;
     use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
     use super::*;
@@ -210,6 +212,24 @@ mod tests {
         assert_eq!(listed(&[]).send(&to, "{}".into()).await, Err(Untaken::Unreachable));
         let other = listed(&["other.example.org"]);
         assert_eq!(other.send(&to, "{}".into()).await, Err(Untaken::Unreachable));
+    }
+
+    proptest! {
+        /// What the list was asked about is what is connected to: two readers of a URL agree wherever one accepts it.
+        #[test]
+        fn who_checks_and_who_connects_read_the_same_host(
+            scheme in "https?",
+            authority in r"[a-z0-9.:@%#?\\\[\]_-]{1,24}|[0-9]{1,3}(\.[0-9]{1,3}){0,4}|0x[0-9a-f.]{1,9}|\[[0-9a-f:.]{2,20}\]",
+            rest in r"(/[a-z.%@:\\#?]{0,8})?",
+        ) {
+            let text = format!("{scheme}://{authority}{rest}");
+            // Where the second reader finds no host, nothing is connected to.
+            if let (Ok(endpoint), Ok(url)) = (Endpoint::parse(&text), reqwest::Url::parse(&text)) {
+                let port = url.port_or_known_default().unwrap();
+                prop_assert_eq!(endpoint.place(), (url.host_str().unwrap().to_owned(), port), "{}", text);
+                prop_assert!(url.username().is_empty() && url.fragment().is_none());
+            }
+        }
     }
 
     #[test]
