@@ -1,5 +1,5 @@
-//! Subscriptions at a pilot's gateway (Subscriptions R5 Backport 1.1): what is new in a chart and who looked is told to whoever
-//! may read it, once and in order, whoever is away or killed meanwhile, and to nobody else and nowhere else.
+//! Subscriptions at a pilot's gateway (Subscriptions R5 Backport 1.1): what is new in a chart and who looked is told to
+//! whoever may read it, once and in order, whoever is away or killed meanwhile, and to nobody else and nowhere else.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;

@@ -11,13 +11,13 @@
 //!
 //! # Invariants
 //!
-//! * A [`Subscription`] that exists can be served: it is of one patient, each of its filters is decided of a resource by
-//!   itself, and it goes to an address whose text is read in one way.
+//! * A [`Subscription`] that exists can be served: it is of one patient, each of its filters is decided of a resource
+//!   by itself, and it goes to an address whose text is read in one way.
 //! * What is not understood is refused at its element: left out, it would widen what is told, or tell it elsewhere.
 //! * A notification names resources, or nothing. What stands in them is read, under an access, by whoever is told.
 //!
-//! Not here: who may be told what, resolving names ([`endpoint`] says of an address whether it is anybody's), other channels
-//! than rest-hook, and payloads with whole resources.
+//! Not here: who may be told what, resolving names ([`endpoint`] says of an address whether it is anybody's), other
+//! channels than rest-hook, and payloads with whole resources.
 
 pub mod endpoint;
 pub mod notification;
@@ -269,8 +269,8 @@ impl Subscription {
         }
     }
 
-    /// Whether a resource of the patient's chart is told of: all filters of its type hold, and there is one of its type, or
-    /// one of all.
+    /// Whether a resource of the patient's chart is told of: all filters of its type hold, and there is one of its
+    /// type, or one of all.
     pub fn wants(&self, entry: &Entry<'_>) -> bool {
         let mut of_type =
             self.queries.iter().filter(|it| it.resource_type == entry.resource_type()).peekable();

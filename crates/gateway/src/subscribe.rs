@@ -11,11 +11,11 @@
 //!
 //! * A subscription belongs to who made it, by client and by member; another's is nobody's. It asks as that member, for
 //!   the purpose and with the scopes of the token that made it, and for no more than its client may ask for now.
-//! * An event is numbered once what has happened may be seen by who asks, and before it is sent. Number and place in the
-//!   chart are kept in one write: after a crash the same event has the same number, or none yet, and is told again.
-//! * What is sent names resources and shows none, so no access is committed for it. Whether the ledger would allow one is
-//!   asked before an event is numbered, and again before it is named later. To commit one for each notification would be
-//!   told of in turn, to everyone who asks who looked.
+//! * An event is numbered once what has happened may be seen by who asks, and before it is sent. Number and place in
+//!   the chart are kept in one write: after a crash the same event has the same number, or none yet, and is told again.
+//! * What is sent names resources and shows none, so no access is committed for it. Whether the ledger would allow one
+//!   is asked before an event is numbered, and again before it is named later. To commit one for each notification
+//!   would be told of in turn, to everyone who asks who looked.
 //! * Of one subscription, one notification is under way at a time, so that its order is kept; each has a worker of its
 //!   own, so that nobody waits for another's address.
 //! * Memory is bounded: so many subscriptions, each with so many events at once, and so many looked at at once.

@@ -2,10 +2,11 @@
 //!
 //! # Invariants
 //!
-//! * The text of an [`Endpoint`] is a subset of URLs in which every reader finds the same host: no user, no fragment, no
-//!   backslash, no blank, no escape before the path, no number in another form than four decimal bytes.
+//! * The text of an [`Endpoint`] is a subset of URLs in which every reader finds the same host: no user, no fragment,
+//!   no backslash, no blank, no escape before the path, no number in another form than four decimal bytes.
 //! * It is sent to a host and port that the operator has listed, and to nobody else.
-//! * A name leads to addresses that everybody may reach ([`is_public`]), unless the operator has said which address it has.
+//! * A name leads to addresses that everybody may reach ([`is_public`]), unless the operator has said which address it
+//!   has.
 //! * A header of a subscription is none that says where a request goes, how long it is, or how it is read.
 //!
 //! Not here: asking for the addresses of a name, which is done whenever a connection is made.
@@ -259,7 +260,8 @@ fn port_of(digits: &str) -> Option<u16> {
     (port != 0 && alloc::string::ToString::to_string(&port) == digits).then_some(port)
 }
 
-/// Whether an address is one that everybody may reach (IANA's registries of special addresses), and not inside a network.
+/// Whether an address is one that everybody may reach (IANA's registries of special addresses), and not inside a
+/// network.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(it) => is_public_v4(it),

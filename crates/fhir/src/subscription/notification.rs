@@ -1,4 +1,5 @@
-//! What whoever subscribed is told: a Bundle of type history that begins with how the subscription stands, as Parameters.
+//! What whoever subscribed is told: a Bundle of type history that begins with how the subscription stands, as
+//! Parameters.
 //!
 //! # Invariants
 //!

@@ -1,5 +1,5 @@
-//! Goal: what is subscribed to is what was asked for, and it goes nowhere but where it may. Method: tables, most of whose
-//! lines are hostile.
+//! Goal: what is subscribed to is what was asked for, and it goes nowhere but where it may. Method: tables, most of
+//! whose lines are hostile.
 
 use core::net::IpAddr;
 

@@ -5,8 +5,8 @@
 //! subscription_event   subscription  number  source  body                 one row for each event
 //! ```
 //!
-//! `owner` and `source` are terms, and `spec`, `state` and `body` are sealed, as rows of the index are. Subscriptions are
-//! the only rows here that the ledger and the custodians do not have: what is built again keeps them.
+//! `owner` and `source` are terms, and `spec`, `state` and `body` are sealed, as rows of the index are. Subscriptions
+//! are the only rows here that the ledger and the custodians do not have: what is built again keeps them.
 //!
 //! # Invariants
 //!
@@ -147,7 +147,8 @@ impl Index {
         rows.fetch_all(&self.pool).await?.iter().map(subscription_in).collect()
     }
 
-    /// Keeps how far a subscription is, until when it is kept, and the events that came to it. False if it was forgotten.
+    /// Keeps how far a subscription is, until when it is kept, and the events that came to it. False if it was
+    /// forgotten.
     pub(crate) async fn advance_subscription(
         &self,
         id: SubscriptionId,

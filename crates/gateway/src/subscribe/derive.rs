@@ -1,7 +1,7 @@
 //! What is new in a chart for one subscription, and what of it may be named.
 //!
-//! Records come in the order of the index's rows, since a record that a custodian could not show at first comes later than
-//! its place in the log; accesses come in the order of the log.
+//! Records come in the order of the index's rows, since a record that a custodian could not show at first comes later
+//! than its place in the log; accesses come in the order of the log.
 //!
 //! Not here: sending.
 
